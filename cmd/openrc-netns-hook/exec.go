@@ -1,0 +1,90 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
+
+	"openrc-netns/internal/namespace"
+	"openrc-netns/internal/openrc"
+)
+
+// The environment in which openrc-run.sh starts over; the drop-in takes both
+// out of it before anything else runs.
+const (
+	// enteredEnv is the process that was let in, and the settings it was let
+	// in with, in the drop-in's own spelling.
+	enteredEnv = "OPENRC_NETNS_ENTERED"
+	// noticeEnv is what the drop-in is to warn of.
+	noticeEnv = "OPENRC_NETNS_NOTICE"
+)
+
+// execService becomes the command in the service's network namespace. Where it
+// cannot, it becomes OpenRC's eerror, which knows about colours, indentation
+// and the log, and which exits with status 1.
+func execService(args []string) error {
+	var action openrc.Action
+	var settings openrc.Settings
+	flags := pflag.NewFlagSet("exec", pflag.ContinueOnError)
+	flags.SetInterspersed(false)
+	flags.Usage = func() {}
+	flags.StringVar(&action.Service, "service", "", "")
+	flags.StringVar(&action.Name, "action", "", "")
+	flags.BoolVar(&action.Restart, "restart", false, "")
+	flags.StringVar(&settings.Netns, "netns", "", "")
+	flags.StringVar(&settings.VRF, "vrf", "", "")
+	flags.StringVar(&settings.Etc, "etc", "", "")
+	flags.StringVar(&settings.Hide, "hide", "", "")
+	flags.StringVar(&settings.Lock, "lock", "", "")
+	if err := flags.Parse(args); err != nil {
+		return fmt.Errorf("exec: %w; see: openrc-netns-hook --help", err)
+	}
+	if action.Service == "" || action.Name == "" || flags.NArg() == 0 {
+		return errors.New("exec: needs --service, --action and a command; see: openrc-netns-hook --help")
+	}
+	err := become(action, settings, flags.Args())
+	return eerror(fmt.Sprintf("%s: %v", action.Service, err))
+}
+
+func become(action openrc.Action, settings openrc.Settings, argv []string) error {
+	var notices []string
+	warn := func(text string) { notices = append(notices, text) }
+	plan, err := action.Check(settings, argv, os.Environ(), warn)
+	if err != nil {
+		return err
+	}
+	if err := plan.Enter(); err != nil {
+		return err
+	}
+	if action.Name == openrc.Start {
+		record := openrc.Record{
+			Inode:  plan.Namespace().Inode(),
+			Cookie: namespace.CurrentCookie(),
+			Netns:  settings.Netns,
+		}
+		if err := openrc.WriteRecord(action.Service, record); err != nil {
+			return err
+		}
+	}
+	plan.Setenv(enteredEnv, fmt.Sprintf("%d|%s|%s|%s|%s|%s", os.Getpid(),
+		settings.Netns, settings.VRF, settings.Etc, settings.Hide, settings.Lock))
+	if len(notices) > 0 {
+		plan.Setenv(noticeEnv, strings.Join(notices, "\n"))
+	}
+	return plan.Exec()
+}
+
+// eerror becomes OpenRC's program of that name; without one, it is up to the
+// caller to print the error.
+func eerror(text string) error {
+	program := filepath.Join(os.Getenv("RC_LIBEXECDIR"), "bin", "eerror")
+	if os.Getenv("RC_LIBEXECDIR") != "" {
+		_ = unix.Exec(program, []string{"eerror", text}, os.Environ())
+	}
+	return errors.New(text)
+}

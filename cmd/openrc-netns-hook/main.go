@@ -1,0 +1,67 @@
+// Openrc-netns-hook does for OpenRC what its shell cannot. See
+// openrc-netns-hook(8).
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+
+	"openrc-netns/internal/launch"
+	"openrc-netns/internal/version"
+)
+
+const usage = `Usage: openrc-netns-hook exec --service NAME --action ACTION [OPTION]...
+                              -- COMMAND [ARG]...
+
+Become COMMAND in the network namespace of a service. This is what the drop-in
+in /etc/rc.conf.d calls; to run a command by hand use netns-exec(8).
+
+  --service NAME   the service
+  --action ACTION  what openrc-run is to do; start is strict, stop and status
+                   work with the namespace gone
+  --restart        a start is to follow: refuse to stop if it would fail
+  --netns NETNS    the settings netns, netns_etc, netns_hide, netns_lock and
+  --etc WORD       vrf of the service
+  --hide PATHS
+  --lock WORD
+  --vrf VRF
+
+  -h, --help       print this text
+  -V, --version    print the version
+
+Exit status: 1 if it fails, else that of COMMAND.
+`
+
+func main() {
+	// Namespaces belong to threads; the one that enters also execs.
+	runtime.LockOSThread()
+
+	args := os.Args[1:]
+	if len(args) == 0 {
+		fail(errors.New("no command given; see: openrc-netns-hook --help"))
+	}
+	var err error
+	switch args[0] {
+	case "-h", "--help":
+		_, err = os.Stdout.WriteString(usage)
+	case "-V", "--version":
+		_, err = os.Stdout.WriteString("openrc-netns-hook " + version.String() + "\n")
+	case "exec":
+		err = launch.CheckSecure()
+		if err == nil {
+			err = execService(args[1:])
+		}
+	default:
+		err = fmt.Errorf("unknown command %q; see: openrc-netns-hook --help", args[0])
+	}
+	if err != nil {
+		fail(err)
+	}
+}
+
+func fail(err error) {
+	fmt.Fprintf(os.Stderr, "openrc-netns-hook: %v\n", err)
+	os.Exit(1)
+}

@@ -1,0 +1,278 @@
+// Package launch turns what is wanted, a Spec, into a checked Plan, and the
+// Plan into one execve(2) inside the network namespace.
+//
+// Check changes nothing. Exec changes the calling thread step by step and
+// never comes back where it succeeds; where it fails the process must exit,
+// and with it goes all that was changed.
+package launch
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"openrc-netns/internal/inherited"
+	"openrc-netns/internal/mounts"
+	"openrc-netns/internal/namespace"
+)
+
+// Values of Spec.Etc.
+const (
+	EtcBind = "bind" // bind the entries of /etc/netns/NAME over /etc
+	EtcNone = "none" // leave /etc alone
+)
+
+// Spec is what is wanted.
+type Spec struct {
+	// Netns is the network namespace: a name or an absolute path.
+	Netns string
+	// VRF is a VRF device of the namespace.
+	VRF string
+	// Etc is EtcBind or EtcNone; empty means EtcBind.
+	Etc string
+	// Hide are absolute paths to hide besides the resolvers' sockets.
+	Hide []string
+	// Lock keeps the command from leaving the namespace.
+	Lock bool
+	// User is USER or USER:GROUP to become; empty means no change.
+	User string
+	// Argv is the command; empty means the user's shell.
+	Argv []string
+	// Env is the environment, as in os.Environ.
+	Env []string
+
+	// Inside, where it is set, is entered in place of the namespace that
+	// Netns names; Netns then only chooses the files of /etc/netns.
+	Inside *namespace.Namespace
+	// Tolerant turns faults of the private view of /etc and of hidden paths
+	// into warnings. A service has to be stoppable with a broken /etc/netns.
+	Tolerant bool
+	// Warn is told, in one line, what is wrong and was let pass; never nil.
+	Warn func(string)
+}
+
+// Plan is a Spec that was found possible.
+type Plan struct {
+	namespace  *namespace.Namespace
+	view       mounts.View
+	credential *credential
+	path       string
+	argv       []string
+	env        []string
+	warn       func(string)
+}
+
+// CommandError says that the command cannot be executed. It wraps the
+// system's error: fs.ErrNotExist where there is no such command.
+type CommandError struct {
+	Command string
+	Err     error
+}
+
+func (e *CommandError) Error() string {
+	if e.Err == errNotInPath {
+		return fmt.Sprintf("command %q: %v", e.Command, e.Err)
+	}
+	return fmt.Sprintf("cannot execute %q: %v", e.Command, e.Err)
+}
+
+func (e *CommandError) Unwrap() error { return e.Err }
+
+// Check finds out whether spec can be done, as far as that can be known
+// without doing it. It opens the namespace and changes nothing.
+func Check(spec Spec) (*Plan, error) {
+	if err := checkSettings(spec); err != nil {
+		return nil, err
+	}
+	if err := checkPrivilege(); err != nil {
+		return nil, err
+	}
+	plan := &Plan{namespace: spec.Inside, argv: spec.Argv, env: spec.Env, warn: spec.Warn}
+	var err error
+	if plan.namespace == nil {
+		if plan.namespace, err = namespace.Open(spec.Netns); err != nil {
+			return nil, err
+		}
+	}
+	if err := plan.setView(spec); err != nil {
+		return nil, err
+	}
+	if spec.User != "" {
+		if plan.credential, err = lookupUser(spec.User); err != nil {
+			return nil, err
+		}
+		plan.env = plan.credential.environ(plan.env)
+	}
+	if len(plan.argv) == 0 {
+		plan.argv = []string{shell(plan.env)}
+	}
+	if plan.path, err = lookPath(plan.argv[0], getenv(plan.env, "PATH")); err != nil {
+		return nil, err
+	}
+	return plan, nil
+}
+
+func checkSettings(spec Spec) error {
+	if spec.VRF != "" {
+		return fmt.Errorf("VRF %q: this version cannot bind to a VRF; remove the setting", spec.VRF)
+	}
+	if spec.Lock {
+		return errors.New("this version cannot lock a command into its namespace; remove the setting")
+	}
+	switch spec.Etc {
+	case "", EtcBind, EtcNone:
+		return nil
+	}
+	return fmt.Errorf("%q says nothing about /etc: use %q or %q", spec.Etc, EtcBind, EtcNone)
+}
+
+// checkPrivilege is for the message: the kernel checks again.
+func checkPrivilege() error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return fmt.Errorf("read capabilities: %w", err)
+	}
+	if data[0].Effective&(1<<unix.CAP_SYS_ADMIN) == 0 {
+		return errors.New("entering a network namespace needs CAP_SYS_ADMIN: run this as root")
+	}
+	return nil
+}
+
+// setView plans the private view. A namespace given by its path has no files
+// in /etc/netns, unless the path is that of a name.
+func (p *Plan) setView(spec Spec) error {
+	inside, err := p.namespace.IsCurrent()
+	if err != nil {
+		return err
+	}
+	p.view.Sysfs = !inside
+	tolerate := func(err error) error {
+		if err != nil && spec.Tolerant {
+			spec.Warn(err.Error())
+			return nil
+		}
+		return err
+	}
+	if name := namespace.BaseName(spec.Netns); name != "" && spec.Etc != EtcNone {
+		p.view.Binds, err = mounts.EtcBinds(name)
+		if err := tolerate(err); err != nil {
+			return err
+		}
+	}
+	p.view.Hide, err = mounts.Hidden(spec.Hide)
+	return tolerate(err)
+}
+
+// Namespace is what Exec enters.
+func (p *Plan) Namespace() *namespace.Namespace { return p.namespace }
+
+// String shows the plan, a line for each step, for people.
+func (p *Plan) String() string {
+	var b strings.Builder
+	line := func(what, detail string) { fmt.Fprintf(&b, "%-10s %s\n", what, detail) }
+	line("namespace", p.namespace.String())
+	if p.view.Sysfs {
+		line("sysfs", "of the namespace, with all that is mounted below /sys")
+	}
+	for _, bind := range p.view.Binds {
+		line("bind", bind.Source+" over "+bind.Target)
+	}
+	for _, path := range p.view.Hide {
+		line("hide", path)
+	}
+	if p.credential != nil {
+		line("user", p.credential.String())
+	}
+	line("command", fmt.Sprintf("%s %q", p.path, p.argv))
+	return b.String()
+}
+
+// Enter moves the calling thread, which the caller has locked, into the
+// namespace and its private view.
+func (p *Plan) Enter() error {
+	if err := p.namespace.Enter(); err != nil {
+		return err
+	}
+	// The descriptor of the namespace is closed by exec; what runs inside
+	// gets no handle to anything.
+	return p.view.Apply(p.warn)
+}
+
+// Exec becomes the command, on the thread that Enter was called on. It
+// returns only if that fails, with a *CommandError where the command itself is
+// at fault.
+func (p *Plan) Exec() error {
+	if p.credential != nil {
+		if err := p.credential.become(); err != nil {
+			return err
+		}
+	}
+	if err := inherited.Restore(); err != nil {
+		return err
+	}
+	err := unix.Exec(p.path, p.argv, p.env)
+	if errors.Is(err, unix.ENOEXEC) {
+		// A script without #!, which execvp(3) gives to the shell.
+		err = unix.Exec("/bin/sh", append([]string{"/bin/sh", p.path}, p.argv[1:]...), p.env)
+	}
+	return &CommandError{p.argv[0], err}
+}
+
+// Setenv adds a variable to the command's environment.
+func (p *Plan) Setenv(name, value string) { p.env = setenv(p.env, name, value) }
+
+func getenv(env []string, name string) string {
+	for _, entry := range env {
+		if value, found := strings.CutPrefix(entry, name+"="); found {
+			return value
+		}
+	}
+	return ""
+}
+
+// setenv returns a copy of env with the variable set and the order kept.
+func setenv(env []string, name, value string) []string {
+	result := make([]string, 0, len(env)+1)
+	for _, entry := range env {
+		if !strings.HasPrefix(entry, name+"=") {
+			result = append(result, entry)
+		}
+	}
+	return append(result, name+"="+value)
+}
+
+func shell(env []string) string {
+	if shell := getenv(env, "SHELL"); shell != "" {
+		return shell
+	}
+	return "/bin/sh"
+}
+
+// CheckSecure refuses to run with rights that the caller does not have: a
+// setuid or setgid bit, file capabilities. AT_SECURE (getauxval(3)) tells of
+// them where they had an effect; root sees them in the file's mode alone.
+func CheckSecure() error {
+	const atSecure = 23 // AT_SECURE of linux/auxvec.h
+	refuse := errors.New("refusing to run with a setuid or setgid bit or file capabilities: remove them from the binary")
+	auxv, err := unix.Auxv()
+	if err != nil {
+		return fmt.Errorf("read the auxiliary vector: %w", err)
+	}
+	for _, entry := range auxv {
+		if entry[0] == atSecure && entry[1] != 0 {
+			return refuse
+		}
+	}
+	info, err := os.Stat("/proc/self/exe")
+	if err != nil {
+		return fmt.Errorf("look at this binary's mode (is /proc mounted?): %w", err)
+	}
+	if info.Mode()&(os.ModeSetuid|os.ModeSetgid) != 0 {
+		return refuse
+	}
+	return nil
+}

@@ -1,0 +1,269 @@
+// Package namespace opens, checks and enters network namespaces.
+//
+// A namespace is opened once; everything after that, the checks and setns(2)
+// itself, works on that one descriptor, so that no path is looked at twice.
+//
+// Namespaces belong to threads. Enter and Current act on the calling thread
+// alone: the caller locks its goroutine to the thread (runtime.LockOSThread)
+// before the first call and never unlocks it, because a thread that has
+// changed its namespace must not serve other goroutines.
+package namespace
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// Dir is where ip-netns(8) keeps named namespaces.
+const Dir = "/run/netns"
+
+// dirs are searched in order; on a system whose /var/run is no link to /run,
+// an older iproute2 put the names into the second.
+var dirs = [...]string{Dir, "/var/run/netns"}
+
+// maxName is NAME_MAX of linux/limits.h, in bytes.
+const maxName = 255
+
+// NotExistError says that there is no network namespace of that name.
+type NotExistError struct {
+	// Name is what was asked for: a name in Dir, or an absolute path.
+	Name string
+}
+
+func (e *NotExistError) Error() string {
+	if filepath.IsAbs(e.Name) {
+		return fmt.Sprintf("network namespace %q does not exist", e.Name)
+	}
+	return fmt.Sprintf("network namespace %q does not exist; create it with: ip netns add %s", e.Name, e.Name)
+}
+
+// StaleError says that of a namespace in Dir only an ordinary file is left:
+// the mount went, the file stayed.
+type StaleError struct {
+	// Name is the name in Dir, Path the file.
+	Name, Path string
+}
+
+func (e *StaleError) Error() string {
+	return fmt.Sprintf("network namespace %q is stale: %s is an ordinary file; remove it with: rm %s",
+		e.Name, e.Path, e.Path)
+}
+
+// Namespace is an open network namespace, or the promise of a fresh one.
+type Namespace struct {
+	name   string
+	path   string
+	handle netns.NsHandle
+	inode  uint64
+}
+
+// Open opens the network namespace called name: a name in Dir, or an absolute
+// path such as /proc/1234/ns/net. The error is a *NotExistError where there is
+// no such namespace, a *StaleError where only its file is left. Any thread may
+// call it.
+func Open(name string) (*Namespace, error) {
+	if err := CheckName(name); err != nil {
+		return nil, err
+	}
+	if filepath.IsAbs(name) {
+		return openPath(name, name)
+	}
+	for _, dir := range dirs {
+		ns, err := openPath(name, filepath.Join(dir, name))
+		if _, missing := err.(*NotExistError); !missing {
+			return ns, err
+		}
+	}
+	return nil, &NotExistError{name}
+}
+
+// CheckName refuses what cannot name a network namespace: ip-netns(8) accepts
+// one path component, we accept an absolute path as well.
+func CheckName(name string) error {
+	bad := func(why string) error {
+		return fmt.Errorf("bad network namespace name %q: %s", name, why)
+	}
+	switch {
+	case name == "":
+		return bad("it is empty")
+	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return bad("it has a control character")
+	case filepath.IsAbs(name):
+		return nil
+	case name == "." || name == "..":
+		return bad("it is a directory")
+	case strings.Contains(name, "/"):
+		return bad("give a name without a slash, or an absolute path")
+	case len(name) > maxName:
+		return fmt.Errorf("bad network namespace name %q...: it has %d bytes, the limit is %d",
+			name[:16], len(name), maxName)
+	}
+	return nil
+}
+
+func openPath(name, path string) (*Namespace, error) {
+	// O_NONBLOCK and O_NOCTTY: whatever lies there, a FIFO or a terminal,
+	// opening it must neither hang nor take anything over.
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &NotExistError{name}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open network namespace %q: %w", name, err)
+	}
+	ns := &Namespace{name: name, path: path, handle: netns.NsHandle(fd)}
+	if err := ns.check(); err != nil {
+		ns.Close()
+		return nil, err
+	}
+	return ns, nil
+}
+
+// check tells a network namespace from everything else that can be opened,
+// by the file system's magic number and NS_GET_NSTYPE (ioctl_ns(2)).
+func (n *Namespace) check() error {
+	fd := int(n.handle)
+	var fsStat unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fsStat); err != nil {
+		return fmt.Errorf("open network namespace %q: %w", n.name, err)
+	}
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil {
+		return fmt.Errorf("open network namespace %q: %w", n.name, err)
+	}
+	if fsStat.Type != unix.NSFS_MAGIC {
+		if stat.Mode&unix.S_IFMT == unix.S_IFREG && n.name != n.path {
+			return &StaleError{n.name, n.path}
+		}
+		return fmt.Errorf("%q is not a network namespace", n.path)
+	}
+	kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE)
+	if err != nil {
+		return fmt.Errorf("open network namespace %q: %w", n.name, err)
+	}
+	if kind != unix.CLONE_NEWNET {
+		return fmt.Errorf("%q is a namespace of another type, not a network namespace", n.path)
+	}
+	n.inode = stat.Ino
+	return nil
+}
+
+// Fresh returns a namespace that does not exist yet: Enter makes it, empty
+// and with its loopback down, and it goes with the last process in it.
+func Fresh() *Namespace {
+	return &Namespace{name: "", path: "", handle: netns.None()}
+}
+
+// Name is what the namespace was opened as; empty for a fresh one.
+func (n *Namespace) Name() string { return n.name }
+
+// Inode is the namespace's inode number on nsfs, as in the "net:[4026531840]"
+// of /proc/PID/ns/net; 0 for a fresh one. The kernel may give the number to
+// another namespace when this one is gone, the cookie never.
+func (n *Namespace) Inode() uint64 { return n.inode }
+
+// String is for people: the name, and the inode where it is known.
+func (n *Namespace) String() string {
+	if !n.handle.IsOpen() {
+		return "a new, empty network namespace"
+	}
+	return fmt.Sprintf("%s (%s, net:[%d])", n.name, n.path, n.inode)
+}
+
+// Close gives the descriptor back. The thread stays where Enter took it.
+func (n *Namespace) Close() {
+	if n.handle.IsOpen() {
+		n.handle.Close()
+	}
+}
+
+// IsCurrent reports whether the calling thread is in the namespace already.
+func (n *Namespace) IsCurrent() (bool, error) {
+	if !n.handle.IsOpen() {
+		return false, nil
+	}
+	current, err := netns.Get()
+	if err != nil {
+		return false, fmt.Errorf("find the current network namespace (is /proc mounted?): %w", err)
+	}
+	defer current.Close()
+	return current.Equal(n.handle), nil
+}
+
+// Enter moves the calling thread into the namespace, and makes sure by its
+// inode that it is there. It needs CAP_SYS_ADMIN (setns(2), unshare(2)). The
+// caller has locked the thread.
+func (n *Namespace) Enter() error {
+	if !n.handle.IsOpen() {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("create a network namespace: %w", err)
+		}
+		return nil
+	}
+	if err := netns.Set(n.handle); err != nil {
+		return fmt.Errorf("enter network namespace %q: %w", n.name, err)
+	}
+	inside, err := n.IsCurrent()
+	if err != nil {
+		return err
+	}
+	if !inside {
+		return fmt.Errorf("enter network namespace %q: the kernel left this process outside", n.name)
+	}
+	return nil
+}
+
+// CurrentCookie returns the number that the kernel gave to the calling
+// thread's network namespace and will give to no other before a reboot
+// (SO_NETNS_COOKIE of linux/socket.h, Linux 5.14); 0 where the kernel has none.
+func CurrentCookie() uint64 {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0
+	}
+	defer unix.Close(fd)
+	cookie, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+	if err != nil {
+		return 0
+	}
+	return cookie
+}
+
+// Cookie is CurrentCookie of the namespace, looked up on a thread of its own:
+// the caller's stays where it is.
+func (n *Namespace) Cookie() (uint64, error) {
+	type result struct {
+		cookie uint64
+		err    error
+	}
+	results := make(chan result)
+	go func() {
+		runtime.LockOSThread() // and no unlock: the thread ends with the goroutine
+		err := n.Enter()
+		results <- result{CurrentCookie(), err}
+	}()
+	r := <-results
+	return r.cookie, r.err
+}
+
+// BaseName is the name in Dir that name stands for: itself, or the last part
+// of an absolute path into Dir; empty for any other path. It chooses the
+// directory below /etc/netns.
+func BaseName(name string) string {
+	if !filepath.IsAbs(name) {
+		return name
+	}
+	for _, dir := range dirs {
+		if filepath.Dir(filepath.Clean(name)) == dir {
+			return filepath.Base(name)
+		}
+	}
+	return ""
+}

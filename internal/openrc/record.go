@@ -1,0 +1,104 @@
+package openrc
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"openrc-netns/internal/namespace"
+)
+
+// Record says in which network namespace a service was started. It is kept
+// among the values of service_set_value (openrc-run(8)), which OpenRC drops
+// when the service is marked as stopped, and which do not outlive a boot.
+type Record struct {
+	// Inode and Cookie identify the namespace; Cookie is 0 on a kernel that
+	// has none.
+	Inode, Cookie uint64
+	// Netns is the setting at start.
+	Netns string
+}
+
+// recordPath is where service_set_value would put the value "netns".
+func recordPath(service string) string {
+	svcdir := os.Getenv("RC_SVCDIR")
+	if svcdir == "" {
+		svcdir = "/run/openrc"
+	}
+	return filepath.Join(svcdir, "options", service, "netns")
+}
+
+// WriteRecord keeps r for service.
+func WriteRecord(service string, r Record) error {
+	path := recordPath(service)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("record the network namespace: %w", err)
+	}
+	line := fmt.Sprintf("%d %d %s", r.Inode, r.Cookie, r.Netns)
+	if err := os.WriteFile(path, []byte(line), 0o644); err != nil {
+		return fmt.Errorf("record the network namespace: %w", err)
+	}
+	return nil
+}
+
+// ReadRecord returns what was kept for service; nil where there is nothing.
+func ReadRecord(service string) (*Record, error) {
+	path := recordPath(service)
+	line, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the record of the network namespace: %w", err)
+	}
+	var r Record
+	fields := strings.SplitN(string(line), " ", 3)
+	if len(fields) == 3 {
+		r.Netns = fields[2]
+		_, err = fmt.Sscan(fields[0]+" "+fields[1], &r.Inode, &r.Cookie)
+	}
+	if len(fields) != 3 || err != nil {
+		return nil, fmt.Errorf("read the record of the network namespace: %s is damaged", path)
+	}
+	return &r, nil
+}
+
+// find opens the recorded namespace: by its name if that still leads to it,
+// by another name, or through a process that lives in it. It returns nil if
+// the namespace is gone.
+func (r *Record) find() *namespace.Namespace {
+	candidates := []string{r.Netns}
+	names, _ := filepath.Glob(namespace.Dir + "/*")
+	candidates = append(candidates, names...)
+	// Of a process the link alone tells the inode; nothing has to be opened.
+	link := "net:[" + strconv.FormatUint(r.Inode, 10) + "]"
+	processes, _ := filepath.Glob("/proc/[0-9]*/ns/net")
+	for _, process := range processes {
+		if shown, err := os.Readlink(process); err == nil && shown == link {
+			candidates = append(candidates, process)
+		}
+	}
+	for _, candidate := range candidates {
+		ns, err := namespace.Open(candidate)
+		if err != nil {
+			continue
+		}
+		if r.matches(ns) {
+			return ns
+		}
+		ns.Close()
+	}
+	return nil
+}
+
+func (r *Record) matches(ns *namespace.Namespace) bool {
+	if ns.Inode() != r.Inode {
+		return false
+	}
+	cookie, err := ns.Cookie()
+	return err == nil && (cookie == r.Cookie || cookie == 0 || r.Cookie == 0)
+}

@@ -1,0 +1,119 @@
+// Package openrc holds what is peculiar to OpenRC: the settings of a service,
+// what is recorded of a started one, and what each action may do.
+package openrc
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"openrc-netns/internal/confd"
+	"openrc-netns/internal/launch"
+)
+
+// ConfDir is where openrc-run(8) looks for the settings of services.
+const ConfDir = "/etc/conf.d"
+
+// Settings are the variables of a conf.d file, as a shell would have them.
+type Settings struct {
+	Netns string // netns: the network namespace, a name or an absolute path
+	VRF   string // vrf: a VRF device of that namespace
+	Etc   string // netns_etc: bind or none
+	Hide  string // netns_hide: paths to hide, separated by blanks
+	Lock  string // netns_lock: yes or no
+}
+
+// Confined reports whether the settings ask for anything.
+func (s Settings) Confined() bool { return s.Netns != "" || s.VRF != "" }
+
+// Spec makes the settings a launch.Spec. A value that is none of those that a
+// setting knows is an error.
+func (s Settings) Spec() (launch.Spec, error) {
+	spec := launch.Spec{Netns: s.Netns, VRF: s.VRF, Etc: s.Etc, Hide: strings.Fields(s.Hide)}
+	switch s.Etc {
+	case "", launch.EtcBind, launch.EtcNone:
+	default:
+		return spec, fmt.Errorf("netns_etc=%q: use %q or %q", s.Etc, launch.EtcBind, launch.EtcNone)
+	}
+	var err error
+	if spec.Lock, err = yesno(s.Lock); err != nil {
+		return spec, fmt.Errorf("netns_lock=%q: %w", s.Lock, err)
+	}
+	return spec, nil
+}
+
+// yesno knows the words that OpenRC's shell function of that name knows.
+func yesno(word string) (bool, error) {
+	switch strings.ToLower(word) {
+	case "yes", "true", "on", "1":
+		return true, nil
+	case "", "no", "false", "off", "0":
+		return false, nil
+	}
+	return false, errors.New(`use "yes" or "no"`)
+}
+
+// ReadSettings reads the conf.d files of service in the order of openrc-run:
+// for ssh.vpn those of ssh and then those of ssh.vpn, and of each the one of
+// the runlevel if there is one, else the plain one. It is an error if there
+// is none, or if one says what only a shell can work out (see confd.Parse).
+func ReadSettings(service string) (Settings, error) {
+	if service == "" || strings.Contains(service, "/") || service == "." || service == ".." {
+		return Settings{}, fmt.Errorf("bad service name %q", service)
+	}
+	bases := []string{service}
+	if base, _, multiplexed := strings.Cut(service, "."); multiplexed && base != "" {
+		bases = []string{base, service}
+	}
+	level := runlevel()
+	values := map[string]string{}
+	found := false
+	for _, base := range bases {
+		files := []string{base + "." + level, base}
+		if level == "" {
+			files = files[1:]
+		}
+		for _, file := range files {
+			read, err := confd.ReadFile(filepath.Join(ConfDir, file),
+				[]string{"netns", "vrf", "netns_etc", "netns_hide", "netns_lock"})
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return Settings{}, err
+			}
+			found = true
+			for name, value := range read {
+				values[name] = value
+			}
+			break
+		}
+	}
+	if !found {
+		return Settings{}, fmt.Errorf("service %q has no settings: there is no %s", service, filepath.Join(ConfDir, service))
+	}
+	return Settings{
+		Netns: values["netns"],
+		VRF:   values["vrf"],
+		Etc:   values["netns_etc"],
+		Hide:  values["netns_hide"],
+		Lock:  values["netns_lock"],
+	}, nil
+}
+
+// runlevel is the one that OpenRC is in: openrc-run's children have it in
+// RC_RUNLEVEL, everybody else finds it in softlevel. Empty where OpenRC has
+// not booted the machine.
+func runlevel() string {
+	if level := os.Getenv("RC_RUNLEVEL"); level != "" {
+		return level
+	}
+	level, err := os.ReadFile("/run/openrc/softlevel")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(level))
+}

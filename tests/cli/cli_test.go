@@ -1,0 +1,234 @@
+// Package cli tests the command line as a user sees it, in transcripts
+// (testdata/*.txtar), on a host of its own: the test binary runs itself once
+// more in fresh mount, network and PID namespaces, with throw-away /etc and
+// /run, so that nothing reaches the real host and nothing is left of it.
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
+)
+
+// insideEnv marks the run inside, and carries the directory of the binaries.
+const insideEnv = "OPENRC_NETNS_TEST_BIN"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// The transcripts share one /etc and one /run.
+	if err := flag.Set("test.parallel", "1"); err != nil {
+		panic(err)
+	}
+	switch {
+	case os.Getenv(insideEnv) != "":
+		if err := privateHost(); err != nil {
+			fmt.Fprintln(os.Stderr, "make a host for the tests:", err)
+			os.Exit(1)
+		}
+		os.Exit(m.Run())
+	case os.Geteuid() != 0:
+		fmt.Println("skipped: the tests of the command line need root")
+		if os.Getenv("CI") == "true" {
+			os.Exit(1)
+		}
+	default:
+		os.Exit(runInside())
+	}
+}
+
+// runInside builds the binaries and runs this test binary on a host of its own.
+func runInside() int {
+	bin, err := os.MkdirTemp("", "netns-cli")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(bin)
+	// Other users run them too.
+	if err := os.Chmod(bin, 0o755); err != nil {
+		panic(err)
+	}
+	build := exec.Command("go", "build", "-ldflags=-checklinkname=0", "-o", bin, "openrc-netns/cmd/...")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "build the commands:", err)
+		return 1
+	}
+	self := exec.Command("/proc/self/exe", os.Args[1:]...)
+	self.Stdin, self.Stdout, self.Stderr = os.Stdin, os.Stdout, os.Stderr
+	self.Env = append(os.Environ(), insideEnv+"="+bin)
+	self.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID,
+		Pdeathsig:  unix.SIGKILL,
+	}
+	err = self.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() > 0 {
+		return exit.ExitCode()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "run on a host of its own:", err)
+		return 1
+	}
+	return 0
+}
+
+func privateHost() error {
+	if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("make mounts private: %w", err)
+	}
+	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+		return fmt.Errorf("mount /proc: %w", err)
+	}
+	return freshHost()
+}
+
+// freshHost puts an empty /run and a throw-away copy of /etc in place.
+func freshHost() error {
+	for unix.Unmount("/etc", unix.MNT_DETACH) == nil {
+	}
+	// The first call hides the real /run for good, later ones what a test left.
+	for unix.Unmount("/run", unix.MNT_DETACH) == nil {
+	}
+	if err := unix.Mount("none", "/run", "tmpfs", 0, "mode=0755"); err != nil {
+		return fmt.Errorf("mount /run: %w", err)
+	}
+	for _, dir := range []string{"/run/netns", "/run/etc", "/run/work"} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	err := unix.Mount("overlay", "/etc", "overlay", 0, "lowerdir=/etc,upperdir=/run/etc,workdir=/run/work")
+	if err != nil {
+		return fmt.Errorf("mount /etc: %w", err)
+	}
+	for _, dir := range []string{"/etc/netns", "/etc/conf.d"} {
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := os.Remove("/etc/resolv.conf"); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	return os.WriteFile("/etc/resolv.conf", []byte("nameserver 192.0.2.1\n"), 0o644)
+}
+
+func TestCommandLine(t *testing.T) {
+	bin := os.Getenv(insideEnv)
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("PATH", bin+":/usr/sbin:/usr/bin:/sbin:/bin")
+			env.Setenv("BIN", bin)
+			// Other users' commands work here too.
+			for dir := env.WorkDir; dir != "/"; dir = filepath.Dir(dir) {
+				if err := os.Chmod(dir, 0o755|os.ModeSticky); err != nil {
+					return err
+				}
+			}
+			before := hostState()
+			env.Defer(func() {
+				killAll()
+				if err := freshHost(); err != nil {
+					t.Errorf("clean up: %v", err)
+				}
+				_ = before
+			})
+			return freshHost()
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status":    cmdStatus,
+			"snapshot":  cmdSnapshot,
+			"unchanged": cmdUnchanged,
+			"netns":     cmdNetns,
+		},
+	})
+}
+
+// cmdStatus is "status N COMMAND [ARG]...": COMMAND must exit with status N.
+func cmdStatus(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N COMMAND [ARG]...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	var exit *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+// cmdNetns is "netns NAME": a network namespace as ip-netns(8) makes it, with
+// a device "in-NAME" to know it by.
+func cmdNetns(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: netns NAME")
+	}
+	ts.Check(ts.Exec("ip", "netns", "add", args[0]))
+	ts.Check(ts.Exec("ip", "-n", args[0], "link", "add", "in-"+args[0], "type", "veth", "peer", "name", "peer"))
+}
+
+// cmdSnapshot remembers what a failed launch must leave alone; cmdUnchanged
+// compares.
+func cmdSnapshot(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(os.WriteFile(ts.MkAbs(".snapshot"), hostState(), 0o600))
+}
+
+func cmdUnchanged(ts *testscript.TestScript, neg bool, args []string) {
+	before, err := os.ReadFile(ts.MkAbs(".snapshot"))
+	ts.Check(err)
+	if diff := cmp.Diff(string(before), string(hostState())); diff != "" {
+		ts.Fatalf("something was left behind (-before +after):\n%s", diff)
+	}
+}
+
+// hostState lists mounts, processes, named namespaces and control groups.
+func hostState() []byte {
+	var b bytes.Buffer
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	b.Write(mounts)
+	for _, pattern := range []string{"/proc/[0-9]*", "/run/netns/*", "/run/*", "/sys/fs/cgroup/*/*", "/etc/netns/*/*"} {
+		paths, _ := filepath.Glob(pattern)
+		sort.Strings(paths)
+		for _, path := range paths {
+			if info, err := os.Lstat(path); err == nil && (info.IsDir() || pattern != "/sys/fs/cgroup/*/*") {
+				fmt.Fprintln(&b, path)
+			}
+		}
+	}
+	return b.Bytes()
+}
+
+// killAll ends what a failed script left running; this process is PID 1 here.
+func killAll() {
+	processes, _ := filepath.Glob("/proc/[0-9]*")
+	for _, process := range processes {
+		if pid, _ := strconv.Atoi(filepath.Base(process)); pid > 1 && !strings.Contains(process, "self") {
+			_ = unix.Kill(pid, unix.SIGKILL)
+			_, _ = unix.Wait4(pid, nil, 0, nil)
+		}
+	}
+}
