@@ -87,7 +87,7 @@ func Check(spec Spec) (*Plan, error) {
 	if err := checkSettings(spec); err != nil {
 		return nil, err
 	}
-	if err := checkPrivilege(); err != nil {
+	if err := CheckPrivilege(); err != nil {
 		return nil, err
 	}
 	plan := &Plan{namespace: spec.Inside, argv: spec.Argv, env: spec.Env, warn: spec.Warn}
@@ -129,8 +129,9 @@ func checkSettings(spec Spec) error {
 	return fmt.Errorf("%q says nothing about /etc: use %q or %q", spec.Etc, EtcBind, EtcNone)
 }
 
-// checkPrivilege is for the message: the kernel checks again.
-func checkPrivilege() error {
+// CheckPrivilege says so in plain words if the calling thread may not change
+// its namespaces. Check calls it; the kernel checks again.
+func CheckPrivilege() error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	if err := unix.Capget(&header, &data[0]); err != nil {

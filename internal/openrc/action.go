@@ -50,6 +50,9 @@ func (a Action) Check(settings Settings, argv, env []string, warn func(string)) 
 			return nil, fmt.Errorf("not stopped, because the start would fail: %w", err)
 		}
 	}
+	if err := launch.CheckPrivilege(); err != nil {
+		return nil, err // before it is taken for a namespace that has gone
+	}
 	record, err := ReadRecord(a.Service)
 	if err != nil {
 		warn(err.Error())

@@ -1,0 +1,183 @@
+// Package openrc tests the drop-in on real OpenRC, in throw-away machines. A
+// test asserts what an administrator would see: what rc-service says, and the
+// network namespace of the live process.
+package openrc
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"openrc-netns/tests/machine"
+)
+
+// installed is the folder that "make install DESTDIR=" filled.
+var installed string
+
+func TestMain(m *testing.M) {
+	machine.Init()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	if err := machine.Check(); err != nil {
+		fmt.Println("skipped: the tests on real OpenRC:", err)
+		if os.Getenv("CI") == "true" {
+			return 1
+		}
+		return 0
+	}
+	dir, err := os.MkdirTemp("", "openrc-netns-install")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	out, err := exec.Command("make", "-C", "../..", "install", "DESTDIR="+dir).CombinedOutput()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "make install: %v\n%s", err, out)
+		return 1
+	}
+	installed = dir
+	return m.Run()
+}
+
+// inEachShell runs scene on a machine for each /bin/sh that OpenRC is used with.
+func inEachShell(t *testing.T, scene func(t *testing.T, h *host)) {
+	for _, shell := range []string{"dash", "bash", "busybox"} {
+		t.Run(shell, func(t *testing.T) {
+			t.Parallel()
+			scene(t, boot(t, shell, true))
+		})
+	}
+}
+
+// host is a machine with the namespace vpn and the scripts of testdata.
+type host struct {
+	*machine.Machine
+	t *testing.T
+}
+
+func boot(t *testing.T, shell string, install bool) *host {
+	t.Helper()
+	m, err := machine.Start(machine.Options{Shell: shell})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	h := &host{m, t}
+	if install {
+		if err := m.Install(installed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	scripts, err := filepath.Glob("testdata/init.d/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, script := range scripts {
+		text, err := os.ReadFile(script)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.write("/etc/init.d/"+filepath.Base(script), string(text))
+		h.sh("chmod 755 /etc/init.d/" + filepath.Base(script))
+	}
+	// Debian's script for sysctl needs a service that OpenRC does not have.
+	h.sh("rm -f /etc/init.d/procps")
+	// A sleep(1) that no other test's pgrep would find.
+	h.sh("mkdir -p /usr/local/bin && cp $(command -v sleep) /usr/local/bin/sleeper")
+	h.sh("ip netns add vpn")
+	return h
+}
+
+// sh runs a script that has to succeed, and returns its output without the
+// last newline.
+func (h *host) sh(script string) string {
+	h.t.Helper()
+	result := h.Run(script)
+	if err := result.Err(); err != nil {
+		h.t.Fatalf("%s\n%v", script, err)
+	}
+	return strings.TrimSuffix(result.Stdout, "\n")
+}
+
+// fails runs a script that has to fail, and returns what it printed as errors.
+func (h *host) fails(script string) string {
+	h.t.Helper()
+	result := h.Run(script)
+	if result.Code == 0 {
+		h.t.Fatalf("%s\nsucceeded, and should not have:\n%s", script, result.Output)
+	}
+	return result.Stderr
+}
+
+func (h *host) write(name, content string) {
+	h.t.Helper()
+	if err := h.WriteFile(name, 0o644, content); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// conf is the conf.d file of a service.
+func (h *host) conf(service string, lines ...string) {
+	h.t.Helper()
+	h.write("/etc/conf.d/"+service, strings.Join(lines, "\n")+"\n")
+}
+
+// outside is the machine's own network namespace, inside that called vpn.
+func (h *host) outside() string { h.t.Helper(); return h.sh("readlink /proc/1/ns/net") }
+func (h *host) inside() string {
+	h.t.Helper()
+	return "net:[" + h.sh("stat -L -c %i /run/netns/vpn") + "]"
+}
+
+// daemon is the process number of the one sleeper that runs, or is about to:
+// start-stop-daemon does not wait for what it puts into the background.
+func (h *host) daemon() string {
+	h.t.Helper()
+	return h.sh("for i in $(seq 50); do pgrep -x sleeper && exit; sleep 0.1; done; exit 1")
+}
+
+// where is the network namespace of a process.
+func (h *host) where(pid string) string {
+	h.t.Helper()
+	return h.sh("readlink /proc/" + pid + "/ns/net")
+}
+
+// state is what OpenRC has on record of a service; of a stopped one nothing.
+func (h *host) state(service string) string {
+	h.t.Helper()
+	return h.sh(`cd /run/openrc; state=stopped
+		for s in started inactive starting stopping failed; do
+			[ ! -e $s/` + service + ` ] || state=$s
+		done; echo $state`)
+}
+
+// noDaemon asserts that nothing runs.
+func (h *host) noDaemon() {
+	h.t.Helper()
+	if out := h.Run("pgrep -a sleeper").Stdout; out != "" {
+		h.t.Errorf("a daemon runs: %s", out)
+	}
+}
+
+func contains(t *testing.T, text, want string) {
+	t.Helper()
+	if !strings.Contains(text, want) {
+		t.Errorf("missing %q in:\n%s", want, text)
+	}
+}
+
+func equal(t *testing.T, what, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: %s, want %s", what, got, want)
+	}
+}
