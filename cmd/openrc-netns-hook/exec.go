@@ -14,9 +14,12 @@ import (
 	"openrc-netns/internal/openrc"
 )
 
-// The environment in which openrc-run.sh starts over; the drop-in takes both
-// out of it before anything else runs.
+// What the drop-in and the hook tell each other. The last two the drop-in takes
+// out of the environment before anything else runs.
 const (
+	// environEnv is the environment in which openrc-run.sh is to start over:
+	// a line for each variable, with \1 for the newlines in it.
+	environEnv = "OPENRC_NETNS_ENVIRON"
 	// enteredEnv is the process that was let in, and the settings it was let
 	// in with, in the drop-in's own spelling.
 	enteredEnv = "OPENRC_NETNS_ENTERED"
@@ -54,7 +57,11 @@ func execService(args []string) error {
 func become(action openrc.Action, settings openrc.Settings, argv []string) error {
 	var notices []string
 	warn := func(text string) { notices = append(notices, text) }
-	plan, err := action.Check(settings, argv, os.Environ(), warn)
+	env := os.Environ()
+	if lines, set := os.LookupEnv(environEnv); set {
+		env = strings.Split(strings.NewReplacer("\n", "\x00", "\x01", "\n").Replace(lines), "\x00")
+	}
+	plan, err := action.Check(settings, argv, env, warn)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,8 @@ package openrc
 import (
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // trace is what the functions of a script wrote down: where each of them ran.
@@ -355,13 +357,22 @@ func TestStartStopDaemonOptions(t *testing.T) {
 		equal(t, "state", h.state("picky"), "stopped")
 		h.noDaemon()
 		h.write("/etc/picky.conf", "")
-		h.sh("rc-service picky start")
-		pid := h.daemon()
-		equal(t, "daemon", h.where(pid), h.inside())
-		equal(t, "pidfile", h.sh("cat /run/picky.pid"), pid)
-		equal(t, "user", h.sh("ps -o user=,group= -p "+pid+" | xargs"), "daemon daemon")
-		equal(t, "directory", h.sh("readlink /proc/"+pid+"/cwd"), "/usr")
-		equal(t, "umask", h.sh("grep Umask /proc/"+pid+"/status | cut -f2"), "0027")
+		// All as it is without us, but for the namespace.
+		look := func() string {
+			h.sh("rc-service picky start")
+			pid := h.daemon()
+			equal(t, "pidfile", h.sh("cat /run/picky.pid"), pid)
+			return h.sh("cd /proc/" + pid + "; readlink cwd; cat limits oom_score_adj; tr '\\0' '\\n' <environ | sort; ls -l fd | cut -c60-; " +
+				"grep -E '^(Umask|Uid|Gid|Groups|Sig[BIC]|Cap|NoNew)' status; ps -o user=,group=,ni=,tty= -p " + pid)
+		}
+		inside := look()
+		equal(t, "daemon", h.where(h.daemon()), h.inside())
+		h.sh("rc-service picky stop")
+		h.sh("rm /etc/conf.d/picky")
+		outside := look()
+		if diff := cmp.Diff(outside, inside); diff != "" {
+			t.Errorf("the daemon differs (-without +with netns):\n%s", diff)
+		}
 		h.sh("rc-service picky stop")
 		h.noDaemon()
 	})
