@@ -21,9 +21,11 @@ GO ?= go
 GOTEST = $(GO) test -ldflags=-checklinkname=0
 
 MANUALS = netns-exec.8 openrc-netns-hook.8
-SHELL_FILES = openrc/50-netns.conf tests/prepare
+CONFIGS = openrc-netns
+SHELL_FILES = .ci/run openrc/50-netns.conf tests/prepare tests/bench
+INIT_SCRIPTS = $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
 
-.PHONY: all build install uninstall test lint unit system demo bench fuzz clean prepare
+.PHONY: all build install uninstall test lint demo bench fuzz clean
 
 all: build
 
@@ -31,14 +33,53 @@ build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 install: build
-	install -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d' '$(DESTDIR)$(MANDIR)/man8'
+	install -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d' '$(DESTDIR)$(SYSCONFDIR)/conf.d' '$(DESTDIR)$(MANDIR)/man8'
 	install -m 755 bin/netns-exec bin/openrc-netns-hook '$(DESTDIR)$(SBINDIR)'
 	sed 's|^_netns_hook=.*|_netns_hook=$(SBINDIR)/openrc-netns-hook|' openrc/50-netns.conf \
-		> '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf'
+		>'$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf'
 	chmod 644 '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf'
+	for file in $(CONFIGS); do \
+		[ -e '$(DESTDIR)$(SYSCONFDIR)/conf.d/'$$file ] || \
+			install -m 644 conf.d/$$file '$(DESTDIR)$(SYSCONFDIR)/conf.d' || exit; \
+	done
 	cd man && install -m 644 $(MANUALS) '$(DESTDIR)$(MANDIR)/man8'
 
+# The administrator's conf.d files stay.
 uninstall:
 	rm -f '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf'
 	rm -f '$(DESTDIR)$(SBINDIR)/netns-exec' '$(DESTDIR)$(SBINDIR)/openrc-netns-hook'
+	for file in $(CONFIGS); do \
+		! cmp -s conf.d/$$file '$(DESTDIR)$(SYSCONFDIR)/conf.d/'$$file || \
+			rm '$(DESTDIR)$(SYSCONFDIR)/conf.d/'$$file; \
+	done
 	cd '$(DESTDIR)$(MANDIR)/man8' && rm -f $(MANUALS)
+
+test: lint
+	@tests/prepare ip pgrep busybox mmdebstrap script
+	$(GOTEST) ./...
+
+lint:
+	@tests/prepare shellcheck mandoc
+	@files=$$(gofmt -l cmd internal tests) && [ -z "$$files" ] || { echo "gofmt these: $$files" >&2; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	shellcheck $(SHELL_FILES)
+	shellcheck --shell=sh --exclude=SC1008,SC2034,SC2086,SC2154 $(INIT_SCRIPTS)
+	$(GO) tool shfmt -d -ln posix -fn $(SHELL_FILES) $(INIT_SCRIPTS)
+	cd man && mandoc -T lint -W warning $(MANUALS)
+
+demo: build
+	@tests/prepare mmdebstrap
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+		$(MAKE) -s install DESTDIR="$$dir" && \
+		$(GO) run ./tests/demo "$$dir"
+
+bench: build
+	@tests/prepare hyperfine ip
+	@tests/bench
+
+fuzz:
+	$(GOTEST) -fuzz=FuzzParseAgreesWithSh -fuzztime=$(FUZZTIME) ./internal/confd
+
+clean:
+	rm -rf bin

@@ -210,4 +210,3 @@ func print(text string) error {
 	}
 	return nil
 }
-

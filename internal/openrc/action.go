@@ -79,7 +79,7 @@ func (a Action) where(netns string, record *Record, warn func(string)) (*namespa
 		ns := record.find()
 		if ns != nil {
 			if ns.Name() != netns {
-				warn(fmt.Sprintf("%s is no longer what %q names: acting in the network namespace that the service was started in", netns, netns))
+				warn(fmt.Sprintf("the name %q no longer leads to the network namespace that the service was started in: acting in that one", netns))
 			}
 			return ns, nil
 		}

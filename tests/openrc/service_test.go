@@ -189,7 +189,7 @@ func TestNameGoneDaemonAlive(t *testing.T) {
 
 		out := h.sh("exec 2>&1; rc-service daemon status")
 		contains(t, out, "status: started")
-		contains(t, out, `is no longer what "vpn" names: acting in the network namespace that the service was started in`)
+		contains(t, out, `daemon: the name "vpn" no longer leads to the network namespace that the service was started in: acting in that one`)
 		ran(h, "daemon", inside, "status")
 		h.sh("rc-service daemon reload")
 		ran(h, "daemon", inside, "reload")
