@@ -10,7 +10,7 @@
 // The runtime keeps what it found, but shows it to nobody, so this package
 // reads two of its variables. The linker allows that with -checklinkname=0
 // only, which the Makefile passes; without it the build stops with an error.
-// If a later runtime renames them, the test of this package fails.
+// Should a later runtime rename them, TestTransparent in tests/cli fails.
 package inherited
 
 import (

@@ -174,6 +174,8 @@ func (v View) Apply(warn func(string)) error {
 	return nil
 }
 
+var errOldKernel = errors.New("this kernel has no open_tree(2) or fsopen(2): Linux 5.2 or later is needed")
+
 // tree is a mount with all below it, picked up and not yet put down.
 type tree struct {
 	fd     int
@@ -185,7 +187,7 @@ func pickUp(source, target string) (tree, error) {
 	fd, err := unix.OpenTree(unix.AT_FDCWD, source,
 		unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
 	if errors.Is(err, unix.ENOSYS) {
-		return tree{}, errors.New("this kernel has no open_tree(2): Linux 5.2 or later is needed")
+		return tree{}, errOldKernel
 	}
 	if err != nil {
 		return tree{}, fmt.Errorf("bind %q over %q: %w", source, target, err)
@@ -308,6 +310,9 @@ func topmost(path string, mounts []*mountinfo.Info) *mountinfo.Info {
 // options of proc_pid_mountinfo(5).
 func makeSysfs(options string) (int, error) {
 	fsfd, err := unix.Fsopen("sysfs", unix.FSOPEN_CLOEXEC)
+	if errors.Is(err, unix.ENOSYS) {
+		return -1, errOldKernel
+	}
 	if err != nil {
 		return -1, err
 	}

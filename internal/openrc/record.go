@@ -71,28 +71,40 @@ func ReadRecord(service string) (*Record, error) {
 // by another name, or through a process that lives in it. It returns nil if
 // the namespace is gone.
 func (r *Record) find() *namespace.Namespace {
-	candidates := []string{r.Netns}
+	if ns := r.open(r.Netns); ns != nil {
+		return ns
+	}
 	names, _ := filepath.Glob(namespace.Dir + "/*")
-	candidates = append(candidates, names...)
-	// Of a process the link alone tells the inode; nothing has to be opened.
+	for _, name := range names {
+		if ns := r.open(name); ns != nil {
+			return ns
+		}
+	}
+	// Of a process the link alone tells the inode; few have to be opened.
 	link := "net:[" + strconv.FormatUint(r.Inode, 10) + "]"
 	processes, _ := filepath.Glob("/proc/[0-9]*/ns/net")
 	for _, process := range processes {
-		if shown, err := os.Readlink(process); err == nil && shown == link {
-			candidates = append(candidates, process)
-		}
-	}
-	for _, candidate := range candidates {
-		ns, err := namespace.Open(candidate)
-		if err != nil {
+		if shown, err := os.Readlink(process); err != nil || shown != link {
 			continue
 		}
-		if r.matches(ns) {
+		if ns := r.open(process); ns != nil {
 			return ns
 		}
-		ns.Close()
 	}
 	return nil
+}
+
+// open opens the namespace called name if it is the recorded one.
+func (r *Record) open(name string) *namespace.Namespace {
+	ns, err := namespace.Open(name)
+	if err != nil {
+		return nil
+	}
+	if !r.matches(ns) {
+		ns.Close()
+		return nil
+	}
+	return ns
 }
 
 func (r *Record) matches(ns *namespace.Namespace) bool {

@@ -1,0 +1,63 @@
+package openrc
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestRecordComesBackAsWritten(t *testing.T) {
+	t.Setenv("RC_SVCDIR", t.TempDir())
+	if r, err := ReadRecord("sshd"); r != nil || err != nil {
+		t.Errorf("before any was written: %v, %v", r, err)
+	}
+	for _, want := range []Record{
+		{4026532251, 17, "vpn"},
+		{1, 0, "/run/name space/with blanks"},
+		{2, 3, ""}, // vrf alone
+	} {
+		if err := WriteRecord("sshd", want); err != nil {
+			t.Fatal(err)
+		}
+		got, err := ReadRecord("sshd")
+		if err != nil || *got != want {
+			t.Errorf("got %v, %v, want %v", got, err, want)
+		}
+	}
+}
+
+func TestDamagedRecordIsAnError(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("RC_SVCDIR", dir)
+	path := filepath.Join(dir, "options", "sshd", "netns")
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"", "1", "1 2", "x 2 vpn", "1 x vpn", "-1 2 vpn"} {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := ReadRecord("sshd"); err == nil {
+			t.Errorf("%q was read as %v", text, r)
+		}
+	}
+}
+
+func TestSettingsKnowTheirWords(t *testing.T) {
+	for _, s := range []Settings{
+		{Netns: "vpn"}, {Etc: "bind"}, {Etc: "none"}, {Lock: "yes"}, {Lock: "NO"}, {Lock: "1"}, {Lock: "off"},
+	} {
+		if _, err := s.Spec(); err != nil {
+			t.Errorf("%+v: %v", s, err)
+		}
+	}
+	for _, s := range []Settings{{Etc: "Bind"}, {Etc: "yes"}, {Lock: "y"}, {Lock: "2"}, {Lock: "yes "}} {
+		if _, err := s.Spec(); err == nil {
+			t.Errorf("%+v was accepted", s)
+		}
+	}
+	spec, err := Settings{Hide: " /a\t/b  /c "}.Spec()
+	if err != nil || len(spec.Hide) != 3 {
+		t.Errorf("hide: %q, %v", spec.Hide, err)
+	}
+}
