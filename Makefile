@@ -56,7 +56,7 @@ uninstall:
 
 test: lint
 	@tests/prepare ip pgrep busybox mmdebstrap script
-	$(GOTEST) ./...
+	$(GOTEST) -count=1 ./...
 
 lint:
 	@tests/prepare shellcheck mandoc

@@ -1,0 +1,155 @@
+package machine
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrNotRoot is the error of [Check] for a caller who is not root.
+var ErrNotRoot = errors.New("a throw-away machine needs root")
+
+// tools are the host's programs that this package runs, with the Debian package of each.
+var tools = [][2]string{
+	{"mmdebstrap", "mmdebstrap"},
+	{"nsenter", "util-linux"},
+	{"unshare", "util-linux"},
+	{"tar", "tar"},
+}
+
+// Check tells why no machine can be made here: [ErrNotRoot], or a missing program and how to install it.
+func Check() error {
+	if os.Geteuid() != 0 {
+		return ErrNotRoot
+	}
+	for _, tool := range tools {
+		if _, err := exec.LookPath(tool[0]); err != nil {
+			return fmt.Errorf("no %s: apt-get install %s", tool[0], tool[1])
+		}
+	}
+	return nil
+}
+
+// recipe is how mmdebstrap makes a root, from the mirror that it picks by itself; it also keeps packages from starting
+// daemons meanwhile. A change here makes new roots.
+var recipe = []string{
+	"--variant=essential",
+	"--include=openrc,bash,busybox,iproute2,mount,netcat-openbsd,openssh-client,openssh-server,procps,strace,util-linux",
+	// A mirror's sid may be older than its Release file says it is good for.
+	`--aptopt=Acquire::Check-Valid-Until "false"`,
+	// Nothing is in a runlevel. No two machines share a host key. And scripts go that depend on services which sysvinit's
+	// packages would bring: OpenRC complains of them whenever it reads the dependencies.
+	`--customize-hook=cd "$1/etc" && rm -f runlevels/*/* ssh/ssh_host_* init.d/hwclock.sh init.d/procps`,
+}
+
+// Root returns the folder of a release's root file system, "sid", "trixie" or "bookworm", which it builds with
+// mmdebstrap where the cache does not have it. It has to be treated as read-only: running machines lie over it.
+//
+// The cache is $OPENRC_NETNS_CACHE, else openrc-netns in $XDG_CACHE_HOME or $HOME/.cache. To get newer packages, remove
+// it while no machine runs.
+func Root(ctx context.Context, release string) (dir string, err error) {
+	return cachedRoot(ctx, release, io.Discard)
+}
+
+func cachedRoot(ctx context.Context, release string, log io.Writer) (string, error) {
+	switch release {
+	case "":
+		release = "sid"
+	case "sid", "trixie", "bookworm":
+	default:
+		return "", fmt.Errorf("unknown release %q (sid, trixie or bookworm)", release)
+	}
+	cache, err := cacheFolder()
+	if err != nil {
+		return "", err
+	}
+	key := sha256.Sum256([]byte(strings.Join(recipe, "\n")))
+	root := filepath.Join(cache, fmt.Sprintf("%s-%x", release, key[:6]))
+	if _, err := os.Stat(root); err == nil {
+		return root, nil
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return "", err
+	}
+	unlock, err := lock(ctx, root+".lock")
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if _, err := os.Stat(root); err == nil {
+		return root, nil // another builder was faster
+	}
+	if err := buildRoot(ctx, release, root, log); err != nil {
+		return "", fmt.Errorf("build root of %s: %w", release, err)
+	}
+	return root, nil
+}
+
+func cacheFolder() (string, error) {
+	if cache := os.Getenv("OPENRC_NETNS_CACHE"); cache != "" {
+		return filepath.Abs(cache)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("no folder for the cache: set OPENRC_NETNS_CACHE: %w", err)
+	}
+	return filepath.Join(cache, "openrc-netns"), nil
+}
+
+// buildRoot builds beside root, and renames what is complete. The caller holds the lock.
+func buildRoot(ctx context.Context, release, root string, log io.Writer) error {
+	if err := Check(); err != nil {
+		return err
+	}
+	unfinished := root + ".unfinished"
+	if err := os.RemoveAll(unfinished); err != nil { // of a builder that was killed
+		return err
+	}
+	defer os.RemoveAll(unfinished)
+
+	// In namespaces of its own, which end with it, mmdebstrap leaves no mount and no process behind when it is killed.
+	args := []string{"--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "mmdebstrap"}
+	args = append(append(args, recipe...), release, unfinished)
+	cmd := exec.CommandContext(ctx, "unshare", args...)
+	var said bytes.Buffer
+	cmd.Stdout = io.MultiWriter(&said, log)
+	cmd.Stderr = cmd.Stdout
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("mmdebstrap: %w\n%s", err, said.Bytes())
+	}
+	return os.Rename(unfinished, root)
+}
+
+// lock takes the lock file, which it makes if need be, and returns what gives it back.
+func lock(ctx context.Context, name string) (unlock func(), err error) {
+	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { file.Close() }, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			file.Close()
+			return nil, fmt.Errorf("lock %s: %w", name, err)
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			file.Close()
+			return nil, fmt.Errorf("lock %s: %w", name, ctx.Err())
+		}
+	}
+}

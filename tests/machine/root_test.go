@@ -1,0 +1,98 @@
+package machine_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"openrc-netns/tests/machine"
+	"openrc-netns/tests/machine/machinetest"
+)
+
+// fakeBuilder puts a script in the place of mmdebstrap, with the folder to build in $root, and returns a new cache.
+func fakeBuilder(t *testing.T, script string) (cache string) {
+	t.Helper()
+	machinetest.Require(t)
+	bin, cache := t.TempDir(), t.TempDir()
+	script = "#!/bin/sh\nfor root; do :; done\nmkdir \"$root\"\n" + script
+	if err := os.WriteFile(filepath.Join(bin, "mmdebstrap"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	t.Setenv("OPENRC_NETNS_CACHE", cache)
+	return cache
+}
+
+func TestRootIsBuiltOnce(t *testing.T) {
+	cache := fakeBuilder(t, `echo >>"$(dirname "$root")/built"; sleep .3; touch "$root/complete"`)
+	var builders sync.WaitGroup
+	for range 4 {
+		builders.Go(func() {
+			root, err := machine.Root(t.Context(), "trixie")
+			if err != nil {
+				t.Error(err)
+			}
+			if _, err := os.Stat(filepath.Join(root, "complete")); err != nil {
+				t.Errorf("root is not complete: %v", err)
+			}
+		})
+	}
+	builders.Wait()
+	if built, _ := os.ReadFile(filepath.Join(cache, "built")); len(built) != 1 {
+		t.Errorf("built %d times", len(built))
+	}
+}
+
+func TestFailedBuildLeavesNothing(t *testing.T) {
+	cache := fakeBuilder(t, "echo E: no mirror >&2; exit 25")
+	_, err := machine.Root(t.Context(), "sid")
+	if err == nil || !strings.Contains(err.Error(), "E: no mirror") {
+		t.Errorf("error does not say why: %v", err)
+	}
+	wantNoRoot(t, cache)
+}
+
+func TestCancelledBuildLeavesNothing(t *testing.T) {
+	cache := fakeBuilder(t, `setsid sh -c 'while sleep .01; do date >"$0/file"; done' "$root" & wait`)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := machine.Root(ctx, "sid"); err == nil {
+		t.Error("a cancelled build is no error")
+	}
+	time.Sleep(50 * time.Millisecond)
+	wantNoRoot(t, cache)
+}
+
+func wantNoRoot(t *testing.T, cache string) {
+	t.Helper()
+	entries, err := os.ReadDir(cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if !strings.HasSuffix(entry.Name(), ".lock") {
+			t.Errorf("left in the cache: %s", entry.Name())
+		}
+	}
+}
+
+func TestErrorsTellTheRemedy(t *testing.T) {
+	machinetest.Require(t)
+	wantError := func(err error, want string) {
+		t.Helper()
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, not %q", err, want)
+		}
+	}
+	_, err := machine.Root(t.Context(), "potato")
+	wantError(err, "sid, trixie or bookworm")
+	_, err = machine.Start(machine.Options{Shell: "fish"})
+	wantError(err, "dash, bash or busybox")
+	t.Setenv("PATH", t.TempDir())
+	_, err = machine.Start(machine.Options{})
+	wantError(err, "apt-get install mmdebstrap")
+}
