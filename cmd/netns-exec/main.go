@@ -18,6 +18,7 @@ import (
 
 const usage = `Usage: netns-exec [OPTION]... NETNS [--] [COMMAND [ARG]...]
        netns-exec [OPTION]... --service NAME [--] [COMMAND [ARG]...]
+       netns-exec [OPTION]... --vrf VRF -- [COMMAND [ARG]...]
 
 Run COMMAND, or the user's shell, in the network namespace NETNS: a name below
 /run/netns or an absolute path such as /proc/1234/ns/net.
@@ -26,8 +27,8 @@ Run COMMAND, or the user's shell, in the network namespace NETNS: a name below
   -u, --user USER[:GROUP]  become this user before running COMMAND
       --etc bind|none      bind the entries of /etc/netns/NETNS over /etc, or
                            leave /etc alone (default bind)
-      --vrf VRF            not in this version
-      --lock               not in this version
+      --vrf VRF            bind every IP socket to this VRF device of the namespace
+      --lock               no IP sockets in other namespaces, no CAP_SYS_ADMIN
   -n, --dry-run            check everything, print the plan, run nothing
   -h, --help               print this text
   -V, --version            print the version
@@ -90,7 +91,7 @@ func run(args []string) error {
 	if o.dryRun {
 		return print(plan.String())
 	}
-	if err := plan.Enter(); err != nil {
+	if _, err := plan.Enter(); err != nil {
 		return err
 	}
 	return plan.Exec()
@@ -186,7 +187,7 @@ func (o *options) spec() (launch.Spec, error) {
 		}
 	case o.hasNetns:
 		spec.Netns = o.netns
-	case o.vrf == "":
+	case o.vrf == "" && !o.lock:
 		return spec, errors.New("no network namespace given; see: netns-exec --help")
 	}
 	if o.etc != "" {

@@ -12,10 +12,11 @@ import (
 
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/vrf"
 )
 
-// What the drop-in and the hook tell each other. The last two the drop-in takes
-// out of the environment before anything else runs.
+// What the drop-in and the hook tell each other. All but the first the drop-in
+// takes out of the environment before anything else runs.
 const (
 	// environEnv is the environment in which openrc-run.sh is to start over:
 	// a line for each variable, with \1 for the newlines in it.
@@ -23,6 +24,8 @@ const (
 	// enteredEnv is the process that was let in, and the settings it was let
 	// in with, in the drop-in's own spelling.
 	enteredEnv = "OPENRC_NETNS_ENTERED"
+	// cgroupEnv is the cgroup that binds the sockets of what is started.
+	cgroupEnv = "OPENRC_NETNS_CGROUP"
 	// noticeEnv is what the drop-in is to warn of.
 	noticeEnv = "OPENRC_NETNS_NOTICE"
 )
@@ -51,6 +54,10 @@ func execService(args []string) error {
 		return errors.New("exec: needs --service, --action and a command; see: openrc-netns-hook --help")
 	}
 	err := become(action, settings, flags.Args())
+	if action.Name == openrc.Start {
+		// The drop-in has let OpenRC make the service's cgroup.
+		_ = vrf.Leave(action.Service, 0)
+	}
 	return eerror(fmt.Sprintf("%s: %v", action.Service, err))
 }
 
@@ -65,13 +72,15 @@ func become(action openrc.Action, settings openrc.Settings, argv []string) error
 	if err != nil {
 		return err
 	}
-	if err := plan.Enter(); err != nil {
+	cgroup, err := plan.Enter()
+	if err != nil {
 		return err
 	}
 	if action.Name == openrc.Start {
 		record := openrc.Record{
 			Inode:  plan.Namespace().Inode(),
 			Cookie: namespace.CurrentCookie(),
+			Cgroup: cgroup,
 			Netns:  settings.Netns,
 		}
 		if err := openrc.WriteRecord(action.Service, record); err != nil {
@@ -80,10 +89,29 @@ func become(action openrc.Action, settings openrc.Settings, argv []string) error
 	}
 	plan.Setenv(enteredEnv, fmt.Sprintf("%d|%s|%s|%s|%s|%s", os.Getpid(),
 		settings.Netns, settings.VRF, settings.Etc, settings.Hide, settings.Lock))
+	if cgroup != "" {
+		plan.Setenv(cgroupEnv, cgroup)
+	}
 	if len(notices) > 0 {
 		plan.Setenv(noticeEnv, strings.Join(notices, "\n"))
 	}
 	return plan.Exec()
+}
+
+// leave takes the calling openrc-run.sh out of the cgroup that was made for its
+// service, and removes that once nothing else is in it.
+func leave(args []string) error {
+	var service string
+	flags := pflag.NewFlagSet("leave", pflag.ContinueOnError)
+	flags.Usage = func() {}
+	flags.StringVar(&service, "service", "", "")
+	if err := flags.Parse(args); err != nil {
+		return fmt.Errorf("leave: %w; see: openrc-netns-hook --help", err)
+	}
+	if service == "" || flags.NArg() != 0 {
+		return errors.New("leave: needs --service and nothing else; see: openrc-netns-hook --help")
+	}
+	return vrf.Leave(service, os.Getppid())
 }
 
 // eerror becomes OpenRC's program of that name; without one, it is up to the

@@ -14,9 +14,12 @@ import (
 
 const usage = `Usage: openrc-netns-hook exec --service NAME --action ACTION [OPTION]...
                               -- COMMAND [ARG]...
+       openrc-netns-hook leave --service NAME
 
-Become COMMAND in the network namespace of a service. This is what the drop-in
-in /etc/rc.conf.d calls; to run a command by hand use netns-exec(8).
+What the drop-in in /etc/rc.conf.d calls; to run a command by hand use
+netns-exec(8). The first form becomes COMMAND in the network namespace of a
+service. The second takes the calling process out of the cgroup that was made
+for the service, and removes it if nothing else is in it.
 
   --service NAME   the service
   --action ACTION  what openrc-run is to do; start is strict, stop and status
@@ -48,10 +51,13 @@ func main() {
 		_, err = os.Stdout.WriteString(usage)
 	case "-V", "--version":
 		_, err = os.Stdout.WriteString("openrc-netns-hook " + version.String() + "\n")
-	case "exec":
-		err = launch.CheckSecure()
-		if err == nil {
-			err = execService(args[1:])
+	case "exec", "leave":
+		command := execService
+		if args[0] == "leave" {
+			command = leave
+		}
+		if err = launch.CheckSecure(); err == nil {
+			err = command(args[1:])
 		}
 	default:
 		err = fmt.Errorf("unknown command %q; see: openrc-netns-hook --help", args[0])

@@ -17,6 +17,7 @@ import (
 	"openrc-netns/internal/inherited"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
+	"openrc-netns/internal/vrf"
 )
 
 // Values of Spec.Etc.
@@ -27,16 +28,21 @@ const (
 
 // Spec is what is wanted.
 type Spec struct {
-	// Netns is the network namespace: a name or an absolute path.
+	// Netns is the network namespace: a name or an absolute path. Empty means
+	// the caller's, if VRF or Lock is set.
 	Netns string
-	// VRF is a VRF device of the namespace.
+	// VRF is a VRF device of the namespace to bind every IP socket to.
 	VRF string
 	// Etc is EtcBind or EtcNone; empty means EtcBind.
 	Etc string
 	// Hide are absolute paths to hide besides the resolvers' sockets.
 	Hide []string
-	// Lock keeps the command from leaving the namespace.
+	// Lock keeps the command in the namespace: no IP sockets in any other, and
+	// no CAP_SYS_ADMIN.
 	Lock bool
+	// Service is the OpenRC service that the command is; it has a cgroup of its
+	// own. Empty for a command by hand.
+	Service string
 	// User is USER or USER:GROUP to become; empty means no change.
 	User string
 	// Argv is the command; empty means the user's shell.
@@ -47,8 +53,12 @@ type Spec struct {
 	// Inside, where it is set, is entered in place of the namespace that
 	// Netns names; Netns then only chooses the files of /etc/netns.
 	Inside *namespace.Namespace
-	// Tolerant turns faults of the private view of /etc and of hidden paths
-	// into warnings. A service has to be stoppable with a broken /etc/netns.
+	// Join, where it is set, is the cgroup that a Plan of the service's start
+	// was confined in, and stands in for VRF and Lock.
+	Join string
+	// Tolerant turns faults of the private view of /etc, of hidden paths and of
+	// Join into warnings. A service has to be stoppable with a broken
+	// /etc/netns.
 	Tolerant bool
 	// Warn is told, in one line, what is wrong and was let pass; never nil.
 	Warn func(string)
@@ -58,6 +68,9 @@ type Spec struct {
 type Plan struct {
 	namespace  *namespace.Namespace
 	view       mounts.View
+	confine    *vrf.Confinement
+	cgroup     vrf.Cgroup
+	join       string
 	credential *credential
 	path       string
 	argv       []string
@@ -90,14 +103,22 @@ func Check(spec Spec) (*Plan, error) {
 	if err := CheckPrivilege(); err != nil {
 		return nil, err
 	}
-	plan := &Plan{namespace: spec.Inside, argv: spec.Argv, env: spec.Env, warn: spec.Warn}
+	plan := &Plan{namespace: spec.Inside, join: spec.Join, argv: spec.Argv, env: spec.Env, warn: spec.Warn}
 	var err error
-	if plan.namespace == nil {
-		if plan.namespace, err = namespace.Open(spec.Netns); err != nil {
-			return nil, err
-		}
+	switch {
+	case plan.namespace != nil:
+	case spec.Netns == "" && (spec.VRF != "" || spec.Lock):
+		plan.namespace, err = namespace.Current()
+	default:
+		plan.namespace, err = namespace.Open(spec.Netns)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if err := plan.setView(spec); err != nil {
+		return nil, err
+	}
+	if err := plan.setConfinement(spec); err != nil {
 		return nil, err
 	}
 	if spec.User != "" {
@@ -115,13 +136,14 @@ func Check(spec Spec) (*Plan, error) {
 	return plan, nil
 }
 
+// Stay plans to become the command in the place where this process is. It
+// looks at Argv, Env and Warn alone.
+func Stay(spec Spec) (*Plan, error) {
+	path, err := lookPath(spec.Argv[0], getenv(spec.Env, "PATH"))
+	return &Plan{path: path, argv: spec.Argv, env: spec.Env, warn: spec.Warn}, err
+}
+
 func checkSettings(spec Spec) error {
-	if spec.VRF != "" {
-		return fmt.Errorf("VRF %q: this version cannot bind to a VRF; remove the setting", spec.VRF)
-	}
-	if spec.Lock {
-		return errors.New("this version cannot lock a command into its namespace; remove the setting")
-	}
 	switch spec.Etc {
 	case "", EtcBind, EtcNone:
 		return nil
@@ -168,6 +190,23 @@ func (p *Plan) setView(spec Spec) error {
 	return tolerate(err)
 }
 
+// setConfinement plans what becomes of the sockets. The device has to be in the
+// namespace that the command is to run in.
+func (p *Plan) setConfinement(spec Spec) error {
+	if spec.VRF == "" && !spec.Lock {
+		return nil
+	}
+	p.confine = &vrf.Confinement{Lock: spec.Lock}
+	p.cgroup = vrf.Cgroup{Service: spec.Service, Netns: namespace.BaseName(spec.Netns)}
+	if spec.VRF == "" {
+		return nil
+	}
+	return p.namespace.Do(func() (err error) {
+		p.confine.Device, err = vrf.Find(spec.VRF)
+		return err
+	})
+}
+
 // Namespace is what Exec enters.
 func (p *Plan) Namespace() *namespace.Namespace { return p.namespace }
 
@@ -185,6 +224,12 @@ func (p *Plan) String() string {
 	for _, path := range p.view.Hide {
 		line("hide", path)
 	}
+	if p.confine != nil && p.confine.Device.Index != 0 {
+		line("vrf", fmt.Sprintf("%s (interface %d)", p.confine.Device.Name, p.confine.Device.Index))
+	}
+	if p.confine != nil && p.confine.Lock {
+		line("lock", "no IP sockets in other network namespaces, no CAP_SYS_ADMIN")
+	}
 	if p.credential != nil {
 		line("user", p.credential.String())
 	}
@@ -193,20 +238,43 @@ func (p *Plan) String() string {
 }
 
 // Enter moves the calling thread, which the caller has locked, into the
-// namespace and its private view.
-func (p *Plan) Enter() error {
-	if err := p.namespace.Enter(); err != nil {
-		return err
+// namespace and its private view, and the process into the cgroup that binds
+// its sockets. It returns that cgroup; empty where there is none.
+func (p *Plan) Enter() (cgroup string, err error) {
+	if p.namespace == nil {
+		return "", nil
 	}
-	// The descriptor of the namespace is closed by exec; what runs inside
-	// gets no handle to anything.
-	return p.view.Apply(p.warn)
+	if err := p.namespace.Enter(); err != nil {
+		return "", err
+	}
+	if err := p.view.Apply(p.warn); err != nil {
+		return "", err
+	}
+	if p.join != "" {
+		err := vrf.Join(p.join)
+		if err == nil {
+			return p.join, nil
+		}
+		p.warn(fmt.Sprintf("sockets are not bound to the VRF: %v", err))
+	}
+	if p.confine == nil {
+		return "", nil
+	}
+	if p.confine.Cookie = namespace.CurrentCookie(); p.confine.Cookie == 0 {
+		return "", errors.New("this kernel does not tell network namespaces apart by cookie: VRF and lock need Linux 5.14 or later")
+	}
+	return p.confine.Apply(p.cgroup)
 }
 
 // Exec becomes the command, on the thread that Enter was called on. It
 // returns only if that fails, with a *CommandError where the command itself is
 // at fault.
 func (p *Plan) Exec() error {
+	if p.confine != nil && p.confine.Lock {
+		if err := dropSysAdmin(); err != nil {
+			return err
+		}
+	}
 	if p.credential != nil {
 		if err := p.credential.become(); err != nil {
 			return err

@@ -18,6 +18,8 @@ import (
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
+
+	"openrc-netns/internal/procfs"
 )
 
 // EtcDir holds a directory for each namespace with the files that stand in
@@ -33,8 +35,7 @@ var resolvers = [...]string{"/run/nscd", "/var/run/nscd"}
 // Bind puts the file or directory Source over Target, both absolute paths.
 type Bind struct{ Source, Target string }
 
-// View is what a process is to see. The zero View is a plain copy of the
-// caller's mounts.
+// View is what a process is to see, where that is not what its caller sees.
 type View struct {
 	// Sysfs asks for the /sys of the network namespace that Apply runs in.
 	Sysfs bool
@@ -123,9 +124,13 @@ func Hidden(extra []string) ([]string, error) {
 // shares its mounts. Where the kernel forbids a new sysfs, as it does in some
 // containers, the old view of /sys stays and warn is told.
 //
-// After an error the thread is somewhere in between: exit, and the kernel
+// A View that asks for nothing leaves the thread in the mount namespace where it
+// is. After an error the thread is somewhere in between: exit, and the kernel
 // takes it all down.
 func (v View) Apply(warn func(string)) error {
+	if !v.Sysfs && len(v.Binds) == 0 && len(v.Hide) == 0 {
+		return nil
+	}
 	cwd, err := unix.Getwd()
 	if err != nil {
 		cwd = "" // it was removed; nothing to come back to
@@ -229,7 +234,7 @@ func hide(path string) error {
 // and carries over what was mounted below the old one: control groups, bpf,
 // debugfs and so on, which ip-netns(8) loses.
 func newSysfs(warn func(string)) error {
-	table, err := readFile("/proc/thread-self/mountinfo")
+	table, err := procfs.ReadFile("/proc/thread-self/mountinfo")
 	if err != nil {
 		return fmt.Errorf("read the mounts below /sys: %w", err)
 	}
@@ -269,30 +274,6 @@ func newSysfs(warn func(string)) error {
 		}
 	}
 	return nil
-}
-
-// readFile is os.ReadFile without the runtime's poller: starting that costs
-// every launch a thread and four system calls.
-func readFile(path string) ([]byte, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer unix.Close(fd)
-	content := make([]byte, 0, 16384)
-	for {
-		if len(content) == cap(content) {
-			content = append(content, 0)[:len(content)]
-		}
-		n, err := unix.Read(fd, content[len(content):cap(content)])
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil || n == 0 {
-			return content, err
-		}
-		content = content[:len(content)+n]
-	}
 }
 
 // topmost finds the mount at path that is not covered by another one there.

@@ -161,7 +161,8 @@ func Fresh() *Namespace {
 	return &Namespace{name: "", path: "", handle: netns.None()}
 }
 
-// Name is what the namespace was opened as; empty for a fresh one.
+// Name is what the namespace was opened as; empty for the current or a fresh
+// one.
 func (n *Namespace) Name() string { return n.name }
 
 // Inode is the namespace's inode number on nsfs, as in the "net:[4026531840]"
@@ -169,10 +170,18 @@ func (n *Namespace) Name() string { return n.name }
 // another namespace when this one is gone, the cookie never.
 func (n *Namespace) Inode() uint64 { return n.inode }
 
+// Current opens the network namespace that the calling thread is in.
+func Current() (*Namespace, error) {
+	return openPath("", "/proc/thread-self/ns/net")
+}
+
 // String is for people: the name, and the inode where it is known.
 func (n *Namespace) String() string {
 	if !n.handle.IsOpen() {
 		return "a new, empty network namespace"
+	}
+	if n.name == "" {
+		return fmt.Sprintf("the caller's (net:[%d])", n.inode)
 	}
 	return fmt.Sprintf("%s (%s, net:[%d])", n.name, n.path, n.inode)
 }
@@ -236,21 +245,28 @@ func CurrentCookie() uint64 {
 	return cookie
 }
 
-// Cookie is CurrentCookie of the namespace, looked up on a thread of its own:
-// the caller's stays where it is.
-func (n *Namespace) Cookie() (uint64, error) {
-	type result struct {
-		cookie uint64
-		err    error
-	}
-	results := make(chan result)
+// Do calls f inside the namespace, on a thread of its own: the caller's stays
+// where it is. It needs what Enter needs.
+func (n *Namespace) Do(f func() error) error {
+	done := make(chan error)
 	go func() {
 		runtime.LockOSThread() // and no unlock: the thread ends with the goroutine
 		err := n.Enter()
-		results <- result{CurrentCookie(), err}
+		if err == nil {
+			err = f()
+		}
+		done <- err
 	}()
-	r := <-results
-	return r.cookie, r.err
+	return <-done
+}
+
+// Cookie is CurrentCookie of the namespace.
+func (n *Namespace) Cookie() (cookie uint64, err error) {
+	err = n.Do(func() error {
+		cookie = CurrentCookie()
+		return nil
+	})
+	return cookie, err
 }
 
 // BaseName is the name in Dir that name stands for: itself, or the last part

@@ -8,9 +8,15 @@ import (
 	"openrc-netns/internal/namespace"
 )
 
+// hostNamespace is the network namespace of a service with vrf and no netns.
+const hostNamespace = "/proc/1/ns/net"
+
 // Start is the action that confines a service: it is strict, all others act
 // where start acted.
 const Start = "start"
+
+// cgroupCleanup is the command that OpenRC gives to every script.
+const cgroupCleanup = "cgroup_cleanup"
 
 // Action is one call of openrc-run.sh for a service.
 type Action struct {
@@ -25,7 +31,7 @@ type Action struct {
 // overwrite the saved rules with none.
 func (a Action) survives() bool {
 	switch a.Name {
-	case "stop", "status", "cgroup_cleanup":
+	case "stop", "status", cgroupCleanup:
 		return true
 	}
 	return false
@@ -34,39 +40,60 @@ func (a Action) survives() bool {
 // Check plans the action: argv in the place where it belongs. Warn is told
 // what an administrator should know of that place.
 func (a Action) Check(settings Settings, argv, env []string, warn func(string)) (*launch.Plan, error) {
+	if err := checkName(a.Service); err != nil {
+		return nil, err
+	}
 	spec, err := settings.Spec()
-	spec.Argv, spec.Env, spec.Warn = argv, env, warn
+	spec.Service, spec.Argv, spec.Env, spec.Warn = a.Service, argv, env, warn
 	if a.Name == Start {
 		if err != nil {
 			return nil, err
 		}
-		return launch.Check(spec)
+		return checkStart(spec)
 	}
 	if a.Restart && settings.Confined() {
 		if err == nil {
-			_, err = launch.Check(spec)
+			_, err = checkStart(spec)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("not stopped, because the start would fail: %w", err)
 		}
 	}
-	if err := launch.CheckPrivilege(); err != nil {
-		return nil, err // before it is taken for a namespace that has gone
-	}
 	record, err := ReadRecord(a.Service)
 	if err != nil {
 		warn(err.Error())
 	}
+	if err := launch.CheckPrivilege(); err != nil {
+		if record != nil && record.here() {
+			// A locked supervisor asks for a health check of its daemon.
+			return launch.Stay(spec)
+		}
+		return nil, err
+	}
 	if record != nil {
-		spec.Netns = record.Netns
+		spec.Netns, spec.Join = record.Netns, record.Cgroup
 	}
 	if spec.Inside, err = a.where(spec.Netns, record, warn); err != nil {
 		return nil, err
+	}
+	if a.Name == cgroupCleanup {
+		spec.Join = "" // it kills all that is in the cgroup
 	}
 	spec.Tolerant = true
 	spec.VRF, spec.Lock = "", false
 	if settings.Etc != launch.EtcNone {
 		spec.Etc = launch.EtcBind
+	}
+	return launch.Check(spec)
+}
+
+func checkStart(spec launch.Spec) (*launch.Plan, error) {
+	if spec.Netns == "" {
+		host, err := namespace.Open(hostNamespace)
+		if err != nil {
+			return nil, err
+		}
+		spec.Inside = host
 	}
 	return launch.Check(spec)
 }
@@ -78,15 +105,21 @@ func (a Action) where(netns string, record *Record, warn func(string)) (*namespa
 	if record != nil {
 		ns := record.find()
 		if ns != nil {
-			if ns.Name() != netns {
+			if netns != "" && ns.Name() != netns {
 				warn(fmt.Sprintf("the name %q no longer leads to the network namespace that the service was started in: acting in that one", netns))
 			}
 			return ns, nil
 		}
 		reason = fmt.Errorf("the network namespace %q that the service was started in is gone", netns)
 	} else {
+		if netns == "" {
+			netns = hostNamespace // vrf or lock alone
+		}
 		ns, err := namespace.Open(netns)
 		if err == nil {
+			if a.Name == "stop" {
+				warn("it was not started in a network namespace: what it has set up outside stays there")
+			}
 			return ns, nil
 		}
 		reason = err
@@ -94,8 +127,11 @@ func (a Action) where(netns string, record *Record, warn func(string)) (*namespa
 	if !a.survives() {
 		return nil, reason
 	}
-	if errors.As(reason, new(*namespace.NotExistError)) || errors.As(reason, new(*namespace.StaleError)) {
-		reason = fmt.Errorf("network namespace %q is gone", netns)
+	switch {
+	case errors.As(reason, new(*namespace.NotExistError)):
+		reason = fmt.Errorf("network namespace %q does not exist", netns)
+	case errors.As(reason, new(*namespace.StaleError)):
+		reason = fmt.Errorf("network namespace %q is stale", netns)
 	}
 	warn(fmt.Sprintf("%v: acting in a new, empty one", reason))
 	return namespace.Fresh(), nil

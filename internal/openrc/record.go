@@ -12,14 +12,17 @@ import (
 	"openrc-netns/internal/namespace"
 )
 
-// Record says in which network namespace a service was started. It is kept
-// among the values of service_set_value (openrc-run(8)), which OpenRC drops
-// when the service is marked as stopped, and which do not outlive a boot.
+// Record says where a service was started. It is kept among the values of
+// service_set_value (openrc-run(8)), which OpenRC drops when the service is
+// marked as stopped, and which do not outlive a boot.
 type Record struct {
-	// Inode and Cookie identify the namespace; Cookie is 0 on a kernel that
-	// has none.
+	// Inode and Cookie identify the network namespace; Cookie is 0 on a kernel
+	// that has none.
 	Inode, Cookie uint64
-	// Netns is the setting at start.
+	// Cgroup is the one that binds the service's sockets, as in
+	// /proc/PID/cgroup; empty if none does.
+	Cgroup string
+	// Netns is the setting at start; empty if the namespace is the host's.
 	Netns string
 }
 
@@ -36,11 +39,11 @@ func recordPath(service string) string {
 func WriteRecord(service string, r Record) error {
 	path := recordPath(service)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("record the network namespace: %w", err)
+		return fmt.Errorf("record where the service is started: %w", err)
 	}
-	line := fmt.Sprintf("%d %d %s", r.Inode, r.Cookie, r.Netns)
-	if err := os.WriteFile(path, []byte(line), 0o644); err != nil {
-		return fmt.Errorf("record the network namespace: %w", err)
+	lines := fmt.Sprintf("%d\n%d\n%s\n%s\n", r.Inode, r.Cookie, r.Cgroup, r.Netns)
+	if err := os.WriteFile(path, []byte(lines), 0o644); err != nil {
+		return fmt.Errorf("record where the service is started: %w", err)
 	}
 	return nil
 }
@@ -48,21 +51,21 @@ func WriteRecord(service string, r Record) error {
 // ReadRecord returns what was kept for service; nil where there is nothing.
 func ReadRecord(service string) (*Record, error) {
 	path := recordPath(service)
-	line, err := os.ReadFile(path)
+	lines, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the record of the network namespace: %w", err)
+		return nil, fmt.Errorf("read where the service was started: %w", err)
 	}
 	var r Record
-	fields := strings.SplitN(string(line), " ", 3)
-	if len(fields) == 3 {
-		r.Netns = fields[2]
+	fields := strings.Split(string(lines), "\n")
+	if len(fields) == 5 {
 		_, err = fmt.Sscan(fields[0]+" "+fields[1], &r.Inode, &r.Cookie)
+		r.Cgroup, r.Netns = fields[2], fields[3]
 	}
-	if len(fields) != 3 || err != nil {
-		return nil, fmt.Errorf("read the record of the network namespace: %s is damaged", path)
+	if len(fields) != 5 || err != nil {
+		return nil, fmt.Errorf("read where the service was started: %s is damaged", path)
 	}
 	return &r, nil
 }
@@ -71,7 +74,11 @@ func ReadRecord(service string) (*Record, error) {
 // by another name, or through a process that lives in it. It returns nil if
 // the namespace is gone.
 func (r *Record) find() *namespace.Namespace {
-	if ns := r.open(r.Netns); ns != nil {
+	name := r.Netns
+	if name == "" {
+		name = hostNamespace
+	}
+	if ns := r.open(name); ns != nil {
 		return ns
 	}
 	names, _ := filepath.Glob(namespace.Dir + "/*")
@@ -92,6 +99,16 @@ func (r *Record) find() *namespace.Namespace {
 		}
 	}
 	return nil
+}
+
+// here reports whether the calling thread is in the recorded namespace.
+func (r *Record) here() bool {
+	ns, err := namespace.Current()
+	if err != nil {
+		return false
+	}
+	defer ns.Close()
+	return ns.Inode() == r.Inode && namespace.CurrentCookie() == r.Cookie
 }
 
 // open opens the namespace called name if it is the recorded one.

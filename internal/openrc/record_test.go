@@ -12,9 +12,9 @@ func TestRecordComesBackAsWritten(t *testing.T) {
 		t.Errorf("before any was written: %v, %v", r, err)
 	}
 	for _, want := range []Record{
-		{4026532251, 17, "vpn"},
-		{1, 0, "/run/name space/with blanks"},
-		{2, 3, ""}, // vrf alone
+		{4026532251, 17, "/openrc.sshd", "vpn"},
+		{1, 0, "", "/run/name space/with blanks"},
+		{2, 3, "/with blanks", ""},
 	} {
 		if err := WriteRecord("sshd", want); err != nil {
 			t.Fatal(err)
@@ -33,7 +33,7 @@ func TestDamagedRecordIsAnError(t *testing.T) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{"", "1", "1 2", "x 2 vpn", "1 x vpn", "-1 2 vpn"} {
+	for _, text := range []string{"", "1", "1\n2\n", "x\n2\n\nvpn\n", "1\nx\n\nvpn\n", "-1\n2\n\nvpn\n", "1\n2\n\nvpn"} {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}

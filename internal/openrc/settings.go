@@ -27,7 +27,10 @@ type Settings struct {
 }
 
 // Confined reports whether the settings ask for anything.
-func (s Settings) Confined() bool { return s.Netns != "" || s.VRF != "" }
+func (s Settings) Confined() bool {
+	lock, err := yesno(s.Lock)
+	return s.Netns != "" || s.VRF != "" || lock || err != nil
+}
 
 // Spec makes the settings a launch.Spec. A value that is none of those that a
 // setting knows is an error.
@@ -61,8 +64,8 @@ func yesno(word string) (bool, error) {
 // the runlevel if there is one, else the plain one. It is an error if there
 // is none, or if one says what only a shell can work out (see confd.Parse).
 func ReadSettings(service string) (Settings, error) {
-	if service == "" || strings.Contains(service, "/") || service == "." || service == ".." {
-		return Settings{}, fmt.Errorf("bad service name %q", service)
+	if err := checkName(service); err != nil {
+		return Settings{}, err
 	}
 	bases := []string{service}
 	if base, _, multiplexed := strings.Cut(service, "."); multiplexed && base != "" {
@@ -102,6 +105,14 @@ func ReadSettings(service string) (Settings, error) {
 		Hide:  values["netns_hide"],
 		Lock:  values["netns_lock"],
 	}, nil
+}
+
+// checkName refuses what cannot name a service; the name becomes part of paths.
+func checkName(service string) error {
+	if service == "" || service == "." || service == ".." || strings.Contains(service, "/") {
+		return fmt.Errorf("bad service name %q", service)
+	}
+	return nil
 }
 
 // runlevel is the one that OpenRC is in: openrc-run's children have it in

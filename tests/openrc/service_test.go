@@ -118,9 +118,9 @@ func TestBadSettingFailsTheStart(t *testing.T) {
 		"netns_etc": {[]string{"netns=vpn", "netns_etc=copy"}, `daemon: netns_etc="copy": use "bind" or "none"`},
 		"hide":      {[]string{"netns=vpn", "netns_hide=/nowhere"}, `daemon: cannot hide "/nowhere": no such file or directory`},
 		"lock":      {[]string{"netns=vpn", "netns_lock=maybe"}, `daemon: netns_lock="maybe": use "yes" or "no"`},
-		"locked":    {[]string{"netns=vpn", "netns_lock=yes"}, `daemon: this version cannot lock a command into its namespace; remove the setting`},
-		"vrf":       {[]string{"netns=vpn", "vrf=mgmt"}, `daemon: VRF "mgmt": this version cannot bind to a VRF; remove the setting`},
-		"vrf alone": {[]string{"vrf=mgmt"}, `daemon: VRF "mgmt": this version cannot bind to a VRF; remove the setting`},
+		"vrf":       {[]string{"netns=vpn", "vrf=mgmt"}, `daemon: VRF "mgmt": no such device in this network namespace`},
+		"no vrf":    {[]string{"netns=vpn", "vrf=lo"}, `daemon: device "lo" is not a VRF`},
+		"vrf alone": {[]string{"vrf=mgmt"}, `daemon: VRF "mgmt": no such device in this network namespace`},
 		"runit":     {[]string{"netns=vpn", "supervisor=runit"}, `daemon: runit would start the daemon outside: remove netns from conf.d, and start it in the run script with: exec netns-exec vpn -- COMMAND`},
 		"s6":        {[]string{"netns=vpn", "supervisor=s6"}, `daemon: s6 would start the daemon outside: use supervisor=supervise-daemon`},
 	} {
@@ -134,6 +134,9 @@ func TestBadSettingFailsTheStart(t *testing.T) {
 			equal(t, "output", out, " * "+test.want+"\n * ERROR: daemon failed to start\n")
 			equal(t, "state", h.state("daemon"), "stopped")
 			h.noDaemon()
+			if left := h.sh("find /sys/fs/cgroup -name '*daemon'"); left != "" {
+				t.Errorf("a cgroup is left: %s", left)
+			}
 
 			// The same setting must not take a running daemon away.
 			h.conf("daemon", "netns=vpn")
@@ -275,7 +278,7 @@ func TestSettingRemovedWhileRunning(t *testing.T) {
 
 		// And the other way round: it was started outside, and is to move.
 		h.conf("daemon", "netns=vpn")
-		h.sh("rc-service daemon restart")
+		contains(t, h.sh("exec 2>&1; rc-service daemon restart"), "daemon: it was not started in a network namespace: what it has set up outside stays there")
 		equal(t, "daemon", h.where(h.daemon()), h.inside())
 		h.sh("rc-service daemon stop")
 		h.noDaemon()
@@ -441,7 +444,7 @@ func TestHookMissing(t *testing.T) {
 		h.conf("daemon", "netns=vpn")
 		h.sh("mv /usr/sbin/openrc-netns-hook /root")
 		out := h.fails("rc-service daemon start")
-		contains(t, out, `daemon: cannot enter network namespace "vpn": /usr/sbin/openrc-netns-hook is missing, install openrc-netns again`)
+		contains(t, out, `daemon: cannot enter its network namespace: /usr/sbin/openrc-netns-hook is missing, install openrc-netns again`)
 		h.noDaemon()
 		if h.Run("test -e /run/trace.daemon").Code == 0 {
 			t.Error("the script ran outside")

@@ -1,0 +1,128 @@
+package vrf
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+
+	"openrc-netns/internal/procfs"
+)
+
+// hierarchy is the cgroup v2 file system, mounted for this process alone:
+// where, and whether, the host has it mounted does not matter. A process that
+// may not mount, because it is locked, uses what it finds.
+type hierarchy struct{ fd int }
+
+func openHierarchy() (*hierarchy, error) {
+	fsfd, err := unix.Fsopen("cgroup2", unix.FSOPEN_CLOEXEC)
+	switch {
+	case errors.Is(err, unix.ENODEV):
+		return nil, errors.New("cgroup v2 is not available: this kernel was built without CONFIG_CGROUPS")
+	case errors.Is(err, unix.ENOSYS):
+		return nil, errors.New("this kernel has no fsopen(2): Linux 5.2 or later is needed")
+	case errors.Is(err, unix.EPERM):
+		return mountedHierarchy()
+	case err != nil:
+		return nil, fmt.Errorf("open cgroup v2: %w", err)
+	}
+	defer unix.Close(fsfd)
+	if err := unix.FsconfigCreate(fsfd); err != nil {
+		return nil, fmt.Errorf("cgroup v2 is not available here: %w", err)
+	}
+	fd, err := unix.Fsmount(fsfd, unix.FSMOUNT_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("mount cgroup v2 for this process: %w", err)
+	}
+	return &hierarchy{fd}, nil
+}
+
+func mountedHierarchy() (*hierarchy, error) {
+	table, err := procfs.ReadFile("/proc/thread-self/mountinfo")
+	if err != nil {
+		return nil, fmt.Errorf("find cgroup v2: %w", err)
+	}
+	mounts, err := mountinfo.GetMountsFromReader(bytes.NewReader(table), mountinfo.FSTypeFilter("cgroup2"))
+	if err != nil {
+		return nil, fmt.Errorf("find cgroup v2: %w", err)
+	}
+	for _, m := range mounts {
+		if m.Root != "/" {
+			continue
+		}
+		if fd, err := unix.Open(m.Mountpoint, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err == nil {
+			return &hierarchy{fd}, nil
+		}
+	}
+	return nil, errors.New("cgroup v2 is not mounted, and this process may not mount it")
+}
+
+func (h *hierarchy) close() { unix.Close(h.fd) }
+
+// open opens the directory of the cgroup, a path as in /proc/PID/cgroup.
+func (h *hierarchy) open(cgroup string) (int, error) {
+	return unix.Openat(h.fd, "."+cgroup, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+}
+
+// create makes the cgroup and those above it where they are missing.
+func (h *hierarchy) create(cgroup string) error {
+	for i, c := range cgroup {
+		if c != '/' || i == 0 {
+			continue
+		}
+		if err := h.mkdir(cgroup[:i]); err != nil {
+			return err
+		}
+	}
+	return h.mkdir(cgroup)
+}
+
+func (h *hierarchy) mkdir(cgroup string) error {
+	err := unix.Mkdirat(h.fd, "."+cgroup, 0o755)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("create cgroup %q: %w", cgroup, err)
+	}
+	return nil
+}
+
+// join moves the process pid, or this one where it is 0, into the cgroup.
+func (h *hierarchy) join(cgroup string, pid int) error {
+	fd, err := unix.Openat(h.fd, "."+path.Join(cgroup, "cgroup.procs"), unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("join cgroup %q: %w", cgroup, err)
+	}
+	defer unix.Close(fd)
+	if _, err := unix.Write(fd, fmt.Append(nil, pid)); err != nil {
+		return fmt.Errorf("join cgroup %q: %w", cgroup, err)
+	}
+	return nil
+}
+
+// remove removes the cgroup if nothing is in it.
+func (h *hierarchy) remove(cgroup string) error {
+	return unix.Unlinkat(h.fd, "."+cgroup, unix.AT_REMOVEDIR)
+}
+
+// Current returns the cgroup v2 of this process, as in /proc/PID/cgroup.
+func Current() (string, error) {
+	table, err := procfs.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return "", fmt.Errorf("find the cgroup of this process: %w", err)
+	}
+	for line := range bytes.Lines(table) {
+		cgroup, v2 := strings.CutPrefix(strings.TrimSuffix(string(line), "\n"), "0::")
+		if !v2 {
+			continue
+		}
+		if strings.HasPrefix(cgroup, "/..") {
+			return "", errors.New("the cgroup of this process lies outside of its cgroup namespace")
+		}
+		return cgroup, nil
+	}
+	return "", errors.New("cgroup v2 is not available: this process is in none")
+}

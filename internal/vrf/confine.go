@@ -1,0 +1,203 @@
+// Package vrf confines the IP sockets of a process and of all that comes from
+// it: by a BPF program on a cgroup that binds each socket to a VRF device as it
+// is made, which is what SO_BINDTODEVICE does, and that can refuse sockets in
+// other network namespaces.
+//
+// The program stays for as long as the cgroup, across fork(2), execve(2) and
+// changes of user. ip-vrf(8) works in the same way, without the look at the
+// namespace.
+package vrf
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Cgroup says which cgroup a process is to be confined in.
+type Cgroup struct {
+	// Service is the OpenRC service that the process is; empty for a command
+	// by hand.
+	Service string
+	// Netns is the name of the network namespace, for the layout by hand.
+	Netns string
+}
+
+// path is the cgroup to put the program on, and the one for the process, which
+// is the same or further down. Current is where the process is now.
+//
+// A service has a cgroup of its own, openrc.NAME or, before OpenRC 0.50, NAME,
+// and the process is in it if OpenRC uses cgroups; else one is made.
+//
+// By hand the cgroup ends as those of ip-vrf(8) do, so that its identify and
+// pids know the process. The program is not on that last cgroup: "ip vrf exec"
+// wants to put one of its own there, which the kernel would refuse. And the
+// cgroup above is for one confinement alone: another one's processes, or those
+// of a namespace that had the same name before, must not come under it.
+func (g Cgroup) path(c Confinement, current string) (program, process string) {
+	if g.Service != "" {
+		if IsServiceCgroup(current, g.Service) {
+			return current, current
+		}
+		own := path.Join(stripOurs(current), ownPrefix+g.Service)
+		return own, own
+	}
+	program = path.Join(stripOurs(current), fmt.Sprintf("netns-exec.%d.%d", c.Cookie, c.Device.Index))
+	if c.Lock {
+		program += ".lock"
+	}
+	process = program
+	if c.Device.Index != 0 {
+		if g.Netns != "" {
+			process = path.Join(process, g.Netns+"-ns")
+		}
+		process = path.Join(process, "vrf", c.Device.Name)
+	}
+	return program, process
+}
+
+// ownPrefix begins the names of cgroups that we make for services.
+const ownPrefix = "openrc-netns."
+
+// IsServiceCgroup reports whether cgroup is the service's own.
+func IsServiceCgroup(cgroup, service string) bool {
+	switch path.Base(cgroup) {
+	case "openrc." + service, service, ownPrefix + service:
+		return true
+	}
+	return false
+}
+
+// stripOurs takes off what an earlier run, of ours or of ip-vrf(8), has put at
+// the end, so that nested runs do not go deeper and deeper.
+func stripOurs(cgroup string) string {
+	for _, mark := range []string{"/netns-exec.", "/" + ownPrefix} {
+		if i := strings.Index(cgroup, mark); i >= 0 {
+			cgroup = cgroup[:i]
+		}
+	}
+	if dir, _ := path.Split(cgroup); path.Base(dir) == "vrf" {
+		cgroup = path.Dir(path.Clean(dir))
+		if strings.HasSuffix(cgroup, "-ns") {
+			cgroup = path.Dir(cgroup)
+		}
+	}
+	if cgroup == "" {
+		return "/"
+	}
+	return cgroup
+}
+
+// Apply confines the calling process, which is in the network namespace that c
+// is for, and proves it with a socket. It returns the cgroup that has the
+// program. It needs CAP_SYS_ADMIN, or CAP_BPF, CAP_NET_ADMIN and write access
+// to the cgroup. After an error the process is where it was, and no cgroup is
+// left behind.
+func (c Confinement) Apply(g Cgroup) (string, error) {
+	current, err := Current()
+	if err != nil {
+		return "", err
+	}
+	h, err := openHierarchy()
+	if err != nil {
+		return "", err
+	}
+	defer h.close()
+
+	program, process := g.path(c, current)
+	if err := c.apply(h, program, process, g.Service != ""); err != nil {
+		if back := h.join(current, 0); back == nil {
+			h.removeUp(process, current)
+		}
+		return "", err
+	}
+	return program, nil
+}
+
+func (c Confinement) apply(h *hierarchy, program, process string, exclusive bool) error {
+	if err := h.create(process); err != nil {
+		return err
+	}
+	cgroup, err := h.open(program)
+	if err != nil {
+		return fmt.Errorf("open cgroup %q: %w", program, err)
+	}
+	defer unix.Close(cgroup)
+	// By hand the name of the cgroup says what its program does: one that is
+	// there is the right one. A service's may be of an earlier start.
+	there := 0
+	if !exclusive {
+		if there, err = countAttached(cgroup); err != nil {
+			return err
+		}
+	}
+	if there == 0 {
+		fd, err := c.load()
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		if err := attach(cgroup, fd); err != nil {
+			return err
+		}
+	}
+	if err := h.join(process, 0); err != nil {
+		return err
+	}
+	if c.Device.Index != 0 {
+		return c.Device.CheckBound()
+	}
+	return nil
+}
+
+// removeUp removes the cgroups from cgroup up to, and without, the given one,
+// as far as they are empty.
+func (h *hierarchy) removeUp(cgroup, stop string) {
+	for cgroup != stop && cgroup != "/" && cgroup != "." {
+		if h.remove(cgroup) != nil {
+			return
+		}
+		cgroup = path.Dir(cgroup)
+	}
+}
+
+// Join moves this process into a cgroup that Apply returned. The error wraps
+// fs.ErrNotExist where the cgroup has gone.
+func Join(cgroup string) error {
+	h, err := openHierarchy()
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	return h.join(cgroup, 0)
+}
+
+// Leave takes this process, and the process pid if it is not 0, out of the
+// service's own cgroup, and removes that if it is empty then. It does nothing
+// for a process in any other cgroup.
+func Leave(service string, pid int) error {
+	current, err := Current()
+	if err != nil || !IsServiceCgroup(current, service) {
+		return err
+	}
+	h, err := openHierarchy()
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	if pid != 0 {
+		if err := h.join(path.Dir(current), pid); err != nil {
+			return err
+		}
+	}
+	if err := h.join(path.Dir(current), 0); err != nil {
+		return err
+	}
+	if err := h.remove(current); err != nil && !errors.Is(err, unix.EBUSY) {
+		return fmt.Errorf("remove cgroup %q: %w", current, err)
+	}
+	return nil
+}

@@ -1,0 +1,78 @@
+package vrf
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Device is a VRF device of the network namespace that it was found in.
+type Device struct {
+	Name  string
+	Index uint32 // interface index; another device's in every other namespace
+}
+
+// Find looks up the VRF device called name in the calling thread's network
+// namespace. The error says whether there is no such device, or one that is no
+// VRF (ETHTOOL_GDRVINFO of linux/ethtool.h).
+func Find(name string) (Device, error) {
+	switch {
+	case name == "", name == ".", name == "..", strings.ContainsAny(name, "/:"),
+		strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }):
+		return Device{}, fmt.Errorf("bad VRF name %q: it cannot be the name of a device", name)
+	case len(name) >= unix.IFNAMSIZ:
+		return Device{}, fmt.Errorf("bad VRF name %q: it has %d bytes, the limit is %d", name, len(name), unix.IFNAMSIZ-1)
+	}
+	// Not AF_INET: a kernel without that would have no VRF either, but a
+	// socket of another family is certain not to be one that we bind.
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return Device{}, fmt.Errorf("look up VRF %q: %w", name, err)
+	}
+	defer unix.Close(fd)
+
+	request, err := unix.NewIfreq(name)
+	if err != nil {
+		return Device{}, fmt.Errorf("look up VRF %q: %w", name, err)
+	}
+	err = unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, request)
+	if errors.Is(err, unix.ENODEV) {
+		return Device{}, fmt.Errorf("VRF %q: no such device in this network namespace", name)
+	}
+	if err != nil {
+		return Device{}, fmt.Errorf("look up VRF %q: %w", name, err)
+	}
+	device := Device{name, request.Uint32()}
+	info, err := unix.IoctlGetEthtoolDrvinfo(fd, name)
+	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
+		return Device{}, fmt.Errorf("look up VRF %q: %w", name, err)
+	}
+	if err != nil || unix.ByteSliceToString(info.Driver[:]) != "vrf" {
+		return Device{}, fmt.Errorf("device %q is not a VRF", name)
+	}
+	return device, nil
+}
+
+// CheckBound opens an IPv4 or, on a kernel without that, an IPv6 socket and
+// makes sure that it is bound to the device from the start. It is the proof,
+// from inside the cgroup, that the program does what it is there for.
+func (d Device) CheckBound() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if errors.Is(err, unix.EAFNOSUPPORT) {
+		fd, err = unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	}
+	if err != nil {
+		return fmt.Errorf("open a socket in VRF %q: %w", d.Name, err)
+	}
+	defer unix.Close(fd)
+	bound, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX)
+	if err != nil {
+		return fmt.Errorf("read what a socket is bound to: %w", err)
+	}
+	if uint32(bound) != d.Index {
+		return fmt.Errorf("a new socket is bound to interface %d and not to VRF %q, which is interface %d", bound, d.Name, d.Index)
+	}
+	return nil
+}

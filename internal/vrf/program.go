@@ -1,0 +1,252 @@
+package vrf
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Confinement is what the program in a cgroup does to the IP sockets that are
+// made in it.
+type Confinement struct {
+	// Cookie is the network namespace that it is for (SO_NETNS_COOKIE). An
+	// interface index means another device in every other namespace.
+	Cookie uint64
+	// Device is the device to bind to; without Index there is none.
+	Device Device
+	// Lock refuses sockets in every other network namespace.
+	Lock bool
+}
+
+// programName is what bpftool(8) shows, and how we know our own again.
+const programName = "openrc_netns"
+
+// instruction is struct bpf_insn of linux/bpf.h.
+type instruction struct {
+	code      uint8
+	registers uint8
+	offset    int16
+	immediate int32
+}
+
+// registers packs two register numbers as C packs bit fields: the first one,
+// the destination, into the low four bits, or the high ones where the machine
+// is big-endian.
+func registers(destination, source uint8) uint8 {
+	if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 {
+		destination, source = source, destination
+	}
+	return source<<4 | destination
+}
+
+// The opcodes that the program is made of, of linux/bpf.h and bpf_common.h.
+const (
+	move64   = unix.BPF_ALU64 | unix.BPF_MOV | unix.BPF_X
+	move64K  = unix.BPF_ALU64 | unix.BPF_MOV | unix.BPF_K
+	load64K  = unix.BPF_LD | unix.BPF_DW | unix.BPF_IMM
+	load32   = unix.BPF_LDX | unix.BPF_W | unix.BPF_MEM
+	store32  = unix.BPF_STX | unix.BPF_W | unix.BPF_MEM
+	jumpNot  = unix.BPF_JMP | unix.BPF_JNE | unix.BPF_X
+	jumpNotK = unix.BPF_JMP | unix.BPF_JNE | unix.BPF_K
+	call     = unix.BPF_JMP | unix.BPF_CALL
+	exit     = unix.BPF_JMP | unix.BPF_EXIT
+
+	getNetnsCookie = 122 // BPF_FUNC_get_netns_cookie
+	boundDevIf     = 0   // offsetof(struct bpf_sock, bound_dev_if)
+)
+
+// program is for BPF_CGROUP_INET_SOCK_CREATE: it is given the new socket as a
+// struct bpf_sock, and returns 1 to let it be, 0 to refuse it with EPERM.
+//
+// A socket that is bound already was bound by a program further down, because
+// the kernel runs those of child cgroups first: by "ip vrf exec" inside. That
+// was somebody's wish, and stays.
+func (c Confinement) program() []instruction {
+	elsewhere := int32(1)
+	if c.Lock {
+		elsewhere = 0
+	}
+	const r0, r1, r2, r6 = 0, 1, 2, 6
+	return []instruction{
+		{move64, registers(r6, r1), 0, 0}, // r6 = the socket
+		{call, 0, 0, getNetnsCookie},      // r0 = its namespace
+		{load64K, registers(r1, 0), 0, int32(uint32(c.Cookie))},
+		{0, 0, 0, int32(uint32(c.Cookie >> 32))},
+		{jumpNot, registers(r0, r1), 6, 0}, // another namespace: elsewhere
+		{load32, registers(r1, r6), boundDevIf, 0},
+		{jumpNotK, registers(r1, 0), 2, 0}, // bound already: here
+		{move64K, registers(r2, 0), 0, int32(c.Device.Index)},
+		{store32, registers(r6, r2), boundDevIf, 0},
+		{move64K, registers(r0, 0), 0, 1}, // here
+		{exit, 0, 0, 0},
+		{move64K, registers(r0, 0), 0, elsewhere}, // elsewhere
+		{exit, 0, 0, 0},
+	}
+}
+
+// The commands of bpf(2), and the flags of BPF_PROG_ATTACH.
+const (
+	progLoad       = unix.BPF_PROG_LOAD
+	progAttach     = unix.BPF_PROG_ATTACH
+	progDetach     = unix.BPF_PROG_DETACH
+	progGetFdByID  = unix.BPF_PROG_GET_FD_BY_ID
+	objGetInfo     = unix.BPF_OBJ_GET_INFO_BY_FD
+	progQuery      = unix.BPF_PROG_QUERY
+	progTypeSock   = unix.BPF_PROG_TYPE_CGROUP_SOCK
+	attachType     = unix.BPF_CGROUP_INET_SOCK_CREATE
+	flagAllowMulti = unix.BPF_F_ALLOW_MULTI
+	flagReplace    = unix.BPF_F_REPLACE
+)
+
+// bpf is bpf(2). The structs handed to it are the heads of union bpf_attr; the
+// kernel takes what is missing for zero.
+func bpf(command int, attr unsafe.Pointer, size uintptr) (int, error) {
+	for {
+		r, _, errno := unix.Syscall(unix.SYS_BPF, uintptr(command), uintptr(attr), size)
+		switch errno {
+		case 0:
+			return int(r), nil
+		case unix.EAGAIN, unix.EINTR: // the verifier was interrupted
+			continue
+		}
+		return -1, errno
+	}
+}
+
+// load loads the program and returns its descriptor.
+func (c Confinement) load() (int, error) {
+	instructions := c.program()
+	license := []byte("BSD\x00")
+	attr := struct {
+		progType         uint32
+		count            uint32
+		instructions     uint64
+		license          uint64
+		logLevel         uint32
+		logSize          uint32
+		logBuffer        uint64
+		kernelVersion    uint32
+		flags            uint32
+		name             [16]byte
+		ifindex          uint32
+		expectedAttached uint32
+	}{
+		progType:         progTypeSock,
+		count:            uint32(len(instructions)),
+		instructions:     uint64(uintptr(unsafe.Pointer(&instructions[0]))),
+		license:          uint64(uintptr(unsafe.Pointer(&license[0]))),
+		expectedAttached: attachType,
+	}
+	copy(attr.name[:], programName)
+	fd, err := bpf(progLoad, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	runtime.KeepAlive(instructions)
+	runtime.KeepAlive(license)
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return -1, errors.New("the kernel refuses to load a BPF program: CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN, are needed")
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EINVAL):
+		return -1, fmt.Errorf("the kernel does not take the BPF program (%w): Linux 5.7 or later with CONFIG_CGROUP_BPF is needed", err)
+	case errors.Is(err, unix.ENOSYS):
+		return -1, errors.New("this kernel has no bpf(2): CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF are needed")
+	case err != nil:
+		return -1, fmt.Errorf("load a BPF program: %w", err)
+	}
+	return fd, nil
+}
+
+// attach puts the program on the cgroup, in place of any program of ours that
+// is there; a cgroup never has two.
+func attach(cgroup, program int) error {
+	ours, err := attached(cgroup)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, fd := range ours {
+			unix.Close(fd)
+		}
+	}()
+	attr := attachAttr{target: uint32(cgroup), program: uint32(program), attachType: attachType, flags: flagAllowMulti}
+	if len(ours) > 0 {
+		attr.flags |= flagReplace
+		attr.replaced = uint32(ours[0])
+	}
+	_, err = bpf(progAttach, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return errors.New("the kernel refuses the BPF program on the cgroup: a program on it or above it allows no other, or CAP_NET_ADMIN is missing")
+	case errors.Is(err, unix.EINVAL):
+		return errors.New("the kernel refuses the BPF program on the cgroup: Linux 5.7 or later with CONFIG_CGROUP_BPF is needed")
+	case err != nil:
+		return fmt.Errorf("attach the BPF program: %w", err)
+	}
+	return nil
+}
+
+type attachAttr struct {
+	target, program, attachType, flags, replaced uint32
+}
+
+// attached returns descriptors of the programs of ours on the cgroup.
+func attached(cgroup int) ([]int, error) {
+	var ids [64]uint32
+	query := struct {
+		target, attachType, queryFlags, attachFlags uint32
+		ids                                         uint64
+		count                                       uint32
+	}{
+		target:     uint32(cgroup),
+		attachType: attachType,
+		ids:        uint64(uintptr(unsafe.Pointer(&ids[0]))),
+		count:      uint32(len(ids)),
+	}
+	_, err := bpf(progQuery, unsafe.Pointer(&query), unsafe.Sizeof(query))
+	runtime.KeepAlive(&ids)
+	if errors.Is(err, unix.EINVAL) {
+		return nil, errors.New("this kernel has no BPF programs on cgroups: CONFIG_CGROUP_BPF is needed")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the BPF programs of the cgroup: %w", err)
+	}
+	var ours []int
+	for _, id := range ids[:query.count] {
+		get := struct{ id, next, flags uint32 }{id: id}
+		fd, err := bpf(progGetFdByID, unsafe.Pointer(&get), unsafe.Sizeof(get))
+		if err != nil {
+			continue // it went meanwhile
+		}
+		if isOurs(fd) {
+			ours = append(ours, fd)
+		} else {
+			unix.Close(fd)
+		}
+	}
+	return ours, nil
+}
+
+// isOurs knows our own programs by their name.
+func isOurs(program int) bool {
+	// struct bpf_prog_info of linux/bpf.h: the name is at offset 64.
+	const nameOffset = 64
+	var info [128]byte
+	attr := struct {
+		fd, size uint32
+		info     uint64
+	}{uint32(program), uint32(len(info)), uint64(uintptr(unsafe.Pointer(&info[0])))}
+	_, err := bpf(objGetInfo, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	runtime.KeepAlive(&info)
+	return err == nil && unix.ByteSliceToString(info[nameOffset:nameOffset+16]) == programName
+}
+
+// countAttached is the number of our programs on the cgroup.
+func countAttached(cgroup int) (int, error) {
+	ours, err := attached(cgroup)
+	for _, fd := range ours {
+		unix.Close(fd)
+	}
+	return len(ours), err
+}

@@ -1,0 +1,160 @@
+package vrf
+
+import (
+	"os"
+	"os/exec"
+	"runtime"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestCgroupLayout(t *testing.T) {
+	plain := Confinement{Cookie: 17, Device: Device{"mgmt", 5}}
+	for _, test := range []struct {
+		name             string
+		confinement      Confinement
+		group            Cgroup
+		current          string
+		program, process string
+	}{
+		{"by hand", plain, Cgroup{Netns: "vpn"}, "/", "/netns-exec.17.5", "/netns-exec.17.5/vpn-ns/vrf/mgmt"},
+		{"by hand, in the host's namespace", plain, Cgroup{}, "/user/1", "/user/1/netns-exec.17.5", "/user/1/netns-exec.17.5/vrf/mgmt"},
+		{"nested", plain, Cgroup{Netns: "vpn"}, "/user/netns-exec.3.4/b-ns/vrf/blue", "/user/netns-exec.17.5", "/user/netns-exec.17.5/vpn-ns/vrf/mgmt"},
+		{"inside ip vrf exec", plain, Cgroup{}, "/user/vrf/blue", "/user/netns-exec.17.5", "/user/netns-exec.17.5/vrf/mgmt"},
+		{"inside ip vrf exec in a namespace", plain, Cgroup{}, "/b-ns/vrf/blue", "/netns-exec.17.5", "/netns-exec.17.5/vrf/mgmt"},
+		{"locked", Confinement{17, Device{"mgmt", 5}, true}, Cgroup{}, "/", "/netns-exec.17.5.lock", "/netns-exec.17.5.lock/vrf/mgmt"},
+		{"locked without a VRF", Confinement{Cookie: 17, Lock: true}, Cgroup{Netns: "vpn"}, "/", "/netns-exec.17.0.lock", "/netns-exec.17.0.lock"},
+		{"a service in OpenRC's cgroup", plain, Cgroup{Service: "sshd"}, "/openrc.sshd", "/openrc.sshd", "/openrc.sshd"},
+		{"a service in OpenRC 0.45's cgroup", plain, Cgroup{Service: "sshd"}, "/sshd", "/sshd", "/sshd"},
+		{"a service without one", plain, Cgroup{Service: "sshd"}, "/user", "/user/openrc-netns.sshd", "/user/openrc-netns.sshd"},
+		{"a service started by another", plain, Cgroup{Service: "web"}, "/user/openrc-netns.sshd", "/user/openrc-netns.web", "/user/openrc-netns.web"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			program, process := test.group.path(test.confinement, test.current)
+			if program != test.program || process != test.process {
+				t.Errorf("got %s and %s, want %s and %s", program, process, test.program, test.process)
+			}
+		})
+	}
+}
+
+// TestProgram puts the program on a cgroup of its own, and looks at sockets
+// made in it: with the loopback device in place of a VRF, which this kernel
+// may not have.
+func TestProgram(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	if os.Getenv("VRF_TEST_CHILD") == "" {
+		// Cgroups and namespaces are changed in a process of its own.
+		cmd := exec.Command("/proc/self/exe", "-test.run=^TestProgram$", "-test.v")
+		cmd.Env = append(os.Environ(), "VRF_TEST_CHILD=1")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		t.Logf("%s", out)
+		return
+	}
+	runtime.LockOSThread()
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Fatal(err)
+	}
+	before, err := Current()
+	if err != nil {
+		t.Skip(err)
+	}
+	const lo = 1
+	bound := func(family, kind int) int {
+		t.Helper()
+		fd, err := unix.Socket(family, kind, 0)
+		if kind == unix.SOCK_RAW {
+			fd, err = unix.Socket(family, kind, unix.IPPROTO_UDP)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		index, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return index
+	}
+	socket, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cookie, err := unix.GetsockoptUint64(socket, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	confinement := Confinement{Cookie: cookie, Device: Device{"lo", lo}}
+	group := Cgroup{Service: "vrf_test"}
+	cgroup, err := confinement.Apply(group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("in %s, was in %s", cgroup, before)
+	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+		for _, kind := range []int{unix.SOCK_STREAM, unix.SOCK_DGRAM, unix.SOCK_RAW} {
+			if got := bound(family, kind); got != lo {
+				t.Errorf("socket of family %d and type %d is bound to %d, want %d", family, kind, got, lo)
+			}
+		}
+	}
+	h, err := openHierarchy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.close()
+	dir, err := h.open(cgroup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(dir)
+	programs := func() int {
+		n, err := countAttached(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	// A second start replaces the program.
+	for range 3 {
+		if _, err := confinement.Apply(group); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := programs(); n != 1 {
+		t.Errorf("%d programs, want 1", n)
+	}
+	// Somebody else's namespace: not bound to what has the same number there.
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Fatal(err)
+	}
+	if got := bound(unix.AF_INET, unix.SOCK_DGRAM); got != 0 {
+		t.Errorf("in another namespace a socket is bound to %d", got)
+	}
+	// A program that does not bind is found out.
+	if _, err := confinement.Apply(group); err == nil {
+		t.Error("a socket that is not bound went unnoticed")
+	}
+	confinement.Lock = true
+	if _, err := confinement.Apply(group); err == nil {
+		t.Error("a refused socket went unnoticed")
+	}
+	if fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0); err != unix.EPERM {
+		t.Errorf("a locked process has an IP socket in another namespace: %d, %v", fd, err)
+	}
+	if err := Leave("vrf_test", 0); err != nil {
+		t.Error(err)
+	}
+	if after, err := Current(); err != nil || after != before {
+		t.Errorf("left for %s (%v), want %s", after, err, before)
+	}
+	if err := h.remove(cgroup); err == nil {
+		t.Error("the cgroup was still there")
+	}
+}

@@ -1,0 +1,94 @@
+package openrc
+
+import (
+	"strings"
+	"testing"
+)
+
+// elsewhere is a command that makes an IP socket in a network namespace of its
+// own, which takes no privilege: a new user namespace brings it.
+const elsewhere = `unshare --user --map-root-user --net perl -MSocket -e 'socket(S, PF_INET, SOCK_DGRAM, 0) or die "no socket: $!\n"; print "a socket\n"'`
+
+// TestLockByHand shows each way out, and that it is shut by the lock alone.
+func TestLockByHand(t *testing.T) {
+	h := boot(t, "dash", true)
+	for name, test := range map[string]struct{ command, open, shut string }{
+		"setns by path": {
+			"nsenter --net=/proc/1/ns/net readlink /proc/self/ns/net", h.outside(), "Operation not permitted"},
+		"setns by a descriptor from outside": {
+			"sh -c 'nsenter --net=/proc/self/fd/9 readlink /proc/self/ns/net' 9</proc/1/ns/net", h.outside(), "Operation not permitted"},
+		"socket in another namespace": {elsewhere, "a socket", "no socket: Operation not permitted"},
+		"a shell with all capabilities of root": {
+			"sh -c 'setpriv --dump | grep -i bounding'", "sys_admin", "bounding"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := h.Run("netns-exec vpn " + test.command).Output
+			contains(t, out, test.open)
+			out = h.Run("netns-exec --lock vpn " + test.command).Output
+			contains(t, out, test.shut)
+			if strings.Contains(out, test.open) {
+				t.Errorf("open in spite of the lock:\n%s", out)
+			}
+		})
+	}
+	// At home it can do what it always could.
+	contains(t, h.sh("netns-exec --lock vpn perl -MSocket -e 'socket(S, PF_INET, SOCK_RAW, 1) or die $!; print qq(a socket)'"), "a socket")
+	// For a user without privileges too, and twice in the same cgroup.
+	contains(t, h.sh("netns-exec --lock -u daemon vpn grep CapBnd /proc/self/status"), "CapBnd")
+	cgroups := "find /sys/fs/cgroup -name 'netns-exec.*' | wc -l"
+	equal(t, "cgroups", h.sh(cgroups), "1")
+	// An unlocked run beside it is not locked.
+	contains(t, h.Run("netns-exec vpn "+elsewhere).Output, "a socket")
+	// Alone, in the caller's namespace.
+	contains(t, h.fails("netns-exec --lock -- "+elsewhere), "no socket: Operation not permitted")
+}
+
+func TestLockedService(t *testing.T) {
+	inEachShell(t, func(t *testing.T, h *host) {
+		h.conf("daemon", "netns=vpn", "netns_lock=yes")
+		h.sh("rc-service daemon start")
+		pid := h.daemon()
+		equal(t, "daemon", h.where(pid), h.inside())
+		equal(t, "cgroup", h.sh("sed -n s/^0:://p /proc/"+pid+"/cgroup"), "/openrc.daemon")
+		for _, set := range []string{"CapBnd", "CapPrm", "CapEff", "CapInh", "CapAmb"} {
+			equal(t, set, h.sh("echo $((0x$(sed -n 's/^"+set+":.//p' /proc/"+pid+"/status) >> 21 & 1))"), "0")
+		}
+		h.sh("rc-service daemon restart; rc-service daemon reload; rc-service daemon status")
+		h.sh("rc-service daemon stop")
+		h.noDaemon()
+		equal(t, "cgroups", h.sh("find /sys/fs/cgroup -name '*daemon*'"), "")
+
+		// The supervisor is locked in as well, and still has its health checked.
+		h.conf("supervised", "netns=vpn", "netns_lock=yes")
+		h.sh("rc-service supervised start")
+		first := h.daemon()
+		h.sh("until [ -s /run/trace.supervised ]; do sleep 0.1; done; sleep 1.5")
+		equal(t, "healthcheck", trace(h, "supervised")["healthcheck"], h.inside())
+		equal(t, "daemon after health checks", h.daemon(), first)
+		h.sh("rc-service supervised stop")
+		h.noDaemon()
+	})
+}
+
+// Without cgroups of OpenRC's the service gets one of ours, and stop removes it.
+func TestLockedServiceWithoutOpenRCCgroups(t *testing.T) {
+	inEachShell(t, func(t *testing.T, h *host) {
+		h.sh("echo 'rc_cgroup_mode=legacy' >>/etc/rc.conf")
+		h.conf("daemon", "netns=vpn", "netns_lock=yes")
+		h.sh("rc-service daemon start")
+		cgroup := h.sh("sed -n s/^0:://p /proc/" + h.daemon() + "/cgroup")
+		if !strings.HasSuffix(cgroup, "/openrc-netns.daemon") {
+			t.Errorf("cgroup: %s", cgroup)
+		}
+		h.sh("rc-service daemon status; rc-service daemon reload")
+		h.sh("rc-service daemon restart")
+		equal(t, "cgroup after restart", h.sh("sed -n s/^0:://p /proc/"+h.daemon()+"/cgroup"), cgroup)
+		h.sh("rc-service daemon stop")
+		equal(t, "cgroups", h.sh("find /sys/fs/cgroup -name '*daemon*'"), "")
+
+		// A start that fails in the script leaves none either.
+		h.sh("mv /usr/local/bin/sleeper /usr/local/bin/gone")
+		h.fails("rc-service daemon start")
+		equal(t, "cgroups", h.sh("find /sys/fs/cgroup -name '*daemon*'"), "")
+	})
+}
