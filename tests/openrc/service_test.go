@@ -490,3 +490,25 @@ func TestNoTax(t *testing.T) {
 		})
 	}
 }
+
+// Alpine's OpenRC puts RC_VRF_EXEC before start-stop-daemon, made from the same
+// variables. Entering once is enough, and ip netns exec would lose the cgroups.
+func TestAlpinesPatch(t *testing.T) {
+	inEachShell(t, func(t *testing.T, h *host) {
+		h.sh(`cd /usr/lib/rc/sh && sed -i -e 's/eval start-stop-daemon --start/eval $RC_VRF_EXEC start-stop-daemon --start/' \
+			-e '1i [ -z "$netns" ] || RC_VRF_EXEC="ip netns exec $netns"' start-stop-daemon.sh && grep -c RC_VRF_EXEC start-stop-daemon.sh`)
+		cgroups := func() string {
+			return h.sh("grep -c ' /sys/fs/cgroup ' /proc/" + h.daemon() + "/mountinfo || :")
+		}
+		h.conf("daemon", "netns=vpn")
+		h.sh("rc-service daemon start")
+		equal(t, "daemon", h.where(h.daemon()), h.inside())
+		equal(t, "cgroup mounts", cgroups(), "1")
+		h.sh("rc-service daemon stop")
+
+		// Without us the patch works, and loses them: the test can fail.
+		h.sh("mv /etc/rc.conf.d/50-netns.conf /root; rc-service daemon start")
+		equal(t, "daemon", h.where(h.daemon()), h.inside())
+		equal(t, "cgroup mounts without the drop-in", cgroups(), "0")
+	})
+}
