@@ -97,16 +97,16 @@ func stripOurs(cgroup string) string {
 // to the cgroup. After an error the process is where it was, and no cgroup is
 // left behind.
 func (c Confinement) Apply(g Cgroup) (string, error) {
-	current, err := Current()
-	if err != nil {
-		return "", err
-	}
+	// In this order: before its first mount cgroup v2 is not in /proc/PID/cgroup.
 	h, err := openHierarchy()
 	if err != nil {
 		return "", err
 	}
 	defer h.close()
-
+	current, err := Current()
+	if err != nil {
+		return "", err
+	}
 	program, process := g.path(c, current)
 	if err := c.apply(h, program, process, g.Service != ""); err != nil {
 		if back := h.join(current, 0); back == nil {
@@ -126,21 +126,32 @@ func (c Confinement) apply(h *hierarchy, program, process string, exclusive bool
 		return fmt.Errorf("open cgroup %q: %w", program, err)
 	}
 	defer unix.Close(cgroup)
+	there, err := attached(cgroup)
+	if err != nil {
+		return err
+	}
+	defer there.close()
 	// By hand the name of the cgroup says what its program does: one that is
 	// there is the right one. A service's may be of an earlier start.
-	there := 0
-	if !exclusive {
-		if there, err = countAttached(cgroup); err != nil {
-			return err
-		}
-	}
-	if there == 0 {
+	if exclusive || len(there.ours) == 0 {
 		fd, err := c.load()
 		if err != nil {
 			return err
 		}
 		defer unix.Close(fd)
-		if err := attach(cgroup, fd); err != nil {
+		if err := attach(cgroup, fd, there); err != nil {
+			return err
+		}
+	}
+	if process != program {
+		// What an "ip vrf exec" in an earlier run left there does not look at
+		// the namespace. Whoever it was for is bound by the program above.
+		leaf, err := h.open(process)
+		if err != nil {
+			return fmt.Errorf("open cgroup %q: %w", process, err)
+		}
+		defer unix.Close(leaf)
+		if err := clear(leaf); err != nil {
 			return err
 		}
 	}

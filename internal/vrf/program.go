@@ -158,24 +158,15 @@ func (c Confinement) load() (int, error) {
 	return fd, nil
 }
 
-// attach puts the program on the cgroup, in place of any program of ours that
-// is there; a cgroup never has two.
-func attach(cgroup, program int) error {
-	ours, err := attached(cgroup)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		for _, fd := range ours {
-			unix.Close(fd)
-		}
-	}()
+// attach puts the program on the cgroup, in place of the one of ours that there
+// lists; a cgroup never has two.
+func attach(cgroup, program int, there programs) error {
 	attr := attachAttr{target: uint32(cgroup), program: uint32(program), attachType: attachType, flags: flagAllowMulti}
-	if len(ours) > 0 {
+	if len(there.ours) > 0 {
 		attr.flags |= flagReplace
-		attr.replaced = uint32(ours[0])
+		attr.replaced = uint32(there.ours[0])
 	}
-	_, err = bpf(progAttach, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	_, err := bpf(progAttach, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	switch {
 	case errors.Is(err, unix.EPERM):
 		return errors.New("the kernel refuses the BPF program on the cgroup: a program on it or above it allows no other, or CAP_NET_ADMIN is missing")
@@ -187,13 +178,38 @@ func attach(cgroup, program int) error {
 	return nil
 }
 
+// clear takes all programs off the cgroup.
+func clear(cgroup int) error {
+	there, err := attached(cgroup)
+	if err != nil {
+		return err
+	}
+	defer there.close()
+	for _, program := range append(there.ours, there.others...) {
+		attr := attachAttr{target: uint32(cgroup), program: uint32(program), attachType: attachType}
+		if _, err := bpf(progDetach, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); err != nil {
+			return fmt.Errorf("detach a BPF program: %w", err)
+		}
+	}
+	return nil
+}
+
 type attachAttr struct {
 	target, program, attachType, flags, replaced uint32
 }
 
-// attached returns descriptors of the programs of ours on the cgroup.
-func attached(cgroup int) ([]int, error) {
-	var ids [64]uint32
+// programs are descriptors of the programs on a cgroup.
+type programs struct{ ours, others []int }
+
+func (p programs) close() {
+	for _, fd := range append(p.ours, p.others...) {
+		unix.Close(fd)
+	}
+}
+
+// attached lists the programs on the cgroup.
+func attached(cgroup int) (programs, error) {
+	var ids [64]uint32 // BPF_CGROUP_MAX_PROGS of linux/bpf-cgroup.h
 	query := struct {
 		target, attachType, queryFlags, attachFlags uint32
 		ids                                         uint64
@@ -206,26 +222,29 @@ func attached(cgroup int) ([]int, error) {
 	}
 	_, err := bpf(progQuery, unsafe.Pointer(&query), unsafe.Sizeof(query))
 	runtime.KeepAlive(&ids)
-	if errors.Is(err, unix.EINVAL) {
-		return nil, errors.New("this kernel has no BPF programs on cgroups: CONFIG_CGROUP_BPF is needed")
+	switch {
+	case errors.Is(err, unix.ENOSYS):
+		return programs{}, errors.New("this kernel has no bpf(2): CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF are needed")
+	case errors.Is(err, unix.EPERM):
+		return programs{}, errors.New("the kernel refuses bpf(2): CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN, are needed")
+	case errors.Is(err, unix.EINVAL):
+		return programs{}, errors.New("this kernel has no BPF programs on cgroups: CONFIG_CGROUP_BPF is needed")
+	case err != nil:
+		return programs{}, fmt.Errorf("list the BPF programs of the cgroup: %w", err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("list the BPF programs of the cgroup: %w", err)
-	}
-	var ours []int
+	var there programs
 	for _, id := range ids[:query.count] {
 		get := struct{ id, next, flags uint32 }{id: id}
 		fd, err := bpf(progGetFdByID, unsafe.Pointer(&get), unsafe.Sizeof(get))
-		if err != nil {
-			continue // it went meanwhile
-		}
-		if isOurs(fd) {
-			ours = append(ours, fd)
-		} else {
-			unix.Close(fd)
+		switch {
+		case err != nil: // it went meanwhile
+		case isOurs(fd):
+			there.ours = append(there.ours, fd)
+		default:
+			there.others = append(there.others, fd)
 		}
 	}
-	return ours, nil
+	return there, nil
 }
 
 // isOurs knows our own programs by their name.
@@ -240,13 +259,4 @@ func isOurs(program int) bool {
 	_, err := bpf(objGetInfo, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	runtime.KeepAlive(&info)
 	return err == nil && unix.ByteSliceToString(info[nameOffset:nameOffset+16]) == programName
-}
-
-// countAttached is the number of our programs on the cgroup.
-func countAttached(cgroup int) (int, error) {
-	ours, err := attached(cgroup)
-	for _, fd := range ours {
-		unix.Close(fd)
-	}
-	return len(ours), err
 }

@@ -115,11 +115,12 @@ func TestProgram(t *testing.T) {
 	}
 	defer unix.Close(dir)
 	programs := func() int {
-		n, err := countAttached(dir)
+		there, err := attached(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return n
+		there.close()
+		return len(there.ours)
 	}
 	// A second start replaces the program.
 	for range 3 {

@@ -27,6 +27,7 @@ import (
 const insideEnv = "OPENRC_NETNS_TEST_BIN"
 
 func TestMain(m *testing.M) {
+	deny()
 	flag.Parse()
 	// The transcripts share one /etc and one /run.
 	if err := flag.Set("test.parallel", "1"); err != nil {
@@ -67,14 +68,21 @@ func runInside() int {
 		fmt.Fprintln(os.Stderr, "build the commands:", err)
 		return 1
 	}
-	self := exec.Command("/proc/self/exe", os.Args[1:]...)
-	self.Stdin, self.Stdout, self.Stderr = os.Stdin, os.Stdout, os.Stderr
-	self.Env = append(os.Environ(), insideEnv+"="+bin)
-	self.SysProcAttr = &syscall.SysProcAttr{
+	self, err := os.Executable()
+	if err == nil {
+		err = os.Symlink(self, filepath.Join(bin, denyName))
+	}
+	if err != nil {
+		panic(err)
+	}
+	inside := exec.Command(self, os.Args[1:]...)
+	inside.Stdin, inside.Stdout, inside.Stderr = os.Stdin, os.Stdout, os.Stderr
+	inside.Env = append(os.Environ(), insideEnv+"="+bin)
+	inside.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID,
 		Pdeathsig:  unix.SIGKILL,
 	}
-	err = self.Run()
+	err = inside.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() > 0 {
 		return exit.ExitCode()

@@ -14,7 +14,7 @@ import (
 	"openrc-netns/tests/machine"
 )
 
-// installed is the folder that "make install DESTDIR=" filled.
+// installed is the folder that "make install DESTDIR=" filled, and the probe.
 var installed string
 
 func TestMain(m *testing.M) {
@@ -35,12 +35,18 @@ func run(m *testing.M) int {
 		panic(err)
 	}
 	defer os.RemoveAll(dir)
-	out, err := exec.Command("make", "-C", "../..", "install", "DESTDIR="+dir).CombinedOutput()
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "make install: %v\n%s", err, out)
-		return 1
-	}
 	installed = dir
+	for _, command := range [][]string{
+		{"make", "-C", "../..", "install", "DESTDIR=" + dir},
+		{"go", "build", "-o", filepath.Join(dir, "usr/sbin/probe"), "../probe"},
+	} {
+		cmd := exec.Command(command[0], command[1:]...)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n%s", strings.Join(command, " "), err, out)
+			return 1
+		}
+	}
 	return m.Run()
 }
 
@@ -62,7 +68,12 @@ type host struct {
 
 func boot(t *testing.T, shell string, install bool) *host {
 	t.Helper()
-	m, err := machine.Start(machine.Options{Shell: shell})
+	return bootRelease(t, machine.Options{Shell: shell}, install)
+}
+
+func bootRelease(t *testing.T, options machine.Options, install bool) *host {
+	t.Helper()
+	m, err := machine.Start(options)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,58 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// denyName is the name under which this binary is the command
+//
+//	deny SYSCALL ERROR COMMAND [ARG]...
+//
+// which runs COMMAND on what is, to it, a kernel that answers SYSCALL with
+// ERROR: an older one, or one with a security module.
+const denyName = "deny"
+
+var denySyscalls = map[string]uint32{
+	"bpf":        unix.SYS_BPF,
+	"fsopen":     unix.SYS_FSOPEN,
+	"getsockopt": unix.SYS_GETSOCKOPT,
+	"open_tree":  unix.SYS_OPEN_TREE,
+	"setns":      unix.SYS_SETNS,
+	"unshare":    unix.SYS_UNSHARE,
+}
+
+var denyErrors = map[string]unix.Errno{
+	"EINVAL": unix.EINVAL, "ENODEV": unix.ENODEV, "ENOPROTOOPT": unix.ENOPROTOOPT, "ENOSYS": unix.ENOSYS, "EPERM": unix.EPERM,
+}
+
+func deny() {
+	if filepath.Base(os.Args[0]) != denyName {
+		return
+	}
+	call, known := denySyscalls[os.Args[1]]
+	errno, knownError := denyErrors[os.Args[2]]
+	if !known || !knownError {
+		fmt.Fprintln(os.Stderr, "usage: deny SYSCALL ERROR COMMAND [ARG]...")
+		os.Exit(2)
+	}
+	runtime.LockOSThread()
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // seccomp_data.nr
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 0, Jf: 1, K: call},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0x00050000 | uint32(errno)}, // SECCOMP_RET_ERRNO
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0x7fff0000},                 // SECCOMP_RET_ALLOW
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0)
+	if err == nil {
+		err = unix.Exec(os.Args[3], os.Args[3:], os.Environ())
+	}
+	fmt.Fprintln(os.Stderr, "deny:", err)
+	os.Exit(2)
+}

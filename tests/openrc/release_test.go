@@ -1,0 +1,53 @@
+package openrc
+
+import (
+	"testing"
+
+	"openrc-netns/tests/machine"
+)
+
+// TestReleases goes through a service's life on each OpenRC: 0.45, 0.56 and
+// 0.64, the first two with dpkg's start-stop-daemon. Where its cgroup is called
+// differs; the program that locks the service in is on it.
+func TestReleases(t *testing.T) {
+	for name, test := range map[string]struct {
+		release string
+		before  string // a script
+		cgroup  string // of the service daemon
+		mounted string // cgroup v2
+	}{
+		"0.45, hybrid":  {"bookworm", "", "/daemon", "/sys/fs/cgroup/unified"},
+		"0.45, unified": {"bookworm", "echo rc_cgroup_mode=unified >>/etc/rc.conf; umount /sys/fs/cgroup/unified; mount -t cgroup2 none /sys/fs/cgroup", "/daemon", "/sys/fs/cgroup"},
+		"0.45, legacy":  {"bookworm", "echo rc_cgroup_mode=legacy >>/etc/rc.conf", "/openrc-netns.daemon", "/sys/fs/cgroup/unified"},
+		"0.56":          {"trixie", "", "/openrc.daemon", "/sys/fs/cgroup"},
+		"0.56, legacy":  {"trixie", "echo rc_cgroup_mode=legacy >>/etc/rc.conf", "/openrc-netns.daemon", "/sys/fs/cgroup"},
+		"0.64":          {"sid", "", "/openrc.daemon", "/sys/fs/cgroup"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := bootRelease(t, machine.Options{Release: test.release}, true)
+			h.sh(test.before)
+			h.conf("daemon", "netns=nowhere")
+			contains(t, h.fails("rc-service daemon start"), `daemon: network namespace "nowhere" does not exist`)
+			h.noDaemon()
+
+			h.conf("daemon", "netns=vpn", "netns_lock=yes")
+			h.sh("rc-service daemon start; rm /run/trace.daemon")
+			cgroup := func() string { return h.sh("sed -n s/^0:://p /proc/" + h.daemon() + "/cgroup") }
+			for _, when := range []string{"start", "restart"} {
+				h.sh("rc-service daemon " + when)
+				equal(t, "daemon after "+when, h.where(h.daemon()), h.inside())
+				equal(t, "cgroup after "+when, cgroup(), test.cgroup)
+				equal(t, "programs after "+when, h.sh("probe programs "+test.mounted+test.cgroup), "openrc_netns CGroupSock, 12 instructions")
+			}
+			h.sh("rm -f /run/trace.daemon; rc-service daemon status; rc-service daemon reload; rc-service daemon checkconfig")
+			ran(h, "daemon", h.inside(), "status", "reload", "checkconfig")
+			h.sh("ip netns delete vpn")
+			contains(t, h.fails("rc-service daemon restart"), "not stopped, because the start would fail")
+			h.sh("rc-service daemon stop")
+			h.noDaemon()
+			equal(t, "state", h.state("daemon"), "stopped")
+			equal(t, "cgroups", h.sh("find "+test.mounted+" -name '*daemon'"), "")
+		})
+	}
+}

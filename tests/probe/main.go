@@ -1,0 +1,155 @@
+// Probe looks, from inside a test machine, at what the tests want to know.
+//
+//	probe sockets          make a socket of every kind, print what each is bound to
+//	probe programs CGROUP  read back the programs on a cgroup
+//	probe serve TEXT       answer every TCP and UDP client on port 7 with TEXT
+//	probe ask HOST         print what the server at HOST answers by TCP and UDP
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "probe:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	switch {
+	case len(args) == 1 && args[0] == "sockets":
+		return sockets()
+	case len(args) == 2 && args[0] == "programs":
+		return programs(args[1])
+	case len(args) == 2 && args[0] == "serve":
+		return serve(args[1])
+	case len(args) == 2 && args[0] == "ask":
+		return ask(args[1])
+	}
+	return errors.New("usage: probe sockets | programs CGROUP | serve TEXT | ask HOST")
+}
+
+func sockets() error {
+	for _, kind := range []struct {
+		name                   string
+		family, kind, protocol int
+	}{
+		{"IPv4 TCP", unix.AF_INET, unix.SOCK_STREAM, 0},
+		{"IPv4 UDP", unix.AF_INET, unix.SOCK_DGRAM, 0},
+		{"IPv4 raw", unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP},
+		{"IPv6 TCP", unix.AF_INET6, unix.SOCK_STREAM, 0},
+		{"IPv6 UDP", unix.AF_INET6, unix.SOCK_DGRAM, 0},
+		{"IPv6 raw", unix.AF_INET6, unix.SOCK_RAW, unix.IPPROTO_ICMPV6},
+	} {
+		fd, err := unix.Socket(kind.family, kind.kind, kind.protocol)
+		if err != nil {
+			fmt.Printf("%s: %v\n", kind.name, err)
+			continue
+		}
+		device, err := unix.GetsockoptString(fd, unix.SOL_SOCKET, unix.SO_BINDTODEVICE)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%s: %q\n", kind.name, device)
+		unix.Close(fd)
+	}
+	return nil
+}
+
+func programs(cgroup string) error {
+	dir, err := os.Open(cgroup)
+	if err != nil {
+		return err
+	}
+	result, err := link.QueryPrograms(link.QueryOptions{Target: int(dir.Fd()), Attach: ebpf.AttachCGroupInetSockCreate})
+	if err != nil {
+		return err
+	}
+	for _, attached := range result.Programs {
+		program, err := ebpf.NewProgramFromID(attached.ID)
+		if err != nil {
+			return err
+		}
+		info, err := program.Info()
+		if err != nil {
+			return err
+		}
+		instructions, err := info.Instructions()
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%s %s, %d instructions\n", info.Name, info.Type, len(instructions))
+	}
+	return nil
+}
+
+// serve has a socket for each family: the net package finds out whether one can
+// do for both by binding to the loopback address, which no VRF has.
+func serve(text string) error {
+	failed := make(chan error)
+	for _, version := range []string{"4", "6"} {
+		listener, err := net.Listen("tcp"+version, ":7")
+		if err != nil {
+			return err
+		}
+		packets, err := net.ListenPacket("udp"+version, ":7")
+		if err != nil {
+			return err
+		}
+		go func() {
+			buffer := make([]byte, 100)
+			for {
+				if _, from, err := packets.ReadFrom(buffer); err == nil {
+					_, _ = packets.WriteTo([]byte(text), from)
+				}
+			}
+		}()
+		go func() {
+			for {
+				client, err := listener.Accept()
+				if err != nil {
+					failed <- err
+					return
+				}
+				_, _ = io.WriteString(client, text)
+				client.Close()
+			}
+		}()
+	}
+	return <-failed
+}
+
+func ask(host string) error {
+	for _, network := range []string{"tcp", "udp"} {
+		server, err := net.DialTimeout(network, net.JoinHostPort(host, "7"), 2*time.Second)
+		if err != nil {
+			return err
+		}
+		if network == "udp" {
+			if _, err := io.WriteString(server, "?"); err != nil {
+				return err
+			}
+		}
+		if err := server.SetDeadline(time.Now().Add(2 * time.Second)); err != nil {
+			return err
+		}
+		buffer := make([]byte, 100)
+		n, err := server.Read(buffer)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%s: %s\n", network, buffer[:n])
+	}
+	return nil
+}

@@ -1,0 +1,209 @@
+package vm
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/rpc"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// agent answers the program from inside the guest.
+type agent struct{}
+
+// net/rpc wants types that are exported or have no name.
+type (
+	// job is a script to run.
+	job = struct {
+		Script  string
+		Timeout time.Duration
+	}
+
+	// file is a file to write or the answer with one read.
+	file = struct {
+		Name    string
+		Mode    fs.FileMode
+		Content []byte
+		Errno   syscall.Errno
+	}
+)
+
+// greeting tells the program that the line passes every byte as it is, from now on, and that the guest has booted.
+const greeting = "ready\n"
+
+// serve answers calls over the serial line, once OpenRC has booted if it does.
+func serve(boot bool) error {
+	for boot && !booted() {
+		time.Sleep(20 * time.Millisecond)
+	}
+	line, err := os.OpenFile("/dev/ttyS0", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		return err
+	}
+	if err := makeRaw(line); err != nil {
+		return err
+	}
+	// The folder can be reached by descriptor 3 alone.
+	unix.CloseOnExec(3)
+	if err := unix.Fchdir(3); err != nil {
+		return err
+	}
+	folder, err := os.OpenRoot(".")
+	if err != nil {
+		return err
+	}
+	if err := os.Chdir("/"); err != nil {
+		return err
+	}
+	server := rpc.NewServer()
+	if err := server.RegisterName("Agent", agent{}); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(line, greeting); err != nil {
+		return err
+	}
+	server.ServeConn(&postbox{bell: line, folder: folder, out: "answer", in: "call"})
+	return errors.New("the serial line was closed")
+}
+
+// makeRaw is cfmakeraw(3).
+func makeRaw(tty *os.File) error {
+	mode, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
+	if err != nil {
+		return err
+	}
+	mode.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
+	mode.Oflag &^= unix.OPOST
+	mode.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
+	mode.Cflag = mode.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8
+	return unix.IoctlSetTermios(int(tty.Fd()), unix.TCSETS, mode)
+}
+
+// booted tells whether OpenRC has finished with the runlevel "default".
+func booted() bool {
+	level, _ := os.ReadFile("/run/openrc/softlevel")
+	_, err := os.Stat("/run/openrc/rc.starting")
+	return strings.TrimSpace(string(level)) == "default" && errors.Is(err, fs.ErrNotExist)
+}
+
+// WriteFile is [VM.WriteFile] in the guest.
+func (agent) WriteFile(f file, answer *file) error {
+	err := os.MkdirAll(filepath.Dir(f.Name), 0o755)
+	if err == nil {
+		err = os.WriteFile(f.Name, f.Content, f.Mode.Perm())
+	}
+	if err == nil {
+		err = os.Chmod(f.Name, f.Mode)
+	}
+	errors.As(err, &answer.Errno)
+	return nil
+}
+
+// ReadFile is [VM.ReadFile] in the guest.
+func (agent) ReadFile(f file, answer *file) error {
+	content, err := os.ReadFile(f.Name)
+	answer.Content = content
+	errors.As(err, &answer.Errno)
+	return nil
+}
+
+// Run is [VM.Run] in the guest.
+func (agent) Run(j job, result *Result) error {
+	stdout, stdoutWrite, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer stdoutWrite.Close()
+	stderr, stderrWrite, err := os.Pipe()
+	if err != nil {
+		stdout.Close()
+		return err
+	}
+	defer stderrWrite.Close()
+
+	cmd := ordinary("sh", "-c", j.Script)
+	cmd.Stdout, cmd.Stderr = stdoutWrite, stderrWrite
+	ended := -1
+	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true, PidFD: &ended}
+	if err := cmd.Start(); err != nil {
+		stdout.Close()
+		stderr.Close()
+		return err
+	}
+	defer unix.Close(ended)
+	stdoutWrite.Close()
+	stderrWrite.Close()
+
+	var out, errOut, both bytes.Buffer
+	timedOut := collect(ended, time.Now().Add(j.Timeout), []stream{
+		{stdout, io.MultiWriter(&out, &both)},
+		{stderr, io.MultiWriter(&errOut, &both)},
+	})
+	if timedOut {
+		unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
+		fmt.Fprintf(&both, "vm: killed after %v\n", j.Timeout)
+	}
+	cmd.Wait()
+	// Whoever still writes must neither block nor meet a broken pipe.
+	for _, pipe := range []*os.File{stdout, stderr} {
+		go func() {
+			io.Copy(os.Stderr, pipe)
+			pipe.Close()
+		}()
+	}
+
+	*result = Result{Stdout: out.String(), Stderr: errOut.String(), Output: both.String(), Code: cmd.ProcessState.ExitCode()}
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		result.Code = 128 + int(status.Signal())
+	}
+	if timedOut {
+		result.Code = 124
+	}
+	return nil
+}
+
+type stream struct {
+	from *os.File
+	to   io.Writer
+}
+
+// collect copies the streams until the process has ended and nothing that it wrote is left, or until the deadline.
+func collect(pidfd int, deadline time.Time, streams []stream) (timedOut bool) {
+	buffer := make([]byte, 64<<10) // pipe(7): as much as a pipe holds, so that one read takes all of it
+	polled := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+	for _, s := range streams {
+		polled = append(polled, unix.PollFd{Fd: int32(s.from.Fd()), Events: unix.POLLIN})
+	}
+	for {
+		left := time.Until(deadline)
+		if left <= 0 {
+			return true
+		}
+		if _, err := unix.Poll(polled, int(left.Milliseconds())+1); err != nil {
+			continue // interrupted
+		}
+		for i, s := range streams {
+			p := &polled[i+1]
+			if p.Revents == 0 {
+				continue
+			}
+			n, err := unix.Read(int(p.Fd), buffer)
+			if n > 0 {
+				s.to.Write(buffer[:n])
+			} else if err == nil {
+				p.Fd = -1 // end of file: poll(2) ignores a negative descriptor
+			}
+		}
+		if polled[0].Revents != 0 {
+			return false
+		}
+	}
+}

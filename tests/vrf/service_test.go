@@ -1,0 +1,204 @@
+package vrf
+
+import (
+	"strings"
+	"testing"
+
+	"openrc-netns/tests/vm"
+)
+
+// web is a declarative service whose daemon is "probe serve"; every function
+// writes down what its sockets are bound to.
+const web = `#!/sbin/openrc-run
+command=/usr/sbin/probe
+command_args="serve web"
+command_background=yes
+pidfile="/run/$RC_SVCNAME.pid"
+extra_started_commands="reload"
+trace() { echo "$1: $(probe sockets | cut -d'"' -f2 | sort -u)" >>/run/trace; }
+start_pre() { trace start_pre; }
+stop_pre() { trace stop_pre; }
+reload() { trace reload; }
+status() { trace status; default_status; }
+`
+
+const supervised = `#!/sbin/openrc-run
+supervisor=supervise-daemon
+command=/usr/sbin/probe
+command_args="serve supervised"
+command_user=daemon:daemon
+capabilities="^cap_net_bind_service"
+respawn_delay=0
+`
+
+func service(t *testing.T, options vm.Options) *guest {
+	t.Helper()
+	g := boot(t, options)
+	for name, script := range map[string]string{"web": web, "supervised": supervised} {
+		if err := g.WriteFile("/etc/init.d/"+name, 0o755, script); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return g
+}
+
+// conf is the conf.d file of a service.
+func (g *guest) conf(service string, lines ...string) {
+	g.t.Helper()
+	g.write("/etc/conf.d/"+service, strings.Join(lines, "\n")+"\n")
+}
+
+func (g *guest) daemon() string {
+	g.t.Helper()
+	return g.sh("for i in $(seq 100); do pgrep -x probe && exit; sleep 0.1; done; exit 1")
+}
+
+func (g *guest) cgroup(pid string) string {
+	g.t.Helper()
+	return g.sh("sed -n s/^0:://p /proc/" + pid + "/cgroup")
+}
+
+// listens is what the daemon's listening sockets are bound to.
+func (g *guest) listens(netns string) string {
+	g.t.Helper()
+	g.sh("for i in $(seq 50); do ip netns exec " + netns + " ss -Hltn 'sport = 7' | grep -q . && exit; sleep 0.1; done; exit 1")
+	return g.sh("ip netns exec " + netns + " ss -Hltn 'sport = 7' | sed 's/.*%\\(.*\\):7.*/\\1/' | sort -u")
+}
+
+const oneProgram = "openrc_netns CGroupSock, 12 instructions"
+
+func TestServices(t *testing.T) {
+	g := service(t, vm.Options{})
+	run := func(name string, scene func(t *testing.T)) {
+		t.Run(name, func(t *testing.T) {
+			g.t = t
+			g.sh("rm -f /run/trace")
+			scene(t)
+		})
+	}
+
+	run("in a namespace", func(t *testing.T) {
+		g.conf("web", "netns=vpn", "vrf=mgmt", `rc_cgroup_settings="`, "pids.max 100", `"`)
+		g.sh("echo +pids >/sys/fs/cgroup/cgroup.subtree_control")
+		g.sh("rc-service web start")
+		pid := g.daemon()
+		equal(t, "cgroup", g.cgroup(pid), "/openrc.web")
+		equal(t, "programs", g.sh("probe programs /sys/fs/cgroup/openrc.web"), oneProgram)
+		equal(t, "listens", g.listens("vpn"), "mgmt")
+		equal(t, "rc_cgroup_settings", g.sh("cat /sys/fs/cgroup/openrc.web/pids.max"), "100")
+		equal(t, "its peer", g.sh("ip netns exec peer-m probe ask 192.0.2.1"), "tcp: web\nudp: web")
+		contains(t, g.fails("ip netns exec peer-b probe ask 192.0.2.1"), "connection refused")
+
+		g.sh("rc-service web reload; rc-service web status")
+		g.sh("rc-service web restart; rc-service web restart")
+		equal(t, "programs after restarts", g.sh("probe programs /sys/fs/cgroup/openrc.web"), oneProgram)
+		equal(t, "listens", g.listens("vpn"), "mgmt")
+		g.sh("rc-service web stop")
+		equal(t, "functions that ran bound", g.sh("sort -u /run/trace"), "reload: mgmt\nstart_pre: mgmt\nstatus: mgmt\nstop_pre: mgmt")
+		equal(t, "cgroups", g.sh("find /sys/fs/cgroup -name '*web*'"), "")
+		g.sh("echo -pids >/sys/fs/cgroup/cgroup.subtree_control")
+	})
+
+	run("alone", func(t *testing.T) {
+		g.conf("web", "vrf=host")
+		g.sh("rc-service web start")
+		pid := g.daemon()
+		equal(t, "namespace", g.sh("readlink /proc/"+pid+"/ns/net"), g.sh("readlink /proc/1/ns/net"))
+		equal(t, "listens", g.sh("sleep 0.5; ss -Hltn 'sport = 7' | sed 's/.*%\\(.*\\):7.*/\\1/' | sort -u"), "host")
+		g.sh("rc-service web restart; rc-service web status; rc-service web stop")
+		equal(t, "functions that ran bound", g.sh("sort -u /run/trace"), "start_pre: host\nstatus: host\nstop_pre: host")
+		equal(t, "cgroups", g.sh("find /sys/fs/cgroup -name '*web*'"), "")
+	})
+
+	run("two services, one address", func(t *testing.T) {
+		g.sh("ln -sf web /etc/init.d/web.mgmt; ln -sf web /etc/init.d/web.blue; rm /etc/conf.d/web")
+		g.conf("web.mgmt", "netns=vpn", "vrf=mgmt", `command_args="serve mgmt"`)
+		g.conf("web.blue", "netns=vpn", "vrf=blue", `command_args="serve blue"`)
+		// The script sets command_args after conf.d; let conf.d have its way.
+		g.sh(`sed -i 's/^command_args=.*/: ${command_args:=serve web}/' /etc/init.d/web`)
+		g.sh("rc-service web.mgmt start; rc-service web.blue start; for i in $(seq 50); do [ $(ip netns exec vpn ss -Hltn 'sport = 7' | wc -l) = 4 ] && exit; sleep 0.1; done; exit 1")
+		equal(t, "peer of mgmt", g.sh("ip netns exec peer-m probe ask 192.0.2.1"), "tcp: mgmt\nudp: mgmt")
+		equal(t, "peer of blue", g.sh("ip netns exec peer-b probe ask 192.0.2.1"), "tcp: blue\nudp: blue")
+		g.sh("rc-service web.mgmt stop; rc-service web.blue stop; rm /etc/conf.d/web.*")
+	})
+
+	run("respawned, and without privileges", func(t *testing.T) {
+		g.conf("supervised", "netns=vpn", "vrf=mgmt")
+		g.sh("rc-service supervised start")
+		first := g.daemon()
+		equal(t, "user", g.sh("ps -o user= -p "+first), "daemon")
+		equal(t, "listens", g.listens("vpn"), "mgmt")
+		g.sh("kill -9 " + first + "; for i in $(seq 100); do [ \"$(pgrep -x probe)\" ] && [ \"$(pgrep -x probe)\" != " + first + " ] && exit; sleep 0.1; done; exit 1")
+		equal(t, "cgroup of the respawned", g.cgroup(g.daemon()), "/openrc.supervised")
+		equal(t, "the respawned listens", g.listens("vpn"), "mgmt")
+		g.sh("rc-service supervised stop")
+		equal(t, "cgroups", g.sh("find /sys/fs/cgroup -name '*supervised*'"), "")
+	})
+
+	run("cgroup_cleanup", func(t *testing.T) {
+		g.conf("web", "netns=vpn", "vrf=mgmt")
+		// A child that the daemon's stop does not reach.
+		g.sh(`printf 'start_post() { setsid sleep 1000 </dev/null >/dev/null 2>&1 & }\n' >>/etc/init.d/web; rc-service web start; rc-service web stop`)
+		g.sh("pgrep -x sleep")
+		g.Run("rc-service web cgroup_cleanup")
+		g.sh("for i in $(seq 50); do pgrep -x sleep >/dev/null || exit 0; sleep 0.1; done; exit 1")
+		g.sh("sed -i /start_post/d /etc/init.d/web; rmdir /sys/fs/cgroup/openrc.web 2>/dev/null || :")
+	})
+
+	run("the VRF goes", func(t *testing.T) {
+		g.sh("ip -n vpn link add brief type vrf table 40")
+		g.conf("web", "netns=vpn", "vrf=brief")
+		g.sh("rc-service web start")
+		before := g.daemon()
+		g.sh("ip -n vpn link delete brief")
+		out := g.fails("rc-service web restart")
+		contains(t, out, `web: not stopped, because the start would fail: VRF "brief": no such device in this network namespace`)
+		equal(t, "daemon", g.daemon(), before)
+		g.sh("rc-service web status; rc-service web stop")
+		equal(t, "daemon", g.Run("pgrep -x probe").Stdout, "")
+		contains(t, g.fails("rc-service web start"), `web: VRF "brief": no such device in this network namespace`)
+		equal(t, "cgroups", g.sh("find /sys/fs/cgroup -name '*web*'"), "")
+	})
+
+	run("locked", func(t *testing.T) {
+		g.conf("web", "netns=vpn", "vrf=mgmt", "netns_lock=yes")
+		g.sh("rc-service web start")
+		equal(t, "listens", g.listens("vpn"), "mgmt")
+		equal(t, "CAP_SYS_ADMIN", g.sh("echo $((0x$(sed -n 's/^CapBnd:.//p' /proc/"+g.daemon()+"/status) >> 21 & 1))"), "0")
+		g.sh("rc-service web restart; rc-service web stop")
+		equal(t, "cgroups", g.sh("find /sys/fs/cgroup -name '*web*'"), "")
+	})
+}
+
+// Where OpenRC has its cgroups elsewhere, or has none, the service gets one.
+func TestServiceByCgroupMode(t *testing.T) {
+	for name, test := range map[string]struct {
+		options vm.Options
+		conf    string // in rc.conf
+		cgroup  string
+	}{
+		"hybrid":                                {vm.Options{Cgroup: "hybrid"}, "rc_cgroup_mode=hybrid", "/openrc.web"},
+		"hybrid, of which OpenRC knows nothing": {vm.Options{Cgroup: "hybrid"}, "", "/openrc-netns.web"},
+		"legacy":                                {vm.Options{}, "rc_cgroup_mode=legacy", "/openrc-netns.web"},
+		"cgroup v2 not mounted":                 {vm.Options{Cgroup: "none"}, "", "/openrc-netns.web"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := service(t, test.options)
+			g.sh("echo '" + test.conf + "' >>/etc/rc.conf")
+			g.conf("web", "netns=vpn", "vrf=mgmt")
+			g.sh("rc-service web start")
+			if cgroup := g.cgroup(g.daemon()); !strings.HasSuffix(cgroup, test.cgroup) {
+				t.Errorf("cgroup: %s, want %s", cgroup, test.cgroup)
+			}
+			equal(t, "listens", g.listens("vpn"), "mgmt")
+			g.sh("rc-service web restart; rc-service web status")
+			equal(t, "listens after a restart", g.listens("vpn"), "mgmt")
+			g.sh("mkdir -p /mnt/cgroup && mount -t cgroup2 none /mnt/cgroup")
+			path := "/mnt/cgroup" + g.cgroup(g.daemon())
+			equal(t, "programs", g.sh("probe programs "+path), oneProgram)
+			g.sh("rc-service web stop")
+			equal(t, "functions that ran bound", g.sh("sort -u /run/trace"), "start_pre: mgmt\nstatus: mgmt\nstop_pre: mgmt")
+			equal(t, "cgroups", g.sh("find /mnt/cgroup -name '*web*'"), "")
+		})
+	}
+}

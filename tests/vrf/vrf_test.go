@@ -1,0 +1,132 @@
+// Package vrf tests confinement on real VRF devices, which the kernels of test
+// machines mostly lack: in a virtual machine. A test asserts what a peer sees
+// and what a socket says of itself.
+package vrf
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"openrc-netns/tests/vm"
+	"openrc-netns/tests/vm/vmtest"
+)
+
+// installed is what "make install DESTDIR=" has filled, and the probe.
+var installed string
+
+func TestMain(m *testing.M) {
+	vm.Init()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "openrc-netns-vrf")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	installed = dir
+	for _, command := range [][]string{
+		{"make", "-C", "../..", "install", "DESTDIR=" + dir},
+		{"go", "build", "-o", filepath.Join(dir, "usr/sbin/probe"), "../probe"},
+	} {
+		cmd := exec.Command(command[0], command[1:]...)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n%s", strings.Join(command, " "), err, out)
+			return 1
+		}
+	}
+	return m.Run()
+}
+
+// guest is a virtual machine in which the namespace vpn has two VRFs, mgmt and
+// blue, each with a veth of the same address, 192.0.2.1, to a peer of its own
+// with the same address, 192.0.2.2. The guest itself has a VRF called host.
+type guest struct {
+	*vm.VM
+	t *testing.T
+}
+
+const topology = `
+ip netns add vpn
+ip -n vpn link set lo up
+add() { # VRF TABLE PEER
+	ip -n vpn link add $1 type vrf table $2
+	ip -n vpn link set $1 up
+	ip netns add $3
+	ip link add to-$3 netns vpn type veth peer name eth0 netns $3
+	ip -n vpn link set to-$3 master $1 up
+	ip -n vpn address add 192.0.2.1/24 dev to-$3
+	ip -n vpn address add 2001:db8::1/64 dev to-$3 nodad
+	ip -n $3 address add 192.0.2.2/24 dev eth0
+	ip -n $3 address add 2001:db8::2/64 dev eth0 nodad
+	ip -n $3 link set eth0 up
+}
+add mgmt 10 peer-m
+add blue 20 peer-b
+ip link add host type vrf table 30
+ip link set host up
+`
+
+func boot(t *testing.T, options vm.Options) *guest {
+	t.Helper()
+	options.Install = installed
+	g := &guest{vmtest.Start(t, options), t}
+	g.sh(topology)
+	return g
+}
+
+// sh runs a script that has to succeed, and returns its output.
+func (g *guest) sh(script string) string {
+	g.t.Helper()
+	result := g.Run(script)
+	if err := result.Err(); err != nil {
+		g.t.Fatalf("%s\n%v", script, err)
+	}
+	return strings.TrimSuffix(result.Stdout, "\n")
+}
+
+// fails runs a script that has to fail, and returns what it printed as errors.
+func (g *guest) fails(script string) string {
+	g.t.Helper()
+	result := g.Run(script)
+	if result.Code == 0 {
+		g.t.Fatalf("%s\nsucceeded, and should not have:\n%s", script, result.Output)
+	}
+	return result.Stderr
+}
+
+func (g *guest) write(name, content string) {
+	g.t.Helper()
+	if err := g.WriteFile(name, 0o644, content); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// bound is what "probe sockets" prints where every socket is bound to device.
+func bound(device string) string {
+	var lines []string
+	for _, kind := range []string{"IPv4 TCP", "IPv4 UDP", "IPv4 raw", "IPv6 TCP", "IPv6 UDP", "IPv6 raw"} {
+		lines = append(lines, fmt.Sprintf("%s: %q", kind, device))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func equal(t *testing.T, what, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s:\n%s\nwant\n%s", what, got, want)
+	}
+}
+
+func contains(t *testing.T, text, want string) {
+	t.Helper()
+	if !strings.Contains(text, want) {
+		t.Errorf("missing %q in:\n%s", want, text)
+	}
+}
