@@ -3,7 +3,8 @@
 #                 SBINDIR, SYSCONFDIR and MANDIR say where
 # make test       everything: lint, unit tests, command line, real OpenRC
 # make demo       show the main job in a throw-away OpenRC root
-# make bench      netns-exec beside ip netns exec
+# make bench      netns-exec beside ip netns exec, and with a VRF beside ip vrf
+#                 exec, in a virtual machine
 # make fuzz       the conf.d reader against /bin/sh; FUZZTIME says how long
 
 PREFIX ?= /usr
@@ -75,8 +76,11 @@ demo: build
 		$(GO) run ./tests/demo "$$dir"
 
 bench: build
-	@tests/prepare hyperfine ip
+	@tests/prepare hyperfine ip mmdebstrap
 	@tests/bench
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+		$(MAKE) -s install DESTDIR="$$dir" && \
+		$(GO) run ./tests/bench-vrf "$$dir" tests/bench
 
 fuzz:
 	$(GOTEST) -fuzz=FuzzParseAgreesWithSh -fuzztime=$(FUZZTIME) ./internal/confd
