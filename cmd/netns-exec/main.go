@@ -1,11 +1,11 @@
-// Netns-exec runs a command in a network namespace: it enters, then becomes
-// the command. See netns-exec(8).
-package main
-
 // No launch lasts long enough for a change of CPU limits to matter, and without
 // the goroutine that watches them one has ten context switches fewer.
 //
 //go:debug updatemaxprocs=0
+
+// Netns-exec runs a command in a network namespace: it enters, then becomes
+// the command. See netns-exec(8).
+package main
 
 import (
 	"errors"

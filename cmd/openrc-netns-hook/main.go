@@ -1,11 +1,11 @@
-// Openrc-netns-hook does for OpenRC what its shell cannot. See
-// openrc-netns-hook(8).
-package main
-
 // No launch lasts long enough for a change of CPU limits to matter, and without
 // the goroutine that watches them one has ten context switches fewer.
 //
 //go:debug updatemaxprocs=0
+
+// Openrc-netns-hook does for OpenRC what its shell cannot. See
+// openrc-netns-hook(8).
+package main
 
 import (
 	"errors"

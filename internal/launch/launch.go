@@ -50,6 +50,11 @@ type Spec struct {
 	// Env is the environment, as in os.Environ.
 	Env []string
 
+	// Home lets the command see the mounts of process 1 and, where it is not
+	// confined, leave the cgroup that its caller was confined in: a service is
+	// not to inherit what another service was put into. In a chroot, where
+	// process 1 has another root directory, the caller's mounts stay.
+	Home bool
 	// Inside, where it is set, is entered in place of the namespace that
 	// Netns names; Netns then only chooses the files of /etc/netns.
 	Inside *namespace.Namespace
@@ -71,6 +76,7 @@ type Plan struct {
 	confine    *vrf.Confinement
 	cgroup     vrf.Cgroup
 	join       string
+	home       bool
 	credential *credential
 	path       string
 	argv       []string
@@ -103,7 +109,7 @@ func Check(spec Spec) (*Plan, error) {
 	if err := CheckPrivilege(); err != nil {
 		return nil, err
 	}
-	plan := &Plan{namespace: spec.Inside, join: spec.Join, argv: spec.Argv, env: spec.Env, warn: spec.Warn}
+	plan := &Plan{namespace: spec.Inside, join: spec.Join, home: spec.Home, argv: spec.Argv, env: spec.Env, warn: spec.Warn}
 	var err error
 	switch {
 	case plan.namespace != nil:
@@ -168,11 +174,14 @@ func CheckPrivilege() error {
 // setView plans the private view. A namespace given by its path has no files
 // in /etc/netns, unless the path is that of a name.
 func (p *Plan) setView(spec Spec) error {
-	inside, err := p.namespace.IsCurrent()
+	if spec.Netns == "" && spec.VRF == "" && !spec.Lock && spec.Join == "" {
+		return nil // a service that is brought home
+	}
+	shown, err := shownBySys(spec.Home)
 	if err != nil {
 		return err
 	}
-	p.view.Sysfs = !inside
+	p.view.Sysfs = shown != p.namespace.Inode()
 	tolerate := func(err error) error {
 		if err != nil && spec.Tolerant {
 			spec.Warn(err.Error())
@@ -188,6 +197,20 @@ func (p *Plan) setView(spec Spec) error {
 	}
 	p.view.Hide, err = mounts.Hidden(spec.Hide)
 	return tolerate(err)
+}
+
+// shownBySys is the network namespace, by its inode, of which the command would
+// see the devices in /sys.
+func shownBySys(home bool) (uint64, error) {
+	ns, err := namespace.Current()
+	if home {
+		ns, err = namespace.Open(namespace.Host)
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer ns.Close()
+	return ns.Inode(), nil
 }
 
 // setConfinement plans what becomes of the sockets. The device has to be in the
@@ -244,6 +267,11 @@ func (p *Plan) Enter() (cgroup string, err error) {
 	if p.namespace == nil {
 		return "", nil
 	}
+	if p.home {
+		if err := mounts.GoHome(); err != nil {
+			return "", err
+		}
+	}
 	if err := p.namespace.Enter(); err != nil {
 		return "", err
 	}
@@ -258,6 +286,9 @@ func (p *Plan) Enter() (cgroup string, err error) {
 		p.warn(fmt.Sprintf("sockets are not bound to the VRF: %v", err))
 	}
 	if p.confine == nil {
+		if p.home {
+			return "", vrf.Release()
+		}
 		return "", nil
 	}
 	if p.confine.Cookie = namespace.CurrentCookie(); p.confine.Cookie == 0 {

@@ -181,6 +181,39 @@ func (v View) Apply(warn func(string)) error {
 
 var errOldKernel = errors.New("this kernel has no open_tree(2) or fsopen(2): Linux 5.2 or later is needed")
 
+// GoHome moves the calling thread into the mount namespace of process 1, if it
+// is in another one over the same root directory: one that Apply made, then. It
+// needs CAP_SYS_ADMIN and CAP_SYS_CHROOT and a locked thread, and makes "/" the
+// working directory (setns(2)).
+func GoHome() error {
+	if same("/proc/thread-self/ns/mnt", "/proc/1/ns/mnt") || !same("/", "/proc/1/root") {
+		return nil
+	}
+	home, err := unix.Open("/proc/1/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open the mount namespace of process 1: %w", err)
+	}
+	defer unix.Close(home)
+	// The threads of a process share their root and working directory, and
+	// setns(2) wants a thread that does not.
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return fmt.Errorf("enter the mount namespace of process 1: %w", err)
+	}
+	if err := unix.Setns(home, unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("enter the mount namespace of process 1: %w", err)
+	}
+	return nil
+}
+
+// same reports whether two paths lead to one file.
+func same(a, b string) bool {
+	var x, y unix.Stat_t
+	if unix.Stat(a, &x) != nil || unix.Stat(b, &y) != nil {
+		return false
+	}
+	return x.Dev == y.Dev && x.Ino == y.Ino
+}
+
 // tree is a mount with all below it, picked up and not yet put down.
 type tree struct {
 	fd     int

@@ -24,6 +24,10 @@ import (
 // Dir is where ip-netns(8) keeps named namespaces.
 const Dir = "/run/netns"
 
+// Host is the network namespace of process 1, where a service is that asks for
+// no other.
+const Host = "/proc/1/ns/net"
+
 // dirs are searched in order; on a system whose /var/run is no link to /run,
 // an older iproute2 put the names into the second.
 var dirs = [...]string{Dir, "/var/run/netns"}

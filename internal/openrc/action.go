@@ -8,9 +8,6 @@ import (
 	"openrc-netns/internal/namespace"
 )
 
-// hostNamespace is the network namespace of a service with vrf and no netns.
-const hostNamespace = "/proc/1/ns/net"
-
 // Start is the action that confines a service: it is strict, all others act
 // where start acted.
 const Start = "start"
@@ -45,6 +42,7 @@ func (a Action) Check(settings Settings, argv, env []string, warn func(string)) 
 	}
 	spec, err := settings.Spec()
 	spec.Service, spec.Argv, spec.Env, spec.Warn = a.Service, argv, env, warn
+	spec.Home = true
 	if a.Name == Start {
 		if err != nil {
 			return nil, err
@@ -70,6 +68,9 @@ func (a Action) Check(settings Settings, argv, env []string, warn func(string)) 
 		}
 		return nil, err
 	}
+	if record == nil && !settings.Confined() {
+		return checkStart(spec) // brought home from inside
+	}
 	if record != nil {
 		spec.Netns, spec.Join = record.Netns, record.Cgroup
 	}
@@ -89,7 +90,7 @@ func (a Action) Check(settings Settings, argv, env []string, warn func(string)) 
 
 func checkStart(spec launch.Spec) (*launch.Plan, error) {
 	if spec.Netns == "" {
-		host, err := namespace.Open(hostNamespace)
+		host, err := namespace.Open(namespace.Host)
 		if err != nil {
 			return nil, err
 		}
@@ -113,7 +114,7 @@ func (a Action) where(netns string, record *Record, warn func(string)) (*namespa
 		reason = fmt.Errorf("the network namespace %q that the service was started in is gone", netns)
 	} else {
 		if netns == "" {
-			netns = hostNamespace // vrf or lock alone
+			netns = namespace.Host // vrf or lock alone
 		}
 		ns, err := namespace.Open(netns)
 		if err == nil {

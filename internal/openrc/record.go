@@ -76,7 +76,7 @@ func ReadRecord(service string) (*Record, error) {
 func (r *Record) find() *namespace.Namespace {
 	name := r.Netns
 	if name == "" {
-		name = hostNamespace
+		name = namespace.Host
 	}
 	if ns := r.open(name); ns != nil {
 		return ns

@@ -186,6 +186,25 @@ func Join(cgroup string) error {
 	return h.join(cgroup, 0)
 }
 
+// Release takes this process out of a cgroup that Apply made for another one,
+// if it is in such a cgroup.
+func Release() error {
+	current, err := Current()
+	if err != nil {
+		return nil // no cgroup v2, nothing to leave
+	}
+	outer := stripOurs(current)
+	if outer == current {
+		return nil
+	}
+	h, err := openHierarchy()
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	return h.join(outer, 0)
+}
+
 // Leave takes this process, and the process pid if it is not 0, out of the
 // service's own cgroup, and removes that if it is empty then. It does nothing
 // for a process in any other cgroup.
