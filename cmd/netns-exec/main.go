@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"openrc-netns/internal/launch"
+	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/version"
 )
@@ -185,10 +186,15 @@ func (o *options) spec() (launch.Spec, error) {
 			return spec, err
 		}
 		if !settings.Confined() {
-			return spec, fmt.Errorf("service %q has neither netns nor vrf set in %s", o.service, openrc.ConfDir)
+			return spec, fmt.Errorf("service %q sets none of netns, vrf and netns_lock in %s", o.service, openrc.ConfDir)
 		}
 		if spec, err = settings.Spec(); err != nil {
 			return spec, fmt.Errorf("service %q: %w", o.service, err)
+		}
+		if spec.Netns == "" { // vrf alone is the host's, wherever we are called
+			if spec.Inside, err = namespace.Open(namespace.Host); err != nil {
+				return spec, err
+			}
 		}
 	case o.hasNetns:
 		spec.Netns = o.netns

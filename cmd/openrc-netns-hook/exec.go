@@ -76,7 +76,7 @@ func become(action openrc.Action, settings openrc.Settings, argv []string) error
 	if err != nil {
 		return err
 	}
-	if action.Name == openrc.Start {
+	if action.Name == openrc.Start && settings.Confined() {
 		record := openrc.Record{
 			Inode:  plan.Namespace().Inode(),
 			Cookie: namespace.CurrentCookie(),

@@ -76,6 +76,7 @@ type Plan struct {
 	confine    *vrf.Confinement
 	cgroup     vrf.Cgroup
 	join       string
+	before     string // the cgroup that Enter found the process in
 	home       bool
 	credential *credential
 	path       string
@@ -283,7 +284,7 @@ func (p *Plan) Enter() (cgroup string, err error) {
 		if err == nil {
 			return p.join, nil
 		}
-		p.warn(fmt.Sprintf("sockets are not bound to the VRF: %v", err))
+		p.warn(fmt.Sprintf("sockets are not confined as at the start: %v", err))
 	}
 	if p.confine == nil {
 		if p.home {
@@ -294,6 +295,9 @@ func (p *Plan) Enter() (cgroup string, err error) {
 	if p.confine.Cookie = namespace.CurrentCookie(); p.confine.Cookie == 0 {
 		return "", errors.New("this kernel does not tell network namespaces apart by cookie: VRF and lock need Linux 5.14 or later")
 	}
+	if p.before, err = vrf.Current(); err != nil {
+		p.before = "/" // cgroup v2 was never mounted; all are at its root
+	}
 	return p.confine.Apply(p.cgroup)
 }
 
@@ -301,6 +305,14 @@ func (p *Plan) Enter() (cgroup string, err error) {
 // returns only if that fails, with a *CommandError where the command itself is
 // at fault.
 func (p *Plan) Exec() error {
+	err := p.exec()
+	if p.confine != nil {
+		vrf.Undo(p.before)
+	}
+	return err
+}
+
+func (p *Plan) exec() error {
 	if p.confine != nil && p.confine.Lock {
 		if err := dropSysAdmin(); err != nil {
 			return err

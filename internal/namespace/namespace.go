@@ -187,6 +187,9 @@ func (n *Namespace) String() string {
 	if n.name == "" {
 		return fmt.Sprintf("the caller's (net:[%d])", n.inode)
 	}
+	if n.name == Host {
+		return fmt.Sprintf("the host's (net:[%d])", n.inode)
+	}
 	return fmt.Sprintf("%s (%s, net:[%d])", n.name, n.path, n.inode)
 }
 

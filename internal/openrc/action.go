@@ -113,12 +113,13 @@ func (a Action) where(netns string, record *Record, warn func(string)) (*namespa
 		}
 		reason = fmt.Errorf("the network namespace %q that the service was started in is gone", netns)
 	} else {
+		setting := netns
 		if netns == "" {
 			netns = namespace.Host // vrf or lock alone
 		}
 		ns, err := namespace.Open(netns)
 		if err == nil {
-			if a.Name == "stop" {
+			if a.Name == "stop" && setting != "" {
 				warn("it was not started in a network namespace: what it has set up outside stays there")
 			}
 			return ns, nil

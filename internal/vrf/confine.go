@@ -109,12 +109,32 @@ func (c Confinement) Apply(g Cgroup) (string, error) {
 	}
 	program, process := g.path(c, current)
 	if err := c.apply(h, program, process, g.Service != ""); err != nil {
-		if back := h.join(current, 0); back == nil {
-			h.removeUp(process, current)
-		}
+		h.undo(process, current)
 		return "", err
 	}
 	return program, nil
+}
+
+// Undo takes the process out of the cgroup that it is in and into the given
+// one, where it was before Apply, and removes what is empty then. It is for a
+// launch that fails later on, and does what it can.
+func Undo(before string) {
+	current, err := Current()
+	if err != nil || current == before {
+		return
+	}
+	h, err := openHierarchy()
+	if err != nil {
+		return
+	}
+	defer h.close()
+	h.undo(current, before)
+}
+
+func (h *hierarchy) undo(cgroup, before string) {
+	if h.join(before, 0) == nil {
+		h.removeUp(cgroup, before)
+	}
 }
 
 func (c Confinement) apply(h *hierarchy, program, process string, exclusive bool) error {

@@ -121,7 +121,7 @@ func TestBadSettingFailsTheStart(t *testing.T) {
 		"vrf":       {[]string{"netns=vpn", "vrf=mgmt"}, `daemon: VRF "mgmt": no such device in this network namespace`},
 		"no vrf":    {[]string{"netns=vpn", "vrf=lo"}, `daemon: device "lo" is not a VRF`},
 		"vrf alone": {[]string{"vrf=mgmt"}, `daemon: VRF "mgmt": no such device in this network namespace`},
-		"runit":     {[]string{"netns=vpn", "supervisor=runit"}, `daemon: runit would start the daemon outside: remove netns from conf.d, and start it in the run script with: exec netns-exec vpn -- COMMAND`},
+		"runit":     {[]string{"netns=vpn", "supervisor=runit"}, `daemon: runit would start the daemon outside: remove the settings from conf.d, and start it in the run script with: exec netns-exec vpn -- COMMAND`},
 		"s6":        {[]string{"netns=vpn", "supervisor=s6"}, `daemon: s6 would start the daemon outside: use supervisor=supervise-daemon`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -477,6 +477,7 @@ func TestNoTax(t *testing.T) {
 			t.Parallel()
 			count := func(install bool) string {
 				h := boot(t, shell, install)
+				h.sh("rc-update -u") // an init script of ours is read for its dependencies, once
 				h.sh("strace -f -o /run/strace -e trace=clone,clone3,fork,vfork,execve rc-service plain start")
 				counts := h.sh(`sed -n 's/^[0-9]* *\([a-z0-9]*\)(.*/\1/p' /run/strace | sort | uniq -c`)
 				if install && h.Run("test -e /etc/rc.conf.d/50-netns.conf").Code != 0 {

@@ -113,6 +113,9 @@ func TestByHand(t *testing.T) {
 
 	run("refused", func(t *testing.T) {
 		state := "find /sys/fs/cgroup -type d | sort; cat /proc/self/mountinfo; pgrep -c 'netns|probe' || :"
+		// Once removed, the cgroups of the namespace twice come back for a launch
+		// that fails, and go with it.
+		g.sh("printf '#!/nowhere\\n' >/run/no-interpreter; chmod 755 /run/no-interpreter; find /sys/fs/cgroup -depth -path '*twice-ns*' -exec rmdir {} +; find /sys/fs/cgroup -maxdepth 1 -name 'netns-exec.*' -exec rmdir {} + 2>/dev/null || :")
 		before := g.sh(state)
 		for command, want := range map[string]string{
 			"netns-exec --vrf host vpn true":               `netns-exec: VRF "host": no such device in this network namespace`,
@@ -124,6 +127,9 @@ func TestByHand(t *testing.T) {
 			"netns-exec --vrf mgmt vpn no-such-command":    `netns-exec: command "no-such-command": not found in PATH`,
 			"netns-exec -n --vrf host vpn true":            `netns-exec: VRF "host": no such device in this network namespace`,
 			"netns-exec --vrf mgmt -u nosuchuser vpn true": `netns-exec: unknown user "nosuchuser": there is no entry in /etc/passwd`,
+			"netns-exec --lock --vrf mgmt twice true":      `netns-exec: VRF "mgmt": no such device in this network namespace`,
+			// Found out by the kernel alone, when all else is done.
+			"netns-exec --vrf v twice /run/no-interpreter": `netns-exec: cannot execute "/run/no-interpreter": no such file or directory`,
 		} {
 			equal(t, command, strings.TrimSpace(g.fails(command)), want)
 		}
