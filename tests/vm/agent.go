@@ -9,6 +9,7 @@ import (
 	"net/rpc"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -39,7 +40,7 @@ type (
 // greeting tells the program that the line passes every byte as it is, from now on, and that the guest has booted.
 const greeting = "ready\n"
 
-// serve answers calls over the serial line, once OpenRC has booted if it does.
+// serve answers calls for as long as there is somebody to call; where OpenRC boots the guest, from when it has.
 func serve(boot bool) error {
 	for boot && !booted() {
 		time.Sleep(20 * time.Millisecond)
@@ -71,7 +72,7 @@ func serve(boot bool) error {
 		return err
 	}
 	server.ServeConn(&postbox{bell: line, folder: folder, out: "answer", in: "call"})
-	return errors.New("the serial line was closed")
+	return nil
 }
 
 // makeRaw is cfmakeraw(3).
@@ -87,11 +88,17 @@ func makeRaw(tty *os.File) error {
 	return unix.IoctlSetTermios(int(tty.Fd()), unix.TCSETS, mode)
 }
 
-// booted tells whether OpenRC has finished with the runlevel "default".
+// booted tells whether the "openrc default" that openrc-init runs has entered the runlevel, and has ended.
 func booted() bool {
 	level, _ := os.ReadFile("/run/openrc/softlevel")
-	_, err := os.Stat("/run/openrc/rc.starting")
-	return strings.TrimSpace(string(level)) == "default" && errors.Is(err, fs.ErrNotExist)
+	if strings.TrimSpace(string(level)) != "default" {
+		return false
+	}
+	names, _ := filepath.Glob("/proc/[0-9]*/comm")
+	return !slices.ContainsFunc(names, func(name string) bool {
+		comm, _ := os.ReadFile(name)
+		return string(comm) == "openrc\n"
+	})
 }
 
 // WriteFile is [VM.WriteFile] in the guest.
@@ -160,7 +167,12 @@ func (agent) Run(j job, result *Result) error {
 		}()
 	}
 
-	*result = Result{Stdout: out.String(), Stderr: errOut.String(), Output: both.String(), Code: cmd.ProcessState.ExitCode()}
+	*result = Result{
+		Stdout: out.String(),
+		Stderr: errOut.String(),
+		Output: both.String(),
+		Code:   cmd.ProcessState.ExitCode(),
+	}
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		result.Code = 128 + int(status.Signal())
 	}

@@ -15,30 +15,53 @@ import (
 
 const hostname = "openrc"
 
+// none are the flags of mounts that have no programs.
+const none = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+
 // environment is what the guest's programs get.
 var environment = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "TERM=dumb"}
 
-// runInit is PID 1 of the guest. It makes "/" writable, stands in for a boot or starts a real one, and runs the agent.
+// runInit is PID 1 of the guest. It returns only with an error.
 func runInit(s spec) error {
 	if err := overlay(); err != nil {
 		return err
 	}
-	if !s.Boot {
-		if err := standIn(s); err != nil {
-			return err
-		}
+	if err := setUp(); err != nil {
+		return err
 	}
-	if s.Install != "" {
-		const copyTree = "tar -C " + install + " --owner=0 --group=0 --numeric-owner -c . |" +
-			"tar -C / --no-overwrite-dir --keep-directory-symlink -xp"
-		if out, err := ordinary("sh", "-c", copyTree).CombinedOutput(); err != nil || len(out) > 0 {
-			return fmt.Errorf("install: %v: %s", err, out)
-		}
+	prepare := standIn
+	if s.Boot {
+		prepare = prepareBoot
 	}
-	folder, err := openExchange()
+	if err := prepare(s); err != nil {
+		return err
+	}
+	const copyTree = "tar -C " + install + " --owner=0 --group=0 --numeric-owner -c . |" +
+		"tar -C / --no-overwrite-dir --keep-directory-symlink -xp"
+	if err := shell(copyTree); err != nil {
+		return err
+	}
+	agent, err := startAgent(s)
 	if err != nil {
 		return err
 	}
+	if err := shell("rm -r /mnt/*"); err != nil {
+		return err
+	}
+	if s.Boot {
+		const openrc = "/sbin/openrc-init"
+		return unix.Exec(openrc, []string{openrc}, environment)
+	}
+	reap(agent.Pid)
+	return fmt.Errorf("%s has ended", agentName)
+}
+
+func startAgent(s spec) (*os.Process, error) {
+	folder, err := openExchange()
+	if err != nil {
+		return nil, err
+	}
+	defer folder.Close()
 	agent := exec.Command(initExe)
 	agent.Args[0] = agentName
 	if s.Boot {
@@ -47,36 +70,20 @@ func runInit(s spec) error {
 	agent.Stdout, agent.Stderr = os.Stdout, os.Stderr
 	agent.ExtraFiles = []*os.File{folder} // descriptor 3
 	agent.SysProcAttr = &unix.SysProcAttr{Setsid: true}
-	if err := agent.Start(); err != nil {
-		return err
-	}
-	folder.Close()
-	hidden, err := filepath.Glob(own + "/*")
-	if err != nil {
-		return err
-	}
-	for _, name := range hidden {
-		if err := os.RemoveAll(name); err != nil {
-			return err
-		}
-	}
-	if s.Boot {
-		return unix.Exec("/sbin/openrc-init", []string{"/sbin/openrc-init"}, environment)
-	}
-	reap(agent.Process.Pid)
-	return fmt.Errorf("%s has ended", agentName)
+	err = agent.Start()
+	return agent.Process, err
 }
 
 // openExchange opens the folder that the program sees too. The guest does not see it: its mount has no place.
 func openExchange() (*os.File, error) {
-	if err := unix.Mount("none", own, "hostfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, exchange); err != nil {
+	if err := unix.Mount("none", "/mnt", "hostfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, exchange); err != nil {
 		return nil, fmt.Errorf("mount the exchange folder: %w", err)
 	}
-	folder, err := os.Open(own)
+	folder, err := os.Open("/mnt")
 	if err != nil {
 		return nil, err
 	}
-	return folder, unix.Unmount(own, unix.MNT_DETACH)
+	return folder, unix.Unmount("/mnt", unix.MNT_DETACH)
 }
 
 // overlay mounts an overlay with the root below and the guest's memory above, and makes it "/".
@@ -112,9 +119,8 @@ func overlay() error {
 	return os.Chdir("/")
 }
 
-// standIn leaves what OpenRC's boot would have left.
-func standIn(s spec) error {
-	const none = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+// setUp leaves what an initial RAM file system and an administrator would have left.
+func setUp() error {
 	for _, m := range []struct {
 		fstype, target string
 		flags          uintptr
@@ -131,9 +137,32 @@ func standIn(s spec) error {
 			return err
 		}
 	}
-	if err := mountCgroups(s.Cgroup); err != nil {
+	for name, content := range map[string]string{
+		"/etc/hostname":    hostname + "\n",
+		"/etc/hosts":       "127.0.0.1\tlocalhost " + hostname + "\n::1\tlocalhost\n",
+		"/etc/resolv.conf": "nameserver 192.0.2.53\n", // the guest has no network
+	} {
+		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+			return err
+		}
+	}
+	if err := unix.Sethostname([]byte(hostname)); err != nil {
 		return err
 	}
+	// Else OpenRC, which knows User-Mode Linux, would skip services that do not go with it.
+	return shell(`ip link set lo up; echo 'rc_sys=""' >>/etc/rc.conf`)
+}
+
+// prepareBoot tells OpenRC which cgroups to mount.
+func prepareBoot(s spec) error {
+	if s.Cgroup == "none" {
+		return nil
+	}
+	return shell("echo rc_cgroup_mode=" + s.Cgroup + " >>/etc/rc.conf; rc-update -q add cgroups sysinit")
+}
+
+// standIn leaves what OpenRC's boot would have left.
+func standIn(s spec) error {
 	for _, dir := range []string{
 		"daemons", "exclusive", "failed", "hotplugged", "inactive", "init.d", "options", "scheduled", "started",
 		"starting", "stopping", "tmp", "wasinactive",
@@ -142,25 +171,14 @@ func standIn(s spec) error {
 			return err
 		}
 	}
-	for name, content := range map[string]string{
-		"/run/openrc/softlevel": "default",
-		"/etc/hostname":         hostname + "\n",
-		"/etc/hosts":            "127.0.0.1\tlocalhost " + hostname + "\n::1\tlocalhost\n",
-		"/etc/resolv.conf":      "nameserver 192.0.2.53\n", // the guest has no network
-	} {
-		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
-			return err
-		}
+	if err := os.WriteFile("/run/openrc/softlevel", []byte("default"), 0o644); err != nil {
+		return err
 	}
-	if out, err := ordinary("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
-		return fmt.Errorf("bring lo up: %w: %s", err, out)
-	}
-	return unix.Sethostname([]byte(hostname))
+	return mountCgroups(s.Cgroup)
 }
 
-// mountCgroups does what OpenRC's init script cgroups does in this rc_cgroup_mode.
+// mountCgroups mounts what OpenRC's service cgroups does in this rc_cgroup_mode.
 func mountCgroups(mode string) error {
-	const none = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 	const base = "/sys/fs/cgroup"
 	switch mode {
 	case "none":
@@ -204,6 +222,14 @@ func mount(fstype, target string, flags uintptr, options string) error {
 	return nil
 }
 
+// shell runs a script. What it says is an error.
+func shell(script string) error {
+	if out, err := ordinary("sh", "-ec", script).CombinedOutput(); err != nil || len(out) > 0 {
+		return fmt.Errorf("%s: %v: %s", script, err, out)
+	}
+	return nil
+}
+
 // ordinary is a command with the environment and working directory of any other in the guest.
 func ordinary(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command("/usr/bin/env", append([]string{name}, args...)...) // env looks in the PATH of its environment
@@ -216,7 +242,8 @@ func ordinary(name string, args ...string) *exec.Cmd {
 func reap(last int) {
 	// The kernel keeps from PID 1 what it does not handle; Go's runtime handles these, if only to die.
 	ended := make(chan os.Signal, 1)
-	signal.Notify(make(chan os.Signal), unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2)
+	deadly := []os.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2}
+	signal.Notify(make(chan os.Signal, 1), deadly...)
 	signal.Notify(ended, unix.SIGCHLD)
 	for {
 		switch pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,16 +14,20 @@ import (
 // unplugged is the exit status of vm-host when the program has closed the virtual machine.
 const unplugged = 80
 
-// The program's own folder in the root: a tmpfs of vm-host over what the root has there, which vm-init hides from the
-// guest.
+// Where things are in the file system that the kernel sees. All below own is a tmpfs of vm-host.
 const (
-	own     = "/mnt"
-	initExe = own + "/" + initName
-	install = own + "/install"
-	scratch = own + "/scratch" // the guest's memory and the kernel's sockets
-	orders  = own + "/spec.json"
-	// exchange has what program and agent write to each other.
-	exchange = own + "/exchange"
+	own      = "/mnt"
+	view     = own + "/view"     // what the guest sees: the root, and in its /mnt the folder guest
+	guest    = own + "/guest"    // see below
+	exchange = own + "/exchange" // what program and agent write to each other
+	scratch  = own + "/scratch"  // the guest's memory and the kernel's sockets
+)
+
+// What is in the folder guest, as the guest sees it until vm-init has hidden it.
+const (
+	initExe = "/mnt/" + initName
+	orders  = "/mnt/spec.json"
+	install = "/mnt/install"
 )
 
 // memory is what the guest has. It is taken from the host only as it is used.
@@ -38,8 +41,8 @@ func runHost(s spec) error {
 		return err
 	}
 	kernel := exec.Command("/usr/bin/linux.uml",
-		"mem="+memory, "uml_dir="+scratch, "root=none", "rootfstype=hostfs", "rootflags=/", "ro", "init="+initExe,
-		"con=null", "con0=null,fd:1", "ssl0=fd:3", "quiet",
+		"mem="+memory, "uml_dir="+scratch, "root=none", "rootfstype=hostfs", "rootflags="+view, "ro", "init="+initExe,
+		"con=null", "con0=null,fd:1", "ssl0=fd:3", "quiet", "seccomp=auto",
 		"lsm=", // none: no security module that a distribution may or may not enable
 	)
 	kernel.Env = []string{"HOME=" + scratch, "TMPDIR=" + scratch}
@@ -59,9 +62,9 @@ func runHost(s spec) error {
 	return nil
 }
 
-// isolate makes the root, read-only, and the program's own folder in it the whole file system.
+// isolate makes the root, read-only, with a tmpfs in it for the rest, the whole file system.
 func isolate(s spec) error {
-	const none = unix.MS_NOSUID | unix.MS_NODEV
+	const inert = unix.MS_NOSUID | unix.MS_NODEV
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make / private: %w", err)
 	}
@@ -71,7 +74,7 @@ func isolate(s spec) error {
 	if err := os.Chdir(s.Root); err != nil {
 		return err
 	}
-	if err := unix.Mount("", ".", "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|none, ""); err != nil {
+	if err := unix.Mount("", ".", "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|inert, ""); err != nil {
 		return fmt.Errorf("make root read-only: %w", err)
 	}
 	if err := fillOwn(s); err != nil {
@@ -81,8 +84,8 @@ func isolate(s spec) error {
 		source, target, fstype string
 		flags                  uintptr
 	}{
-		{"proc", "proc", "proc", none | unix.MS_NOEXEC},
-		{"/dev", "dev", "", unix.MS_BIND},
+		{"proc", "proc", "proc", inert},
+		{"/dev", "dev", "", unix.MS_BIND | unix.MS_REC},
 	} {
 		if err := unix.Mount(m.source, m.target, m.fstype, m.flags, ""); err != nil {
 			return fmt.Errorf("mount /%s: %w", m.target, err)
@@ -98,32 +101,34 @@ func isolate(s spec) error {
 	return os.Chdir("/")
 }
 
-// fillOwn makes the program's own folder, with the root as the working directory.
+// fillOwn makes what is below own, with the root as the working directory.
 func fillOwn(s spec) error {
-	inRoot := func(path string) string { return filepath.Join(".", path) }
-	if err := unix.Mount("tmpfs", inRoot(own), "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755"); err != nil {
+	if err := unix.Mount("tmpfs", "."+own, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755"); err != nil {
 		return fmt.Errorf("mount tmpfs: %w", err)
+	}
+	for _, dir := range []string{view, guest, guest + "/install", exchange, scratch} {
+		if err := os.Mkdir("."+dir, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := copyProgram("." + guest + "/" + initName); err != nil {
+		return fmt.Errorf("copy the program: %w", err)
 	}
 	what, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(inRoot(orders), what, 0o644); err != nil {
+	if err := os.WriteFile("."+guest+"/spec.json", what, 0o644); err != nil {
 		return err
 	}
-	if err := copyProgram(inRoot(initExe)); err != nil {
-		return fmt.Errorf("copy the program: %w", err)
+	binds := [][2]string{{".", view}, {"." + guest, view + "/mnt"}}
+	if s.Install != "" {
+		binds = append(binds, [2]string{s.Install, view + install})
 	}
-	for _, dir := range []string{scratch, install, exchange} {
-		if err := os.Mkdir(inRoot(dir), 0o755); err != nil {
-			return err
+	for _, b := range binds {
+		if err := unix.Mount(b[0], "."+b[1], "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("bind %s: %w", b[0], err)
 		}
-	}
-	if s.Install == "" {
-		return nil
-	}
-	if err := unix.Mount(s.Install, inRoot(install), "", unix.MS_BIND, ""); err != nil {
-		return fmt.Errorf("bind %s: %w", s.Install, err)
 	}
 	return nil
 }

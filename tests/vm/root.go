@@ -40,8 +40,14 @@ var recipe = []string{
 	`--customize-hook=cd "$1/etc" && rm -f runlevels/*/* ssh/ssh_host_* init.d/hwclock.sh init.d/procps`,
 }
 
-// cachedRoot returns the folder of the root file system, which it builds where the cache does not have it. The cache is
-// that of package machine.
+// Root returns the folder of the root file system, which it builds with mmdebstrap where the cache does not have it. It
+// has to be treated as read-only: running virtual machines read it.
+//
+// The cache is that of package machine. To get newer packages, remove it while no virtual machine runs.
+func Root(ctx context.Context) (dir string, err error) {
+	return cachedRoot(ctx, io.Discard)
+}
+
 func cachedRoot(ctx context.Context, log io.Writer) (string, error) {
 	cache := os.Getenv("OPENRC_NETNS_CACHE")
 	if cache == "" {

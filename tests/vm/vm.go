@@ -6,9 +6,9 @@
 // to its memory.
 //
 // Three processes of this very program, under other names, take part, which is why it calls [Init] first of all. On the
-// host, vm-host is PID 1 of namespaces in which the kernel runs, and ends when the program closes the virtual machine or
-// dies; with it go the kernel and all that it keeps in files. In the guest, vm-init is PID 1, or becomes OpenRC's, and
-// vm-agent answers the program over a serial line:
+// host, vm-host is PID 1 of namespaces in which the kernel runs, and ends when the program closes the virtual machine
+// or dies; with it go the kernel and all that it keeps in files. In the guest, vm-init is PID 1, unless it makes way
+// for OpenRC's, and vm-agent does what the program asks for:
 //
 //	func main() {
 //		vm.Init()
@@ -39,7 +39,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -49,10 +48,18 @@ import (
 
 // Options says which virtual machine [Start] makes.
 type Options struct {
-	Install string        // folder that "make install DESTDIR=" has filled; its content is copied to the guest's "/"
-	Boot    bool          // boot with openrc-init up to the runlevel "default"; else a bare init stands in for the boot
-	Cgroup  string        // "unified" (default), "hybrid" or "none", as OpenRC's rc_cgroup_mode
-	Timeout time.Duration // for the boot and for each Run; 60 s by default
+	// Install is a folder that "make install DESTDIR=" has filled. Its content is copied to the guest's "/", as root's,
+	// before OpenRC starts.
+	Install string
+
+	// Boot has OpenRC boot the guest to the runlevel "default". Without, the guest starts as if it had, in less time.
+	Boot bool
+
+	// Cgroup says which cgroups are mounted, as OpenRC's rc_cgroup_mode does: "unified" (default), "hybrid" or "none".
+	// Only with Boot does rc.conf say it too.
+	Cgroup string
+
+	Timeout time.Duration // for the start and for each Run; 60 s by default
 	Log     io.Writer     // gets the building of the root, and the guest's console
 }
 
@@ -179,8 +186,8 @@ func (v *VM) Run(script string) Result {
 	return result
 }
 
-// WriteFile writes a file of the guest, as root's and with the very mode, whatever the umask. It makes the folders above
-// it where they are missing.
+// WriteFile writes a file of the guest, as root's and with the very mode, whatever the umask. It makes the folders
+// above it where they are missing.
 func (v *VM) WriteFile(name string, mode os.FileMode, content string) error {
 	return v.file("WriteFile", file{Name: name, Mode: mode, Content: []byte(content)}, &file{})
 }
@@ -215,8 +222,10 @@ func (v *VM) call(method string, what, answer any) error {
 
 // Close ends the virtual machine as if by the plug. Closing a second time does nothing.
 func (v *VM) Close() error {
-	for _, f := range []*os.File{v.life, v.line} {
-		f.Close() // nil is fine
+	v.life.Close() // nil is fine
+	defer v.line.Close()
+	if v.agent != nil {
+		defer v.agent.Close()
 	}
 	if v.host == nil {
 		return nil
@@ -224,7 +233,7 @@ func (v *VM) Close() error {
 	err := v.host.Wait() // for all processes of its PID namespace too
 	v.host = nil
 	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).ExitStatus() == unplugged {
+	if errors.As(err, &exit) && exit.ExitCode() == unplugged {
 		return nil
 	}
 	return fmt.Errorf("close virtual machine: it had ended before: %v%s", err, v.console.tail())
