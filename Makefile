@@ -1,6 +1,6 @@
 # make            build bin/netns-exec and bin/openrc-netns-hook
-# make install    install them, the drop-in and the manuals; DESTDIR, PREFIX,
-#                 SBINDIR, SYSCONFDIR and MANDIR say where
+# make install    install them, the drop-in, the init script and the manuals;
+#                 DESTDIR, PREFIX, SBINDIR, SYSCONFDIR and MANDIR say where
 # make test       everything: lint, unit tests, command line, real OpenRC
 # make demo       show the main job in a throw-away OpenRC root
 # make bench      netns-exec beside ip netns exec, and with a VRF beside ip vrf
@@ -22,9 +22,9 @@ GO ?= go
 GOTEST = $(GO) test -ldflags=-checklinkname=0
 
 MANUALS = netns-exec.8 openrc-netns-hook.8
-CONFIGS = openrc-netns
+CONFIGS = netns openrc-netns
 SHELL_FILES = .ci/run openrc/50-netns.conf tests/prepare tests/bench
-INIT_SCRIPTS = $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
+INIT_SCRIPTS = openrc/netns $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
 
 .PHONY: all build install uninstall test lint demo bench fuzz clean
 
@@ -34,11 +34,14 @@ build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 install: build
-	install -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d' '$(DESTDIR)$(SYSCONFDIR)/conf.d' '$(DESTDIR)$(MANDIR)/man8'
+	install -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d' '$(DESTDIR)$(SYSCONFDIR)/conf.d' '$(DESTDIR)$(SYSCONFDIR)/init.d' '$(DESTDIR)$(MANDIR)/man8'
 	install -m 755 bin/netns-exec bin/openrc-netns-hook '$(DESTDIR)$(SBINDIR)'
 	sed 's|^_netns_hook=.*|_netns_hook=$(SBINDIR)/openrc-netns-hook|' openrc/50-netns.conf \
 		>'$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf'
 	chmod 644 '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf'
+	sed 's|^_netns_hook=.*|_netns_hook=$(SBINDIR)/openrc-netns-hook|' openrc/netns \
+		>'$(DESTDIR)$(SYSCONFDIR)/init.d/netns'
+	chmod 755 '$(DESTDIR)$(SYSCONFDIR)/init.d/netns'
 	for file in $(CONFIGS); do \
 		[ -e '$(DESTDIR)$(SYSCONFDIR)/conf.d/'$$file ] || \
 			install -m 644 conf.d/$$file '$(DESTDIR)$(SYSCONFDIR)/conf.d' || exit; \
@@ -47,7 +50,7 @@ install: build
 
 # The administrator's conf.d files stay.
 uninstall:
-	rm -f '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf'
+	rm -f '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf' '$(DESTDIR)$(SYSCONFDIR)/init.d/netns'
 	rm -f '$(DESTDIR)$(SBINDIR)/netns-exec' '$(DESTDIR)$(SBINDIR)/openrc-netns-hook'
 	for file in $(CONFIGS); do \
 		! cmp -s conf.d/$$file '$(DESTDIR)$(SYSCONFDIR)/conf.d/'$$file || \

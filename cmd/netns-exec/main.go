@@ -208,6 +208,7 @@ func (o *options) spec() (launch.Spec, error) {
 		spec.VRF = o.vrf
 	}
 	spec.Lock = spec.Lock || o.lock
+	spec.Trial = o.dryRun
 	spec.User = o.user
 	spec.Argv = o.argv
 	spec.Env = os.Environ()

@@ -78,8 +78,7 @@ func become(action openrc.Action, settings openrc.Settings, argv []string) error
 	}
 	if action.Name == openrc.Start && settings.Confined() {
 		record := openrc.Record{
-			Inode:  plan.Namespace().Inode(),
-			Cookie: namespace.CurrentCookie(),
+			ID:     namespace.ID{Inode: plan.Namespace().Inode(), Cookie: namespace.CurrentCookie()},
 			Cgroup: cgroup,
 			Netns:  settings.Netns,
 		}

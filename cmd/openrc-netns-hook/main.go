@@ -20,11 +20,19 @@ import (
 const usage = `Usage: openrc-netns-hook exec --service NAME --action ACTION [OPTION]...
                               -- COMMAND [ARG]...
        openrc-netns-hook leave --service NAME
+       openrc-netns-hook up [--interface DEVICE[:NEWNAME]]...
+                            [--sysctl KEY=VALUE]... NETNS
+       openrc-netns-hook down NETNS
 
 What the drop-in in /etc/rc.conf.d calls; to run a command by hand use
 netns-exec(8). The first form becomes COMMAND in the network namespace of a
 service. The second takes the calling process out of the cgroup that was made
 for the service, and removes it if nothing else is in it.
+
+The last two are what the service netns.NETNS calls. up makes the network
+namespace if there is none, brings its loopback up, moves the interfaces in and
+sets the sysctls; if one of these fails it undoes the others. down undoes what
+up did, and nothing else.
 
   --service NAME   the service
   --action ACTION  what openrc-run is to do; start is strict, stop and status
@@ -35,6 +43,10 @@ for the service, and removes it if nothing else is in it.
   --hide PATHS
   --lock WORD
   --vrf VRF
+  --interface DEVICE[:NEWNAME]
+                   move DEVICE in, and call it NEWNAME there
+  --sysctl KEY=VALUE
+                   set a sysctl below net, as sysctl(8) would
 
   -h, --help       print this text
   -V, --version    print the version
@@ -56,11 +68,10 @@ func main() {
 		_, err = os.Stdout.WriteString(usage)
 	case "-V", "--version":
 		_, err = os.Stdout.WriteString("openrc-netns-hook " + version.String() + "\n")
-	case "exec", "leave":
-		command := execService
-		if args[0] == "leave" {
-			command = leave
-		}
+	case "exec", "leave", "up", "down":
+		command := map[string]func([]string) error{
+			"exec": execService, "leave": leave, "up": up, "down": down,
+		}[args[0]]
 		if err = launch.CheckSecure(); err == nil {
 			err = command(args[1:])
 		}

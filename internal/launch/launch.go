@@ -65,6 +65,10 @@ type Spec struct {
 	// Join into warnings. A service has to be stoppable with a broken
 	// /etc/netns.
 	Tolerant bool
+	// Trial says that the plan will not be carried out: Check then looks for the
+	// VRF itself, on a thread inside the namespace, which a launch leaves to
+	// Enter because it is there anyway.
+	Trial bool
 	// Warn is told, in one line, what is wrong and was let pass; never nil.
 	Warn func(string)
 }
@@ -74,6 +78,7 @@ type Plan struct {
 	namespace  *namespace.Namespace
 	view       mounts.View
 	confine    *vrf.Confinement
+	vrf        string
 	cgroup     vrf.Cgroup
 	join       string
 	before     string // the cgroup that Enter found the process in
@@ -222,19 +227,25 @@ func (p *Plan) setConfinement(spec Spec) error {
 	}
 	p.confine = &vrf.Confinement{Lock: spec.Lock}
 	p.cgroup = vrf.Cgroup{Service: spec.Service, Netns: namespace.BaseName(spec.Netns)}
-	if spec.VRF == "" {
+	p.vrf = spec.VRF
+	if !spec.Trial {
 		return nil
 	}
-	return p.namespace.Do(func() (err error) {
-		p.confine.Device, err = vrf.Find(spec.VRF)
-		return err
-	})
+	return p.namespace.Do(p.findVRF)
+}
+
+// findVRF looks for the device in the calling thread's namespace.
+func (p *Plan) findVRF() (err error) {
+	if p.vrf != "" {
+		p.confine.Device, err = vrf.Find(p.vrf)
+	}
+	return err
 }
 
 // Namespace is what Exec enters.
 func (p *Plan) Namespace() *namespace.Namespace { return p.namespace }
 
-// String shows the plan, a line for each step, for people.
+// String shows a plan made on trial, a line for each step, for people.
 func (p *Plan) String() string {
 	var b strings.Builder
 	line := func(what, detail string) { fmt.Fprintf(&b, "%-10s %s\n", what, detail) }
@@ -248,8 +259,8 @@ func (p *Plan) String() string {
 	for _, path := range p.view.Hide {
 		line("hide", path)
 	}
-	if p.confine != nil && p.confine.Device.Index != 0 {
-		line("vrf", fmt.Sprintf("%s (interface %d)", p.confine.Device.Name, p.confine.Device.Index))
+	if p.vrf != "" {
+		line("vrf", fmt.Sprintf("%s (interface %d)", p.vrf, p.confine.Device.Index))
 	}
 	if p.confine != nil && p.confine.Lock {
 		line("lock", "no IP sockets in other network namespaces, no CAP_SYS_ADMIN")
@@ -275,6 +286,11 @@ func (p *Plan) Enter() (cgroup string, err error) {
 	}
 	if err := p.namespace.Enter(); err != nil {
 		return "", err
+	}
+	if p.confine != nil {
+		if err := p.findVRF(); err != nil {
+			return "", err
+		}
 	}
 	if err := p.view.Apply(p.warn); err != nil {
 		return "", err

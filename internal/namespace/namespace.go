@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -274,6 +275,68 @@ func (n *Namespace) Cookie() (cookie uint64, err error) {
 		return nil
 	})
 	return cookie, err
+}
+
+// ID tells a network namespace from every other one of this boot, whatever it
+// is called.
+type ID struct {
+	Inode  uint64 // as of Namespace.Inode
+	Cookie uint64 // as of CurrentCookie; 0 on a kernel that has none
+}
+
+// ID is the namespace's. It needs what Enter needs.
+func (n *Namespace) ID() (ID, error) {
+	cookie, err := n.Cookie()
+	return ID{n.inode, cookie}, err
+}
+
+// Find opens the namespace: by the given name if that leads to it, by another
+// name, or through a process that lives in it; Name of the result says which.
+// It returns nil if the namespace is gone.
+func (id ID) Find(name string) *Namespace {
+	if ns := id.open(name); ns != nil {
+		return ns
+	}
+	names, _ := filepath.Glob(Dir + "/*")
+	for _, name := range names {
+		if ns := id.open(name); ns != nil {
+			return ns
+		}
+	}
+	// Of a process the link alone tells the inode; few have to be opened.
+	link := fmt.Sprintf("net:[%d]", id.Inode)
+	processes, _ := filepath.Glob("/proc/[0-9]*/ns/net")
+	for _, process := range processes {
+		if shown, err := os.Readlink(process); err != nil || shown != link {
+			continue
+		}
+		if ns := id.open(process); ns != nil {
+			return ns
+		}
+	}
+	return nil
+}
+
+// open opens the namespace called name if it is the one.
+func (id ID) open(name string) *Namespace {
+	ns, err := Open(name)
+	if err != nil {
+		return nil
+	}
+	if !id.Is(ns) {
+		ns.Close()
+		return nil
+	}
+	return ns
+}
+
+// Is reports whether ns is the one.
+func (id ID) Is(ns *Namespace) bool {
+	if ns.inode != id.Inode {
+		return false
+	}
+	cookie, err := ns.Cookie()
+	return err == nil && cookie == id.Cookie
 }
 
 // BaseName is the name in Dir that name stands for: itself, or the last part

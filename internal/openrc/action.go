@@ -51,7 +51,9 @@ func (a Action) Check(settings Settings, argv, env []string, warn func(string)) 
 	}
 	if a.Restart && settings.Confined() {
 		if err == nil {
-			_, err = checkStart(spec)
+			trial := spec
+			trial.Trial = true
+			_, err = checkStart(trial)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("not stopped, because the start would fail: %w", err)

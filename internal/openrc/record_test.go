@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"openrc-netns/internal/namespace"
 )
 
 func TestRecordComesBackAsWritten(t *testing.T) {
@@ -12,9 +14,9 @@ func TestRecordComesBackAsWritten(t *testing.T) {
 		t.Errorf("before any was written: %v, %v", r, err)
 	}
 	for _, want := range []Record{
-		{4026532251, 17, "/openrc.sshd", "vpn"},
-		{1, 0, "", "/run/name space/with blanks"},
-		{2, 3, "/with blanks", ""},
+		{namespace.ID{Inode: 4026532251, Cookie: 17}, "/openrc.sshd", "vpn"},
+		{namespace.ID{Inode: 1}, "", "/run/name space/with blanks"},
+		{namespace.ID{Inode: 2, Cookie: 3}, "/with blanks", ""},
 	} {
 		if err := WriteRecord("sshd", want); err != nil {
 			t.Fatal(err)

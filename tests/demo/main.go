@@ -94,8 +94,8 @@ func (s *scene) play(installed string) {
 	s.show("openrc --version", "OpenRC")
 	s.say("It has a network namespace, vpn, and a peer at the other end of vpn's only cable.")
 	s.show("ip -n vpn -br address show tun0", "192.0.2.1")
-	s.say("openrc-netns is installed: two programs and one shell file.")
-	s.show("ls /usr/sbin/netns-exec /usr/sbin/openrc-netns-hook /etc/rc.conf.d/*", "50-netns.conf")
+	s.say("openrc-netns is installed: two programs, a drop-in, and an init script for namespaces.")
+	s.show("ls /usr/sbin/netns-exec /usr/sbin/openrc-netns-hook /etc/rc.conf.d/* /etc/init.d/netns", "50-netns.conf")
 
 	s.say("One line confines a service:")
 	s.show("echo netns=vpn >>/etc/conf.d/sshd", "")

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"openrc-netns/internal/launch"
+	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/setup"
+)
+
+// up makes a network namespace what the settings of its service say.
+func up(args []string) error {
+	var interfaces, sysctls []string
+	flags := pflag.NewFlagSet("up", pflag.ContinueOnError)
+	flags.Usage = func() {}
+	flags.StringArrayVar(&interfaces, "interface", nil, "")
+	flags.StringArrayVar(&sysctls, "sysctl", nil, "")
+	name, err := parseName(flags, args)
+	if err != nil {
+		return err
+	}
+	return serviceError(name, func() (err error) {
+		spec := setup.Spec{Name: name}
+		if spec.Interfaces, err = setup.ParseInterfaces(strings.Join(interfaces, " ")); err != nil {
+			return err
+		}
+		if spec.Sysctls, err = setup.ParseSysctls(strings.Join(sysctls, " ")); err != nil {
+			return err
+		}
+		if err := launch.CheckPrivilege(); err != nil {
+			return err
+		}
+		return setup.Up(spec, journal(name), func(text string) { say("einfo", text) })
+	})
+}
+
+// down undoes what up did.
+func down(args []string) error {
+	flags := pflag.NewFlagSet("down", pflag.ContinueOnError)
+	flags.Usage = func() {}
+	name, err := parseName(flags, args)
+	if err != nil {
+		return err
+	}
+	return serviceError(name, func() error {
+		if err := launch.CheckPrivilege(); err != nil {
+			return err
+		}
+		return setup.Down(name, journal(name), func(text string) { say("ewarn", text) })
+	})
+}
+
+func parseName(flags *pflag.FlagSet, args []string) (string, error) {
+	if err := flags.Parse(args); err != nil {
+		return "", fmt.Errorf("%s: %w; see: openrc-netns-hook --help", flags.Name(), err)
+	}
+	if flags.NArg() != 1 {
+		return "", fmt.Errorf("%s: needs the name of one network namespace; see: openrc-netns-hook --help", flags.Name())
+	}
+	return flags.Arg(0), nil
+}
+
+// service is the OpenRC service of a network namespace.
+func service(name string) string { return "netns." + name }
+
+// journal is where up writes down what it does: among the service's values, next
+// to the record of exec, for as long as OpenRC has the service for started.
+func journal(name string) string { return openrc.ValuePath(service(name), "setup") }
+
+// serviceError has OpenRC print each error of f, with the service's name first.
+func serviceError(name string, f func() error) error {
+	err := f()
+	if err == nil {
+		return nil
+	}
+	lines := strings.Split(err.Error(), "\n")
+	last := len(lines) - 1
+	for _, line := range lines[:last] {
+		say("eerror", service(name)+": "+line)
+	}
+	if os.Getenv("RC_LIBEXECDIR") == "" {
+		return errors.New(lines[last])
+	}
+	return eerror(service(name) + ": " + lines[last])
+}
+
+// say runs OpenRC's program of that name, eerror for instance; without one, the
+// text goes to standard error.
+func say(program, text string) {
+	if dir := os.Getenv("RC_LIBEXECDIR"); dir != "" {
+		process, err := os.StartProcess(filepath.Join(dir, "bin", program), []string{program, text},
+			&os.ProcAttr{Env: os.Environ(), Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}})
+		if err == nil {
+			_, _ = process.Wait()
+			// Unless it knows better, the next one ends the line of ebegin again.
+			_ = os.Setenv("EINFO_LASTCMD", program)
+			return
+		}
+	}
+	fmt.Fprintf(os.Stderr, "openrc-netns-hook: %s\n", text)
+}

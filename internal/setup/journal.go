@@ -1,0 +1,126 @@
+package setup
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"openrc-netns/internal/namespace"
+)
+
+// journal is what Up did to a namespace.
+type journal struct {
+	path string
+	// id is the namespace; zero while there is nothing to undo.
+	id namespace.ID
+	// made says that Up made the namespace.
+	made  bool
+	steps []step
+}
+
+// step is one change; what the words are depends on the first.
+type step struct {
+	kind  string
+	words [3]string
+}
+
+// Kinds of steps, and their words.
+const (
+	loopback = "loopback" // none
+	moved    = "moved"    // name outside, name inside, hardware address
+	sysctl   = "sysctl"   // key, old value
+)
+
+func (s step) undo(ns both, made bool, tell func(string)) error {
+	if s.kind == moved {
+		return moveOut(ns, Interface{s.words[0], s.words[1]}, s.words[2], tell)
+	}
+	if made || ns.inside == nil {
+		return nil // it goes, or has gone, with the namespace
+	}
+	if s.kind == loopback {
+		return ns.inside.Do(loopbackDown)
+	}
+	return ns.inside.Do(func() error { return restoreSysctl(s.words[0], s.words[1], tell) })
+}
+
+// readJournal returns an empty journal where there is no file.
+func readJournal(path string) (*journal, error) {
+	j := &journal{path: path}
+	content, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return j, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read what the start did: %w", err)
+	}
+	head, rest, _ := strings.Cut(string(content), "\n")
+	_, err = fmt.Sscanf(head, "namespace %d %d %t", &j.id.Inode, &j.id.Cookie, &j.made)
+	for line := range strings.Lines(rest) {
+		var s step
+		if err == nil {
+			_, err = fmt.Sscanf(line, "%s %q %q %q\n", &s.kind, &s.words[0], &s.words[1], &s.words[2])
+		}
+		if s.kind != loopback && s.kind != moved && s.kind != sysctl {
+			err = fmt.Errorf("unknown step %q", s.kind)
+		}
+		j.steps = append(j.steps, s)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read what the start did: %s is damaged; remove it, and undo by hand what is left", path)
+	}
+	return j, nil
+}
+
+// begin notes the calling thread's namespace as one that Up is making.
+func (j *journal) begin() error {
+	ns, err := namespace.Current()
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	j.id, j.made = namespace.ID{Inode: ns.Inode(), Cookie: namespace.CurrentCookie()}, true
+	return j.write()
+}
+
+// note adds a change that is about to be made. To undo one that was not made
+// after all does nothing.
+func (j *journal) note(kind string, words ...string) error {
+	s := step{kind: kind}
+	copy(s.words[:], words)
+	j.steps = append(j.steps, s)
+	return j.write()
+}
+
+// write replaces the file as a whole.
+func (j *journal) write() error {
+	var text strings.Builder
+	fmt.Fprintf(&text, "namespace %d %d %t\n", j.id.Inode, j.id.Cookie, j.made)
+	for _, s := range j.steps {
+		fmt.Fprintf(&text, "%s %q %q %q\n", s.kind, s.words[0], s.words[1], s.words[2])
+	}
+	err := os.MkdirAll(filepath.Dir(j.path), 0o755)
+	if err == nil {
+		err = os.WriteFile(j.path+".new", []byte(text.String()), 0o644)
+	}
+	if err == nil {
+		err = os.Rename(j.path+".new", j.path)
+	}
+	if err != nil {
+		return fmt.Errorf("write down what the start does: %w", err)
+	}
+	return nil
+}
+
+// remove removes the file, and its directory if nothing else is in it.
+func (j *journal) remove() error {
+	if err := os.Remove(j.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove what the start wrote down: %w", err)
+	}
+	*j = journal{path: j.path}
+	_ = os.Remove(filepath.Dir(j.path))
+	return nil
+}

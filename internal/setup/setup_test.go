@@ -1,0 +1,87 @@
+package setup
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestParseInterfaces(t *testing.T) {
+	got, err := ParseInterfaces(" eth1\twg0:wan\n eth0.100:eth0 ")
+	want := []Interface{{"eth1", "eth1"}, {"wg0", "wan"}, {"eth0.100", "eth0"}}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
+	}
+	for _, list := range []string{":", "eth1:", ":wan", "eth1:a:b", "lo", "eth1:lo", "eth1/2", "..", "eth%d", "a23456789012345b"} {
+		if got, err := ParseInterfaces(list); err == nil {
+			t.Errorf("%q is read as %v", list, got)
+		}
+	}
+}
+
+func TestParseSysctls(t *testing.T) {
+	got, err := ParseSysctls("net.ipv4.ip_forward=1\n\tnet.ipv4.tcp_rmem=4096 131072  6291456 net/ipv4/x=\n")
+	want := []Sysctl{{"net.ipv4.ip_forward", "1"}, {"net.ipv4.tcp_rmem", "4096 131072 6291456"}, {"net/ipv4/x", ""}}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
+	}
+	for _, list := range []string{"=1", "net.ipv4.ip_forward", "1 net.ipv4.ip_forward=1", "kernel.hostname=x", "net=1", "net./=1",
+		"net/../kernel/hostname=x", "net...kernel=1", "/net/ipv4/ip_forward=1", "net//ipv4=1"} {
+		if got, err := ParseSysctls(list); err == nil {
+			t.Errorf("%q is read as %v", list, got)
+		}
+	}
+}
+
+func TestSysctlPathIsThatOfSysctl(t *testing.T) {
+	for key, want := range map[string]string{
+		"net.ipv4.ip_forward":              "net/ipv4/ip_forward",
+		"net/ipv4/ip_forward":              "net/ipv4/ip_forward",
+		"net.ipv4.conf.eth0/100.rp_filter": "net/ipv4/conf/eth0.100/rp_filter",
+		"net/ipv4/conf/eth0.100/rp_filter": "net/ipv4/conf/eth0.100/rp_filter",
+	} {
+		if got := sysctlPath(key); got != want {
+			t.Errorf("%s: %s, want %s", key, got, want)
+		}
+	}
+}
+
+func TestJournalComesBackAsWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "netns.vpn", "setup")
+	j, err := readJournal(path)
+	if err != nil || j.id.Inode != 0 {
+		t.Fatalf("before any was written: %v, %v", j, err)
+	}
+	j.id.Inode, j.id.Cookie, j.made = 4026532251, 17, true
+	for _, words := range [][]string{{loopback}, {sysctl, "net.ipv4.tcp_rmem", "4096\t131072\t6291456"}, {moved, "eth1", `"w"`, ""}} {
+		if err := j.note(words[0], words[1:]...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := readJournal(path)
+	if diff := cmp.Diff(j, got, cmp.AllowUnexported(journal{}, step{})); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
+	}
+	if err := j.remove(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Dir(path)); err == nil {
+		t.Error("the directory is left")
+	}
+}
+
+func TestDamagedJournalIsAnError(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "setup")
+	for _, text := range []string{"", "namespace", "namespace 1 2\n", "namespace x 2 true\n", "namespace 1 2 true\nmoved\n",
+		"namespace 1 2 true\nmoved \"a\" \"b\"\n", "namespace 1 2 true\nmoved \"a\" \"b\" \"c\" \"d\"\n",
+		"namespace 1 2 true\nother \"a\" \"b\" \"c\"\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if j, err := readJournal(path); err == nil {
+			t.Errorf("%q is read as %v", text, j)
+		}
+	}
+}

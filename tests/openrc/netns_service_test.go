@@ -1,0 +1,449 @@
+package openrc
+
+import (
+	"strings"
+	"testing"
+
+	"openrc-netns/tests/machine"
+)
+
+// service is the init script of a network namespace, and its settings. Of the
+// two that the tests use, vpn exists from the beginning, and lan does not.
+func (h *host) service(name string, lines ...string) {
+	h.t.Helper()
+	h.sh("ln -sf netns /etc/init.d/netns." + name)
+	h.conf("netns."+name, lines...)
+}
+
+// names are the names of all network namespaces.
+func (h *host) names() string { h.t.Helper(); return h.sh("ls /run/netns 2>/dev/null | xargs") }
+
+// devices are the interfaces of a namespace; of the machine's own without a name.
+func (h *host) devices(netns string) string {
+	h.t.Helper()
+	if netns != "" {
+		netns = "-n " + netns
+	}
+	return h.sh("ip " + netns + " -o link | sed 's/^[0-9]*: *//; s/[@:].*//' | sort | xargs")
+}
+
+// nothingRecorded asserts that OpenRC keeps no values of a service.
+func (h *host) nothingRecorded(service string) {
+	h.t.Helper()
+	if left := h.sh("find /run/openrc/options -path '*" + service + "*'"); left != "" {
+		h.t.Errorf("recorded: %s", left)
+	}
+}
+
+func TestNamespaceIsMadeAndDeleted(t *testing.T) {
+	inEachShell(t, func(t *testing.T, h *host) {
+		// Before any namespace, there is no /run/netns.
+		h.sh("ip netns delete vpn; umount /run/netns; rmdir /run/netns")
+		mounts := h.sh("cut -d' ' -f3- /proc/self/mountinfo")
+		h.service("lan")
+		out := h.Run("rc-service netns.lan start")
+		if err := out.Err(); err != nil {
+			t.Fatal(err)
+		}
+		contains(t, out.Output, "Setting up network namespace lan")
+		equal(t, "standard error", out.Stderr, "")
+		equal(t, "names", h.names(), "lan")
+		equal(t, "devices", h.devices("lan"), "lo")
+		contains(t, h.sh("ip -n lan link show lo"), "LOOPBACK,UP")
+		contains(t, h.sh("grep ' /run/netns ' /proc/self/mountinfo"), "shared:")
+		equal(t, "mode", h.sh("stat -c %a /run/netns"), "755")
+		equal(t, "processes in it", h.sh("ip netns pids lan"), "")
+
+		// ip-netns(8) takes it for one of its own.
+		h.sh("ip netns exec lan true; ip netns add other; ip netns delete other")
+
+		h.conf("daemon", "netns=lan")
+		h.sh("rc-service daemon start")
+		equal(t, "daemon", h.where(h.daemon()), "net:["+h.sh("stat -L -c %i /run/netns/lan")+"]")
+		h.sh("rc-service daemon stop")
+
+		out = h.Run("rc-service netns.lan stop")
+		if err := out.Err(); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "standard error", out.Stderr, "")
+		equal(t, "names", h.names(), "")
+		h.nothingRecorded("netns.lan")
+		h.sh("umount /run/netns; rmdir /run/netns")
+		equal(t, "mounts", h.sh("cut -d' ' -f3- /proc/self/mountinfo"), mounts)
+
+		h.sh("rc-service netns.lan start; rc-service netns.lan restart; rc-service netns.lan stop")
+		equal(t, "names after restart", h.names(), "")
+	})
+}
+
+func TestNamespaceIsAdoptedAndKept(t *testing.T) {
+	inEachShell(t, func(t *testing.T, h *host) {
+		inside := h.inside()
+		h.sh("ip link add eth1 type veth peer name eth1p")
+		value := func() string {
+			return h.sh("ip netns exec vpn sysctl -n net.ipv4.ip_forward net.ipv4.ip_local_port_range")
+		}
+		before := value()
+		h.service("vpn", "netns_interfaces=eth1", "netns_sysctl='net.ipv4.ip_forward=1 net.ipv4.ip_local_port_range=2000 3000'")
+		contains(t, h.sh("rc-service netns.vpn start"), "stays when this service stops")
+		equal(t, "namespace", h.inside(), inside)
+		equal(t, "sysctl", value(), "1\n2000\t3000")
+		contains(t, h.sh("ip -n vpn link show lo"), "LOOPBACK,UP")
+		h.sh("rc-service netns.vpn stop")
+		equal(t, "namespace", h.inside(), inside)
+		equal(t, "devices", h.devices("vpn"), "lo")
+		equal(t, "sysctl", value(), before)
+		if strings.Contains(h.sh("ip -n vpn link show lo"), "LOOPBACK,UP") {
+			t.Error("the loopback is still up")
+		}
+		equal(t, "names", h.names(), "vpn")
+		h.nothingRecorded("netns.vpn")
+
+		// What was up before stays up.
+		h.sh("ip -n vpn link set lo up; rc-service netns.vpn start; rc-service netns.vpn stop")
+		contains(t, h.sh("ip -n vpn link show lo"), "LOOPBACK,UP")
+
+		// A namespace that someone else has made in the meantime is not deleted,
+		// not even if the kernel gave it the inode of ours.
+		h.service("lan")
+		h.sh(`rc-service netns.lan start; inode=$(stat -L -c %i /run/netns/lan)
+			for i in $(seq 20); do
+				ip netns delete lan; sleep 0.1; ip netns add lan
+				[ $inode != $(stat -L -c %i /run/netns/lan) ] || break
+			done
+			ip netns exec lan sysctl -qw net.ipv4.ip_forward=1`)
+		contains(t, h.Run("rc-service netns.lan stop").Output, `network namespace "lan" is gone`)
+		equal(t, "names", h.names(), "lan vpn")
+		equal(t, "sysctl", h.sh("ip netns exec lan sysctl -n net.ipv4.ip_forward"), "1")
+	})
+}
+
+func TestInterfacesAreMovedAndReturned(t *testing.T) {
+	inEachShell(t, func(t *testing.T, h *host) {
+		h.sh("ip link add eth1 type veth peer name eth1p; ip link add eth2 type veth peer name eth2p; ip link set eth2 up; ip address add 192.0.2.1/24 dev eth2")
+		before := h.devices("")
+		h.service("lan", "netns_interfaces='eth1 eth2:wan'")
+		h.sh("rc-service netns.lan start")
+		equal(t, "devices inside", h.devices("lan"), "eth1 lo wan")
+		equal(t, "devices outside", h.devices(""), "eth1p eth2p lo")
+		h.sh("rc-service netns.lan stop")
+		equal(t, "devices outside", h.devices(""), before)
+		equal(t, "names", h.names(), "vpn")
+
+		// A name that is taken on either side is no obstacle where it is not asked for.
+		h.sh("ip -n vpn link add eth1 type veth peer name other; rm /etc/conf.d/netns.lan")
+		h.service("vpn", "netns_interfaces='eth1:wan'")
+		h.sh("rc-service netns.vpn start")
+		equal(t, "devices inside", h.devices("vpn"), "eth1 lo other wan")
+		h.sh("ip link add wan type veth peer name wanp")
+		h.sh("rc-service netns.vpn stop")
+		equal(t, "devices inside", h.devices("vpn"), "eth1 lo other")
+		equal(t, "devices outside", h.devices(""), before+" wan wanp")
+
+		// Where it is, the start fails and the stop keeps what it cannot return.
+		h.service("vpn", "netns_interfaces='eth2 eth1'")
+		contains(t, h.fails("rc-service netns.vpn start"), `netns.vpn: cannot move interface "eth1" in: the namespace has another one called "eth1"`)
+		equal(t, "devices outside", h.devices(""), before+" wan wanp")
+		h.service("lan", "netns_interfaces='eth1 eth2'")
+		h.sh("rc-service netns.lan start; ip link add eth1 type veth peer name again")
+		contains(t, h.fails("rc-service netns.lan stop"), `netns.lan: cannot return interface "eth1": the host has another one called "eth1"`)
+		equal(t, "state", h.state("netns.lan"), "started")
+		equal(t, "devices inside", h.devices("lan"), "eth1 lo")
+		h.sh("ip link delete again; rc-service netns.lan stop")
+		equal(t, "devices outside", h.devices(""), before+" wan wanp")
+		equal(t, "names", h.names(), "vpn")
+	})
+}
+
+func TestFailedStartIsUndone(t *testing.T) {
+	for name, test := range map[string]struct {
+		conf []string
+		want string
+	}{
+		"missing interface":   {[]string{"netns_interfaces='eth1:wan eth9'"}, `interface "eth9" does not exist`},
+		"loopback":            {[]string{"netns_interfaces='eth1 lo'"}, `bad interface "lo": give the name of an interface`},
+		"name too long":       {[]string{"netns_interfaces='eth1 eth2:abcdefghijklmnop'"}, `bad interface "eth2:abcdefghijklmnop"`},
+		"sysctl value":        {[]string{"netns_interfaces=eth1", "netns_sysctl='net.ipv4.ip_forward=1 net.ipv4.conf.eth1.forwarding=x'"}, `set sysctl "net.ipv4.conf.eth1.forwarding=x": invalid argument`},
+		"sysctl missing":      {[]string{"netns_interfaces=eth1", "netns_sysctl=net.ipv4.nowhere=1"}, `set sysctl "net.ipv4.nowhere=1": a network namespace has no such setting`},
+		"sysctl of the host":  {[]string{"netns_sysctl=kernel.hostname=x"}, `bad sysctl "kernel.hostname": it does not belong to a network namespace`},
+		"sysctl out of net":   {[]string{"netns_sysctl=net/../kernel/hostname=x"}, `bad sysctl "net/../kernel/hostname"`},
+		"sysctl without sign": {[]string{"netns_sysctl='net.ipv4.ip_forward 1'"}, `bad sysctl "net.ipv4.ip_forward": write it as KEY=VALUE`},
+		"netns_up":            {[]string{"netns_interfaces=eth1", "netns_up() { return 3; }"}, `netns_up failed: undoing the start`},
+		"netns_up exits":      {[]string{"netns_interfaces=eth1", "netns_up() { exit 3; }"}, `netns_up failed: undoing the start`},
+		"the bare name":       {nil, `netns: no network namespace is named`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := boot(t, "dash", true)
+			h.sh("ip link add eth1 type veth peer name eth1p")
+			before := h.devices("")
+			mounts := h.sh("cat /proc/self/mountinfo")
+			hostname := h.sh("hostname")
+			services := []string{"netns.lan", "netns.vpn"}
+			if test.conf == nil {
+				services = []string{"netns"}
+			}
+			for _, service := range services {
+				if test.conf != nil {
+					h.service(strings.TrimPrefix(service, "netns."), test.conf...)
+				}
+				contains(t, h.fails("rc-service "+service+" start"), test.want)
+				equal(t, "state", h.state(service), "stopped")
+				equal(t, "names", h.names(), "vpn")
+				equal(t, "devices inside", h.devices("vpn"), "lo")
+				equal(t, "devices outside", h.devices(""), before)
+				equal(t, "sysctl", h.sh("ip netns exec vpn sysctl -n net.ipv4.ip_forward"), "0")
+				equal(t, "mounts", h.sh("cat /proc/self/mountinfo"), mounts)
+				equal(t, "host name", h.sh("hostname"), hostname)
+				h.nothingRecorded(service)
+			}
+		})
+	}
+}
+
+func TestSysctlsAreSetInside(t *testing.T) {
+	inEachShell(t, func(t *testing.T, h *host) {
+		h.sh("ip link add eth1.5 type veth peer name eth1p")
+		const all = "sysctl -n net.ipv4.ip_forward net.ipv4.ip_local_port_range net.ipv6.conf.default.accept_ra"
+		outside := h.sh(all)
+		h.service("lan", "netns_interfaces=eth1.5", `netns_sysctl="
+	net.ipv4.ip_forward=1
+	net.ipv4.conf.eth1/5.rp_filter=2
+	net.ipv6.conf.default.accept_ra=0
+	net/ipv4/ip_local_port_range=2000 3000
+"`)
+		h.sh("rc-service netns.lan start")
+		equal(t, "sysctls", h.sh("ip netns exec lan sysctl -n net.ipv4.ip_forward net/ipv4/conf/eth1.5/rp_filter net.ipv4.ip_local_port_range"), "1\n2\n2000\t3000")
+		// The default was there before the interface came.
+		equal(t, "default", h.sh("ip netns exec lan sysctl -n net/ipv6/conf/eth1.5/accept_ra"), "0")
+		equal(t, "outside", h.sh(all), outside)
+	})
+}
+
+func TestFunctionsRunInside(t *testing.T) {
+	inEachShell(t, func(t *testing.T, h *host) {
+		h.sh("ip link add eth1 type veth peer name eth1p; ip link set eth1p up; ip address add 192.0.2.1/24 dev eth1p; mkdir -p /etc/netns/lan; echo inside >/etc/netns/lan/hostname")
+		h.service("lan", "netns_interfaces=eth1:wan", `
+netns_up()
+{
+	echo "up $(readlink /proc/self/ns/net) $(cat /etc/hostname) $RC_SVCNAME [$OPENRC_NETNS_FUNCTION]" >/run/trace.up
+	ip address add 192.0.2.2/24 dev wan &&
+		ip link set wan up &&
+		einfo "addresses are set"
+}
+netns_down()
+{
+	echo "down $(readlink /proc/self/ns/net)" >/run/trace.down
+	ip address show dev wan | grep -q 192.0.2.2
+}`)
+		contains(t, h.sh("rc-service netns.lan start"), "addresses are set")
+		inside := "net:[" + h.sh("stat -L -c %i /run/netns/lan") + "]"
+		equal(t, "netns_up", h.sh("cat /run/trace.up"), "up "+inside+" inside netns.lan []")
+		h.sh("ping -c 1 -W 2 192.0.2.2 || perl -MIO::Socket::INET -e 'IO::Socket::INET->new(PeerAddr=>qq(192.0.2.2:9), Timeout=>2) or $!{ECONNREFUSED} or die $!'")
+		out := h.Run("rc-service netns.lan stop")
+		if err := out.Err(); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "standard error", out.Stderr, "")
+		equal(t, "netns_down", h.sh("cat /run/trace.down"), "down "+inside)
+		equal(t, "names", h.names(), "vpn")
+
+		// They never run outside, not even without the drop-in.
+		h.sh("mv /etc/rc.conf.d/50-netns.conf /root; rm /run/trace.*")
+		contains(t, h.fails("rc-service netns.lan start"), `netns.lan: not in network namespace "lan": is /etc/rc.conf.d/50-netns.conf installed?`)
+		equal(t, "names", h.names(), "vpn")
+		equal(t, "traces", h.sh("ls /run | grep trace || :"), "")
+		h.sh("mv /root/50-netns.conf /etc/rc.conf.d")
+
+		// They are no commands of the service.
+		h.fails("rc-service netns.lan netns_up")
+		// One that fails at stop does not keep the service up, nor does a broken /etc/netns.
+		h.service("lan", "netns_down() { return 1; }")
+		h.sh("rc-service netns.lan start")
+		contains(t, h.Run("rc-service netns.lan stop").Stderr, "netns.lan: netns_down failed")
+		equal(t, "state", h.state("netns.lan"), "stopped")
+		equal(t, "names", h.names(), "vpn")
+		h.service("lan", "netns_down() { :; }")
+		h.sh("rc-service netns.lan start; echo x >/etc/netns/lan/nowhere")
+		contains(t, h.Run("rc-service netns.lan stop").Stderr, "cannot bind")
+		equal(t, "names", h.names(), "vpn")
+	})
+}
+
+func TestStopWithThingsGone(t *testing.T) {
+	inEachShell(t, func(t *testing.T, h *host) {
+		h.sh("ip link add eth1 type veth peer name eth1p; ip link add eth2 type veth peer name eth2p")
+		h.service("lan", "netns_interfaces='eth1:wan eth2'", "netns_down() { echo ran >/run/trace.down; }")
+		stop := func(wants ...string) {
+			t.Helper()
+			out := h.Run("rc-service netns.lan stop")
+			if err := out.Err(); err != nil {
+				t.Error(err)
+			}
+			for _, want := range wants {
+				contains(t, out.Output, want)
+			}
+			if n := strings.Count(out.Stderr, " * "); n != len(wants) {
+				t.Errorf("%d lines, want %d:\n%s", n, len(wants), out.Stderr)
+			}
+			equal(t, "state", h.state("netns.lan"), "stopped")
+			equal(t, "names", h.names(), "vpn")
+			h.nothingRecorded("netns.lan")
+		}
+		start := func() { t.Helper(); h.sh("rm -f /run/trace.down; rc-service netns.lan start") }
+
+		// The host has it back already, under the name that it had inside.
+		start()
+		h.sh("ip -n lan link set wan netns 1")
+		stop()
+		equal(t, "devices", h.devices(""), "eth1 eth1p eth2 eth2p lo")
+
+		// The name is gone, a process keeps the namespace, and the interfaces return.
+		start()
+		h.sh("nsenter --net=/run/netns/lan /usr/local/bin/sleeper 1000 </dev/null >/dev/null 2>&1 & sleep 0.5; ip netns delete lan")
+		stop(`network namespace "lan" has lost its name`)
+		h.sh("pkill sleeper")
+		equal(t, "devices", h.devices(""), "eth1 eth1p eth2 eth2p lo")
+		equal(t, "netns_down", h.sh("cat /run/trace.down 2>&1 || :"), "cat: /run/trace.down: No such file or directory")
+
+		// A stale file where it was.
+		start()
+		h.sh("umount /run/netns/lan; test -f /run/netns/lan; until ! ip link show eth1p 2>/dev/null; do sleep 0.1; done")
+		h.service("lan", "netns_interfaces='eth1:wan eth2'")
+		stop(`network namespace "lan" is gone`, `interface "eth1" is gone`, `interface "eth2" is gone`)
+
+		// A start replaces one, if it is empty as those are.
+		h.sh("ip link add eth1 type veth peer name eth1p; ip link add eth2 type veth peer name eth2p; echo text >/run/netns/lan")
+		contains(t, h.fails("rc-service netns.lan start"), `network namespace "lan" is stale: /run/netns/lan is an ordinary file; remove it with: rm /run/netns/lan`)
+		h.sh("grep -q text /run/netns/lan; : >/run/netns/lan; chmod 0 /run/netns/lan")
+		start()
+		h.sh("ip -n lan link delete wan")
+		stop(`interface "eth1" is gone`)
+		contains(t, h.fails("rc-service netns.lan start"), `interface "eth1" does not exist`)
+
+		// All gone.
+		h.sh("ip link add eth1 type veth peer name eth1p")
+		start()
+		h.sh("ip netns delete lan; until ! ip link show eth1p 2>/dev/null; do sleep 0.1; done")
+		stop(`network namespace "lan" is gone`, `interface "eth1" is gone`, `interface "eth2" is gone`)
+	})
+}
+
+// A start that was cut short and forgotten left the namespace, and one of its
+// interfaces in it.
+func TestStartMendsWhatACrashLeft(t *testing.T) {
+	inEachShell(t, func(t *testing.T, h *host) {
+		h.sh("ip link add eth1 type veth peer name eth1p; ip link add eth2 type veth peer name eth2p")
+		h.service("lan", "netns_interfaces='eth1:wan eth2'", "netns_sysctl=net.ipv4.ip_forward=1")
+		h.sh("rc-service netns.lan start; rc-service netns.lan zap")
+		h.nothingRecorded("netns.lan")
+		h.sh("ip -n lan link set eth2 netns 1; ip -n lan link set lo down")
+		h.sh("rc-service netns.lan start")
+		equal(t, "devices inside", h.devices("lan"), "eth2 lo wan")
+		contains(t, h.sh("ip -n lan link show lo"), "LOOPBACK,UP")
+		// What that start did not do, its stop does not undo.
+		h.sh("rc-service netns.lan stop")
+		equal(t, "devices inside", h.devices("lan"), "lo wan")
+		equal(t, "devices outside", h.devices(""), "eth1p eth2 eth2p lo")
+		h.sh("ip -n lan link set wan name eth1; ip -n lan link set eth1 netns 1; ip netns delete lan")
+
+		// Killed in the middle, and started again with the journal there.
+		h.sh("openrc-netns-hook up --interface eth1:wan lan; test -s /run/openrc/options/netns.lan/setup")
+		h.sh("rc-service netns.lan start")
+		equal(t, "devices inside", h.devices("lan"), "eth2 lo wan")
+		h.sh("rc-service netns.lan stop")
+		equal(t, "devices outside", h.devices(""), "eth1 eth1p eth2 eth2p lo")
+		equal(t, "names", h.names(), "vpn")
+
+		// The same, with another namespace under the name since.
+		h.conf("netns.lan")
+		h.sh("openrc-netns-hook up lan; ip netns delete lan; ip netns add lan; rc-service netns.lan start; rc-service netns.lan stop")
+		equal(t, "names", h.names(), "lan vpn")
+		if strings.Contains(h.sh("ip -n lan link show lo"), "LOOPBACK,UP") {
+			t.Error("the loopback is still up")
+		}
+	})
+}
+
+func TestNamespaceServiceOnReleases(t *testing.T) {
+	for _, release := range []string{"bookworm", "trixie"} {
+		t.Run(release, func(t *testing.T) {
+			t.Parallel()
+			h := bootRelease(t, machine.Options{Release: release}, true)
+			h.sh("ip link add eth1 type veth peer name eth1p; ip link add eth2 type veth peer name eth2p")
+			h.service("lan", "netns_interfaces='eth1:wan'", "netns_up() { readlink /proc/self/ns/net >/run/trace.up; }",
+				"netns_down() { readlink /proc/self/ns/net >/run/trace.down; }")
+			h.sh("rc-service netns.lan start")
+			equal(t, "devices inside", h.devices("lan"), "lo wan")
+			inside := "net:[" + h.sh("stat -L -c %i /run/netns/lan") + "]"
+			h.sh("rc-service netns.lan stop")
+			equal(t, "devices outside", h.devices(""), "eth1 eth1p eth2 eth2p lo")
+			equal(t, "netns_up and netns_down", h.sh("cat /run/trace.up /run/trace.down"), inside+"\n"+inside)
+			equal(t, "names", h.names(), "vpn")
+			h.nothingRecorded("netns.lan")
+
+			h.service("lan", "netns_interfaces='eth1 eth9'")
+			contains(t, h.fails("rc-service netns.lan start"), `netns.lan: interface "eth9" does not exist`)
+			h.service("lan", "netns_interfaces='eth1 eth2'", "netns_up() { return 1; }")
+			contains(t, h.fails("rc-service netns.lan start"), "netns_up failed")
+			equal(t, "devices outside", h.devices(""), "eth1 eth1p eth2 eth2p lo")
+			equal(t, "names", h.names(), "vpn")
+			h.nothingRecorded("netns.lan")
+		})
+	}
+}
+
+// Two that make /run/netns a mount point at the same time make it one.
+func TestNamespacesAreMadeAtTheSameTime(t *testing.T) {
+	h := boot(t, "dash", true)
+	h.sh("ip netns delete vpn; umount /run/netns; rmdir /run/netns")
+	h.sh("for i in 1 2 3 4 5 6 7 8; do openrc-netns-hook up lan$i & done; wait")
+	equal(t, "names", h.names(), "lan1 lan2 lan3 lan4 lan5 lan6 lan7 lan8")
+	equal(t, "mount points", h.sh("grep -c ' /run/netns ' /proc/self/mountinfo"), "1")
+	h.sh("for i in 1 2 3 4 5 6 7 8; do openrc-netns-hook down lan$i & done; wait")
+	equal(t, "names", h.names(), "")
+	// They wait for each other, and for ip-netns(8), which locks the directory too.
+	h.sh(`set -e; exec 9</run/netns; flock 9
+		openrc-netns-hook up lan 9<&- & sleep 0.3; [ ! -e /run/netns/lan ]
+		flock -u 9; wait; [ -e /run/netns/lan ]`)
+}
+
+func TestUpByHand(t *testing.T) {
+	h := boot(t, "dash", true)
+	h.sh("ip link add eth1 type veth peer name eth1p; ip link add eth2 type veth peer name eth2p")
+	h.sh("openrc-netns-hook up --interface eth1 --interface eth2:wan --sysctl net.ipv4.ip_forward=1 --sysctl net.ipv4.ip_local_port_range='2000 3000' lan")
+	equal(t, "devices inside", h.devices("lan"), "eth1 lo wan")
+	equal(t, "sysctl", h.sh("ip netns exec lan sysctl -n net.ipv4.ip_local_port_range"), "2000\t3000")
+	h.sh("openrc-netns-hook down lan")
+	equal(t, "devices outside", h.devices(""), "eth1 eth1p eth2 eth2p lo")
+	h.nothingRecorded("netns.lan")
+	for command, want := range map[string]string{
+		"up":                                  "openrc-netns-hook: up: needs the name of one network namespace",
+		"up ../x":                             `bad network namespace name "../x"`,
+		"up /run/netns/lan":                   `bad network namespace name "/run/netns/lan": give a name without a slash`,
+		"down --all lan":                      "openrc-netns-hook: down: unknown flag: --all",
+		"up --interface eth1:a:b lan":         `bad interface "eth1:a:b"`,
+		"up host 3</proc/1/ns/net":            `"host" is the host's own network namespace`,
+		"up lan; openrc-netns-hook down lan/": `bad network namespace name "lan/"`,
+	} {
+		if command == "up host 3</proc/1/ns/net" {
+			h.sh("ip netns attach host 1")
+		}
+		contains(t, h.fails("openrc-netns-hook "+command), want)
+	}
+	h.sh("openrc-netns-hook down lan; ip netns delete host")
+	contains(t, h.fails("unshare -m openrc-netns-hook up lan"), "openrc-netns-hook: this is not the host's mount namespace; enter that first, with: nsenter -t 1 -m -n")
+	contains(t, h.fails("setpriv --bounding-set -sys_admin --inh-caps -sys_admin openrc-netns-hook up lan"), "needs CAP_SYS_ADMIN")
+	// From a confined shell: a service goes home by itself, by hand there is the remedy.
+	h.service("lan", "netns_interfaces=eth1")
+	h.sh("netns-exec vpn rc-service netns.lan start")
+	equal(t, "devices inside", h.devices("lan"), "eth1 lo")
+	h.sh("netns-exec vpn rc-service netns.lan stop")
+	equal(t, "names", h.names(), "vpn")
+	h.sh("netns-exec vpn nsenter -t 1 -m -n openrc-netns-hook up --interface eth1 lan")
+	equal(t, "devices inside", h.devices("lan"), "eth1 lo")
+	h.sh("openrc-netns-hook down lan")
+	equal(t, "names", h.names(), "vpn")
+	h.nothingRecorded("netns")
+}
