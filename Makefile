@@ -39,6 +39,8 @@ install: build
 	sed 's|^_netns_hook=.*|_netns_hook=$(SBINDIR)/openrc-netns-hook|' openrc/50-netns.conf \
 		>'$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf'
 	chmod 644 '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf'
+	install -d '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d'
+	ln -sf ../../rc.conf.d/50-netns.conf '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d/50-netns.conf'
 	sed 's|^_netns_hook=.*|_netns_hook=$(SBINDIR)/openrc-netns-hook|' openrc/netns \
 		>'$(DESTDIR)$(SYSCONFDIR)/init.d/netns'
 	chmod 755 '$(DESTDIR)$(SYSCONFDIR)/init.d/netns'
@@ -50,7 +52,7 @@ install: build
 
 # The administrator's conf.d files stay.
 uninstall:
-	rm -f '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf' '$(DESTDIR)$(SYSCONFDIR)/init.d/netns'
+	rm -f '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf' '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d/50-netns.conf' '$(DESTDIR)$(SYSCONFDIR)/init.d/netns'
 	rm -f '$(DESTDIR)$(SBINDIR)/netns-exec' '$(DESTDIR)$(SBINDIR)/openrc-netns-hook'
 	for file in $(CONFIGS); do \
 		! cmp -s conf.d/$$file '$(DESTDIR)$(SYSCONFDIR)/conf.d/'$$file || \

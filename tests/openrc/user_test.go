@@ -1,0 +1,22 @@
+package openrc
+
+import "testing"
+
+// A user's services cannot enter a namespace. One that asks for it must not
+// start outside.
+func TestUserServices(t *testing.T) {
+	h := boot(t, "dash", true)
+	h.sh(`mkdir -p /tmp/home/.config/rc/init.d /tmp/home/.config/rc/conf.d /tmp/home/.config/rc/runlevels/default /tmp/run
+		printf '#!/sbin/openrc-run\nstart() { echo started >>/tmp/home/ran; }\n' >/tmp/home/.config/rc/init.d/mine
+		chmod 755 /tmp/home/.config/rc/init.d/mine; chown -R daemon:daemon /tmp/home /tmp/run; chmod 700 /tmp/run`)
+	const user = "exec 2>&1; setpriv --reuid daemon --regid daemon --clear-groups env HOME=/tmp/home XDG_RUNTIME_DIR=/tmp/run rc-service --user mine "
+	h.sh(user + "start")
+	equal(t, "without netns", h.sh("cat /tmp/home/ran"), "started")
+	h.sh(user + "stop; rm /tmp/home/ran; echo netns=vpn >/tmp/home/.config/rc/conf.d/mine")
+
+	result := h.Run(user + "start")
+	contains(t, result.Stdout, "mine: entering a network namespace needs CAP_SYS_ADMIN")
+	if result.Code == 0 || h.Run("test -e /tmp/home/ran").Code == 0 {
+		t.Errorf("it started outside:\n%s", result.Stdout)
+	}
+}
