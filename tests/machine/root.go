@@ -69,12 +69,19 @@ func cachedRoot(ctx context.Context, release string, log io.Writer) (string, err
 	default:
 		return "", fmt.Errorf("unknown release %q (sid, trixie or bookworm)", release)
 	}
+	return CachedRoot(ctx, release, release, recipe, log)
+}
+
+// CachedRoot returns the folder of a root file system, which it builds where the cache of [Root] does not have it: of a
+// Debian release, with mmdebstrap's options in recipe. The folder is called by the name, and another one for another
+// recipe. It has to be treated as read-only. The log gets what mmdebstrap says.
+func CachedRoot(ctx context.Context, name, release string, recipe []string, log io.Writer) (dir string, err error) {
 	cache, err := cacheFolder()
 	if err != nil {
 		return "", err
 	}
 	key := sha256.Sum256([]byte(strings.Join(recipe, "\n")))
-	root := filepath.Join(cache, fmt.Sprintf("%s-%x", release, key[:6]))
+	root := filepath.Join(cache, fmt.Sprintf("%s-%x", name, key[:6]))
 	if _, err := os.Stat(root); err == nil {
 		return root, nil
 	}
@@ -89,8 +96,8 @@ func cachedRoot(ctx context.Context, release string, log io.Writer) (string, err
 	if _, err := os.Stat(root); err == nil {
 		return root, nil // another builder was faster
 	}
-	if err := buildRoot(ctx, release, root, log); err != nil {
-		return "", fmt.Errorf("build root of %s: %w", release, err)
+	if err := buildRoot(ctx, release, recipe, root, log); err != nil {
+		return "", fmt.Errorf("build root of %s: %w", name, err)
 	}
 	return root, nil
 }
@@ -107,7 +114,7 @@ func cacheFolder() (string, error) {
 }
 
 // buildRoot builds beside root, and renames what is complete. The caller holds the lock.
-func buildRoot(ctx context.Context, release, root string, log io.Writer) error {
+func buildRoot(ctx context.Context, release string, recipe []string, root string, log io.Writer) error {
 	if err := Check(); err != nil {
 		return err
 	}

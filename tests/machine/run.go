@@ -10,27 +10,14 @@ import (
 	"os/exec"
 	"path"
 	"strconv"
-	"strings"
-	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"openrc-netns/tests/internal/process"
 )
 
 // Result is what became of a script.
-type Result struct {
-	Stdout, Stderr string
-	Output         string // both in the order of arrival; a script that needs the order of writing says "exec 2>&1" first
-	Code           int    // exit status; 128+N after signal N, as in a shell; 124 after the timeout, as of timeout(1)
-}
-
-// Err is nil for status 0, otherwise an error with the status and all the output.
-func (r Result) Err() error {
-	if r.Code == 0 {
-		return nil
-	}
-	return fmt.Errorf("status %d: %s", r.Code, strings.TrimSpace(r.Output))
-}
+type Result = process.Result
 
 // Run runs "sh -c script" in the machine as root, as a login on its console would: in a session of its own and a cgroup
 // of the machine, an environment of PATH, HOME and TERM alone, working directory "/", default signals, umask 022, a
@@ -54,107 +41,15 @@ func (m *Machine) run(stdin io.Reader, argv ...string) Result {
 }
 
 func (m *Machine) attempt(stdin io.Reader, argv []string) (Result, error) {
-	stdout, stdoutWrite, err := os.Pipe()
-	if err != nil {
-		return Result{}, err
-	}
-	defer stdoutWrite.Close()
-	stderr, stderrWrite, err := os.Pipe()
-	if err != nil {
-		stdout.Close()
-		return Result{}, err
-	}
-	defer stderrWrite.Close()
-
 	nsenter := []string{"-t", strconv.Itoa(m.pid), "-m", "-n", "-p", "-u", "-i", "-C", "--"}
 	cmd := exec.Command("nsenter", append(nsenter, argv...)...)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "TERM=dumb"}
 	cmd.Dir = "/"
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdoutWrite, stderrWrite
-	ended := -1
-	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true, PidFD: &ended}
+	cmd.Stdin = stdin
 	if m.cgroup != nil {
-		cmd.SysProcAttr.UseCgroupFD = true
-		cmd.SysProcAttr.CgroupFD = int(m.cgroup.Fd())
+		cmd.SysProcAttr = &unix.SysProcAttr{UseCgroupFD: true, CgroupFD: int(m.cgroup.Fd())}
 	}
-	if err := cmd.Start(); err != nil {
-		stdout.Close()
-		stderr.Close()
-		return Result{}, err
-	}
-	defer unix.Close(ended)
-	stdoutWrite.Close()
-	stderrWrite.Close()
-
-	var out, errOut, both bytes.Buffer
-	timedOut := collect(ended, time.Now().Add(m.timeout), []stream{
-		{stdout, io.MultiWriter(&out, &both)},
-		{stderr, io.MultiWriter(&errOut, &both)},
-	})
-	if timedOut {
-		unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
-		fmt.Fprintf(&both, "machine: killed after %v\n", m.timeout)
-	}
-	cmd.Wait()
-	// Whoever still writes must neither block nor meet a broken pipe.
-	for _, pipe := range []*os.File{stdout, stderr} {
-		m.late.Go(func() {
-			io.Copy(m.log, pipe)
-			pipe.Close()
-		})
-	}
-
-	result := Result{
-		Stdout: out.String(),
-		Stderr: errOut.String(),
-		Output: both.String(),
-		Code:   cmd.ProcessState.ExitCode(),
-	}
-	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		result.Code = 128 + int(status.Signal())
-	}
-	if timedOut {
-		result.Code = 124
-	}
-	return result, nil
-}
-
-type stream struct {
-	from *os.File
-	to   io.Writer
-}
-
-// collect copies the streams until the process has ended and nothing that it wrote is left, or until the deadline.
-func collect(pidfd int, deadline time.Time, streams []stream) (timedOut bool) {
-	buffer := make([]byte, 64<<10) // pipe(7): as much as a pipe holds, so that one read takes all of it
-	polled := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
-	for _, s := range streams {
-		polled = append(polled, unix.PollFd{Fd: int32(s.from.Fd()), Events: unix.POLLIN})
-	}
-	for {
-		left := time.Until(deadline)
-		if left <= 0 {
-			return true
-		}
-		if _, err := unix.Poll(polled, int(left.Milliseconds())+1); err != nil {
-			continue // interrupted
-		}
-		for i, s := range streams {
-			p := &polled[i+1]
-			if p.Revents == 0 {
-				continue
-			}
-			n, err := unix.Read(int(p.Fd), buffer)
-			if n > 0 {
-				s.to.Write(buffer[:n])
-			} else if err == nil {
-				p.Fd = -1 // end of file: poll(2) ignores a negative descriptor
-			}
-		}
-		if polled[0].Revents != 0 {
-			return false
-		}
-	}
+	return process.Command{Cmd: cmd, Runner: "machine", Timeout: m.timeout, Log: m.log, Late: &m.late}.Run()
 }
 
 // WriteFile writes a file of the machine, as root's and with the very mode, whatever the umask. It makes the folders

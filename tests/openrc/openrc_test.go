@@ -6,12 +6,12 @@ package openrc
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"openrc-netns/tests/machine"
+	"openrc-netns/tests/scene"
 )
 
 // installed is the folder that "make install DESTDIR=" filled, and the probe.
@@ -30,32 +30,15 @@ func run(m *testing.M) int {
 		}
 		return 0
 	}
-	dir, err := os.MkdirTemp("", "openrc-netns-install")
-	if err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(dir)
-	installed = dir
-	for _, command := range [][]string{
-		{"make", "-C", "../..", "install", "DESTDIR=" + dir},
-		{"go", "build", "-o", filepath.Join(dir, "usr/sbin/probe"), "../probe"},
-	} {
-		cmd := exec.Command(command[0], command[1:]...)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "%s: %v\n%s", strings.Join(command, " "), err, out)
-			return 1
-		}
-	}
-	return m.Run()
+	return scene.Installed(m, &installed)
 }
 
-// inEachShell runs scene on a machine for each /bin/sh that OpenRC is used with.
-func inEachShell(t *testing.T, scene func(t *testing.T, h *host)) {
+// inEachShell runs play on a machine for each /bin/sh that OpenRC is used with.
+func inEachShell(t *testing.T, play func(t *testing.T, h *host)) {
 	for _, shell := range []string{"dash", "bash", "busybox"} {
 		t.Run(shell, func(t *testing.T) {
 			t.Parallel()
-			scene(t, boot(t, shell, true))
+			play(t, boot(t, shell, true))
 		})
 	}
 }
@@ -108,26 +91,10 @@ func bootRelease(t *testing.T, options machine.Options, install bool) *host {
 	return h
 }
 
-// sh runs a script that has to succeed, and returns its output without the
-// last newline.
-func (h *host) sh(script string) string {
-	h.t.Helper()
-	result := h.Run(script)
-	if err := result.Err(); err != nil {
-		h.t.Fatalf("%s\n%v", script, err)
-	}
-	return strings.TrimSuffix(result.Stdout, "\n")
-}
-
-// fails runs a script that has to fail, and returns what it printed as errors.
-func (h *host) fails(script string) string {
-	h.t.Helper()
-	result := h.Run(script)
-	if result.Code == 0 {
-		h.t.Fatalf("%s\nsucceeded, and should not have:\n%s", script, result.Output)
-	}
-	return result.Stderr
-}
+// sh runs a script that has to succeed, fails one that has to fail. They return
+// its output without the last newline, and what it printed as errors.
+func (h *host) sh(script string) string    { h.t.Helper(); return scene.Sh(h.t, h, script) }
+func (h *host) fails(script string) string { h.t.Helper(); return scene.Fails(h.t, h, script) }
 
 func (h *host) write(name, content string) {
 	h.t.Helper()

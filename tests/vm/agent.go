@@ -1,9 +1,7 @@
 package vm
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"net/rpc"
@@ -11,10 +9,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"openrc-netns/tests/internal/process"
 )
 
 // agent answers the program from inside the guest.
@@ -123,99 +124,9 @@ func (agent) ReadFile(f file, answer *file) error {
 }
 
 // Run is [VM.Run] in the guest.
-func (agent) Run(j job, result *Result) error {
-	stdout, stdoutWrite, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer stdoutWrite.Close()
-	stderr, stderrWrite, err := os.Pipe()
-	if err != nil {
-		stdout.Close()
-		return err
-	}
-	defer stderrWrite.Close()
-
+func (agent) Run(j job, result *Result) (err error) {
 	cmd := ordinary("sh", "-c", j.Script)
-	cmd.Stdout, cmd.Stderr = stdoutWrite, stderrWrite
-	ended := -1
-	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true, PidFD: &ended}
-	if err := cmd.Start(); err != nil {
-		stdout.Close()
-		stderr.Close()
-		return err
-	}
-	defer unix.Close(ended)
-	stdoutWrite.Close()
-	stderrWrite.Close()
-
-	var out, errOut, both bytes.Buffer
-	timedOut := collect(ended, time.Now().Add(j.Timeout), []stream{
-		{stdout, io.MultiWriter(&out, &both)},
-		{stderr, io.MultiWriter(&errOut, &both)},
-	})
-	if timedOut {
-		unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
-		fmt.Fprintf(&both, "vm: killed after %v\n", j.Timeout)
-	}
-	cmd.Wait()
-	// Whoever still writes must neither block nor meet a broken pipe.
-	for _, pipe := range []*os.File{stdout, stderr} {
-		go func() {
-			io.Copy(os.Stderr, pipe)
-			pipe.Close()
-		}()
-	}
-
-	*result = Result{
-		Stdout: out.String(),
-		Stderr: errOut.String(),
-		Output: both.String(),
-		Code:   cmd.ProcessState.ExitCode(),
-	}
-	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		result.Code = 128 + int(status.Signal())
-	}
-	if timedOut {
-		result.Code = 124
-	}
-	return nil
-}
-
-type stream struct {
-	from *os.File
-	to   io.Writer
-}
-
-// collect copies the streams until the process has ended and nothing that it wrote is left, or until the deadline.
-func collect(pidfd int, deadline time.Time, streams []stream) (timedOut bool) {
-	buffer := make([]byte, 64<<10) // pipe(7): as much as a pipe holds, so that one read takes all of it
-	polled := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
-	for _, s := range streams {
-		polled = append(polled, unix.PollFd{Fd: int32(s.from.Fd()), Events: unix.POLLIN})
-	}
-	for {
-		left := time.Until(deadline)
-		if left <= 0 {
-			return true
-		}
-		if _, err := unix.Poll(polled, int(left.Milliseconds())+1); err != nil {
-			continue // interrupted
-		}
-		for i, s := range streams {
-			p := &polled[i+1]
-			if p.Revents == 0 {
-				continue
-			}
-			n, err := unix.Read(int(p.Fd), buffer)
-			if n > 0 {
-				s.to.Write(buffer[:n])
-			} else if err == nil {
-				p.Fd = -1 // end of file: poll(2) ignores a negative descriptor
-			}
-		}
-		if polled[0].Revents != 0 {
-			return false
-		}
-	}
+	var late sync.WaitGroup
+	*result, err = process.Command{Cmd: cmd, Runner: "vm", Timeout: j.Timeout, Log: os.Stderr, Late: &late}.Run()
+	return err
 }

@@ -6,11 +6,10 @@ package vrf
 import (
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
+	"openrc-netns/tests/scene"
 	"openrc-netns/tests/vm"
 	"openrc-netns/tests/vm/vmtest"
 )
@@ -20,28 +19,7 @@ var installed string
 
 func TestMain(m *testing.M) {
 	vm.Init()
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "openrc-netns-vrf")
-	if err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(dir)
-	installed = dir
-	for _, command := range [][]string{
-		{"make", "-C", "../..", "install", "DESTDIR=" + dir},
-		{"go", "build", "-o", filepath.Join(dir, "usr/sbin/probe"), "../probe"},
-	} {
-		cmd := exec.Command(command[0], command[1:]...)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "%s: %v\n%s", strings.Join(command, " "), err, out)
-			return 1
-		}
-	}
-	return m.Run()
+	os.Exit(scene.Installed(m, &installed))
 }
 
 // guest is a virtual machine in which the namespace vpn has two VRFs, mgmt and
@@ -81,25 +59,10 @@ func boot(t *testing.T, options vm.Options) *guest {
 	return g
 }
 
-// sh runs a script that has to succeed, and returns its output.
-func (g *guest) sh(script string) string {
-	g.t.Helper()
-	result := g.Run(script)
-	if err := result.Err(); err != nil {
-		g.t.Fatalf("%s\n%v", script, err)
-	}
-	return strings.TrimSuffix(result.Stdout, "\n")
-}
-
-// fails runs a script that has to fail, and returns what it printed as errors.
-func (g *guest) fails(script string) string {
-	g.t.Helper()
-	result := g.Run(script)
-	if result.Code == 0 {
-		g.t.Fatalf("%s\nsucceeded, and should not have:\n%s", script, result.Output)
-	}
-	return result.Stderr
-}
+// sh runs a script that has to succeed, fails one that has to fail. They return
+// its output without the last newline, and what it printed as errors.
+func (g *guest) sh(script string) string    { g.t.Helper(); return scene.Sh(g.t, g, script) }
+func (g *guest) fails(script string) string { g.t.Helper(); return scene.Fails(g.t, g, script) }
 
 func (g *guest) write(name, content string) {
 	g.t.Helper()

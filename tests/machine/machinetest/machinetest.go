@@ -42,8 +42,9 @@ func Start(t testing.TB, opts machine.Options) *machine.Machine {
 	return m
 }
 
-// Run runs a script in the machine and returns its output. Any status but 0 ends the test.
-func Run(t testing.TB, m *machine.Machine, script string) string {
+// Run runs a script in the machine, which may be a virtual one too, and returns its output. Any status but 0 ends the
+// test.
+func Run(t testing.TB, m interface{ Run(string) machine.Result }, script string) string {
 	t.Helper()
 	result := m.Run(script)
 	if err := result.Err(); err != nil {

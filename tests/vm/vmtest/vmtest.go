@@ -2,11 +2,9 @@
 package vmtest
 
 import (
-	"errors"
-	"os"
 	"testing"
 
-	"openrc-netns/tests/machine"
+	"openrc-netns/tests/machine/machinetest"
 	"openrc-netns/tests/vm"
 )
 
@@ -14,14 +12,7 @@ import (
 // failure.
 func Require(t testing.TB) {
 	t.Helper()
-	err := vm.Check()
-	switch {
-	case err == nil:
-	case os.Getenv("CI") == "true" && !errors.Is(err, machine.ErrNotRoot):
-		t.Fatal(err)
-	default:
-		t.Skip(err)
-	}
+	machinetest.Require(t)
 }
 
 // Start makes a virtual machine that ends with the test, or skips the test as [Require] does. Without opts.Log, the
@@ -47,9 +38,5 @@ func Start(t testing.TB, opts vm.Options) *vm.VM {
 // Run runs a script in the guest and returns its output. Any status but 0 ends the test.
 func Run(t testing.TB, v *vm.VM, script string) string {
 	t.Helper()
-	result := v.Run(script)
-	if err := result.Err(); err != nil {
-		t.Fatalf("%s\n%v", script, err)
-	}
-	return result.Output
+	return machinetest.Run(t, v, script)
 }
