@@ -14,12 +14,18 @@ import (
 	"openrc-netns/internal/procfs"
 )
 
-// hierarchy is the cgroup v2 file system, mounted for this process alone:
-// where, and whether, the host has it mounted does not matter. A process that
-// may not mount, because it is locked, uses what it finds.
+// hierarchy is the cgroup v2 file system: where it usually is, or else mounted
+// for this process alone, so that it does not matter where, and whether, the
+// host has it. A process that may not mount, because it is locked, looks
+// further.
 type hierarchy struct{ fd int }
 
 func openHierarchy() (*hierarchy, error) {
+	for _, dir := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
+		if h := openRoot(dir); h != nil {
+			return h, nil
+		}
+	}
 	fsfd, err := unix.Fsopen("cgroup2", unix.FSOPEN_CLOEXEC)
 	switch {
 	case errors.Is(err, unix.ENODEV):
@@ -40,6 +46,29 @@ func openHierarchy() (*hierarchy, error) {
 		return nil, fmt.Errorf("mount cgroup v2 for this process: %w", err)
 	}
 	return &hierarchy{fd}, nil
+}
+
+// openRoot opens dir if it is the root that the paths in /proc/PID/cgroup start
+// from; nil if not. To take that down again which was mounted for this process
+// alone makes the kernel wait for all CPUs, which is worth the look.
+func openRoot(dir string) *hierarchy {
+	var own, hosts, root unix.Stat_t
+	var fs unix.Statfs_t
+	if unix.Stat("/proc/thread-self/ns/cgroup", &own) != nil || unix.Stat("/proc/1/ns/cgroup", &hosts) != nil ||
+		own.Ino != hosts.Ino {
+		return nil // in a cgroup namespace the paths start elsewhere
+	}
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	const rootInode = 1 // of kernfs; a part of the hierarchy, bound there, has another
+	if unix.Fstatfs(fd, &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC &&
+		unix.Fstat(fd, &root) == nil && root.Ino == rootInode {
+		return &hierarchy{fd}
+	}
+	unix.Close(fd)
+	return nil
 }
 
 func mountedHierarchy() (*hierarchy, error) {
