@@ -1,0 +1,27 @@
+package openrc
+
+import "testing"
+
+// Fifty services in ten namespaces, all at once, each in its own.
+func TestParallelStart(t *testing.T) {
+	inEachShell(t, func(t *testing.T, h *host) {
+		h.sh(`echo 'rc_parallel="YES"' >>/etc/rc.conf
+			for n in 0 1 2 3 4 5 6 7 8 9; do
+				ip netns add ns$n
+				for i in 0 1 2 3 4; do
+					ln -s daemon /etc/init.d/daemon.$n$i
+					echo netns=ns$n >/etc/conf.d/daemon.$n$i
+					ln -s /etc/init.d/daemon.$n$i /etc/runlevels/default/daemon.$n$i
+				done
+			done
+			openrc default >/run/output 2>&1`)
+		const misplaced = `for n in 0 1 2 3 4 5 6 7 8 9; do
+				for i in 0 1 2 3 4; do
+					[ /run/netns/ns$n -ef /proc/$(cat /run/daemon.$n$i.pid)/ns/net ] || echo daemon.$n$i
+				done
+			done`
+		equal(t, "services that are not where they belong", h.sh(misplaced), "")
+		equal(t, "daemons", h.sh("pgrep -xc sleeper"), "50")
+		h.sh("openrc shutdown >/run/output 2>&1 || :; for i in $(seq 50); do pgrep -x sleeper >/dev/null || exit 0; sleep 0.1; done; exit 1")
+	})
+}
