@@ -1,6 +1,10 @@
 package openrc
 
-import "testing"
+import (
+	"testing"
+
+	"openrc-netns/tests/machine"
+)
 
 // A service belongs where its own settings say, whoever starts it.
 func TestNestedCalls(t *testing.T) {
@@ -110,4 +114,27 @@ func TestNeedsTheServiceOfItsNamespace(t *testing.T) {
 		h.noDaemon()
 		equal(t, "daemon", h.state("daemon"), "stopped")
 	})
+}
+
+// However OpenRC comes to work out dependencies, the guard finds nothing amiss.
+func TestGuardIsQuietOnAStockOpenRC(t *testing.T) {
+	for _, release := range []string{"bookworm", "trixie", "sid"} {
+		t.Run(release, func(t *testing.T) {
+			t.Parallel()
+			h := bootRelease(t, machine.Options{Release: release}, true)
+			h.conf("daemon", "netns=vpn")
+			for _, update := range []string{
+				"rc-update -u",
+				"$(find /usr/lib/rc /lib/rc -name rc-depend | head -1) -u daemon",
+				"env -i $(find /usr/lib/rc /lib/rc -name rc-depend | head -1) -u daemon",
+				"rc-service daemon ineed",
+				"openrc default",
+			} {
+				h.sh("rm -f /run/openrc/deptree; " + update)
+				if h.Run("grep -q _service=.daemon /run/openrc/deptree && ! grep unsupported /run/openrc/deptree").Code != 0 {
+					t.Errorf("%s:\n%s", update, h.sh("grep -e daemon -e unsupported /run/openrc/deptree || :"))
+				}
+			}
+		})
+	}
 }
