@@ -208,10 +208,11 @@ func (p *Plan) setView(spec Spec) error {
 // shownBySys is the network namespace, by its inode, of which the command would
 // see the devices in /sys.
 func shownBySys(home bool) (uint64, error) {
-	ns, err := namespace.Current()
+	open := namespace.Current
 	if home {
-		ns, err = namespace.Open(namespace.Host)
+		open = func() (*namespace.Namespace, error) { return namespace.Open(namespace.Host) }
 	}
+	ns, err := open()
 	if err != nil {
 		return 0, err
 	}

@@ -92,6 +92,9 @@ func (a Action) Check(settings Settings, argv, env []string, warn func(string)) 
 
 func checkStart(spec launch.Spec) (*launch.Plan, error) {
 	if spec.Netns == "" {
+		if err := launch.CheckPrivilege(); err != nil {
+			return nil, err // only root may look at process 1
+		}
 		host, err := namespace.Open(namespace.Host)
 		if err != nil {
 			return nil, err

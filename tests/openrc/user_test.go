@@ -12,11 +12,18 @@ func TestUserServices(t *testing.T) {
 	const user = "exec 2>&1; setpriv --reuid daemon --regid daemon --clear-groups env HOME=/tmp/home XDG_RUNTIME_DIR=/tmp/run rc-service --user mine "
 	h.sh(user + "start")
 	equal(t, "without netns", h.sh("cat /tmp/home/ran"), "started")
-	h.sh(user + "stop; rm /tmp/home/ran; echo netns=vpn >/tmp/home/.config/rc/conf.d/mine")
+	h.sh(user + "stop; rm /tmp/home/ran")
 
-	result := h.Run(user + "start")
-	contains(t, result.Stdout, "mine: entering a network namespace needs CAP_SYS_ADMIN")
-	if result.Code == 0 || h.Run("test -e /tmp/home/ran").Code == 0 {
-		t.Errorf("it started outside:\n%s", result.Stdout)
+	for _, setting := range []string{"netns=vpn", "vrf=mgmt", "netns_lock=yes"} {
+		h.sh("echo " + setting + " >/tmp/home/.config/rc/conf.d/mine")
+		result := h.Run(user + "start")
+		contains(t, result.Stdout, "mine: entering a network namespace needs CAP_SYS_ADMIN")
+		if result.Code == 0 || h.Run("test -e /tmp/home/ran").Code == 0 {
+			t.Errorf("%s: it started outside:\n%s", setting, result.Stdout)
+		}
 	}
+
+	// It is the link in /etc/user that sees to it: without, the test fails.
+	h.sh("rm /etc/user/rc.conf.d/50-netns.conf; " + user + "start")
+	equal(t, "without the link", h.sh("cat /tmp/home/ran"), "started")
 }
