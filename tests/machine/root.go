@@ -44,7 +44,10 @@ func Check() error {
 // daemons meanwhile. A change here makes new roots.
 var recipe = []string{
 	"--variant=essential",
-	"--include=openrc,bash,busybox,iproute2,mount,netcat-openbsd,openssh-client,openssh-server,procps,strace,util-linux",
+	"--include=openrc,bash,busybox,iproute2,mount,netcat-openbsd,openssh-client,openssh-server,procps,strace,util-linux," +
+		"nftables,iptables,ipset," + // what firewall scripts call
+		"execline,runit,s6," + // the other supervisors
+		"chrony,dnsmasq,nginx", // daemons, with Debian's LSB scripts
 	// A mirror's sid may be older than its Release file says it is good for.
 	`--aptopt=Acquire::Check-Valid-Until "false"`,
 	// Nothing is in a runlevel. No two machines share a host key. And scripts go that depend on services which sysvinit's
