@@ -47,7 +47,8 @@ var recipe = []string{
 	"--include=openrc,bash,busybox,iproute2,mount,netcat-openbsd,openssh-client,openssh-server,procps,strace,util-linux," +
 		"nftables,iptables,ipset," + // what firewall scripts call
 		"execline,runit,s6," + // the other supervisors
-		"chrony,dnsmasq,nginx", // daemons, with Debian's LSB scripts
+		"chrony,dnsmasq,nginx," + // daemons, with Debian's LSB scripts
+		"bsdutils,bash-completion,fish,zsh", // terminals, and what completes command lines on them
 	// A mirror's sid may be older than its Release file says it is good for.
 	`--aptopt=Acquire::Check-Valid-Until "false"`,
 	// Nothing is in a runlevel. No two machines share a host key. And scripts go that depend on services which sysvinit's
