@@ -517,3 +517,50 @@ func TestAlpinesPatch(t *testing.T) {
 		equal(t, "cgroup mounts without the drop-in", cgroups(), "0")
 	})
 }
+
+// Settings that a function of the script makes are too late to be followed, and
+// not ignored either.
+func TestLateSettings(t *testing.T) {
+	inEachShell(t, func(t *testing.T, h *host) {
+		const refusal = "late-netns: a function of the init script sets netns, vrf or a netns_ variable, which is too late: set it in /etc/conf.d/late-netns"
+		for _, test := range []struct{ conf, late string }{
+			{"", "netns=vpn"},
+			{"", "vrf=mgmt"},
+			{"netns=vpn", "netns=other"},
+			{"netns=vpn", "netns_lock=yes"},
+			{"supervisor=supervise-daemon", "netns=vpn"},
+		} {
+			h.conf("late-netns", test.conf, "late='"+test.late+"'")
+			contains(t, h.fails("rc-service late-netns start"), refusal)
+			equal(t, "state", h.state("late-netns"), "stopped")
+			h.noDaemon()
+			// With colours there is other machinery around the messages.
+			out := h.Run("script -qec 'TERM=xterm rc-service late-netns start' /dev/null")
+			contains(t, out.Output, refusal)
+			h.noDaemon()
+		}
+
+		// The remedy; and what says the same again does no harm.
+		h.conf("late-netns", "netns=vpn", "late='netns=vpn'")
+		h.sh("rc-service late-netns start")
+		equal(t, "daemon", h.where(h.daemon()), h.inside())
+		h.sh("rc-service late-netns stop")
+
+		// Nor does a variable of that name in a script that starts nothing itself.
+		h.write("/etc/init.d/maker", "#!/sbin/openrc-run\nstart() { for netns in a b; do ebegin \"Making $netns\"; ip netns add $netns; eend $?; done; }\n")
+		h.sh("chmod 755 /etc/init.d/maker; rc-service maker start")
+
+		// The messages are what they are without us.
+		h.conf("late-netns", "late=:")
+		for _, command := range []string{
+			"rc-service late-netns start; rc-service late-netns stop",
+			"script -qec 'export TERM=xterm; rc-service late-netns start; rc-service late-netns stop' /dev/null",
+			"script -qec 'export TERM=xterm; rc-service -C late-netns start; rc-service late-netns stop' /dev/null",
+		} {
+			// (Not at a time when OpenRC has to work out dependencies as well.)
+			without := h.Run("mv /etc/rc.conf.d/50-netns.conf /run; rc-update -u >/dev/null; " + command).Output
+			h.sh("mv /run/50-netns.conf /etc/rc.conf.d; rc-update -u")
+			equal(t, command, h.Run(command).Output, without)
+		}
+	})
+}
