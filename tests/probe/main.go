@@ -1,9 +1,16 @@
-// Probe looks, from inside a test machine, at what the tests want to know.
+// Probe finds out, from inside a test machine, what the tests want to know.
 //
 //	probe sockets          make a socket of every kind, print what each is bound to
 //	probe programs CGROUP  read back the programs on a cgroup
 //	probe serve TEXT       answer every TCP and UDP client on port 7 with TEXT
 //	probe ask HOST         print what the server at HOST answers by TCP and UDP
+//	probe whoami ADDRESS   be a name server whose answer is the address of who asks
+//
+// These print a line for each ADDRESS, with the answer or why there is none, and for DNS one for UDP and one for TCP:
+//
+//	probe http PORT ADDRESS...
+//	probe dns NAME ADDRESS...
+//	probe ntp ADDRESS...
 package main
 
 import (
@@ -36,8 +43,19 @@ func run(args []string) error {
 		return serve(args[1])
 	case len(args) == 2 && args[0] == "ask":
 		return ask(args[1])
+	case len(args) == 2 && args[0] == "whoami":
+		return whoami(args[1])
+	case len(args) > 2 && args[0] == "http":
+		put(args[2:], overHTTP(args[1]))
+		return nil
+	case len(args) > 2 && args[0] == "dns":
+		put(args[2:], overDNS("udp", args[1]), overDNS("tcp", args[1]))
+		return nil
+	case len(args) > 1 && args[0] == "ntp":
+		put(args[1:], overNTP)
+		return nil
 	}
-	return errors.New("usage: probe sockets | programs CGROUP | serve TEXT | ask HOST")
+	return errors.New("usage: probe sockets | programs CGROUP | http PORT ADDRESS... | dns NAME ADDRESS... | ntp ADDRESS... | serve TEXT | ask HOST | whoami ADDRESS")
 }
 
 func sockets() error {

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+)
+
+// patience is how long a server may take, on a machine that is busy with other tests.
+const patience = 5 * time.Second
+
+// question asks the server at an address, and returns its answer in words.
+type question func(address string) (string, error)
+
+// put puts questions to each address and prints a line for each answer. That there is none is an answer too.
+func put(addresses []string, asked ...question) {
+	for _, address := range addresses {
+		for _, ask := range asked {
+			answer, err := ask(address)
+			var errno syscall.Errno
+			var network net.Error
+			switch {
+			case errors.As(err, &errno):
+				answer = errno.Error()
+			case errors.As(err, &network) && network.Timeout():
+				answer = "no answer"
+			case err != nil:
+				answer = err.Error()
+			}
+			fmt.Printf("%s: %s\n", address, answer)
+		}
+	}
+}
+
+// dial connects for one question and its answer.
+func dial(network, address, port string) (net.Conn, error) {
+	conn, err := net.DialTimeout(network, net.JoinHostPort(address, port), patience)
+	if err != nil {
+		return nil, err
+	}
+	return conn, conn.SetDeadline(time.Now().Add(patience))
+}
+
+// overHTTP asks for the page "/" on a port.
+func overHTTP(port string) question {
+	return func(address string) (string, error) {
+		conn, err := dial("tcp", address, port)
+		if err != nil {
+			return "", err
+		}
+		defer conn.Close()
+		// (The package net/http would double the size of this program, which every machine gets.)
+		if _, err := io.WriteString(conn, "GET / HTTP/1.0\r\n\r\n"); err != nil {
+			return "", err
+		}
+		reply, err := io.ReadAll(conn)
+		if err != nil {
+			return "", err
+		}
+		head, page, _ := strings.Cut(string(reply), "\r\n\r\n")
+		if status, _, _ := strings.Cut(head, "\r\n"); !strings.HasSuffix(status, " 200 OK") {
+			return status, nil
+		}
+		return strings.TrimSpace(page), nil
+	}
+}
+
+// overNTP asks for the time, as in RFC 5905, section 7.3.
+func overNTP(address string) (string, error) {
+	conn, err := dial("udp", address, "123")
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	request := make([]byte, 48)
+	request[0] = 4<<3 | 3 // version 4, mode 3: client
+	now := uint64(time.Now().UnixNano())
+	binary.BigEndian.PutUint64(request[40:], now) // transmit timestamp: any number that comes back
+	if _, err := conn.Write(request); err != nil {
+		return "", err
+	}
+	reply := make([]byte, 512)
+	n, err := conn.Read(reply)
+	if err != nil {
+		return "", err
+	}
+	if n < 48 || binary.BigEndian.Uint64(reply[24:]) != now { // origin timestamp
+		return "", fmt.Errorf("no answer to this question: %x", reply[:n])
+	}
+	return fmt.Sprintf("mode %d stratum %d", reply[0]&7, reply[1]), nil
+}
+
+// overDNS asks for the IPv4 addresses of a name by "udp" or "tcp".
+func overDNS(network, name string) question {
+	return func(address string) (string, error) {
+		host, err := dnsmessage.NewName(name + ".")
+		if err != nil {
+			return "", err
+		}
+		request := dnsmessage.Message{
+			Header:    dnsmessage.Header{ID: uint16(time.Now().UnixNano()), RecursionDesired: true},
+			Questions: []dnsmessage.Question{{Name: host, Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}},
+		}
+		packed, err := request.Pack()
+		if err != nil {
+			return "", err
+		}
+		conn, err := dial(network, address, "53")
+		if err != nil {
+			return "", err
+		}
+		defer conn.Close()
+		if err := sendDNS(conn, packed); err != nil {
+			return "", err
+		}
+		packed, err = receiveDNS(conn)
+		if err != nil {
+			return "", err
+		}
+		var reply dnsmessage.Message
+		if err := reply.Unpack(packed); err != nil {
+			return "", err
+		}
+		if !reply.Response || reply.ID != request.ID {
+			return "", errors.New("no answer to this question")
+		}
+		if reply.RCode != dnsmessage.RCodeSuccess {
+			return reply.RCode.String(), nil
+		}
+		var found []string
+		for _, record := range reply.Answers {
+			if a, ok := record.Body.(*dnsmessage.AResource); ok {
+				found = append(found, netip.AddrFrom4(a.A).String())
+			}
+		}
+		return strings.Join(found, " "), nil
+	}
+}
+
+// Over a stream a message has its length before it: RFC 1035, section 4.2.2.
+func isStream(conn net.Conn) bool { return conn.RemoteAddr().Network() == "tcp" }
+
+func sendDNS(conn net.Conn, message []byte) error {
+	if isStream(conn) {
+		message = append(binary.BigEndian.AppendUint16(nil, uint16(len(message))), message...)
+	}
+	_, err := conn.Write(message)
+	return err
+}
+
+func receiveDNS(conn net.Conn) ([]byte, error) {
+	message := make([]byte, 1<<16)
+	if !isStream(conn) {
+		n, err := conn.Read(message)
+		return message[:n], err
+	}
+	if _, err := io.ReadFull(conn, message[:2]); err != nil {
+		return nil, err
+	}
+	message = message[:binary.BigEndian.Uint16(message)]
+	_, err := io.ReadFull(conn, message)
+	return message, err
+}
