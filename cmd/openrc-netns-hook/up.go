@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"openrc-netns/internal/launch"
-	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/setup"
 )
 
@@ -36,7 +35,7 @@ func up(args []string) error {
 		if err := launch.CheckPrivilege(); err != nil {
 			return err
 		}
-		return setup.Up(spec, journal(name), func(text string) { say("einfo", text) })
+		return setup.Up(spec, func(text string) { say("einfo", text) })
 	})
 }
 
@@ -52,7 +51,7 @@ func down(args []string) error {
 		if err := launch.CheckPrivilege(); err != nil {
 			return err
 		}
-		return setup.Down(name, journal(name), func(text string) { say("ewarn", text) })
+		return setup.Down(name, func(text string) { say("ewarn", text) })
 	})
 }
 
@@ -68,10 +67,6 @@ func parseName(flags *pflag.FlagSet, args []string) (string, error) {
 
 // service is the OpenRC service of a network namespace.
 func service(name string) string { return "netns." + name }
-
-// journal is where up writes down what it does: among the service's values, next
-// to the record of exec, for as long as OpenRC has the service for started.
-func journal(name string) string { return openrc.ValuePath(service(name), "setup") }
 
 // serviceError has OpenRC print each error of f, with the service's name first.
 func serviceError(name string, f func() error) error {

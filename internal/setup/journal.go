@@ -9,11 +9,17 @@ import (
 	"strings"
 
 	"openrc-netns/internal/namespace"
+	"openrc-netns/internal/procfs"
 )
+
+// journalDir has a directory for the journal of each namespace. It does not
+// belong to OpenRC, which drops what it knows of a service that is zapped,
+// interrupted or fails to start.
+const journalDir = "/run/openrc-netns"
 
 // journal is what Up did to a namespace.
 type journal struct {
-	path string
+	path string // a file in a directory of its own
 	// id is the namespace; zero while there is nothing to undo.
 	id namespace.ID
 	// made says that Up made the namespace.
@@ -47,7 +53,11 @@ func (s step) undo(ns both, made bool, tell func(string)) error {
 	return ns.inside.Do(func() error { return restoreSysctl(s.words[0], s.words[1], tell) })
 }
 
-// readJournal returns an empty journal where there is no file.
+func journalPath(name string) string { return filepath.Join(journalDir, name, "setup") }
+
+// readJournal returns an empty journal where there is no file, and where there
+// is one of another boot: its numbers say nothing about the namespaces of this
+// one.
 func readJournal(path string) (*journal, error) {
 	j := &journal{path: path}
 	content, err := os.ReadFile(path)
@@ -58,7 +68,13 @@ func readJournal(path string) (*journal, error) {
 		return nil, fmt.Errorf("read what the start did: %w", err)
 	}
 	head, rest, _ := strings.Cut(string(content), "\n")
-	_, err = fmt.Sscanf(head, "namespace %d %d %t", &j.id.Inode, &j.id.Cookie, &j.made)
+	var boot string
+	_, err = fmt.Sscanf(head, "namespace %d %d %t %s", &j.id.Inode, &j.id.Cookie, &j.made, &boot)
+	if this, unknown := thisBoot(); unknown != nil {
+		return nil, unknown
+	} else if err == nil && boot != this {
+		return &journal{path: path}, nil
+	}
 	for line := range strings.Lines(rest) {
 		var s step
 		if err == nil {
@@ -73,6 +89,15 @@ func readJournal(path string) (*journal, error) {
 		return nil, fmt.Errorf("read what the start did: %s is damaged; remove it, and undo by hand what is left", path)
 	}
 	return j, nil
+}
+
+// thisBoot is a word that no other boot has (random(4)).
+func thisBoot() (string, error) {
+	id, err := procfs.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", fmt.Errorf("tell this boot from others (is /proc mounted?): %w", err)
+	}
+	return strings.TrimSpace(string(id)), nil
 }
 
 // begin notes the calling thread's namespace as one that Up is making.
@@ -97,14 +122,23 @@ func (j *journal) note(kind string, words ...string) error {
 
 // write replaces the file as a whole.
 func (j *journal) write() error {
+	boot, err := thisBoot()
+	if err != nil {
+		return err
+	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "namespace %d %d %t\n", j.id.Inode, j.id.Cookie, j.made)
+	fmt.Fprintf(&text, "namespace %d %d %t %s\n", j.id.Inode, j.id.Cookie, j.made, boot)
 	for _, s := range j.steps {
 		fmt.Fprintf(&text, "%s %q %q %q\n", s.kind, s.words[0], s.words[1], s.words[2])
 	}
-	err := os.MkdirAll(filepath.Dir(j.path), 0o755)
-	if err == nil {
-		err = os.WriteFile(j.path+".new", []byte(text.String()), 0o644)
+	for range 100 {
+		if err = os.MkdirAll(filepath.Dir(j.path), 0o755); err == nil {
+			err = os.WriteFile(j.path+".new", []byte(text.String()), 0o644)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		// The Down of another namespace has found journalDir empty.
 	}
 	if err == nil {
 		err = os.Rename(j.path+".new", j.path)
@@ -115,12 +149,16 @@ func (j *journal) write() error {
 	return nil
 }
 
-// remove removes the file, and its directory if nothing else is in it.
+// remove removes the file with its directory, and the one above if it was the
+// last.
 func (j *journal) remove() error {
-	if err := os.Remove(j.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove what the start wrote down: %w", err)
+	for _, path := range []string{j.path + ".new", j.path} { // a crash leaves the first
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove what the start wrote down: %w", err)
+		}
 	}
 	*j = journal{path: j.path}
 	_ = os.Remove(filepath.Dir(j.path))
+	_ = os.Remove(filepath.Dir(filepath.Dir(j.path)))
 	return nil
 }

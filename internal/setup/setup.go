@@ -41,8 +41,8 @@ type both struct {
 // cut short: what is there already is fine. After an error all that the journal
 // has is undone, and the journal removed. Tell is told what an administrator
 // should know.
-func Up(spec Spec, journalPath string, tell func(string)) error {
-	log, host, err := begin(spec.Name, journalPath)
+func Up(spec Spec, tell func(string)) error {
+	log, host, err := begin(spec.Name)
 	if err != nil {
 		return err
 	}
@@ -59,27 +59,27 @@ func Up(spec Spec, journalPath string, tell func(string)) error {
 // Down undoes what the journal says was done to the namespace, and removes the
 // journal. What has gone since is no error, and tell is told; what cannot be
 // undone stays in the journal.
-func Down(name, journalPath string, tell func(string)) error {
-	log, host, err := begin(name, journalPath)
+func Down(name string, tell func(string)) error {
+	log, host, err := begin(name)
 	if err != nil {
 		return err
 	}
 	defer host.Close()
 	if log.id.Inode == 0 {
 		tell(fmt.Sprintf("network namespace %q: nothing is on record that would have to be undone", name))
-		return nil
+		return log.remove() // it may be another boot's
 	}
 	return log.down(host, name, tell)
 }
 
-func begin(name, journalPath string) (*journal, *namespace.Namespace, error) {
+func begin(name string) (*journal, *namespace.Namespace, error) {
 	if err := checkName(name); err != nil {
 		return nil, nil, err
 	}
 	if err := checkMounts(); err != nil {
 		return nil, nil, err
 	}
-	log, err := readJournal(journalPath)
+	log, err := readJournal(journalPath(name))
 	if err != nil {
 		return nil, nil, err
 	}

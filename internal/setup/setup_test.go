@@ -49,7 +49,7 @@ func TestSysctlPathIsThatOfSysctl(t *testing.T) {
 }
 
 func TestJournalComesBackAsWritten(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "netns.vpn", "setup")
+	path := filepath.Join(t.TempDir(), "journals", "vpn", "setup")
 	j, err := readJournal(path)
 	if err != nil || j.id.Inode != 0 {
 		t.Fatalf("before any was written: %v, %v", j, err)
@@ -67,21 +67,41 @@ func TestJournalComesBackAsWritten(t *testing.T) {
 	if err := j.remove(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Dir(path)); err == nil {
-		t.Error("the directory is left")
+	if _, err := os.Stat(filepath.Dir(filepath.Dir(path))); err == nil {
+		t.Error("the directories are left")
+	}
+}
+
+func TestJournalOfAnotherBootIsEmpty(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "setup")
+	if err := os.WriteFile(path, []byte("namespace 1 2 true another\nloopback \"\" \"\" \"\"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if j, err := readJournal(path); err != nil || j.id.Inode != 0 || j.made || len(j.steps) != 0 {
+		t.Errorf("it is read as %v, %v", j, err)
 	}
 }
 
 func TestDamagedJournalIsAnError(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "setup")
-	for _, text := range []string{"", "namespace", "namespace 1 2\n", "namespace x 2 true\n", "namespace 1 2 true\nmoved\n",
-		"namespace 1 2 true\nmoved \"a\" \"b\"\n", "namespace 1 2 true\nmoved \"a\" \"b\" \"c\" \"d\"\n",
-		"namespace 1 2 true\nother \"a\" \"b\" \"c\"\n"} {
+	boot, err := thisBoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := "namespace 1 2 true " + boot + "\n"
+	for _, text := range []string{"", "namespace", "namespace 1 2\n", "namespace 1 2 true\n", "namespace x 2 true " + boot + "\n", good + "moved\n",
+		good + "moved \"a\" \"b\"\n", good + "moved \"a\" \"b\" \"c\" \"d\"\n", good + "other \"a\" \"b\" \"c\"\n"} {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		if j, err := readJournal(path); err == nil {
 			t.Errorf("%q is read as %v", text, j)
 		}
+	}
+	if err := os.WriteFile(path, []byte(good), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readJournal(path); err != nil {
+		t.Error(err)
 	}
 }

@@ -1,6 +1,7 @@
 package openrc
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -27,10 +28,11 @@ func (h *host) devices(netns string) string {
 	return h.sh("ip " + netns + " -o link | sed 's/^[0-9]*: *//; s/[@:].*//' | sort | xargs")
 }
 
-// nothingRecorded asserts that OpenRC keeps no values of a service.
+// nothingRecorded asserts that OpenRC keeps no values of a service, and that
+// there is no journal of any namespace.
 func (h *host) nothingRecorded(service string) {
 	h.t.Helper()
-	if left := h.sh("find /run/openrc/options -path '*" + service + "*'"); left != "" {
+	if left := h.sh("find /run/openrc/options -path '*" + service + "*'; find /run/openrc-netns 2>/dev/null || :"); left != "" {
 		h.t.Errorf("recorded: %s", left)
 	}
 }
@@ -330,40 +332,122 @@ func TestStopWithThingsGone(t *testing.T) {
 	})
 }
 
-// A start that was cut short and forgotten left the namespace, and one of its
-// interfaces in it.
-func TestStartMendsWhatACrashLeft(t *testing.T) {
+// OpenRC forgets a service that is zapped, interrupted or that failed. What the
+// start did is on record all the same.
+func TestStopAfterZap(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
 		h.sh("ip link add eth1 type veth peer name eth1p; ip link add eth2 type veth peer name eth2p")
 		h.service("lan", "netns_interfaces='eth1:wan eth2'", "netns_sysctl=net.ipv4.ip_forward=1")
 		h.sh("rc-service netns.lan start; rc-service netns.lan zap")
-		h.nothingRecorded("netns.lan")
+		equal(t, "mode and owner", h.sh("cd /run/openrc-netns; stat -c '%a %U' . lan lan/setup"), "755 root\n755 root\n644 root")
+		inode := h.sh("stat -L -c %i /run/netns/lan")
 		h.sh("ip -n lan link set eth2 netns 1; ip -n lan link set lo down")
-		h.sh("rc-service netns.lan start")
+		out := h.Run("rc-service netns.lan start")
+		if err := out.Err(); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "standard error", out.Stderr, "")
+		if strings.Contains(out.Output, "stays") {
+			t.Errorf("the namespace is taken for somebody else's:\n%s", out.Output)
+		}
+		equal(t, "namespace", h.sh("stat -L -c %i /run/netns/lan"), inode)
 		equal(t, "devices inside", h.devices("lan"), "eth2 lo wan")
 		contains(t, h.sh("ip -n lan link show lo"), "LOOPBACK,UP")
-		// What that start did not do, its stop does not undo.
-		h.sh("rc-service netns.lan stop")
-		equal(t, "devices inside", h.devices("lan"), "lo wan")
-		equal(t, "devices outside", h.devices(""), "eth1p eth2 eth2p lo")
-		h.sh("ip -n lan link set wan name eth1; ip -n lan link set eth1 netns 1; ip netns delete lan")
-
-		// Killed in the middle, and started again with the journal there.
-		h.sh("openrc-netns-hook up --interface eth1:wan lan; test -s /run/openrc/options/netns.lan/setup")
-		h.sh("rc-service netns.lan start")
-		equal(t, "devices inside", h.devices("lan"), "eth2 lo wan")
 		h.sh("rc-service netns.lan stop")
 		equal(t, "devices outside", h.devices(""), "eth1 eth1p eth2 eth2p lo")
 		equal(t, "names", h.names(), "vpn")
+		h.nothingRecorded("netns.lan")
 
-		// The same, with another namespace under the name since.
-		h.conf("netns.lan")
-		h.sh("openrc-netns-hook up lan; ip netns delete lan; ip netns add lan; rc-service netns.lan start; rc-service netns.lan stop")
-		equal(t, "names", h.names(), "lan vpn")
-		if strings.Contains(h.sh("ip -n lan link show lo"), "LOOPBACK,UP") {
-			t.Error("the loopback is still up")
-		}
+		// In one that was there before, all that any of the starts did is undone.
+		h.service("vpn", "netns_interfaces=eth1:wan", "netns_sysctl=net.ipv4.ip_forward=1")
+		h.sh("rc-service netns.vpn start; rc-service netns.vpn zap; rc-service netns.vpn start; rc-service netns.vpn stop")
+		equal(t, "devices inside", h.devices("vpn"), "lo")
+		equal(t, "sysctl", h.sh("ip netns exec vpn sysctl -n net.ipv4.ip_forward"), "0")
+		equal(t, "names", h.names(), "vpn")
+		h.nothingRecorded("netns.vpn")
+
+		// Interrupted in netns_up, with Ctrl-C.
+		h.service("lan", "netns_interfaces=eth1:wan", "netns_up() { [ -e /run/go ] || { echo $$ >/run/waits; sleeper 1000; }; }")
+		h.sh(`setsid sh -c 'trap - INT; exec rc-service netns.lan start' >/dev/null 2>&1 & pid=$!
+			until [ -s /run/waits ] && pgrep -x sleeper >/dev/null; do sleep 0.05; done
+			kill -INT -$pid; while pgrep -x 'sleeper|rc-service|openrc-run' >/dev/null; do sleep 0.05; done; touch /run/go`)
+		equal(t, "state", h.state("netns.lan"), "stopped")
+		h.sh("rc-service netns.lan start; rc-service netns.lan stop")
+		equal(t, "devices outside", h.devices(""), "eth1 eth1p eth2 eth2p lo")
+		equal(t, "names", h.names(), "vpn")
+		h.nothingRecorded("netns.lan")
 	})
+}
+
+// The journal tells one namespace from another of the same name, and one boot
+// from another.
+func TestStaleJournalDeletesNothing(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	h.service("lan", "netns_sysctl=net.ipv4.ip_forward=1")
+	// Somebody else's has the name, and the inode if the kernel gives that again.
+	h.sh(`rc-service netns.lan start; rc-service netns.lan zap; inode=$(stat -L -c %i /run/netns/lan)
+		for i in $(seq 10); do
+			ip netns delete lan; sleep 0.1; ip netns add lan
+			[ $inode != $(stat -L -c %i /run/netns/lan) ] || break
+		done`)
+	contains(t, h.sh("rc-service netns.lan start"), `network namespace "lan" is there already, and stays`)
+	h.sh("rc-service netns.lan stop")
+	equal(t, "names", h.names(), "lan vpn")
+	equal(t, "sysctl", h.sh("ip netns exec lan sysctl -n net.ipv4.ip_forward"), "0")
+	h.nothingRecorded("netns.lan")
+
+	// A /run that outlives a boot has the numbers of another boot's namespaces.
+	h.sh("ip netns delete lan; rc-service netns.lan start; boot=$(cat /proc/sys/kernel/random/boot_id); grep -q $boot /run/openrc-netns/lan/setup && sed -i s/$boot/00000000-0000-4000-8000-000000000000/ /run/openrc-netns/lan/setup")
+	contains(t, h.Run("rc-service netns.lan stop").Output, "nothing is on record that would have to be undone")
+	equal(t, "names", h.names(), "lan vpn")
+	h.nothingRecorded("netns.lan")
+
+	// Names that look alike have journals of their own.
+	h.sh("ip netns delete lan; for name in lan lan.new setup setup.new; do openrc-netns-hook up $name; done; openrc-netns-hook up --sysctl net.ipv4.ip_forward=1 lan")
+	for _, name := range []string{"setup.new", "lan", "lan.new", "setup"} {
+		h.sh("openrc-netns-hook down " + name)
+	}
+	equal(t, "names", h.names(), "vpn")
+	h.nothingRecorded("netns.lan")
+}
+
+// Killed at any point of what it does, a second start mends it and the stop
+// leaves nothing.
+func TestStartMendsWhatACrashLeft(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	h.sh("ip link add eth1 type veth peer name eth1p; ip link add eth2 type veth peer name eth2p")
+	h.service("lan", "netns_interfaces='eth1:wan eth2'", "netns_sysctl='net.ipv4.ip_forward=1 net.ipv4.conf.eth2.rp_filter=2'")
+	// Each step is written to a new file that is renamed; a namespace, loopback,
+	// two sysctls, two interfaces: six. Held before or behind the system call,
+	// the hook is killed when it is seen to be there.
+	const lines = `lines() { n=0; while read -r _; do n=$((n + 1)); done 2>/dev/null <"$1"; echo $n; }
+		strace -f -o /dev/null -e trace=renameat -e inject=renameat:HELD=100000 openrc-netns-hook up \
+			--interface 'eth1:wan eth2' --sysctl 'net.ipv4.ip_forward=1 net.ipv4.conf.eth2.rp_filter=2' lan >/dev/null 2>&1 & pid=$!
+		while [ -d /proc/$pid ] && [ "$(lines /run/openrc-netns/lan/FILE 2>/dev/null)" != STEP ]; do sleep 0.01; done
+		pkill -KILL -f '^openrc-netns-hook up'; wait $pid; echo $?`
+	for step := range 6 {
+		for held, file := range map[string]string{"delay_enter": "setup.new", "delay_exit": "setup"} {
+			what := fmt.Sprintf("%s %d: ", held, step+1)
+			equal(t, what+"status of the killed", h.sh(strings.NewReplacer("HELD", held, "FILE", file, "STEP", fmt.Sprint(step+1)).Replace(lines)), "137")
+			h.sh("rc-service netns.lan start")
+			equal(t, what+"devices inside", h.devices("lan"), "eth2 lo wan")
+			contains(t, h.sh("ip -n lan link show lo"), "LOOPBACK,UP")
+			equal(t, what+"sysctls", h.sh("ip netns exec lan sysctl -n net.ipv4.ip_forward net.ipv4.conf.eth2.rp_filter | xargs"), "1 2")
+			h.sh("rc-service netns.lan stop")
+			equal(t, what+"devices outside", h.devices(""), "eth1 eth1p eth2 eth2p lo")
+			equal(t, what+"names", h.names(), "vpn")
+			h.nothingRecorded("netns.lan")
+		}
+	}
+	// Killed, and another namespace under the name since.
+	h.conf("netns.lan")
+	h.sh("openrc-netns-hook up lan; ip netns delete lan; ip netns add lan; rc-service netns.lan start; rc-service netns.lan stop")
+	equal(t, "names", h.names(), "lan vpn")
+	if strings.Contains(h.sh("ip -n lan link show lo"), "LOOPBACK,UP") {
+		t.Error("the loopback is still up")
+	}
 }
 
 func TestNamespaceServiceOnReleases(t *testing.T) {
