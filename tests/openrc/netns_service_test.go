@@ -450,6 +450,57 @@ func TestStartMendsWhatACrashLeft(t *testing.T) {
 	}
 }
 
+// A service that makes a namespace runs in none: settings for others in its file
+// are a mistake. It can be stopped all the same.
+func TestNamespaceServiceTakesNoNetns(t *testing.T) {
+	inEachShell(t, func(t *testing.T, h *host) {
+		const why = ", but this service makes a network namespace and runs on the host's network: remove it there"
+		h.service("lan", "netns_up() { :; }", "netns_down() { readlink /proc/self/ns/net >/run/trace.down; }")
+		for setting, name := range map[string]string{
+			"netns=lan": "netns", "netns=nowhere": "netns", "vrf=mgmt": "vrf", "  export netns_lock='yes'": "netns_lock",
+		} {
+			want := "netns.lan: " + name + " is set in /etc/conf.d/netns.lan" + why
+			h.sh("rm -f /run/trace.down; rc-service netns.lan start")
+			inside := h.sh("stat -L -c %i /run/netns/lan")
+			h.sh(`echo "` + setting + `" >>/etc/conf.d/netns.lan`)
+			contains(t, h.fails("rc-service netns.lan restart"), "netns.lan: not stopped, because the start would fail: "+strings.TrimPrefix(want, "netns.lan: "))
+			equal(t, setting+": state", h.state("netns.lan"), "started")
+			h.sh("rc-service netns.lan status")
+			out := h.Run("rc-service netns.lan stop")
+			if err := out.Err(); err != nil {
+				t.Error(err)
+			}
+			contains(t, out.Stderr, want)
+			equal(t, setting+": lines", fmt.Sprint(strings.Count(out.Stderr, " * ")), "1")
+			equal(t, setting+": netns_down", h.sh("cat /run/trace.down"), "net:["+inside+"]")
+			equal(t, setting+": names", h.names(), "vpn")
+			out = h.Run("rc-service netns.lan start")
+			equal(t, setting+": status of start", fmt.Sprint(out.Code), "1")
+			contains(t, out.Stderr, want)
+			equal(t, setting+": state", h.state("netns.lan"), "stopped")
+			equal(t, setting+": names", h.names(), "vpn")
+			h.nothingRecorded("netns.lan")
+			// The remedy.
+			h.sh("sed -i '$d' /etc/conf.d/netns.lan; rc-service netns.lan start; rc-service netns.lan stop")
+		}
+		// No other service is dragged in for it.
+		h.service("vpn")
+		h.conf("netns.lan", "netns=vpn")
+		h.sh("rc-update -u")
+		equal(t, "needs", h.sh("sed -n \"s/^\\(depinfo_[0-9]*\\)_service='netns.lan'/\\1_ineed/p\" /run/openrc/deptree | grep -cf - /run/openrc/deptree || :"), "0")
+		h.sh("rm /etc/init.d/netns.vpn /etc/conf.d/netns.*")
+		// From a confined shell too.
+		h.sh("rc-service netns.lan start; echo netns=vpn >>/etc/conf.d/netns.lan")
+		contains(t, h.Run("netns-exec vpn rc-service netns.lan stop").Stderr, "netns.lan: netns is set in /etc/conf.d/netns.lan"+why)
+		equal(t, "names", h.names(), "vpn")
+		// The other files that OpenRC reads, and what is in none.
+		h.sh("rm /etc/conf.d/netns.lan; echo 'netns=vpn' >/etc/conf.d/netns")
+		contains(t, h.fails("rc-service netns.lan start"), "netns.lan: netns is set in /etc/conf.d/netns"+why)
+		h.sh("echo '#netns=vpn' >/etc/conf.d/netns; echo 'netns=vpn' >/etc/rc.conf.d/99-all.conf")
+		contains(t, h.fails("rc-service netns.lan start"), "netns.lan: netns is set in rc.conf or the environment"+why)
+	})
+}
+
 func TestNamespaceServiceOnReleases(t *testing.T) {
 	for _, release := range []string{"bookworm", "trixie"} {
 		t.Run(release, func(t *testing.T) {
