@@ -1,0 +1,112 @@
+package boot
+
+import (
+	"testing"
+
+	"openrc-netns/tests/vm"
+)
+
+// addWireGuard makes a device. The kernel of User-Mode Linux comes without
+// WireGuard: wireguard-go has a tun device then, and the socket for the encrypted
+// packets in the namespace that it was started in, where the kernel would have it.
+const addWireGuard = `#!/bin/sh
+ip link add $1 type wireguard 2>/dev/null || LOG_LEVEL=silent wireguard-go $1 >/dev/null 2>&1
+`
+
+// tunnel makes tun0 outside, which leads to tun1 in the namespace peer; in between
+// is eth1, the only network that the machine has.
+const tunnel = `
+start()
+{
+	ebegin "Creating tun0"
+	ip netns add peer &&
+		ip link add eth1 type veth peer name eth0 netns peer &&
+		ip address add 198.51.100.1/24 dev eth1 &&
+		ip link set eth1 up &&
+		ip -n peer address add 198.51.100.2/24 dev eth0 &&
+		ip -n peer link set eth0 up &&
+		start_$kind &&
+		ip -n peer address add 192.0.2.2/24 dev tun1 &&
+		ip -n peer link set tun1 up
+	eend $?
+}
+start_wireguard()
+{
+	modprobe tun
+	(umask 077; wg genkey >/run/here.key; wg genkey >/run/there.key)
+	add-wireguard tun0 &&
+		ip netns exec peer add-wireguard tun1 &&
+		ip netns exec peer wg set tun1 listen-port 5001 private-key /run/there.key \
+			peer $(wg pubkey </run/here.key) allowed-ips 192.0.2.1/32 &&
+		wg set tun0 listen-port 5000 private-key /run/here.key \
+			peer $(wg pubkey </run/there.key) allowed-ips 192.0.2.2/32 endpoint 198.51.100.2:5001 persistent-keepalive 1
+}
+start_vxlan()
+{
+	ip link add tun0 type vxlan id 7 dstport 5000 remote 198.51.100.2 dev eth1 &&
+		ip -n peer link add tun1 type vxlan id 7 dstport 5000 remote 198.51.100.1 dev eth0
+}
+`
+
+// A tunnel that is made outside and moved in carries the service's traffic, and
+// goes on sending its own through the namespace that it was made in.
+func TestTunnel(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"wireguard", "vxlan"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			d := newDisk(t)
+			d.write("usr/sbin/add-wireguard", 0o755, addWireGuard)
+			d.script("tunnel", tunnel)
+			d.conf("tunnel", "kind="+kind+"\n")
+			d.namespace("vpn", `
+rc_need=tunnel
+netns_interfaces=tun0:vpn0
+netns_up()
+{
+	ip address add 192.0.2.1/24 dev vpn0 &&
+		ip link set vpn0 up
+}
+`)
+			d.script("web", web)
+			d.conf("web", "netns=vpn\n")
+			g := d.start(vm.Options{})
+			g.sh("rc-service web start")
+			equal(t, "web", g.where("web"), g.inside("vpn"))
+			equal(t, "devices inside", g.sh("ip -n vpn -br link | sed 's/[@ ].*//' | sort | xargs"), "lo vpn0")
+			equal(t, "devices outside", g.sh("ip -br link | sed 's/[@ ].*//' | sort | xargs"), "eth1 lo")
+
+			// A first packet may be lost while a tunnel gets ready.
+			patiently := func(command string) string {
+				t.Helper()
+				return g.sh("for i in $(seq 10); do out=$(" + command + " 2>&1) && break; sleep 0.2; done; echo \"$out\"")
+			}
+			equal(t, "to the service", patiently("ip netns exec peer probe ask 192.0.2.1"), "tcp: web\nudp: web")
+			g.sh("ip netns exec peer probe serve peer >/dev/null 2>&1 &")
+			equal(t, "from the service", patiently("netns-exec --service web probe ask 192.0.2.2"), "tcp: peer\nudp: peer")
+
+			// The tunnel's packets are outside, and nothing of what is in it.
+			const sockets = " cat /proc/net/udp | grep -c :1388 || :" // port 5000
+			equal(t, "its sockets outside", g.sh(sockets), "1")
+			equal(t, "its sockets inside", g.sh("nsenter --net=/run/netns/vpn"+sockets), "0")
+			packets := func() string { return g.sh("cat /sys/class/net/eth1/statistics/tx_packets") }
+			was := packets()
+			g.sh("netns-exec vpn probe ask 192.0.2.2")
+			if packets() == was {
+				t.Error("the tunnel's packets do not go over eth1")
+			}
+			contains(t, g.fails("probe ask 192.0.2.2"), "network is unreachable")
+
+			// The stop gives it back, and it still works.
+			g.sh("rc-service netns.vpn stop")
+			equal(t, "started", g.states("started"), "tunnel")
+			equal(t, "names", g.sh("ls /run/netns"), "peer")
+			equal(t, "devices outside", g.sh("ip -br link | sed 's/[@ ].*//' | sort | xargs"), "eth1 lo tun0")
+			g.sh("ip address add 192.0.2.1/24 dev tun0; ip link set tun0 up")
+			equal(t, "from outside", patiently("probe ask 192.0.2.2"), "tcp: peer\nudp: peer")
+
+			g.sh("rc-service web start")
+			equal(t, "to the service again", patiently("ip netns exec peer probe ask 192.0.2.1"), "tcp: web\nudp: web")
+		})
+	}
+}
