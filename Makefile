@@ -1,6 +1,7 @@
 # make            build bin/netns-exec and bin/openrc-netns-hook
 # make install    install them, the drop-in, the init script and the manuals;
-#                 DESTDIR, PREFIX, SBINDIR, SYSCONFDIR and MANDIR say where
+#                 DESTDIR, PREFIX, SBINDIR, SYSCONFDIR and MANDIR say where;
+#                 without DESTDIR, say whether this machine's OpenRC fits
 # make test       everything: lint, unit tests, command line, real OpenRC
 # make demo       show the main job in a throw-away OpenRC root
 # make bench      netns-exec beside ip netns exec, and with a VRF beside ip vrf
@@ -23,7 +24,7 @@ GOTEST = $(GO) test -ldflags=-checklinkname=0
 
 MANUALS = netns-exec.8 openrc-netns-hook.8
 CONFIGS = netns openrc-netns
-SHELL_FILES = .ci/run openrc/50-netns.conf tests/prepare tests/bench
+SHELL_FILES = .ci/run openrc/50-netns.conf openrc/seam tests/prepare tests/bench
 INIT_SCRIPTS = openrc/netns $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
 
 .PHONY: all build install uninstall test lint demo bench fuzz clean
@@ -49,6 +50,7 @@ install: build
 			install -m 644 conf.d/$$file '$(DESTDIR)$(SYSCONFDIR)/conf.d' || exit; \
 	done
 	cd man && install -m 644 $(MANUALS) '$(DESTDIR)$(MANDIR)/man8'
+	@[ -n '$(DESTDIR)' ] || openrc/seam '$(SYSCONFDIR)'
 
 # The administrator's conf.d files stay.
 uninstall:

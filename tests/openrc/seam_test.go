@@ -1,0 +1,86 @@
+package openrc
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"openrc-netns/tests/machine"
+)
+
+// What make install says of the machine's OpenRC.
+func TestInstallNamesTheSeam(t *testing.T) {
+	script, err := os.ReadFile("../../openrc/seam")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		options machine.Options
+		version string
+	}{
+		"bookworm":     {machine.Options{Release: "bookworm"}, "0.45.2"},
+		"trixie":       {machine.Options{Release: "trixie"}, "0.56"},
+		"sid":          {machine.Options{}, "0.64.1"},
+		"sid, bash":    {machine.Options{Shell: "bash"}, "0.64.1"},
+		"sid, busybox": {machine.Options{Shell: "busybox"}, "0.64.1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := bootRelease(t, test.options, true)
+			h.write("/usr/local/sbin/seam", string(script))
+			// Whoever asks, from wherever, it is one line and no failure.
+			ask := func(want string) {
+				t.Helper()
+				for _, how := range []string{"sh /usr/local/sbin/seam /etc", "env -i PATH=/usr/bin:/bin sh /usr/local/sbin/seam /etc",
+					"setpriv --reuid 65534 --clear-groups sh /usr/local/sbin/seam"} {
+					out := h.Run(how + " 2>&1")
+					if err := out.Err(); err != nil {
+						t.Error(err)
+					}
+					equal(t, how, out.Output, want+"\n")
+				}
+			}
+			h.sh("rm -rf /run/openrc; touch /run/elsewhere") // a machine that OpenRC has not booted
+			// Nothing of a script runs, and nothing of it is left.
+			h.sh("echo 'touch /run/ran' >>/etc/init.d/netns")
+			state := h.sh("find /run /etc /tmp | sort")
+			ask("OpenRC " + test.version + " works with openrc-netns")
+			equal(t, "files", h.sh("find /run /etc /tmp | sort"), state)
+
+			run := h.sh("ls -d /lib/rc/sh/openrc-run.sh /usr/lib/rc/sh/openrc-run.sh 2>/dev/null | head -n 1")
+			h.sh("sed -i.stock 's/sourcex/load/g' " + run)
+			ask("OpenRC " + test.version + " starts services in a way that openrc-netns does not know: do not set netns or vrf")
+			h.sh("mv " + run + ".stock " + run)
+
+			h.sh("mkdir -p /opt/etc/init.d; cp /etc/init.d/netns /opt/etc/init.d; mv /etc/rc.conf.d/50-netns.conf /root")
+			equal(t, "elsewhere", h.sh("sh /usr/local/sbin/seam /opt/etc"),
+				"OpenRC "+test.version+" does not read /opt/etc/rc.conf.d/50-netns.conf, and would start services outside: install with SYSCONFDIR=/etc")
+
+			h.sh("rm -f $(command -v -p openrc-run) /sbin/openrc-run /usr/sbin/openrc-run")
+			ask("No OpenRC on this machine: not asked whether it works with openrc-netns")
+		})
+	}
+}
+
+// It is said of the machine that is installed on, and not when a package is made.
+func TestInstallAsksThisMachineAlone(t *testing.T) {
+	install := func(arguments ...string) string {
+		t.Helper()
+		out, err := exec.Command("make", append([]string{"-s", "-C", "../..", "install"}, arguments...)...).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(out)
+	}
+	dir := t.TempDir()
+	equal(t, "a package", install("DESTDIR="+dir), "")
+	out := install("DESTDIR=", "PREFIX="+dir+"/usr", "SYSCONFDIR="+dir+"/etc")
+	if strings.Count(out, "\n") != 1 || !strings.Contains(out, "OpenRC") {
+		t.Errorf("this machine: %q, want one line on its OpenRC", out)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "etc/init.d/netns")); err != nil {
+		t.Error(err)
+	}
+}
