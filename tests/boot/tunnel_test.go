@@ -107,6 +107,52 @@ netns_up()
 
 			g.sh("rc-service web start")
 			equal(t, "to the service again", patiently("ip netns exec peer probe ask 192.0.2.1"), "tcp: web\nudp: web")
+			if kind == "wireguard" {
+				asInTheManual(t, g, patiently)
+			}
 		})
 	}
+}
+
+// asInTheManual has the service of the namespace make the tunnel itself, as in
+// openrc-netns-hook(8); but for the kernel, see addWireGuard.
+func asInTheManual(t *testing.T, g *guest, patiently func(command string) string) {
+	t.Helper()
+	g.sh("rc-service netns.vpn stop; ip link delete tun0")
+	g.sh(`mkdir -p /etc/wireguard; umask 077; cat >/etc/wireguard/wg0.conf <<.
+[Interface]
+PrivateKey = $(cat /run/here.key)
+[Peer]
+PublicKey = $(wg pubkey </run/there.key)
+Endpoint = 198.51.100.2:5001
+AllowedIPs = 0.0.0.0/0
+PersistentKeepalive = 1
+.
+cat >/etc/conf.d/netns.vpn <<.
+netns_interfaces=wg0
+start_pre()
+{
+	[ -e /sys/class/net/wg0 ] || add-wireguard wg0 || return
+	wg setconf wg0 /etc/wireguard/wg0.conf
+}
+netns_up()
+{
+	ip address add 192.0.2.1/32 dev wg0 &&
+		ip link set wg0 up &&
+		ip route add default dev wg0
+}
+stop_post()
+{
+	ip link delete wg0
+}
+.`)
+	g.sh("rc-service web start")
+	equal(t, "to the service", patiently("ip netns exec peer probe ask 192.0.2.1"), "tcp: web\nudp: web")
+	equal(t, "from the service", patiently("netns-exec --service web probe ask 192.0.2.2"), "tcp: peer\nudp: peer")
+	equal(t, "devices inside", g.sh("ip -n vpn -br link | cut -d' ' -f1 | sort | xargs"), "lo wg0")
+	g.sh("rc-service netns.vpn restart; for i in $(seq 100); do [ -e /run/openrc/started/web ] && exit; sleep 0.1; done; exit 1") // which restarts web, later
+	equal(t, "to the service after a restart", patiently("ip netns exec peer probe ask 192.0.2.1"), "tcp: web\nudp: web")
+	g.sh("rc-service netns.vpn stop")
+	equal(t, "devices outside", g.sh("ip -br link | sed 's/[@ ].*//' | sort | xargs"), "eth1 lo")
+	equal(t, "names", g.sh("ls /run/netns"), "peer")
 }

@@ -529,6 +529,36 @@ func TestNamespaceServiceOnReleases(t *testing.T) {
 	}
 }
 
+// What makes the interface may need the host's network, before which the service
+// would be started otherwise.
+func TestNamespaceServiceAfterTheNetwork(t *testing.T) {
+	for _, release := range []string{"bookworm", "trixie", "sid"} {
+		t.Run(release, func(t *testing.T) {
+			t.Parallel()
+			h := bootRelease(t, machine.Options{Release: release}, true)
+			h.sh("ip netns delete vpn")
+			h.write("/etc/init.d/host-net", "#!/sbin/openrc-run\ndepend() { provide net; }\nstart() { echo net >>/run/trace; }\n")
+			h.write("/etc/init.d/tunnel", "#!/sbin/openrc-run\ndepend() { need net; }\nstart() { echo tunnel >>/run/trace; ip link add tun0 type veth peer name tun0p; }\n")
+			h.sh("chmod 755 /etc/init.d/host-net /etc/init.d/tunnel")
+			h.service("vpn", "rc_need=tunnel", `rc_before="!net"`, "netns_interfaces=tun0", "netns_up() { echo vpn >>/run/trace; }")
+			h.conf("daemon", "netns=vpn")
+			h.sh("for s in netns.vpn host-net daemon; do rc-update add $s default; done")
+			out := h.Run("rc-update -u; openrc default")
+			if err := out.Err(); err != nil {
+				t.Error(err)
+			}
+			if strings.Contains(out.Output, "loop") {
+				t.Errorf("OpenRC finds fault with the dependencies:\n%s", out.Output)
+			}
+			equal(t, "order", h.sh("xargs </run/trace"), "net tunnel vpn")
+			equal(t, "daemon", h.where(h.daemon()), h.inside())
+			equal(t, "devices inside", h.devices("vpn"), "lo tun0")
+			h.sh("openrc shutdown")
+			equal(t, "names", h.names(), "")
+		})
+	}
+}
+
 // Two that make /run/netns a mount point at the same time make it one.
 func TestNamespacesAreMadeAtTheSameTime(t *testing.T) {
 	h := boot(t, "dash", true)
