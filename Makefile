@@ -1,7 +1,8 @@
 # make            build bin/netns-exec and bin/openrc-netns-hook
-# make install    install them, the drop-in, the init script and the manuals;
-#                 DESTDIR, PREFIX, SBINDIR, SYSCONFDIR and MANDIR say where;
-#                 without DESTDIR, say whether this machine's OpenRC fits
+# make install    install them, the drop-in, the init script, the manuals and the
+#                 completions; DESTDIR, PREFIX, SBINDIR, SYSCONFDIR, MANDIR,
+#                 BASHCOMPDIR, ZSHCOMPDIR and FISHCOMPDIR say where; without
+#                 DESTDIR, say whether this machine's OpenRC fits
 # make test       everything: lint, unit tests, command line, real OpenRC
 # make demo       show the main job in a throw-away OpenRC root
 # make bench      netns-exec beside ip netns exec, and with a VRF beside ip vrf
@@ -12,6 +13,10 @@ PREFIX ?= /usr
 SBINDIR ?= $(PREFIX)/sbin
 SYSCONFDIR ?= /etc
 MANDIR ?= $(PREFIX)/share/man
+BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
+# Debian and Devuan: ZSHCOMPDIR=/usr/share/zsh/vendor-completions
+ZSHCOMPDIR ?= $(PREFIX)/share/zsh/site-functions
+FISHCOMPDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 FUZZTIME ?= 10m
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
@@ -27,14 +32,14 @@ CONFIGS = netns openrc-netns
 SHELL_FILES = .ci/run openrc/50-netns.conf openrc/seam tests/prepare tests/bench
 INIT_SCRIPTS = openrc/netns $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
 
-.PHONY: all build install uninstall test lint demo bench fuzz clean
+.PHONY: all build install install-completions uninstall test lint demo bench fuzz clean
 
 all: build
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
-install: build
+install: build install-completions
 	install -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d' '$(DESTDIR)$(SYSCONFDIR)/conf.d' '$(DESTDIR)$(SYSCONFDIR)/init.d' '$(DESTDIR)$(MANDIR)/man8'
 	install -m 755 bin/netns-exec bin/openrc-netns-hook '$(DESTDIR)$(SBINDIR)'
 	sed 's|^_netns_hook=.*|_netns_hook=$(SBINDIR)/openrc-netns-hook|' openrc/50-netns.conf \
@@ -52,6 +57,13 @@ install: build
 	cd man && install -m 644 $(MANUALS) '$(DESTDIR)$(MANDIR)/man8'
 	@[ -n '$(DESTDIR)' ] || openrc/seam '$(SYSCONFDIR)'
 
+install-completions:
+	install -d '$(DESTDIR)$(BASHCOMPDIR)' '$(DESTDIR)$(ZSHCOMPDIR)' '$(DESTDIR)$(FISHCOMPDIR)'
+	install -m 644 completions/netns-exec.bash '$(DESTDIR)$(BASHCOMPDIR)/netns-exec'
+	ln -sf netns-exec '$(DESTDIR)$(BASHCOMPDIR)/openrc-netns-hook'
+	install -m 644 completions/_netns-exec '$(DESTDIR)$(ZSHCOMPDIR)'
+	install -m 644 completions/netns-exec.fish completions/openrc-netns-hook.fish '$(DESTDIR)$(FISHCOMPDIR)'
+
 # The administrator's conf.d files stay.
 uninstall:
 	rm -f '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf' '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d/50-netns.conf' '$(DESTDIR)$(SYSCONFDIR)/init.d/netns'
@@ -61,6 +73,8 @@ uninstall:
 			rm '$(DESTDIR)$(SYSCONFDIR)/conf.d/'$$file; \
 	done
 	cd '$(DESTDIR)$(MANDIR)/man8' && rm -f $(MANUALS)
+	rm -f '$(DESTDIR)$(BASHCOMPDIR)/netns-exec' '$(DESTDIR)$(BASHCOMPDIR)/openrc-netns-hook' '$(DESTDIR)$(ZSHCOMPDIR)/_netns-exec'
+	rm -f '$(DESTDIR)$(FISHCOMPDIR)/netns-exec.fish' '$(DESTDIR)$(FISHCOMPDIR)/openrc-netns-hook.fish'
 
 test: lint
 	@tests/prepare ip pgrep busybox mmdebstrap script
@@ -72,8 +86,10 @@ lint:
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	shellcheck $(SHELL_FILES)
+	shellcheck completions/netns-exec.bash
 	shellcheck --shell=sh --exclude=SC1008,SC2034,SC2086,SC2154 $(INIT_SCRIPTS)
 	$(GO) tool shfmt -d -ln posix -fn $(SHELL_FILES) $(INIT_SCRIPTS)
+	$(GO) tool shfmt -d -ln bash -fn completions/netns-exec.bash
 	cd man && mandoc -T lint -W warning $(MANUALS)
 
 demo: build

@@ -1,6 +1,7 @@
 package vrf
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -25,6 +26,21 @@ func TestByHand(t *testing.T) {
 		equal(t, "after a fork and a change of user", g.sh("netns-exec -u daemon --vrf mgmt vpn sh -c 'sh -c \"probe sockets\" | grep -v raw'"),
 			strings.Join(strings.Split(bound("mgmt"), "\n")[:2], "\n")+"\n"+strings.Join(strings.Split(bound("mgmt"), "\n")[3:5], "\n"))
 		equal(t, "as the service says", g.sh("printf 'netns=vpn\\nvrf=blue\\n' >/etc/conf.d/web; netns-exec --service web probe sockets"), bound("blue"))
+	})
+
+	run("completions tell a VRF by its flags", func(t *testing.T) {
+		const look = "grep -lsx '0x[0-9a-f]*[4-7c-f][89a-f][0-9a-f]' /sys/class/net/*/flags"
+		equal(t, "of the host", g.sh(look), "/sys/class/net/host/flags")
+		equal(t, "of a namespace", g.sh(`netns-exec --etc none vpn -- sh -c "`+look+`"`),
+			"/sys/class/net/blue/flags\n/sys/class/net/mgmt/flags")
+		equal(t, "down, and with more flags", g.sh("ip link add spare type vrf table 40; ip link set spare multicast on; "+
+			look+"; ip link del spare"), "/sys/class/net/host/flags\n/sys/class/net/spare/flags")
+		for _, file := range []string{"_netns-exec", "netns-exec.bash", "netns-exec.fish"} {
+			text, err := os.ReadFile("../../completions/" + file)
+			if err != nil || !strings.Contains(string(text), look) {
+				t.Errorf("%s looks elsewhere: %v", file, err)
+			}
+		}
 	})
 
 	run("overlapping addresses answer the right peers", func(t *testing.T) {
