@@ -285,36 +285,6 @@ func TestSettingRemovedWhileRunning(t *testing.T) {
 	})
 }
 
-// A script that calls no supervisor: what it does to a network must be done to
-// its namespace's, in every order of events.
-func TestScriptWithItsOwnStart(t *testing.T) {
-	inEachShell(t, func(t *testing.T, h *host) {
-		h.conf("firewall", "netns=vpn")
-		h.sh("ip link add rule8 type veth peer name rule9")
-		links := func(where string) string { return h.sh(where + " ip -o link | cut -d: -f2 | tr -d '\\n'") }
-		host := links("")
-
-		h.sh("rc-service firewall start")
-		contains(t, links("ip netns exec vpn"), "rule0@rule1")
-		equal(t, "host", links(""), host)
-		h.sh("rc-service firewall save")
-		contains(t, h.sh("cat /run/rules-saved"), "rule0@rule1")
-
-		h.sh("rc-service firewall stop")
-		equal(t, "namespace", links("ip netns exec vpn"), " lo")
-		equal(t, "host", links(""), host)
-
-		// With the namespace gone: stop works, the host keeps its rules, and the
-		// saved ones are not overwritten with none.
-		h.sh("rc-service firewall start; ip netns delete vpn")
-		contains(t, h.fails("rc-service firewall save"), "is gone")
-		contains(t, h.sh("cat /run/rules-saved"), "rule0@rule1")
-		h.sh("rc-service firewall stop")
-		equal(t, "host", links(""), host)
-		equal(t, "state", h.state("firewall"), "stopped")
-	})
-}
-
 func TestWhereSettingsCanStand(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
 		h.sh("ip netns add mgmt; ln -s daemon /etc/init.d/daemon.b")

@@ -1,0 +1,429 @@
+package openrc
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"openrc-netns/tests/machine"
+)
+
+// firewall is an init script with a start of its own, that calls no supervisor.
+type firewall struct {
+	script  string
+	netns   string
+	variant string // which iptables, as its conf.d file says it
+	saved   string // the file of saved rules
+	rules   string // the content of that file, about the address one
+	load    string // loads rules from standard input
+	look    string // prints the rules in force
+	add     string // adds a rule about the address two
+	drops   string // what the rules look like after panic
+	one     string
+	two     string
+}
+
+// "nft flush ruleset" takes the rules of iptables-nft as well, and the sets of
+// ipset are in no table: what cannot share a namespace has its own.
+var firewalls = []firewall{
+	{
+		script: "nftables", netns: "vpn",
+		saved: "/var/lib/nftables/rules-save",
+		rules: "table inet guard {\n\tchain input {\n\t\ttype filter hook input priority filter; policy accept;\n\t\tip saddr 192.0.2.7 drop\n\t}\n}\n",
+		load:  "nft -f -", look: "nft list ruleset", add: "nft add rule inet guard input ip saddr 192.0.2.99 drop", drops: "policy drop",
+		one: "192.0.2.7", two: "192.0.2.99",
+	},
+	{
+		script: "iptables", netns: "vpn", variant: "IPTABLES_VARIANT=-legacy",
+		saved: "/var/lib/iptables/rules-save",
+		rules: "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -s 192.0.2.7/32 -j DROP\nCOMMIT\n",
+		load:  "iptables-legacy-restore", look: "iptables-legacy-save", add: "iptables-legacy -A INPUT -s 192.0.2.99 -j DROP", drops: "INPUT DROP",
+		one: "192.0.2.7", two: "192.0.2.99",
+	},
+	{
+		script: "ip6tables", netns: "six", variant: "IPTABLES_VARIANT=-nft",
+		saved: "/var/lib/ip6tables/rules-save",
+		rules: "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -s 2001:db8::7/128 -j DROP\nCOMMIT\n",
+		load:  "ip6tables-nft-restore", look: "ip6tables-nft-save", add: "ip6tables-nft -A INPUT -s 2001:db8::99 -j DROP", drops: "INPUT DROP",
+		one: "2001:db8::7", two: "2001:db8::99",
+	},
+	{
+		script: "ipset", netns: "vpn",
+		saved: "/var/lib/ipset/rules-save",
+		rules: "create blocked hash:ip\nadd blocked 192.0.2.7\n",
+		load:  "ipset restore", look: "ipset save", add: "ipset add blocked 192.0.2.99",
+		one: "192.0.2.7", two: "192.0.2.99",
+	},
+}
+
+// firewallScene is one of them on a machine.
+type firewallScene struct {
+	*host
+	firewall
+}
+
+// configure writes the service's conf.d file.
+func (s firewallScene) configure(lines ...string) {
+	s.t.Helper()
+	s.conf(s.script, append(lines, s.variant)...)
+}
+
+// anew gives the service a namespace without rules, saved rules and settings.
+func (s firewallScene) anew() {
+	s.t.Helper()
+	equal(s.t, s.script+" before the scene", s.state(s.script), "stopped")
+	s.sh("ip netns delete " + s.netns + " 2>/dev/null; ip netns add " + s.netns)
+	s.write(s.saved, s.rules)
+	s.configure("netns="+s.netns, "SAVE_ON_STOP=no")
+}
+
+// rc runs commands of the service, refused one that has to fail and say why.
+func (s firewallScene) rc(commands ...string) {
+	s.t.Helper()
+	for _, command := range commands {
+		s.sh("exec 2>&1; rc-service " + s.script + " " + command)
+	}
+}
+
+func (s firewallScene) refused(command, why string) {
+	s.t.Helper()
+	contains(s.t, s.fails("rc-service "+s.script+" "+command), s.script+": "+why)
+}
+
+// within runs a script in the namespace.
+func (s firewallScene) within(script string) string {
+	s.t.Helper()
+	return s.sh("nsenter --net=/run/netns/" + s.netns + " sh -c '" + script + "'")
+}
+
+func (s firewallScene) wantRules(when, want string) {
+	s.t.Helper()
+	equal(s.t, s.script+"'s rules after "+when, s.about(s.within(s.look)), want)
+}
+
+func (s firewallScene) wantSaved(when, want string) {
+	s.t.Helper()
+	equal(s.t, s.script+"'s saved rules after "+when, s.about(s.sh("cat "+s.saved)), want)
+}
+
+// about tells what rules are about.
+func (s firewallScene) about(rules string) string {
+	var about []string
+	for _, mark := range []struct{ text, name string }{{s.one, "one"}, {s.two, "two"}, {s.drops, "panic"}} {
+		if mark.text != "" && strings.Contains(rules, mark.text) {
+			about = append(about, mark.name)
+		}
+	}
+	return strings.Join(about, " ")
+}
+
+// firewallPlays are the orders of events. Each begins and ends with the service
+// stopped.
+var firewallPlays = []struct {
+	name string
+	play func(s firewallScene)
+}{
+	{"an ordinary life", func(s firewallScene) {
+		s.rc("start")
+		s.wantRules("start", "one")
+		contains(s.t, s.sh("rc-service "+s.script+" list"), s.one)
+		s.within(s.add)
+		s.rc("save")
+		s.wantSaved("save", "one two")
+		s.write(s.saved, s.rules)
+		s.rc("reload")
+		s.wantRules("reload", "one")
+		s.within(s.add)
+		s.rc("restart")
+		s.wantRules("restart", "one")
+		s.rc("stop")
+		s.wantRules("stop", "")
+		s.wantSaved("stop", "one")
+	}},
+	{"a stop that saves", func(s firewallScene) {
+		s.configure("netns=" + s.netns)
+		s.rc("start")
+		s.within(s.add)
+		s.rc("stop")
+		s.wantRules("stop", "")
+		s.wantSaved("stop", "one two")
+	}},
+	{"panic", func(s firewallScene) {
+		if s.drops == "" {
+			return
+		}
+		s.rc("start", "panic")
+		s.wantRules("panic", "panic")
+		equal(s.t, "state after panic", s.state(s.script), "stopped")
+		s.rc("start")
+		s.wantRules("start", "one")
+		s.rc("stop", "panic")
+		s.wantRules("panic of a stopped service", "panic")
+	}},
+	{"a stop of what was never started", func(s firewallScene) {
+		s.within(s.load + " <" + s.saved)
+		s.within(s.add)
+		s.rc("stop", "zap", "stop")
+		s.sh("rc-service -D " + s.script + " stop")
+		s.wantRules("stop", "one two")
+		s.rc("save")
+		s.wantSaved("save", "one two")
+	}},
+	{"zap", func(s firewallScene) {
+		s.rc("start", "zap", "stop")
+		s.wantRules("zap", "one")
+		s.within(s.add)
+		s.rc("start")
+		s.wantRules("start after zap", "one")
+		s.rc("stop")
+		s.wantRules("stop", "")
+	}},
+	{"a start without the namespace", func(s firewallScene) {
+		s.sh("ip netns delete " + s.netns)
+		missing := `network namespace "` + s.netns + `" does not exist; create it with: ip netns add ` + s.netns
+		for _, command := range []string{"start", "restart", "save", "list"} {
+			s.refused(command, missing)
+		}
+		s.rc("stop")
+		equal(s.t, "state", s.state(s.script), "stopped")
+		s.wantSaved("save", "one")
+	}},
+	{"the namespace deleted", func(s firewallScene) {
+		s.rc("start")
+		s.sh("ip netns delete " + s.netns)
+		gone := `the network namespace "` + s.netns + `" that the service was started in is gone`
+		for _, command := range []string{"save", "reload", "list"} {
+			s.refused(command, gone)
+		}
+		if s.drops != "" {
+			s.refused("panic", gone)
+		}
+		s.refused("restart", "not stopped, because the start would fail")
+		equal(s.t, "state", s.state(s.script), "started")
+		s.rc("stop")
+		equal(s.t, "state", s.state(s.script), "stopped")
+		s.wantSaved("stop", "one")
+	}},
+	{"the namespace made anew", func(s firewallScene) {
+		s.rc("start")
+		anew := func() {
+			s.sh("ip netns delete " + s.netns + "; ip netns add " + s.netns)
+			s.within(s.load + " <" + s.saved)
+			s.within(s.add)
+		}
+		anew()
+		s.refused("save", `the network namespace "`+s.netns+`" that the service was started in is gone`)
+		s.rc("stop")
+		s.wantRules("stop", "one two")
+		s.wantSaved("stop", "one")
+		s.rc("start")
+		anew()
+		s.rc("restart")
+		s.wantRules("restart", "one")
+		s.rc("stop")
+		s.wantRules("stop", "")
+	}},
+	{"netns removed from conf.d", func(s firewallScene) {
+		s.rc("start")
+		s.within(s.add)
+		s.configure("SAVE_ON_STOP=yes")
+		s.rc("save")
+		s.wantSaved("save", "one two")
+		s.rc("stop")
+		s.wantRules("stop", "")
+		s.wantSaved("stop", "one two")
+	}},
+}
+
+// allRules are the rules and sets of a namespace, of every kind. The iptables
+// programs put the date into comments, and each set that is made has a new seed
+// for its hashes.
+func (h *host) allRules(namespace string) string {
+	h.t.Helper()
+	return h.sh("nsenter --net=" + namespace + ` sh -c '
+		for save in "nft list ruleset" iptables-nft-save ip6tables-nft-save iptables-legacy-save ip6tables-legacy-save "ipset save"; do
+			echo "$save:"
+			$save 2>&1
+		done' | sed '/^#/d; s/ initval 0x[0-9a-f]*//'`)
+}
+
+func (h *host) hostRules() string { h.t.Helper(); return h.allRules("/proc/1/ns/net") }
+
+// firewallHost is a machine with rules of every kind of its own.
+func firewallHost(t *testing.T, options machine.Options) *host {
+	t.Helper()
+	h := bootRelease(t, options, true)
+	h.sh(`ip netns add six; ln -s iptables /etc/init.d/ip6tables
+		nft -f - <<-END
+			table inet host {
+				set blocked { type ipv4_addr; elements = { 198.51.100.7, 198.51.100.8 }; }
+				chain input { type filter hook input priority 0; ip saddr @blocked drop; }
+			}
+		END
+		iptables-nft -A INPUT -s 198.51.100.9 -j DROP
+		ip6tables-nft -A INPUT -s 2001:db8::198.51.100.10 -j DROP
+		iptables-legacy -A INPUT -s 198.51.100.11 -j DROP
+		ip6tables-legacy -A INPUT -s 2001:db8::198.51.100.12 -j DROP
+		ipset create host hash:ip
+		ipset add host 198.51.100.13`)
+	rules := h.hostRules()
+	for _, rule := range []string{"198.51.100.7", "198.51.100.9/32", "c633:640a/128", "198.51.100.11/32", "c633:640c/128", "add host 198.51.100.13"} {
+		contains(t, rules, rule)
+	}
+	return h
+}
+
+// TestFirewalls has the real programs change real rules: those of the namespace
+// as they should, those of the host never, in every order of events.
+func TestFirewalls(t *testing.T) {
+	for name, options := range map[string]machine.Options{
+		"sid, dash":      {},
+		"sid, bash":      {Shell: "bash"},
+		"sid, busybox":   {Shell: "busybox"},
+		"trixie, dash":   {Release: "trixie"},
+		"bookworm, dash": {Release: "bookworm"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := firewallHost(t, options)
+			before := h.hostRules()
+			for _, event := range firewallPlays {
+				for _, firewall := range firewalls {
+					if firewall.script == "ip6tables" && name != "sid, dash" {
+						continue // it is the same script
+					}
+					s := firewallScene{h, firewall}
+					s.anew()
+					event.play(s)
+					if t.Failed() {
+						t.Fatalf("in %s of %s", event.name, firewall.script)
+					}
+				}
+				if diff := cmp.Diff(before, h.hostRules()); diff != "" {
+					t.Fatalf("after %s the host's rules are others:\n%s", event.name, diff)
+				}
+			}
+
+			// Without us each of them loads and flushes the host's: the test can fail.
+			h.sh("rm /etc/rc.conf.d/50-netns.conf")
+			for _, firewall := range firewalls {
+				firewallScene{h, firewall}.anew()
+				for _, command := range []string{"start", "stop"} {
+					h.sh("rc-service " + firewall.script + " " + command)
+					after := h.hostRules()
+					if after == before {
+						t.Errorf("%s %s without the drop-in left the host's rules as they were", firewall.script, command)
+					}
+					before = after
+				}
+			}
+		})
+	}
+}
+
+// TestFirewallInstances has a firewall for the host and one for the namespace,
+// from one script: conf.d of the first counts for both, where that of the
+// second says nothing else.
+func TestFirewallInstances(t *testing.T) {
+	inEachShell(t, func(t *testing.T, h *host) {
+		h.sh("ln -s nftables /etc/init.d/nftables.vpn; ln -s ipset /etc/init.d/ipset.vpn")
+		rules := func(address string) string {
+			return "table inet guard {\n\tchain input {\n\t\ttype filter hook input priority filter; policy accept;\n\t\tip saddr " + address + " drop\n\t}\n}\n"
+		}
+		sets := func(address string) string { return "create blocked hash:ip\nadd blocked " + address + "\n" }
+		h.write("/var/lib/nftables/rules-save", rules("198.51.100.7"))
+		h.write("/var/lib/nftables/vpn-rules", rules("192.0.2.7"))
+		h.write("/var/lib/ipset/rules-save", sets("198.51.100.8"))
+		h.write("/var/lib/ipset/vpn-sets", sets("192.0.2.8"))
+		h.conf("nftables", "SAVE_ON_STOP=no")
+		h.conf("nftables.vpn", "netns=vpn", "NFTABLES_SAVE=/var/lib/nftables/vpn-rules")
+		h.conf("ipset", "SAVE_ON_STOP=no")
+		h.conf("ipset.vpn", "netns=vpn", "IPSET_SAVE=/var/lib/ipset/vpn-sets")
+		host := func() string { return h.hostRules() }
+		vpn := func() string { return h.allRules("/run/netns/vpn") }
+		none := vpn()
+		unchanged := func(what, before, after string) {
+			t.Helper()
+			if diff := cmp.Diff(before, after); diff != "" {
+				t.Errorf("%s: other rules:\n%s", what, diff)
+			}
+		}
+
+		// The one of the namespace first, while the host has no rules.
+		h.sh("rc-service nftables.vpn start; rc-service ipset.vpn start")
+		inside := vpn()
+		contains(t, inside, "192.0.2.7 drop")
+		contains(t, inside, "add blocked 192.0.2.8")
+		unchanged("host without its firewall", none, host())
+
+		h.sh("rc-service nftables start; rc-service ipset start")
+		outside := host()
+		contains(t, outside, "198.51.100.7 drop")
+		contains(t, outside, "add blocked 198.51.100.8")
+		unchanged("vpn after the start of the host's", inside, vpn())
+
+		// Each acts on its own rules and its own file.
+		h.sh("nft add rule inet guard input ip saddr 198.51.100.99 drop; ip netns exec vpn nft add rule inet guard input ip saddr 192.0.2.99 drop")
+		h.sh("rc-service nftables.vpn save")
+		contains(t, h.sh("cat /var/lib/nftables/vpn-rules"), "192.0.2.99")
+		equal(t, "the host's file", h.sh("cat /var/lib/nftables/rules-save")+"\n", rules("198.51.100.7"))
+		h.sh("rc-service nftables reload; rc-service ipset reload")
+		unchanged("host after its reload", outside, host())
+		inside = vpn()
+		contains(t, inside, "192.0.2.99")
+		h.sh("rc-service nftables panic")
+		panicked := host()
+		contains(t, panicked, "policy drop")
+		unchanged("vpn after the host's panic", inside, vpn())
+		h.sh("rc-service nftables.vpn restart; rc-service ipset.vpn restart")
+		unchanged("host after vpn's restart", panicked, host())
+		unchanged("vpn after its restart", inside, vpn())
+
+		// A stop of one leaves the other alone, in either order.
+		h.sh("rc-service nftables start; rc-service ipset stop; rc-service nftables stop")
+		unchanged("vpn after the stop of the host's", inside, vpn())
+		unchanged("host after its stop", none, host())
+		h.sh("rc-service nftables start; rc-service ipset start")
+		unchanged("host started again", outside, host())
+		h.sh("ip netns delete vpn; rc-service nftables.vpn stop; rc-service ipset.vpn stop")
+		unchanged("host after vpn's stop", outside, host())
+	})
+}
+
+// TestSSHDInstances has two sshds of one script, each on its own network.
+func TestSSHDInstances(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	if err := h.SSHD(); err != nil {
+		t.Fatal(err)
+	}
+	h.sh("ln -s sshd /etc/init.d/sshd.vpn; ip -n vpn link set lo up")
+	h.conf("sshd", "SSHD_OPTS=-oLogLevel=QUIET")
+	h.conf("sshd.vpn", "netns=vpn")
+	const dial = " timeout 5 bash -c 'exec 3<>/dev/tcp/127.0.0.1/22 && head -1 <&3'"
+	answers := func(when string, outside, inside bool) {
+		t.Helper()
+		for where, want := range map[string]bool{"": outside, "ip netns exec vpn": inside} {
+			out := h.Run(where + dial).Output
+			if wanted := map[bool]string{true: "SSH-2.0-OpenSSH", false: "Connection refused"}[want]; !strings.Contains(out, wanted) {
+				t.Errorf("%s, from %q: %s, want %s", when, where, out, wanted)
+			}
+		}
+	}
+	h.sh("rc-service sshd.vpn start")
+	answers("sshd.vpn started", false, true)
+	h.sh("rc-service sshd start")
+	answers("both started", true, true)
+	equal(t, "sshd", h.where(h.sh("cat /run/sshd.pid")), h.outside())
+	equal(t, "sshd.vpn", h.where(h.sh("cat /run/sshd.vpn.pid")), h.inside())
+	contains(t, h.sh("tr '\\0' ' ' </proc/$(cat /run/sshd.vpn.pid)/cmdline"), "LogLevel=QUIET")
+	inner := h.sh("cat /run/sshd.vpn.pid")
+	h.sh("rc-service sshd restart")
+	equal(t, "sshd.vpn after a restart of sshd", h.sh("cat /run/sshd.vpn.pid"), inner)
+	h.sh("rc-service sshd stop")
+	answers("sshd stopped", false, true)
+	h.sh("rc-service sshd start; rc-service sshd.vpn stop")
+	answers("sshd.vpn stopped", true, false)
+	h.sh("rc-service sshd stop")
+}
