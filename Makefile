@@ -1,7 +1,7 @@
 # make            build bin/netns-exec and bin/openrc-netns-hook
 # make install    install them, the drop-in, the init script, the manuals and the
-#                 completions; DESTDIR, PREFIX, SBINDIR, SYSCONFDIR, MANDIR,
-#                 BASHCOMPDIR, ZSHCOMPDIR and FISHCOMPDIR say where; without
+#                 completions; DESTDIR, PREFIX, SBINDIR, SYSCONFDIR, LSBDIR,
+#                 MANDIR, BASHCOMPDIR, ZSHCOMPDIR and FISHCOMPDIR say where; without
 #                 DESTDIR, say whether this machine's OpenRC fits
 # make test       everything: lint, unit tests, command line, real OpenRC
 # make demo       show the main job in a throw-away OpenRC root
@@ -12,6 +12,7 @@
 PREFIX ?= /usr
 SBINDIR ?= $(PREFIX)/sbin
 SYSCONFDIR ?= /etc
+LSBDIR ?= /lib/lsb
 MANDIR ?= $(PREFIX)/share/man
 BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
 # Debian and Devuan: ZSHCOMPDIR=/usr/share/zsh/vendor-completions
@@ -29,7 +30,7 @@ GOTEST = $(GO) test -ldflags=-checklinkname=0
 
 MANUALS = netns-exec.8 openrc-netns-hook.8
 CONFIGS = netns openrc-netns
-SHELL_FILES = .ci/run openrc/50-netns.conf openrc/seam tests/prepare tests/bench
+SHELL_FILES = .ci/run openrc/50-netns.conf openrc/50-openrc-netns openrc/seam tests/prepare tests/bench
 INIT_SCRIPTS = openrc/netns $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
 
 .PHONY: all build install install-completions uninstall test lint demo bench fuzz clean
@@ -50,6 +51,8 @@ install: build install-completions
 	sed 's|^_netns_hook=.*|_netns_hook=$(SBINDIR)/openrc-netns-hook|' openrc/netns \
 		>'$(DESTDIR)$(SYSCONFDIR)/init.d/netns'
 	chmod 755 '$(DESTDIR)$(SYSCONFDIR)/init.d/netns'
+	install -d '$(DESTDIR)$(LSBDIR)/init-functions.d'
+	install -m 644 openrc/50-openrc-netns '$(DESTDIR)$(LSBDIR)/init-functions.d'
 	for file in $(CONFIGS); do \
 		[ -e '$(DESTDIR)$(SYSCONFDIR)/conf.d/'$$file ] || \
 			install -m 644 conf.d/$$file '$(DESTDIR)$(SYSCONFDIR)/conf.d' || exit; \
@@ -67,6 +70,7 @@ install-completions:
 # The administrator's conf.d files stay.
 uninstall:
 	rm -f '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf' '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d/50-netns.conf' '$(DESTDIR)$(SYSCONFDIR)/init.d/netns'
+	rm -f '$(DESTDIR)$(LSBDIR)/init-functions.d/50-openrc-netns'
 	rm -f '$(DESTDIR)$(SBINDIR)/netns-exec' '$(DESTDIR)$(SBINDIR)/openrc-netns-hook'
 	for file in $(CONFIGS); do \
 		! cmp -s conf.d/$$file '$(DESTDIR)$(SYSCONFDIR)/conf.d/'$$file || \
