@@ -3,7 +3,8 @@
 #                 completions; DESTDIR, PREFIX, SBINDIR, SYSCONFDIR, LSBDIR,
 #                 MANDIR, BASHCOMPDIR, ZSHCOMPDIR and FISHCOMPDIR say where; without
 #                 DESTDIR, say whether this machine's OpenRC fits
-# make test       everything: lint, unit tests, command line, real OpenRC
+# make test       everything: lint, unit tests, command line, real OpenRC; at the
+#                 end a table of what was seen on each OpenRC with each shell
 # make demo       show the main job in a throw-away OpenRC root
 # make bench      netns-exec beside ip netns exec, and with a VRF beside ip vrf
 #                 exec, in a virtual machine
@@ -82,7 +83,9 @@ uninstall:
 
 test: lint
 	@tests/prepare ip pgrep busybox mmdebstrap script
-	$(GOTEST) -count=1 ./...
+	@table=$$(mktemp) && trap 'rm -f "$$table"' EXIT; \
+		OPENRC_NETNS_TABLE="$$table" $(GOTEST) -timeout 20m -count=1 ./...; status=$$?; \
+		cat "$$table"; exit $$status
 
 lint:
 	@tests/prepare shellcheck mandoc

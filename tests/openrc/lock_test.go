@@ -43,22 +43,42 @@ func TestLockByHand(t *testing.T) {
 	contains(t, h.fails("netns-exec --lock -- "+elsewhere), "no socket: Operation not permitted")
 }
 
-func TestLockedService(t *testing.T) {
-	inEachShell(t, func(t *testing.T, h *host) {
-		h.conf("daemon", "netns=vpn", "netns_lock=yes")
-		h.sh("rc-service daemon start")
-		pid := h.daemon()
-		equal(t, "daemon", h.where(pid), h.inside())
-		equal(t, "cgroup", h.sh("sed -n s/^0:://p /proc/"+pid+"/cgroup"), "/openrc.daemon")
-		for _, set := range []string{"CapBnd", "CapPrm", "CapEff", "CapInh", "CapAmb"} {
-			equal(t, set, h.sh("echo $((0x$(sed -n 's/^"+set+":.//p' /proc/"+pid+"/status) >> 21 & 1))"), "0")
-		}
-		h.sh("rc-service daemon restart; rc-service daemon reload; rc-service daemon status")
-		h.sh("rc-service daemon stop")
-		h.noDaemon()
-		equal(t, "cgroups", h.sh("find /sys/fs/cgroup -name '*daemon*'"), "")
+// cgroupOf is the cgroup that OpenRC makes for a service, and where cgroup v2 is
+// mounted.
+func (h *host) cgroupOf(service string) (cgroup, mounted string) {
+	h.t.Helper()
+	if strings.Contains(h.sh("openrc --version"), " 0.45") {
+		return "/" + service, "/sys/fs/cgroup/unified"
+	}
+	return "/openrc." + service, "/sys/fs/cgroup"
+}
 
-		// The supervisor is locked in as well, and still has its health checked.
+// The program that locks the service in is on the service's own cgroup, in the
+// daemon's place from the first, and goes with it.
+func locked(t *testing.T, h *host) {
+	h.conf("daemon", "netns=vpn", "netns_lock=yes")
+	cgroup, mounted := h.cgroupOf("daemon")
+	h.sh("rc-service daemon start")
+	for _, when := range []string{"start", "restart"} {
+		h.sh("rc-service daemon " + when)
+		pid := h.daemon()
+		equal(t, "daemon after "+when, h.where(pid), h.inside())
+		equal(t, "cgroup after "+when, h.sh("sed -n s/^0:://p /proc/"+pid+"/cgroup"), cgroup)
+		equal(t, "programs after "+when, h.sh("probe programs "+mounted+cgroup), "openrc_netns CGroupSock, 12 instructions")
+		for _, set := range []string{"CapBnd", "CapPrm", "CapEff", "CapInh", "CapAmb"} {
+			equal(t, set+" after "+when, h.sh("echo $((0x$(sed -n 's/^"+set+":.//p' /proc/"+pid+"/status) >> 21 & 1))"), "0")
+		}
+	}
+	h.sh("rm -f /run/trace.daemon; rc-service daemon status; rc-service daemon reload; rc-service daemon checkconfig")
+	ran(h, "daemon", h.inside(), "status", "reload", "checkconfig")
+	h.sh("rc-service daemon stop")
+	h.noDaemon()
+	equal(t, "cgroups", h.sh("find /sys/fs/cgroup -name '*daemon*'"), "")
+}
+
+// The supervisor is locked in as well, and still has its health checked.
+func TestLockedSupervisor(t *testing.T) {
+	inEachShell(t, func(t *testing.T, h *host) {
 		h.conf("supervised", "netns=vpn", "netns_lock=yes")
 		h.sh("rc-service supervised start")
 		first := h.daemon()

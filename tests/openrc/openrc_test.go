@@ -30,7 +30,12 @@ func run(m *testing.M) int {
 		}
 		return 0
 	}
-	return scene.Installed(m, &installed)
+	code := scene.Installed(m, &installed)
+	if err := printTable(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
 }
 
 // inEachShell runs play on a machine for each /bin/sh that OpenRC is used with.
@@ -101,6 +106,13 @@ func (h *host) write(name, content string) {
 	if err := h.WriteFile(name, 0o644, content); err != nil {
 		h.t.Fatal(err)
 	}
+}
+
+// initScript is an init script that a test brings along.
+func (h *host) initScript(name, text string) {
+	h.t.Helper()
+	h.write("/etc/init.d/"+name, text)
+	h.sh("chmod 755 /etc/init.d/" + name)
 }
 
 // conf is the conf.d file of a service.

@@ -1,6 +1,7 @@
 package openrc
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -35,78 +36,75 @@ func ran(h *host, service, namespace string, functions ...string) {
 	}
 }
 
-func TestWholeScriptRunsInside(t *testing.T) {
-	inEachShell(t, func(t *testing.T, h *host) {
-		h.conf("daemon", "netns=vpn")
-		out := h.Run("rc-service daemon start")
-		if err := out.Err(); err != nil {
-			t.Fatal(err)
-		}
-		ran(h, "daemon", h.inside(), "start_pre", "start_post")
-		equal(t, "daemon", h.where(h.daemon()), h.inside())
-		equal(t, "state", h.state("daemon"), "started")
-		h.Run("rm -f /run/trace.daemon")
+func wholeScriptRunsInside(t *testing.T, h *host) {
+	h.conf("daemon", "netns=vpn")
+	out := h.Run("rc-service daemon start")
+	if err := out.Err(); err != nil {
+		t.Fatal(err)
+	}
+	ran(h, "daemon", h.inside(), "start_pre", "start_post")
+	equal(t, "daemon", h.where(h.daemon()), h.inside())
+	equal(t, "state", h.state("daemon"), "started")
+	h.Run("rm -f /run/trace.daemon")
 
-		contains(t, h.sh("rc-service daemon status"), "status: started")
-		ran(h, "daemon", h.inside(), "status")
-		h.sh("rc-service daemon reload")
-		ran(h, "daemon", h.inside(), "reload")
-		h.sh("rc-service daemon checkconfig")
-		ran(h, "daemon", h.inside(), "checkconfig")
+	contains(t, h.sh("rc-service daemon status"), "status: started")
+	ran(h, "daemon", h.inside(), "status")
+	h.sh("rc-service daemon reload")
+	ran(h, "daemon", h.inside(), "reload")
+	h.sh("rc-service daemon checkconfig")
+	ran(h, "daemon", h.inside(), "checkconfig")
 
-		before := h.daemon()
-		h.sh("rc-service daemon restart")
-		ran(h, "daemon", h.inside(), "stop_pre", "stop_post", "start_pre", "start_post")
-		if after := h.daemon(); after == before {
-			t.Error("the restart left the old daemon")
-		}
-		equal(t, "daemon", h.where(h.daemon()), h.inside())
+	before := h.daemon()
+	h.sh("rc-service daemon restart")
+	ran(h, "daemon", h.inside(), "stop_pre", "stop_post", "start_pre", "start_post")
+	if after := h.daemon(); after == before {
+		t.Error("the restart left the old daemon")
+	}
+	equal(t, "daemon", h.where(h.daemon()), h.inside())
 
-		// The daemon has nothing of ours in its environment or its parents.
-		environ := h.sh("tr '\\0' '\\n' </proc/" + h.daemon() + "/environ")
-		if strings.Contains(environ, "OPENRC_NETNS") {
-			t.Errorf("the daemon has our variables:\n%s", environ)
-		}
-		if out := h.Run("pgrep -a netns").Stdout; out != "" {
-			t.Errorf("something of ours stays: %s", out)
-		}
+	// The daemon has nothing of ours in its environment or its parents.
+	environ := h.sh("tr '\\0' '\\n' </proc/" + h.daemon() + "/environ")
+	if strings.Contains(environ, "OPENRC_NETNS") {
+		t.Errorf("the daemon has our variables:\n%s", environ)
+	}
+	if out := h.Run("pgrep -a netns").Stdout; out != "" {
+		t.Errorf("something of ours stays: %s", out)
+	}
 
-		h.sh("rc-service daemon stop")
-		ran(h, "daemon", h.inside(), "stop_pre", "stop_post")
-		equal(t, "state", h.state("daemon"), "stopped")
-		h.noDaemon()
-		h.Run("rm -f /run/trace.daemon")
+	h.sh("rc-service daemon stop")
+	ran(h, "daemon", h.inside(), "stop_pre", "stop_post")
+	equal(t, "state", h.state("daemon"), "stopped")
+	h.noDaemon()
+	h.Run("rm -f /run/trace.daemon")
 
-		// A stopped service answers status as well.
-		contains(t, h.Run("rc-service daemon status").Output, "status: stopped")
-		ran(h, "daemon", h.inside(), "status")
-		if left := h.sh("find /run/openrc/options /run/openrc/daemons -name daemon"); left != "" {
-			t.Errorf("left behind: %s", left)
-		}
-	})
+	// A stopped service answers status as well.
+	contains(t, h.Run("rc-service daemon status").Output, "status: stopped")
+	ran(h, "daemon", h.inside(), "status")
+	if left := h.sh("find /run/openrc/options /run/openrc/daemons -name daemon"); left != "" {
+		t.Errorf("left behind: %s", left)
+	}
 }
 
-func TestMissingNamespaceFailsTheStart(t *testing.T) {
-	inEachShell(t, func(t *testing.T, h *host) {
-		h.conf("daemon", "netns=nowhere")
-		mounts := h.sh("cat /proc/self/mountinfo")
-		out := h.fails("rc-service daemon start")
-		t.Log(out)
-		equal(t, "output", out, " * daemon: network namespace \"nowhere\" does not exist; create it with: ip netns add nowhere\n"+
-			" * ERROR: daemon failed to start\n")
-		equal(t, "state", h.state("daemon"), "stopped")
-		h.noDaemon()
-		if h.Run("test -e /run/trace.daemon").Code == 0 {
-			t.Errorf("the script ran:\n%s", h.sh("cat /run/trace.daemon"))
-		}
-		equal(t, "mounts", h.sh("cat /proc/self/mountinfo"), mounts)
-		equal(t, "processes", h.sh("pgrep -c -f '[n]etns-exec|[n]etns-hook|[o]penrc-run' || :"), "0")
+func missingNamespaceFailsTheStart(t *testing.T, h *host) {
+	h.conf("daemon", "netns=nowhere")
+	mounts := h.sh("cat /proc/self/mountinfo")
+	out := h.fails("rc-service daemon start")
+	t.Log(out)
+	equal(t, "output", out, " * daemon: network namespace \"nowhere\" does not exist; create it with: ip netns add nowhere\n"+
+		" * ERROR: daemon failed to start\n")
+	equal(t, "state", h.state("daemon"), "stopped")
+	h.noDaemon()
+	if h.Run("test -e /run/trace.daemon").Code == 0 {
+		t.Errorf("the script ran:\n%s", h.sh("cat /run/trace.daemon"))
+	}
+	equal(t, "mounts", h.sh("cat /proc/self/mountinfo"), mounts)
+	equal(t, "processes", h.sh("pgrep -c -f '[n]etns-exec|[n]etns-hook|[o]penrc-run' || :"), "0")
 
-		// The remedy, word for word.
-		h.sh("ip netns add nowhere")
-		h.sh("rc-service daemon start")
-		equal(t, "daemon", h.where(h.daemon()), "net:["+h.sh("stat -L -c %i /run/netns/nowhere")+"]")
-	})
+	// The remedy, word for word.
+	h.sh("ip netns add nowhere")
+	h.sh("rc-service daemon start")
+	equal(t, "daemon", h.where(h.daemon()), "net:["+h.sh("stat -L -c %i /run/netns/nowhere")+"]")
+	h.sh("rc-service daemon stop")
 }
 
 func TestBadSettingFailsTheStart(t *testing.T) {
@@ -163,164 +161,230 @@ func TestBadSettingFailsTheStart(t *testing.T) {
 	}
 }
 
-func TestRestartIsRefusedWhenTheNamespaceIsMissing(t *testing.T) {
-	inEachShell(t, func(t *testing.T, h *host) {
-		h.conf("daemon", "netns=vpn")
-		h.sh("rc-service daemon start; rm /run/trace.daemon")
-		before := h.daemon()
-		h.sh("ip netns delete vpn")
-		for _, verb := range []string{"restart", "condrestart", "conditionalrestart"} {
-			out := h.fails("rc-service daemon " + verb)
-			equal(t, verb, out, " * daemon: not stopped, because the start would fail: network namespace \"vpn\" does not exist; create it with: ip netns add vpn\n"+
-				" * ERROR: daemon failed to stop\n")
-			equal(t, "daemon", h.daemon(), before)
-			equal(t, "state", h.state("daemon"), "started")
+// TestBadSettingFailsTheStart has every setting; of two it is enough to see that
+// each shell passes them on.
+func badSettingIsRefused(t *testing.T, h *host) {
+	h.conf("daemon", "netns=vpn")
+	h.sh("rc-service daemon start")
+	running := h.daemon()
+	for setting, want := range map[string]string{
+		"netns=../vpn":                  `bad network namespace name "../vpn": give a name without a slash, or an absolute path`,
+		"netns=vpn netns_lock='on  on'": `netns_lock="on  on": use "yes" or "no"`,
+	} {
+		h.conf("daemon", setting)
+		h.sh("rm -f /run/trace.daemon")
+		contains(t, h.fails("rc-service daemon restart"), "daemon: not stopped, because the start would fail: "+want)
+		equal(t, "daemon", h.daemon(), running)
+		equal(t, "state", h.state("daemon"), "started")
+		if out := h.Run("grep -v ^script /run/trace.daemon").Stdout; out != "" {
+			t.Errorf("functions of the script ran:\n%s", out)
 		}
-		if h.Run("test -e /run/trace.daemon").Code == 0 {
-			t.Errorf("the script ran:\n%s", h.sh("cat /run/trace.daemon"))
-		}
-	})
+	}
+	h.sh("rc-service daemon stop")
+	h.noDaemon()
+	contains(t, h.fails("rc-service daemon start"), "daemon: ")
+	h.noDaemon()
+	equal(t, "state", h.state("daemon"), "stopped")
+}
+
+func restartIsRefusedWhenTheNamespaceIsMissing(t *testing.T, h *host) {
+	h.conf("daemon", "netns=vpn")
+	h.sh("rc-service daemon start; rm /run/trace.daemon")
+	before := h.daemon()
+	h.sh("ip netns delete vpn")
+	for _, verb := range []string{"restart", "condrestart", "conditionalrestart"} {
+		out := h.fails("rc-service daemon " + verb)
+		equal(t, verb, out, " * daemon: not stopped, because the start would fail: network namespace \"vpn\" does not exist; create it with: ip netns add vpn\n"+
+			" * ERROR: daemon failed to stop\n")
+		equal(t, "daemon", h.daemon(), before)
+		equal(t, "state", h.state("daemon"), "started")
+	}
+	if h.Run("test -e /run/trace.daemon").Code == 0 {
+		t.Errorf("the script ran:\n%s", h.sh("cat /run/trace.daemon"))
+	}
+	h.sh("rc-service daemon stop")
+	h.noDaemon()
 }
 
 // A name can go and its namespace live on, because the daemon is in it.
-func TestNameGoneDaemonAlive(t *testing.T) {
-	inEachShell(t, func(t *testing.T, h *host) {
-		h.conf("daemon", "netns=vpn")
-		inside := h.inside()
-		h.sh("rc-service daemon start; rm /run/trace.daemon")
-		h.sh("ip netns delete vpn")
+func nameGoneDaemonAlive(t *testing.T, h *host) {
+	h.conf("daemon", "netns=vpn")
+	inside := h.inside()
+	h.sh("rc-service daemon start; rm /run/trace.daemon")
+	h.sh("ip netns delete vpn")
 
-		out := h.sh("exec 2>&1; rc-service daemon status")
-		contains(t, out, "status: started")
-		contains(t, out, `daemon: the name "vpn" no longer leads to the network namespace that the service was started in: acting in that one`)
-		ran(h, "daemon", inside, "status")
-		h.sh("rc-service daemon reload")
-		ran(h, "daemon", inside, "reload")
-		h.sh("rc-service daemon stop")
-		ran(h, "daemon", inside, "stop_pre", "stop_post")
-		h.noDaemon()
-		equal(t, "state", h.state("daemon"), "stopped")
-	})
+	out := h.sh("exec 2>&1; rc-service daemon status")
+	contains(t, out, "status: started")
+	contains(t, out, `daemon: the name "vpn" no longer leads to the network namespace that the service was started in: acting in that one`)
+	ran(h, "daemon", inside, "status")
+	h.sh("rc-service daemon reload")
+	ran(h, "daemon", inside, "reload")
+	h.sh("rc-service daemon stop")
+	ran(h, "daemon", inside, "stop_pre", "stop_post")
+	h.noDaemon()
+	equal(t, "state", h.state("daemon"), "stopped")
 }
 
-func TestNameMadeAnew(t *testing.T) {
-	inEachShell(t, func(t *testing.T, h *host) {
-		h.conf("daemon", "netns=vpn")
-		before := h.inside()
-		h.sh("rc-service daemon start; rm /run/trace.daemon")
-		h.sh("ip netns delete vpn; ip netns add other; ip netns add vpn")
-		if h.inside() == before {
-			t.Fatal("the new namespace has the old one's inode")
-		}
-		contains(t, h.sh("rc-service daemon status"), "status: started")
-		ran(h, "daemon", before, "status")
+func nameMadeAnew(t *testing.T, h *host) {
+	h.conf("daemon", "netns=vpn")
+	before := h.inside()
+	h.sh("rc-service daemon start; rm /run/trace.daemon")
+	h.sh("ip netns delete vpn; ip netns add other; ip netns add vpn")
+	if h.inside() == before {
+		t.Fatal("the new namespace has the old one's inode")
+	}
+	contains(t, h.sh("rc-service daemon status"), "status: started")
+	ran(h, "daemon", before, "status")
 
-		// restart moves it to where the name leads now.
-		h.sh("rc-service daemon restart")
-		seen := trace(h, "daemon")
-		equal(t, "stop_pre", seen["stop_pre"], before)
-		equal(t, "start_pre", seen["start_pre"], h.inside())
-		equal(t, "daemon", h.where(h.daemon()), h.inside())
-		h.sh("rc-service daemon stop")
-		h.noDaemon()
-	})
+	// restart moves it to where the name leads now.
+	h.sh("rc-service daemon restart")
+	seen := trace(h, "daemon")
+	equal(t, "stop_pre", seen["stop_pre"], before)
+	equal(t, "start_pre", seen["start_pre"], h.inside())
+	equal(t, "daemon", h.where(h.daemon()), h.inside())
+	h.sh("rc-service daemon stop")
+	h.noDaemon()
 }
 
 // With the daemon dead and the name gone there is nothing left to act on, and
 // it must not be the host.
-func TestNameGoneDaemonDead(t *testing.T) {
-	inEachShell(t, func(t *testing.T, h *host) {
-		h.conf("daemon", "netns=vpn")
-		h.sh("rc-service daemon start; rm /run/trace.daemon")
-		h.sh("ip netns delete vpn; pkill -9 -x sleeper; while pgrep -x sleeper; do sleep 0.1; done >/dev/null")
+func nameGoneDaemonDead(t *testing.T, h *host) {
+	stop := func() string {
+		if h.seesCrashes() {
+			return h.sh("exec 2>&1; rc-service daemon stop")
+		}
+		// dpkg's start-stop-daemon does not stop what has gone, with us or without.
+		out := h.Run("rc-service daemon stop").Output
+		contains(t, out, "none killed")
+		h.sh("rc-service daemon zap; rmdir /sys/fs/cgroup/unified/daemon")
+		return out
+	}
+	h.conf("daemon", "netns=vpn")
+	h.sh("rc-service daemon start; rm /run/trace.daemon")
+	h.sh("ip netns delete vpn; pkill -9 -x sleeper; while pgrep -x sleeper; do sleep 0.1; done >/dev/null")
 
+	if h.seesCrashes() {
 		contains(t, h.fails("rc-service daemon status"), "status: crashed")
-		if where := trace(h, "daemon")["status"]; where == h.outside() || where == "" {
-			t.Errorf("status ran in %q", where)
-		}
-		// What needs the namespace does not pretend.
-		out := h.fails("rc-service daemon checkconfig")
-		contains(t, out, `daemon: the network namespace "vpn" that the service was started in is gone`)
+	} else {
+		h.sh("rc-service daemon status")
+	}
+	if where := trace(h, "daemon")["status"]; where == h.outside() || where == "" {
+		t.Errorf("status ran in %q", where)
+	}
+	// What needs the namespace does not pretend.
+	out := h.fails("rc-service daemon checkconfig")
+	contains(t, out, `daemon: the network namespace "vpn" that the service was started in is gone`)
 
-		out = h.sh("exec 2>&1; rc-service daemon stop")
-		contains(t, out, `daemon: the network namespace "vpn" that the service was started in is gone: acting in a new, empty one`)
-		if where := trace(h, "daemon")["stop_pre"]; where == h.outside() || where == "" {
-			t.Errorf("stop_pre ran in %q", where)
-		}
-		equal(t, "state", h.state("daemon"), "stopped")
+	out = stop()
+	contains(t, out, `daemon: the network namespace "vpn" that the service was started in is gone: acting in a new, empty one`)
+	if where := trace(h, "daemon")["stop_pre"]; where == h.outside() || where == "" {
+		t.Errorf("stop_pre ran in %q", where)
+	}
+	equal(t, "state", h.state("daemon"), "stopped")
 
-		// The inode of a namespace that has gone is given again; a new one of
-		// that number is not taken for the old one.
-		h.sh("ip netns add vpn; rc-service daemon start; rm /run/trace.daemon")
-		h.sh("ip netns delete vpn; pkill -9 -x sleeper; while pgrep -x sleeper; do sleep 0.1; done >/dev/null")
-		h.sh("for i in 1 2 3 4 5; do ip netns add other$i; done; rc-service daemon stop")
-		where := trace(h, "daemon")["stop_pre"]
-		others := h.sh("for i in 1 2 3 4 5; do echo net:[$(stat -L -c %i /run/netns/other$i)]; done")
-		if strings.Contains(others, where) {
-			t.Errorf("stop_pre ran in %s, which is another's:\n%s", where, others)
-		}
-	})
+	// The inode of a namespace that has gone is given again; a new one of
+	// that number is not taken for the old one.
+	h.sh("ip netns add vpn; rc-service daemon start; rm /run/trace.daemon")
+	h.sh("ip netns delete vpn; pkill -9 -x sleeper; while pgrep -x sleeper; do sleep 0.1; done >/dev/null")
+	h.sh("for i in 1 2 3 4 5; do ip netns add other$i; done")
+	stop()
+	where := trace(h, "daemon")["stop_pre"]
+	others := h.sh("for i in 1 2 3 4 5; do echo net:[$(stat -L -c %i /run/netns/other$i)]; done")
+	if strings.Contains(others, where) {
+		t.Errorf("stop_pre ran in %s, which is another's:\n%s", where, others)
+	}
 }
 
 // A stop acts where the start acted, whatever conf.d says by then.
-func TestSettingRemovedWhileRunning(t *testing.T) {
-	inEachShell(t, func(t *testing.T, h *host) {
-		h.conf("daemon", "netns=vpn")
-		h.sh("rc-service daemon start; rm /run/trace.daemon")
-		h.sh("rm /etc/conf.d/daemon")
-		h.sh("rc-service daemon status")
-		ran(h, "daemon", h.inside(), "status")
-		h.sh("rc-service daemon restart")
-		seen := trace(h, "daemon")
-		equal(t, "stop_pre", seen["stop_pre"], h.inside())
-		equal(t, "start_pre", seen["start_pre"], h.outside())
-		equal(t, "daemon", h.where(h.daemon()), h.outside())
+func settingRemovedWhileRunning(t *testing.T, h *host) {
+	h.conf("daemon", "netns=vpn")
+	h.sh("rc-service daemon start; rm /run/trace.daemon")
+	h.sh("rm /etc/conf.d/daemon")
+	h.sh("rc-service daemon status")
+	ran(h, "daemon", h.inside(), "status")
+	h.sh("rc-service daemon restart")
+	seen := trace(h, "daemon")
+	equal(t, "stop_pre", seen["stop_pre"], h.inside())
+	equal(t, "start_pre", seen["start_pre"], h.outside())
+	equal(t, "daemon", h.where(h.daemon()), h.outside())
 
-		// And the other way round: it was started outside, and is to move.
-		h.conf("daemon", "netns=vpn")
-		contains(t, h.sh("exec 2>&1; rc-service daemon restart"), "daemon: it was not started in a network namespace: what it has set up outside stays there")
-		equal(t, "daemon", h.where(h.daemon()), h.inside())
-		h.sh("rc-service daemon stop")
-		h.noDaemon()
-	})
+	// And the other way round: it was started outside, and is to move.
+	h.conf("daemon", "netns=vpn")
+	contains(t, h.sh("exec 2>&1; rc-service daemon restart"), "daemon: it was not started in a network namespace: what it has set up outside stays there")
+	equal(t, "daemon", h.where(h.daemon()), h.inside())
+	h.sh("rc-service daemon stop")
+	h.noDaemon()
 }
 
-func TestWhereSettingsCanStand(t *testing.T) {
-	inEachShell(t, func(t *testing.T, h *host) {
-		h.sh("ip netns add mgmt; ln -s daemon /etc/init.d/daemon.b")
-		mgmt := "net:[" + h.sh("stat -L -c %i /run/netns/mgmt") + "]"
-		started := func(service, want string) {
-			t.Helper()
-			h.sh("rc-service " + service + " start")
-			equal(t, service, h.where(h.daemon()), want)
-			h.sh("rc-service " + service + " stop")
-		}
-		// conf.d/BASE counts for NAME, conf.d/NAME overrides it.
-		h.conf("daemon", "netns=vpn")
-		started("daemon.b", h.inside())
-		h.conf("daemon.b", "netns=mgmt")
-		started("daemon.b", mgmt)
-		started("daemon", h.inside())
-		// NAME.RUNLEVEL stands in for NAME.
-		h.conf("daemon.default", "netns=mgmt")
-		started("daemon", mgmt)
-		h.sh("rm /etc/conf.d/daemon*")
-		started("daemon", h.outside())
-		// The shell's view counts, not a reader's.
-		h.conf("daemon", "tunnel=mgmt", `netns="${tunnel}"`)
-		started("daemon", mgmt)
+// A script that calls no supervisor: what it does to a network must be done to
+// its namespace's, in every order of events.
+func scriptWithItsOwnStart(t *testing.T, h *host) {
+	h.initScript("firewall", `#!/sbin/openrc-run
+extra_commands="save"
+start() { ip link add rule0 type veth peer name rule1; }
+stop() { for rule in $(ip -o link | sed -n 's/^[0-9]*: \(rule[0-9]\)@.*/\1/p'); do ip link delete "$rule" 2>/dev/null; done; return 0; }
+save() { ip -o link >/run/trace.rules; }
+`)
+	h.conf("firewall", "netns=vpn")
+	h.sh("ip link add rule8 type veth peer name rule9")
+	links := func(where string) string { return h.sh(where + " ip -o link | cut -d: -f2 | tr -d '\\n'") }
+	host := links("")
 
-		// The script itself.
-		started("own-netns", h.inside())
-		h.conf("own-netns", "netns=mgmt")
-		contains(t, h.fails("rc-service own-netns start"), "own-netns: the init script changes what conf.d says about netns")
-		h.noDaemon()
-		h.conf("own-netns", "netns=vpn")
-		started("own-netns", h.inside())
-		h.sh("rm /etc/conf.d/own-netns; ip netns delete vpn")
-		contains(t, h.fails("rc-service own-netns start"), `own-netns: network namespace "vpn" does not exist`)
-		h.noDaemon()
-	})
+	h.sh("rc-service firewall start")
+	contains(t, links("ip netns exec vpn"), "rule0@rule1")
+	equal(t, "host", links(""), host)
+	h.sh("rc-service firewall save")
+	contains(t, h.sh("cat /run/trace.rules"), "rule0@rule1")
+
+	h.sh("rc-service firewall stop")
+	equal(t, "namespace", links("ip netns exec vpn"), " lo")
+	equal(t, "host", links(""), host)
+
+	// With the namespace gone: stop works, the host keeps its rules, and the
+	// saved ones are not overwritten with none.
+	h.sh("rc-service firewall start; ip netns delete vpn")
+	contains(t, h.fails("rc-service firewall save"), "is gone")
+	contains(t, h.sh("cat /run/trace.rules"), "rule0@rule1")
+	h.sh("rc-service firewall stop")
+	equal(t, "host", links(""), host)
+	equal(t, "state", h.state("firewall"), "stopped")
+	h.sh("ip link delete rule8")
+}
+
+func whereSettingsCanStand(t *testing.T, h *host) {
+	h.sh("ip netns add mgmt; ln -s daemon /etc/init.d/daemon.b")
+	mgmt := "net:[" + h.sh("stat -L -c %i /run/netns/mgmt") + "]"
+	started := func(service, want string) {
+		t.Helper()
+		h.sh("rc-service " + service + " start")
+		equal(t, service, h.where(h.daemon()), want)
+		h.sh("rc-service " + service + " stop")
+	}
+	// conf.d/BASE counts for NAME, conf.d/NAME overrides it.
+	h.conf("daemon", "netns=vpn")
+	started("daemon.b", h.inside())
+	h.conf("daemon.b", "netns=mgmt")
+	started("daemon.b", mgmt)
+	started("daemon", h.inside())
+	// NAME.RUNLEVEL stands in for NAME.
+	h.conf("daemon.default", "netns=mgmt")
+	started("daemon", mgmt)
+	h.sh("rm /etc/conf.d/daemon*")
+	started("daemon", h.outside())
+	// The shell's view counts, not a reader's.
+	h.conf("daemon", "tunnel=mgmt", `netns="${tunnel}"`)
+	started("daemon", mgmt)
+
+	// The script itself.
+	started("own-netns", h.inside())
+	h.conf("own-netns", "netns=mgmt")
+	contains(t, h.fails("rc-service own-netns start"), "own-netns: the init script changes what conf.d says about netns")
+	h.noDaemon()
+	h.conf("own-netns", "netns=vpn")
+	started("own-netns", h.inside())
+	h.sh("rm /etc/conf.d/own-netns; ip netns delete vpn")
+	contains(t, h.fails("rc-service own-netns start"), `own-netns: network namespace "vpn" does not exist`)
+	h.noDaemon()
 }
 
 func TestStartStopDaemonOptions(t *testing.T) {
@@ -351,27 +415,25 @@ func TestStartStopDaemonOptions(t *testing.T) {
 	})
 }
 
-func TestSuperviseDaemonRespawnsInside(t *testing.T) {
-	inEachShell(t, func(t *testing.T, h *host) {
-		h.conf("supervised", "netns=vpn")
-		h.sh("rc-service supervised start")
-		h.sh("until pgrep -x sleeper >/dev/null; do sleep 0.1; done")
-		first := h.daemon()
-		equal(t, "daemon", h.where(first), h.inside())
-		equal(t, "supervisor", h.where(h.sh("pgrep -f '^supervise-daemon'")), h.inside())
-		equal(t, "user", h.sh("ps -o user= -p "+first), "daemon")
-		h.sh("kill -9 " + first + "; while [ -e /proc/" + first + " ] || ! pgrep -x sleeper; do sleep 0.1; done >/dev/null")
-		second := h.daemon()
-		if second == first {
-			t.Fatal("not respawned")
-		}
-		equal(t, "respawned daemon", h.where(second), h.inside())
-		h.sh("until [ -s /run/trace.supervised ]; do sleep 0.1; done")
-		equal(t, "healthcheck", trace(h, "supervised")["healthcheck"], h.inside())
-		contains(t, h.sh("rc-service supervised status"), "status: started")
-		h.sh("rc-service supervised stop")
-		h.noDaemon()
-	})
+func superviseDaemonRespawnsInside(t *testing.T, h *host) {
+	h.conf("supervised", "netns=vpn")
+	h.sh("rc-service supervised start")
+	h.sh("until pgrep -x sleeper >/dev/null; do sleep 0.1; done")
+	first := h.daemon()
+	equal(t, "daemon", h.where(first), h.inside())
+	equal(t, "supervisor", h.where(h.sh("pgrep -f '^supervise-daemon'")), h.inside())
+	equal(t, "user", h.sh("ps -o user= -p "+first), "daemon")
+	h.sh("kill -9 " + first + "; while [ -e /proc/" + first + " ] || ! pgrep -x sleeper; do sleep 0.1; done >/dev/null")
+	second := h.daemon()
+	if second == first {
+		t.Fatal("not respawned")
+	}
+	equal(t, "respawned daemon", h.where(second), h.inside())
+	h.sh("until [ -s /run/trace.supervised ]; do sleep 0.1; done")
+	equal(t, "healthcheck", trace(h, "supervised")["healthcheck"], h.inside())
+	contains(t, h.sh("rc-service supervised status"), "status: started")
+	h.sh("rc-service supervised stop")
+	h.noDaemon()
 }
 
 // What is between rc-service and the script must not depend on what an action
@@ -428,42 +490,61 @@ func TestHookMissing(t *testing.T) {
 	})
 }
 
-// The private view of /etc is strict for start, and no obstacle to stop.
-func TestBrokenEtc(t *testing.T) {
-	inEachShell(t, func(t *testing.T, h *host) {
-		h.conf("daemon", "netns=vpn")
-		h.sh("mkdir -p /etc/netns/vpn; echo nameserver 192.0.2.53 >/etc/netns/vpn/resolv.conf; touch /etc/resolv.conf")
-		h.sh("rc-service daemon start")
-		equal(t, "resolv.conf", h.sh("cat /proc/"+h.daemon()+"/root/etc/resolv.conf"), "nameserver 192.0.2.53")
-		h.sh("touch /etc/netns/vpn/nowhere")
-		contains(t, h.fails("rc-service daemon restart"), `not stopped, because the start would fail: cannot bind "/etc/netns/vpn/nowhere"`)
-		contains(t, h.sh("exec 2>&1; rc-service daemon stop"), `cannot bind "/etc/netns/vpn/nowhere" over "/etc/nowhere", which does not exist`)
-		h.noDaemon()
-		contains(t, h.fails("rc-service daemon start"), `cannot bind "/etc/netns/vpn/nowhere"`)
-		h.noDaemon()
-	})
+// /etc and /sys are those of the namespace, and all that is mounted below /sys
+// stays.
+func privateView(t *testing.T, h *host) {
+	h.sh(`mkdir -p /etc/netns/vpn; echo nameserver 198.51.100.53 >/etc/netns/vpn/resolv.conf
+		ip -n vpn link add wan type veth peer name lan netns vpn`)
+	h.conf("daemon", "netns=vpn")
+	const below = "awk '$5 ~ \"^/sys/\" { print $4, $5, $6 }' /proc/%s/mountinfo"
+	h.sh("rc-service daemon start")
+	pid := h.daemon()
+	root := "/proc/" + pid + "/root"
+	equal(t, "resolv.conf", h.sh("cat "+root+"/etc/resolv.conf"), "nameserver 198.51.100.53")
+	equal(t, "the host's resolv.conf", h.sh("cat /etc/resolv.conf"), "nameserver 192.0.2.53")
+	equal(t, "devices", h.sh("ls "+root+"/sys/class/net | xargs"), "lan lo wan")
+	equal(t, "the host's devices", h.sh("ls /sys/class/net | xargs"), "lo")
+	mounts := h.sh(fmt.Sprintf(below, "1"))
+	contains(t, mounts, "/sys/fs/cgroup")
+	equal(t, "mounts below /sys", h.sh(fmt.Sprintf(below, pid)), mounts)
+	equal(t, "cgroups", h.sh("ls "+root+"/sys/fs/cgroup"), h.sh("ls /sys/fs/cgroup"))
+	h.sh("rc-service daemon stop")
 }
 
-// A service without netns forks and execs exactly what it does without us.
-func TestNoTax(t *testing.T) {
-	for _, shell := range []string{"dash", "bash", "busybox"} {
-		t.Run(shell, func(t *testing.T) {
-			t.Parallel()
-			count := func(install bool) string {
-				h := boot(t, shell, install)
-				h.sh("rc-update -u") // an init script of ours is read for its dependencies, once
-				h.sh("strace -f -o /run/strace -e trace=clone,clone3,fork,vfork,execve rc-service plain start")
-				counts := h.sh(`sed -n 's/^[0-9]* *\([a-z0-9]*\)(.*/\1/p' /run/strace | sort | uniq -c`)
-				if install && h.Run("test -e /etc/rc.conf.d/50-netns.conf").Code != 0 {
-					t.Error("the drop-in is not there")
-				}
-				return counts
-			}
-			without, with := count(false), count(true)
-			t.Logf("calls without the drop-in:\n%s", without)
-			equal(t, "with the drop-in", with, without)
-		})
+// The private view of /etc is strict for start, and no obstacle to stop.
+func brokenEtc(t *testing.T, h *host) {
+	h.conf("daemon", "netns=vpn")
+	h.sh("mkdir -p /etc/netns/vpn; echo nameserver 192.0.2.53 >/etc/netns/vpn/resolv.conf; touch /etc/resolv.conf")
+	h.sh("rc-service daemon start")
+	equal(t, "resolv.conf", h.sh("cat /proc/"+h.daemon()+"/root/etc/resolv.conf"), "nameserver 192.0.2.53")
+	h.sh("touch /etc/netns/vpn/nowhere")
+	contains(t, h.fails("rc-service daemon restart"), `not stopped, because the start would fail: cannot bind "/etc/netns/vpn/nowhere"`)
+	contains(t, h.sh("exec 2>&1; rc-service daemon stop"), `cannot bind "/etc/netns/vpn/nowhere" over "/etc/nowhere", which does not exist`)
+	h.noDaemon()
+	contains(t, h.fails("rc-service daemon start"), `cannot bind "/etc/netns/vpn/nowhere"`)
+	h.noDaemon()
+}
+
+// A service without netns forks and execs exactly what it does without us, and
+// runs where it would.
+func noTax(t *testing.T, h *host) {
+	count := func() string {
+		h.sh("rc-update -u") // an init script of ours is read for its dependencies, once
+		h.sh("strace -f -o /run/trace.strace -e trace=clone,clone3,fork,vfork,execve rc-service plain start; rc-service plain stop")
+		return h.sh(`sed -n 's/^[0-9]* *\([a-z0-9]*\)(.*/\1/p' /run/trace.strace | sort | uniq -c`)
 	}
+	with := count()
+	h.sh("rc-service daemon start")
+	equal(t, "daemon", h.where(h.daemon()), h.outside())
+	equal(t, "mounts", h.sh("readlink /proc/"+h.daemon()+"/ns/mnt"), h.sh("readlink /proc/1/ns/mnt"))
+	h.sh("rc-service daemon stop")
+	ran(h, "daemon", h.outside(), "start_pre", "start_post", "stop_pre", "stop_post")
+
+	h.sh("mv /etc/rc.conf.d/50-netns.conf /root")
+	without := count()
+	h.sh("mv /root/50-netns.conf /etc/rc.conf.d")
+	t.Logf("calls without the drop-in:\n%s", without)
+	equal(t, "with the drop-in", with, without)
 }
 
 // Alpine's OpenRC puts RC_VRF_EXEC before start-stop-daemon, made from the same

@@ -1,0 +1,215 @@
+package openrc
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"openrc-netns/tests/machine"
+)
+
+// A row of the table is a scene that is played on every OpenRC with every shell.
+// It finds a machine with the namespace vpn and nothing running, and has stopped
+// what it started when it returns.
+type row struct {
+	name string
+	play func(t *testing.T, h *host)
+	// lacks says of a Debian release why the scene cannot be there.
+	lacks map[string]string
+}
+
+var scenes = []row{
+	{name: "start, status, reload, restart, stop", play: wholeScriptRunsInside},
+	{name: "namespace missing: start fails", play: missingNamespaceFailsTheStart},
+	{name: "namespace missing: restart refused", play: restartIsRefusedWhenTheNamespaceIsMissing},
+	{name: "bad setting: start and restart refused", play: badSettingIsRefused},
+	{name: "name gone, daemon alive: stop inside", play: nameGoneDaemonAlive},
+	{name: "name gone, daemon dead: stop in an empty one", play: nameGoneDaemonDead},
+	{name: "name made anew: restart moves", play: nameMadeAnew},
+	{name: "setting removed: stop inside", play: settingRemovedWhileRunning},
+	{name: "NAME.INSTANCE, NAME.RUNLEVEL, script", play: whereSettingsCanStand},
+	{name: "script with a start of its own", play: scriptWithItsOwnStart},
+	{name: "supervise-daemon, respawn, health check", play: superviseDaemonRespawnsInside},
+	{name: "service that starts another", play: nestedCalls},
+	{name: "netns.NAME first and last", play: needsTheServiceOfItsNamespace},
+	{name: "netns_lock, on the service's cgroup", play: locked},
+	{name: "private etc and sysfs, cgroups kept", play: privateView},
+	{name: "private etc broken", play: brokenEtc},
+	{name: "no setting: outside, no fork or exec more", play: noTax},
+	{name: "an OpenRC that is not known", play: unknownOpenRC},
+}
+
+// columns are the OpenRCs and shells that the scenes have been played on.
+var (
+	columns     []*column
+	columnsLock sync.Mutex
+)
+
+type column struct {
+	release, openrc, shell string
+	cells                  map[string]string // by the name of the scene
+}
+
+func TestTable(t *testing.T) {
+	for _, release := range []string{"bookworm", "trixie", "sid"} {
+		for _, shell := range []string{"dash", "bash", "busybox"} {
+			c := &column{release: release, cells: map[string]string{}}
+			columns = append(columns, c)
+			t.Run(release+"/"+shell, func(t *testing.T) {
+				t.Parallel()
+				playAll(t, machine.Options{Release: release, Shell: shell}, c)
+			})
+		}
+	}
+}
+
+// playAll plays the scenes one after the other on one machine, and on a new one
+// after each failure.
+func playAll(t *testing.T, options machine.Options, c *column) {
+	stage := newStage(t, options)
+	columnsLock.Lock()
+	version := strings.Fields(stage.sh("openrc --version"))
+	c.openrc, c.shell = version[len(version)-1], stage.sh("basename $(readlink /bin/sh)")
+	columnsLock.Unlock()
+	for _, s := range scenes {
+		cell := "" // go test -run wants others
+		passed := t.Run(s.name, func(t *testing.T) {
+			if s.lacks[options.Release] != "" {
+				cell = none
+				t.Skip(s.lacks[options.Release])
+			}
+			cell = "FAIL"
+			s.play(t, &host{stage.Machine, t})
+			same(t, "the scene", stage.host, stage.empty)
+		})
+		if cell == "FAIL" {
+			if passed {
+				cell = "ok"
+				stage.reset()
+			} else {
+				stage = newStage(t, options)
+			}
+		}
+		columnsLock.Lock()
+		c.cells[s.name] = cell
+		columnsLock.Unlock()
+	}
+}
+
+// stage is a machine that can be set back.
+type stage struct {
+	*host
+	empty string // the traces of services when none runs
+}
+
+// kept are the files that scenes write, as they were.
+const kept = "/root/etc"
+
+func newStage(t *testing.T, options machine.Options) stage {
+	t.Helper()
+	h := bootRelease(t, options, true)
+	// OpenRC reads all scripts for their dependencies whenever one has changed, and
+	// Debian's own take long.
+	h.sh("rm $(grep -L openrc-run /etc/init.d/*)")
+	h.sh("mkdir " + kept + "; cp -a /etc/conf.d /etc/init.d /etc/rc.conf /etc/resolv.conf /etc/runlevels " + kept)
+	return stage{h, traces(h)}
+}
+
+// reset sets back what a scene may change: files of /etc, names of namespaces,
+// and notes about what ran.
+func (s stage) reset() {
+	s.t.Helper()
+	s.sh(`cd /etc && rm -rf conf.d init.d netns runlevels && cp -a ` + kept + `/* . && rm -f /run/trace.* /run/openrc/deptree
+		for name in $(ls /run/netns); do ip netns delete $name; done; ip netns add vpn`)
+}
+
+// same fails the test if the traces of services are not what they were.
+func same(t *testing.T, what string, h *host, before string) {
+	t.Helper()
+	after := traces(h)
+	for range 50 { // for what is about to end
+		if after == before {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+		after = traces(h)
+	}
+	t.Errorf("%s left something (+) or took something (-):\n%s", what, cmp.Diff(before, after))
+}
+
+// traces are what services leave in a machine while they run, and must not
+// when they are stopped.
+func traces(h *host) string {
+	h.t.Helper()
+	return h.sh(`echo processes; ps -eo sid=,stat=,args= | awk -v own=$(ps -o sid= -p $$) '$1 != own && $2 !~ /^Z/ { $1 = $2 = ""; print }' | sort
+		echo mounts; cut -d' ' -f4- /proc/self/mountinfo | grep -v ' /run/netns/'
+		echo cgroups; find /sys/fs/cgroup -type d | sort
+		echo devices; ip -o link | cut -d' ' -f2
+		echo services; cd /run/openrc; find started starting stopping inactive wasinactive failed hotplugged scheduled options daemons -mindepth 1 | sort
+		cat softlevel; ls -d rc.starting rc.stopping interactive 2>/dev/null; ls /tmp /var/tmp /usr/lib/rc/sh`)
+}
+
+// A cell of a scene that cannot be there.
+const none = "none"
+
+// table is what has been seen, or nothing if no scene was played.
+func table() string {
+	var out bytes.Buffer
+	var notes []string
+	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+	line := func(name string, cell func(*column) string) (empty bool) {
+		empty = true
+		text := name
+		for _, c := range columns {
+			empty = empty && cell(c) == ""
+			text += "\t" + cell(c)
+		}
+		if !empty {
+			fmt.Fprintln(w, text)
+		}
+		return empty
+	}
+	line("OpenRC", func(c *column) string { return c.openrc })
+	line("/bin/sh", func(c *column) string { return c.shell })
+	played := false
+	for _, s := range scenes {
+		empty := line(s.name, func(c *column) string {
+			if c.cells[s.name] != none {
+				return c.cells[s.name]
+			}
+			why := s.lacks[c.release]
+			if !slices.Contains(notes, why) {
+				notes = append(notes, why)
+			}
+			return fmt.Sprintf("none [%d]", slices.Index(notes, why)+1)
+		})
+		played = played || !empty
+	}
+	if !played {
+		return ""
+	}
+	w.Flush()
+	for i, note := range notes {
+		fmt.Fprintf(&out, "[%d] %s\n", i+1, note)
+	}
+	return out.String()
+}
+
+// printTable prints the table; into the file that OPENRC_NETNS_TABLE names, as
+// go test does not show what a package prints when it passes.
+func printTable() error {
+	text := table()
+	if name := os.Getenv("OPENRC_NETNS_TABLE"); name != "" {
+		return os.WriteFile(name, []byte(text), 0o644)
+	}
+	_, err := os.Stdout.WriteString(text)
+	return err
+}
