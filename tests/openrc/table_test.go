@@ -45,7 +45,26 @@ var scenes = []row{
 	{name: "private etc broken", play: brokenEtc},
 	{name: "no setting: outside, no fork or exec more", play: noTax},
 	{name: "an OpenRC that is not known", play: unknownOpenRC},
+	{name: "rc-service -i -c -I -N -s -S", play: conditions},
+	{name: "rc-service --dry-run", play: dryRun},
+	{name: "rc-update, openrc RUNLEVEL, rc_parallel", play: runlevels},
+	{name: "rc_interactive", play: interactive},
+	{name: "rc_crashed_start", play: crashed, lacks: map[string]string{
+		"bookworm": "this OpenRC does not see that a daemon of start-stop-daemon has crashed",
+	}},
+	{name: "hotplug", play: hotplug},
+	{name: "start_inactive, IN_BACKGROUND", play: background},
+	{name: "rc_need, rc_after", play: dependencies},
+	{name: "RC_DEBUG, rc_verbose", play: debug},
+	{name: "odd service name", play: oddName},
+	{name: "init script and conf.d outside of etc", play: scriptOutsideOfEtc},
+	{name: "conf.d in another folder of RC_PATH", play: confInPath, lacks: map[string]string{
+		"bookworm": noPath,
+		"trixie":   noPath,
+	}},
 }
+
+const noPath = "this OpenRC knows no RC_PATH, conf.d is beside init.d"
 
 // columns are the OpenRCs and shells that the scenes have been played on.
 var (
