@@ -76,7 +76,7 @@ func become(action openrc.Action, settings openrc.Settings, argv []string) error
 	if err != nil {
 		return err
 	}
-	if action.Name == openrc.Start && settings.Confined() {
+	if action.Name == openrc.Start && settings.Confined() && !action.Resumes() {
 		record := openrc.Record{
 			ID:     namespace.ID{Inode: plan.Namespace().Inode(), Cookie: namespace.CurrentCookie()},
 			Cgroup: cgroup,

@@ -3,6 +3,8 @@ package openrc
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"openrc-netns/internal/launch"
 	"openrc-netns/internal/namespace"
@@ -47,6 +49,9 @@ func (a Action) Check(settings Settings, argv, env []string, warn func(string)) 
 		if err != nil {
 			return nil, err
 		}
+		if a.Resumes() {
+			return a.checkResume(spec, warn)
+		}
 		return checkStart(spec)
 	}
 	if a.Restart && settings.Confined() {
@@ -86,6 +91,45 @@ func (a Action) Check(settings Settings, argv, env []string, warn func(string)) 
 	spec.VRF, spec.Lock = "", false
 	if settings.Etc != launch.EtcNone {
 		spec.Etc = launch.EtcBind
+	}
+	return launch.Check(spec)
+}
+
+// Resumes reports whether the action is the rest of a start: of one that left
+// the service inactive (start_inactive in openrc-run(8)), until the daemon or
+// what watches it says in the background that it is up. The record of that start
+// then stays.
+func (a Action) Resumes() bool {
+	if a.Name != Start {
+		return false
+	}
+	_, err := os.Lstat(filepath.Join(svcdir(), "wasinactive", a.Service))
+	if err != nil {
+		return false
+	}
+	_, err = os.Lstat(ValuePath(a.Service, recordValue))
+	return err == nil
+}
+
+// checkResume plans the rest of a start where its beginning acted, whatever the
+// name leads to by now.
+func (a Action) checkResume(spec launch.Spec, warn func(string)) (*launch.Plan, error) {
+	record, err := ReadRecord(a.Service)
+	if err != nil {
+		return nil, err
+	}
+	if err := launch.CheckPrivilege(); err != nil {
+		if record != nil && record.here() {
+			return launch.Stay(spec) // a locked daemon says that it is up
+		}
+		return nil, err
+	}
+	if record == nil {
+		return checkStart(spec)
+	}
+	spec.Netns = record.Netns
+	if spec.Inside, err = a.where(record.Netns, record, warn); err != nil {
+		return nil, err
 	}
 	return launch.Check(spec)
 }

@@ -27,16 +27,23 @@ type Record struct {
 // ValuePath is where service_set_value (openrc-run(8)) would put a value of
 // service.
 func ValuePath(service, value string) string {
-	svcdir := os.Getenv("RC_SVCDIR")
-	if svcdir == "" {
-		svcdir = "/run/openrc"
-	}
-	return filepath.Join(svcdir, "options", service, value)
+	return filepath.Join(svcdir(), "options", service, value)
 }
+
+// svcdir is where OpenRC keeps its state.
+func svcdir() string {
+	if dir := os.Getenv("RC_SVCDIR"); dir != "" {
+		return dir
+	}
+	return "/run/openrc"
+}
+
+// recordValue is the name of a record among a service's values.
+const recordValue = "netns"
 
 // WriteRecord keeps r for service.
 func WriteRecord(service string, r Record) error {
-	path := ValuePath(service, "netns")
+	path := ValuePath(service, recordValue)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("record where the service is started: %w", err)
 	}
@@ -49,7 +56,7 @@ func WriteRecord(service string, r Record) error {
 
 // ReadRecord returns what was kept for service; nil where there is nothing.
 func ReadRecord(service string) (*Record, error) {
-	path := ValuePath(service, "netns")
+	path := ValuePath(service, recordValue)
 	lines, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

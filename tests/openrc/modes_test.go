@@ -201,6 +201,24 @@ done
 	h.sh("rm /etc/conf.d/tunnel; rc-service tunnel stop")
 	states("when it is stopped", "stopped stopped stopped")
 	equal(t, "functions", h.sh("xargs </run/trace.tunnel"), "start_pre "+h.inside()+" stop_pre "+h.inside())
+
+	// The rest of a start acts where its beginning did: in the daemon's own
+	// namespace, whatever the name leads to by now; and a lock is no obstacle.
+	for _, lock := range []string{"no", "yes"} {
+		h.conf("tunnel", "netns=vpn", "netns_lock="+lock)
+		h.sh("rm -f /run/trace.tunnel; rc-service tunnel start || [ -e /run/openrc/inactive/tunnel ]")
+		began := h.inside()
+		h.sh("ip netns delete vpn; ip netns add other" + lock + "; ip netns add vpn")
+		hook("start")
+		states("when it is up, netns_lock="+lock, "started stopped stopped")
+		h.sh("rc-service tunnel stop")
+		equal(t, "functions, netns_lock="+lock, h.sh("xargs </run/trace.tunnel"), "start_pre "+began+" stop_pre "+began)
+	}
+	// Without the setting as well, and from outside.
+	h.sh("rm /run/trace.tunnel; rc-service tunnel start || [ -e /run/openrc/inactive/tunnel ]; rm /etc/conf.d/tunnel; IN_BACKGROUND=yes rc-service tunnel start")
+	states("when it is up, without a setting", "started stopped stopped")
+	h.sh("rc-service tunnel stop")
+	equal(t, "functions, without a setting", h.sh("xargs </run/trace.tunnel"), "start_pre "+h.inside()+" stop_pre "+h.inside())
 }
 
 // What conf.d says about dependencies counts as before.
