@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"openrc-netns/tests/machine"
 	"openrc-netns/tests/scene"
 )
@@ -121,11 +123,19 @@ func (h *host) conf(service string, lines ...string) {
 	h.write("/etc/conf.d/"+service, strings.Join(lines, "\n")+"\n")
 }
 
+// path is a file of the machine as the test sees it. To look costs much less than
+// a command in the machine does.
+func (h *host) path(name string) string { return fmt.Sprintf("/proc/%d/root%s", h.PID(), name) }
+
 // outside is the machine's own network namespace, inside that called vpn.
-func (h *host) outside() string { h.t.Helper(); return h.sh("readlink /proc/1/ns/net") }
+func (h *host) outside() string { h.t.Helper(); return h.where("1") }
 func (h *host) inside() string {
 	h.t.Helper()
-	return "net:[" + h.sh("stat -L -c %i /run/netns/vpn") + "]"
+	var stat unix.Stat_t
+	if err := unix.Stat(h.path("/run/netns/vpn"), &stat); err != nil {
+		h.t.Fatal("/run/netns/vpn: ", err)
+	}
+	return fmt.Sprintf("net:[%d]", stat.Ino)
 }
 
 // daemon is the process number of the one sleeper that runs, or is about to:
@@ -138,16 +148,22 @@ func (h *host) daemon() string {
 // where is the network namespace of a process.
 func (h *host) where(pid string) string {
 	h.t.Helper()
-	return h.sh("readlink /proc/" + pid + "/ns/net")
+	namespace, err := os.Readlink(h.path("/proc/" + pid + "/ns/net"))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return namespace
 }
 
 // state is what OpenRC has on record of a service; of a stopped one nothing.
 func (h *host) state(service string) string {
-	h.t.Helper()
-	return h.sh(`cd /run/openrc; state=stopped
-		for s in started inactive starting stopping failed; do
-			[ ! -e $s/` + service + ` ] || state=$s
-		done; echo $state`)
+	state := "stopped"
+	for _, s := range []string{"started", "inactive", "starting", "stopping", "failed"} {
+		if _, err := os.Lstat(h.path("/run/openrc/" + s + "/" + service)); err == nil {
+			state = s
+		}
+	}
+	return state
 }
 
 // noDaemon asserts that nothing runs.

@@ -2,6 +2,7 @@ package openrc
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -12,7 +13,15 @@ import (
 func trace(h *host, service string) map[string]string {
 	h.t.Helper()
 	seen := map[string]string{}
-	for line := range strings.Lines(h.sh("cat /run/trace." + service + "; rm /run/trace." + service)) {
+	file := h.path("/run/trace." + service)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := os.Remove(file); err != nil {
+		h.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
 		function, namespace, _ := strings.Cut(strings.TrimSpace(line), " ")
 		if before, again := seen[function]; again && before != namespace && function != "script" {
 			h.t.Errorf("%s ran in %s and in %s", function, before, namespace)
