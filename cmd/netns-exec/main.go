@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"slices"
 
 	"github.com/spf13/pflag"
 
@@ -33,6 +34,7 @@ Run COMMAND, or the user's shell, in the network namespace NETNS: a name below
   -u, --user USER[:GROUP]  become this user before running COMMAND
       --etc bind|none      bind the entries of /etc/netns/NETNS over /etc, or
                            leave /etc alone (default bind)
+      --hide PATH          hide this file or directory; may be given again
       --vrf VRF            bind every IP socket to this VRF device of the namespace
       --lock               no IP sockets in other namespaces, no CAP_SYS_ADMIN
   -n, --dry-run            check everything, print the plan, run nothing
@@ -108,6 +110,7 @@ type options struct {
 	service  string
 	user     string
 	etc      string
+	hide     []string
 	vrf      string
 	lock     bool
 	dryRun   bool
@@ -126,6 +129,7 @@ func parse(args []string) (*options, error) {
 	flags.StringVarP(&o.service, "service", "s", "", "")
 	flags.StringVarP(&o.user, "user", "u", "", "")
 	flags.StringVar(&o.etc, "etc", "", "")
+	flags.StringArrayVar(&o.hide, "hide", nil, "")
 	flags.StringVar(&o.vrf, "vrf", "", "")
 	flags.BoolVar(&o.lock, "lock", false, "")
 	flags.BoolVarP(&o.dryRun, "dry-run", "n", false, "")
@@ -138,6 +142,9 @@ func parse(args []string) (*options, error) {
 		if flag := flags.Lookup(name); flag.Changed && flag.Value.String() == "" {
 			return nil, fmt.Errorf("option --%s needs a value; see: netns-exec --help", name)
 		}
+	}
+	if slices.Contains(o.hide, "") {
+		return nil, errors.New("option --hide needs a value; see: netns-exec --help")
 	}
 	operands := flags.Args()
 	// A "--" right after the options, or --service, means that no NETNS comes.
@@ -207,6 +214,7 @@ func (o *options) spec() (launch.Spec, error) {
 	if o.vrf != "" {
 		spec.VRF = o.vrf
 	}
+	spec.Hide = append(spec.Hide, o.hide...)
 	spec.Lock = spec.Lock || o.lock
 	spec.Trial = o.dryRun
 	spec.User = o.user
