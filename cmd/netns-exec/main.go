@@ -37,6 +37,7 @@ Run COMMAND, or the user's shell, in the network namespace NETNS: a name below
       --hide PATH          hide this file or directory; may be given again
       --vrf VRF            bind every IP socket to this VRF device of the namespace
       --lock               no IP sockets in other namespaces, no CAP_SYS_ADMIN
+      --cgroup PATH        do both on this control group, not on one of our own
   -n, --dry-run            check everything, print the plan, run nothing
   -h, --help               print this text
   -V, --version            print the version
@@ -112,6 +113,7 @@ type options struct {
 	etc      string
 	hide     []string
 	vrf      string
+	cgroup   string
 	lock     bool
 	dryRun   bool
 	help     bool
@@ -131,6 +133,7 @@ func parse(args []string) (*options, error) {
 	flags.StringVar(&o.etc, "etc", "", "")
 	flags.StringArrayVar(&o.hide, "hide", nil, "")
 	flags.StringVar(&o.vrf, "vrf", "", "")
+	flags.StringVar(&o.cgroup, "cgroup", "", "")
 	flags.BoolVar(&o.lock, "lock", false, "")
 	flags.BoolVarP(&o.dryRun, "dry-run", "n", false, "")
 	flags.BoolVarP(&o.help, "help", "h", false, "")
@@ -138,7 +141,7 @@ func parse(args []string) (*options, error) {
 	if err := flags.Parse(args); err != nil {
 		return nil, usageError(err)
 	}
-	for _, name := range []string{"service", "user", "etc", "vrf"} {
+	for _, name := range []string{"service", "user", "etc", "vrf", "cgroup"} {
 		if flag := flags.Lookup(name); flag.Changed && flag.Value.String() == "" {
 			return nil, fmt.Errorf("option --%s needs a value; see: netns-exec --help", name)
 		}
@@ -216,6 +219,10 @@ func (o *options) spec() (launch.Spec, error) {
 	}
 	spec.Hide = append(spec.Hide, o.hide...)
 	spec.Lock = spec.Lock || o.lock
+	if o.cgroup != "" && spec.VRF == "" && !spec.Lock {
+		return spec, errors.New("option --cgroup goes with --vrf or --lock; see: netns-exec --help")
+	}
+	spec.Cgroup = o.cgroup
 	spec.Trial = o.dryRun
 	spec.User = o.user
 	spec.Argv = o.argv

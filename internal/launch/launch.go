@@ -43,6 +43,9 @@ type Spec struct {
 	// Service is the OpenRC service that the command is; it has a cgroup of its
 	// own. Empty for a command by hand.
 	Service string
+	// Cgroup is the one to confine the command in, for VRF and Lock, as in
+	// /proc/PID/cgroup; empty leaves the choice to the plan.
+	Cgroup string
 	// User is USER or USER:GROUP to become; empty means no change.
 	User string
 	// Argv is the command; empty means the user's shell.
@@ -227,7 +230,10 @@ func (p *Plan) setConfinement(spec Spec) error {
 		return nil
 	}
 	p.confine = &vrf.Confinement{Lock: spec.Lock}
-	p.cgroup = vrf.Cgroup{Service: spec.Service, Netns: namespace.BaseName(spec.Netns)}
+	p.cgroup = vrf.Cgroup{Service: spec.Service, Netns: namespace.BaseName(spec.Netns), Path: spec.Cgroup}
+	if err := p.cgroup.Check(); err != nil {
+		return err
+	}
 	p.vrf = spec.VRF
 	if !spec.Trial {
 		return nil
@@ -265,6 +271,9 @@ func (p *Plan) String() string {
 	}
 	if p.confine != nil && p.confine.Lock {
 		line("lock", "no IP sockets in other network namespaces, no CAP_SYS_ADMIN")
+	}
+	if p.cgroup.Path != "" {
+		line("cgroup", p.cgroup.Path)
 	}
 	if p.credential != nil {
 		line("user", p.credential.String())
@@ -315,7 +324,7 @@ func (p *Plan) Enter() (cgroup string, err error) {
 	if p.before, err = vrf.Current(); err != nil {
 		p.before = "/" // cgroup v2 was never mounted; all are at its root
 	}
-	return p.confine.Apply(p.cgroup)
+	return p.confine.Apply(&p.cgroup)
 }
 
 // Exec becomes the command, on the thread that Enter was called on. It
@@ -324,7 +333,7 @@ func (p *Plan) Enter() (cgroup string, err error) {
 func (p *Plan) Exec() error {
 	err := p.exec()
 	if p.confine != nil {
-		vrf.Undo(p.before)
+		p.cgroup.Undo(p.before)
 	}
 	return err
 }

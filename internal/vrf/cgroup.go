@@ -104,19 +104,24 @@ func (h *hierarchy) create(cgroup string) error {
 		if c != '/' || i == 0 {
 			continue
 		}
-		if err := h.mkdir(cgroup[:i]); err != nil {
+		if _, err := h.mkdir(cgroup[:i]); err != nil {
 			return err
 		}
 	}
-	return h.mkdir(cgroup)
+	_, err := h.mkdir(cgroup)
+	return err
 }
 
-func (h *hierarchy) mkdir(cgroup string) error {
-	err := unix.Mkdirat(h.fd, "."+cgroup, 0o755)
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("create cgroup %q: %w", cgroup, err)
+// mkdir makes the cgroup, and reports whether it was missing.
+func (h *hierarchy) mkdir(cgroup string) (made bool, err error) {
+	err = unix.Mkdirat(h.fd, "."+cgroup, 0o755)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("create cgroup %q: %w", cgroup, err)
 	}
-	return nil
+	return true, nil
 }
 
 // join moves the process pid, or this one where it is 0, into the cgroup.

@@ -24,6 +24,20 @@ type Cgroup struct {
 	Service string
 	// Netns is the name of the network namespace, for the layout by hand.
 	Netns string
+	// Path is the cgroup itself, as in /proc/PID/cgroup, where it is chosen
+	// already and nobody else is to be in it; see Check. It may be missing, but
+	// not the one above.
+	Path string
+
+	made bool // Apply made the one that Path names
+}
+
+// Check refuses a Path that cannot be the cgroup of one command.
+func (g *Cgroup) Check() error {
+	if g.Path != "" && (g.Path[0] != '/' || g.Path == "/" || path.Clean(g.Path) != g.Path) {
+		return fmt.Errorf("bad cgroup %q: give its whole path, as in /proc/PID/cgroup, and not the root", g.Path)
+	}
+	return nil
 }
 
 // path is the cgroup to put the program on, and the one for the process, which
@@ -37,7 +51,10 @@ type Cgroup struct {
 // wants to put one of its own there, which the kernel would refuse. And the
 // cgroup above is for one confinement alone: another one's processes, or those
 // of a namespace that had the same name before, must not come under it.
-func (g Cgroup) path(c Confinement, current string) (program, process string) {
+func (g *Cgroup) path(c Confinement, current string) (program, process string) {
+	if g.Path != "" {
+		return g.Path, g.Path
+	}
 	if g.Service != "" {
 		if IsServiceCgroup(current, g.Service) {
 			return current, current
@@ -96,7 +113,7 @@ func stripOurs(cgroup string) string {
 // program. It needs CAP_SYS_ADMIN, or CAP_BPF, CAP_NET_ADMIN and write access
 // to the cgroup. After an error the process is where it was, and no cgroup is
 // left behind.
-func (c Confinement) Apply(g Cgroup) (string, error) {
+func (c Confinement) Apply(g *Cgroup) (string, error) {
 	// In this order: before its first mount cgroup v2 is not in /proc/PID/cgroup.
 	h, err := openHierarchy()
 	if err != nil {
@@ -108,17 +125,29 @@ func (c Confinement) Apply(g Cgroup) (string, error) {
 		return "", err
 	}
 	program, process := g.path(c, current)
-	if err := c.apply(h, program, process, g.Service != ""); err != nil {
-		h.undo(process, current)
+	if err := g.create(h, process); err != nil {
+		g.undo(h, process, current)
+		return "", err
+	}
+	if err := c.apply(h, program, process, g.Service != "" || g.Path != ""); err != nil {
+		g.undo(h, process, current)
 		return "", err
 	}
 	return program, nil
 }
 
+func (g *Cgroup) create(h *hierarchy, process string) (err error) {
+	if g.Path == "" {
+		return h.create(process)
+	}
+	g.made, err = h.mkdir(process)
+	return err
+}
+
 // Undo takes the process out of the cgroup that it is in and into the given
 // one, where it was before Apply, and removes what is empty then. It is for a
 // launch that fails later on, and does what it can.
-func Undo(before string) {
+func (g *Cgroup) Undo(before string) {
 	current, err := Current()
 	if err != nil || current == before {
 		return
@@ -128,19 +157,20 @@ func Undo(before string) {
 		return
 	}
 	defer h.close()
-	h.undo(current, before)
+	g.undo(h, current, before)
 }
 
-func (h *hierarchy) undo(cgroup, before string) {
-	if h.join(before, 0) == nil {
+func (g *Cgroup) undo(h *hierarchy, cgroup, before string) {
+	switch {
+	case h.join(before, 0) != nil:
+	case g.Path == "":
 		h.removeUp(cgroup, before)
+	case g.made:
+		_ = h.remove(g.Path)
 	}
 }
 
 func (c Confinement) apply(h *hierarchy, program, process string, exclusive bool) error {
-	if err := h.create(process); err != nil {
-		return err
-	}
 	cgroup, err := h.open(program)
 	if err != nil {
 		return fmt.Errorf("open cgroup %q: %w", program, err)

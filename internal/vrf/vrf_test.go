@@ -29,6 +29,7 @@ func TestCgroupLayout(t *testing.T) {
 		{"a service in OpenRC 0.45's cgroup", plain, Cgroup{Service: "sshd"}, "/sshd", "/sshd", "/sshd"},
 		{"a service without one", plain, Cgroup{Service: "sshd"}, "/user", "/user/openrc-netns.sshd", "/user/openrc-netns.sshd"},
 		{"a service started by another", plain, Cgroup{Service: "web"}, "/user/openrc-netns.sshd", "/user/openrc-netns.web", "/user/openrc-netns.web"},
+		{"a given one", plain, Cgroup{Netns: "vpn", Path: "/openrc.sshd"}, "/openrc.s6-svscan", "/openrc.sshd", "/openrc.sshd"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			program, process := test.group.path(test.confinement, test.current)
@@ -92,7 +93,7 @@ func TestProgram(t *testing.T) {
 	}
 	confinement := Confinement{Cookie: cookie, Device: Device{"lo", lo}}
 	group := Cgroup{Service: "vrf_test"}
-	cgroup, err := confinement.Apply(group)
+	cgroup, err := confinement.Apply(&group)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +125,7 @@ func TestProgram(t *testing.T) {
 	}
 	// A second start replaces the program.
 	for range 3 {
-		if _, err := confinement.Apply(group); err != nil {
+		if _, err := confinement.Apply(&group); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -139,11 +140,11 @@ func TestProgram(t *testing.T) {
 		t.Errorf("in another namespace a socket is bound to %d", got)
 	}
 	// A program that does not bind is found out.
-	if _, err := confinement.Apply(group); err == nil {
+	if _, err := confinement.Apply(&group); err == nil {
 		t.Error("a socket that is not bound went unnoticed")
 	}
 	confinement.Lock = true
-	if _, err := confinement.Apply(group); err == nil {
+	if _, err := confinement.Apply(&group); err == nil {
 		t.Error("a refused socket went unnoticed")
 	}
 	if fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0); err != unix.EPERM {

@@ -43,6 +43,26 @@ func TestLockByHand(t *testing.T) {
 	contains(t, h.fails("netns-exec --lock -- "+elsewhere), "no socket: Operation not permitted")
 }
 
+// The cgroup can be chosen: it is made, or used, and what a launch that fails has
+// made does not stay.
+func TestLockInAChosenCgroup(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	h.write("/run/broken", "#!/nowhere\n")
+	h.sh("chmod 755 /run/broken")
+	lock := "netns-exec --lock --cgroup /chosen vpn "
+	contains(t, h.fails(lock+"/run/broken"), `netns-exec: cannot execute "/run/broken": no such file or directory`)
+	h.sh("[ ! -e /sys/fs/cgroup/chosen ]")
+	contains(t, h.fails("netns-exec --lock --cgroup /nowhere/chosen vpn true"), `netns-exec: create cgroup "/nowhere/chosen": no such file or directory`)
+	for range 2 {
+		equal(t, "cgroup", h.sh(lock+"sed -n s/^0:://p /proc/self/cgroup"), "/chosen")
+		equal(t, "programs", h.sh("probe programs /sys/fs/cgroup/chosen"), "openrc_netns CGroupSock, 12 instructions")
+		contains(t, h.fails(lock+elsewhere), "no socket: Operation not permitted")
+	}
+	h.fails(lock + "/run/broken")
+	h.sh("rmdir /sys/fs/cgroup/chosen") // it was there before
+}
+
 // cgroupOf is the cgroup that OpenRC makes for a service, and where cgroup v2 is
 // mounted.
 func (h *host) cgroupOf(service string) (cgroup, mounted string) {
