@@ -129,13 +129,11 @@ func TestBadSettingFailsTheStart(t *testing.T) {
 		"no vrf":    {[]string{"netns=vpn", "vrf=lo"}, `daemon: device "lo" is not a VRF`},
 		"vrf alone": {[]string{"vrf=mgmt"}, `daemon: VRF "mgmt": no such device in this network namespace`},
 		"runit":     {[]string{"netns=vpn", "supervisor=runit"}, `daemon: runit would start the daemon outside: remove the settings from conf.d, and start it in the run script with: exec netns-exec vpn -- COMMAND`},
-		"s6":        {[]string{"netns=vpn", "supervisor=s6"}, `daemon: s6 would start the daemon outside: use supervisor=supervise-daemon`},
+		"s6":        {[]string{"netns=vpn", "supervisor=s6", "chroot=/srv"}, `daemon: s6 would look for netns-exec below chroot="/srv": use supervisor=supervise-daemon`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := boot(t, "dash", true)
-			// OpenRC itself wants it for supervisor=s6.
-			h.sh("printf '#!/sbin/openrc-run\nstart() { :; }\n' >/etc/init.d/s6-svscan; chmod 755 /etc/init.d/s6-svscan")
 			h.conf("daemon", test.conf...)
 			out := h.fails("rc-service daemon start")
 			equal(t, "output", out, " * "+test.want+"\n * ERROR: daemon failed to start\n")
