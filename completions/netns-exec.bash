@@ -180,7 +180,7 @@ _netns_exec()
 			break
 			;;
 		--service=*) service=yes ;;
-		--service | --user | --etc | --vrf) option=${word#--} ;;
+		--service | --user | --etc | --hide | --vrf | --cgroup) option=${word#--} ;;
 		--*) ;;
 		-?*)
 			# Of the short ones, these two have a value.
@@ -216,9 +216,11 @@ _netns_exec()
 		esac
 		;;
 	etc) _netns_offer bind none ;;
+	hide) compopt -o default ;;
+	cgroup) ;;
 	vrf) [[ $service ]] || _netns_offer_vrfs "$netns" ;;
 	option)
-		_netns_offer --service --user --etc --vrf --lock --dry-run --help --version \
+		_netns_offer --service --user --etc --hide --vrf --lock --cgroup --dry-run --help --version \
 			-s -u -n -h -V
 		;;
 	*)

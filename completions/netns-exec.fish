@@ -38,7 +38,7 @@ function __netns_exec_parse
             case --
                 printf '%s\n' command (math $i + 1)
                 return
-            case --service --user --etc --vrf
+            case --service --user --etc --hide --vrf --cgroup
                 set option (string sub -s 3 -- $word)
             case '--service=*'
                 set place service
@@ -159,8 +159,10 @@ complete -c netns-exec -f
 complete -c netns-exec -n '__netns_exec_at options service value' -s s -l service -x -a '(__netns_exec_services)' -d 'Take namespace and settings from conf.d'
 complete -c netns-exec -n '__netns_exec_at options service value' -s u -l user -x -a '(__netns_exec_users)' -d 'Become this user'
 complete -c netns-exec -n '__netns_exec_at options service value' -l etc -x -a 'bind none' -d 'Bind the entries of /etc/netns over /etc, or not'
+complete -c netns-exec -n '__netns_exec_at options service value' -l hide -r -F -d 'Hide this file or directory'
 complete -c netns-exec -n '__netns_exec_at options service value' -l vrf -x -a '(__netns_exec_vrfs)' -d 'Bind every IP socket to this VRF device'
 complete -c netns-exec -n '__netns_exec_at options service' -l lock -d 'No IP sockets in other namespaces, no CAP_SYS_ADMIN'
+complete -c netns-exec -n '__netns_exec_at options service value' -l cgroup -x -d 'The control group for --vrf and --lock'
 complete -c netns-exec -n '__netns_exec_at options service' -s n -l dry-run -d 'Print the plan, run nothing'
 complete -c netns-exec -n '__netns_exec_at options service' -s h -l help -d 'Print a summary'
 complete -c netns-exec -n '__netns_exec_at options service' -s V -l version -d 'Print the version'
