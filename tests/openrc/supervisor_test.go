@@ -434,3 +434,18 @@ func TestStartStopDaemons(t *testing.T) {
 		})
 	}
 }
+
+// A service of s6 without settings pays no fork for them.
+func TestS6NoTax(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	h.sh("rc-service s6-svscan start")
+	count := func() string {
+		h.sh("rc-update -u; rm -rf /run/openrc/s6-services/six")
+		h.sh("strace -f -o /run/strace -e trace=clone,clone3,fork,vfork,execve rc-service six start; rc-service six stop")
+		return h.sh(`sed -n 's/^[0-9]* *\([a-z0-9]*\)(.*/\1/p' /run/strace | sort | uniq -c`)
+	}
+	with := count()
+	h.sh("mv /etc/rc.conf.d/50-netns.conf /root")
+	equal(t, "with the drop-in", with, count())
+}
