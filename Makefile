@@ -1,6 +1,6 @@
 # make            build bin/netns-exec and bin/openrc-netns-hook
 # make install    install them, the drop-in, the init script, the manuals and the
-#                 completions; DESTDIR, PREFIX, SBINDIR, SYSCONFDIR, LSBDIR,
+#                 completions; DESTDIR, PREFIX, SBINDIR, SYSCONFDIR, DATADIR, LSBDIR,
 #                 MANDIR, BASHCOMPDIR, ZSHCOMPDIR and FISHCOMPDIR say where; without
 #                 DESTDIR, say whether this machine's OpenRC fits
 # make test       everything: lint, unit tests, command line, real OpenRC; at the
@@ -13,12 +13,13 @@
 PREFIX ?= /usr
 SBINDIR ?= $(PREFIX)/sbin
 SYSCONFDIR ?= /etc
+DATADIR ?= $(PREFIX)/share
 LSBDIR ?= /lib/lsb
-MANDIR ?= $(PREFIX)/share/man
-BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
+MANDIR ?= $(DATADIR)/man
+BASHCOMPDIR ?= $(DATADIR)/bash-completion/completions
 # Debian and Devuan: ZSHCOMPDIR=/usr/share/zsh/vendor-completions
-ZSHCOMPDIR ?= $(PREFIX)/share/zsh/site-functions
-FISHCOMPDIR ?= $(PREFIX)/share/fish/vendor_completions.d
+ZSHCOMPDIR ?= $(DATADIR)/zsh/site-functions
+FISHCOMPDIR ?= $(DATADIR)/fish/vendor_completions.d
 FUZZTIME ?= 10m
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
@@ -31,7 +32,7 @@ GOTEST = $(GO) test -ldflags=-checklinkname=0
 
 MANUALS = netns-exec.8 openrc-netns-hook.8
 CONFIGS = netns openrc-netns
-SHELL_FILES = .ci/run openrc/50-netns.conf openrc/50-openrc-netns openrc/seam tests/prepare tests/bench
+SHELL_FILES = .ci/run openrc/50-netns.conf openrc/50-openrc-netns openrc/supervisors.sh openrc/seam tests/prepare tests/bench
 INIT_SCRIPTS = openrc/netns $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
 
 .PHONY: all build install install-completions uninstall test lint demo bench fuzz clean
@@ -44,7 +45,8 @@ build:
 install: build install-completions
 	install -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d' '$(DESTDIR)$(SYSCONFDIR)/conf.d' '$(DESTDIR)$(SYSCONFDIR)/init.d' '$(DESTDIR)$(MANDIR)/man8'
 	install -m 755 bin/netns-exec bin/openrc-netns-hook '$(DESTDIR)$(SBINDIR)'
-	sed 's|^_netns_hook=.*|_netns_hook=$(SBINDIR)/openrc-netns-hook|' openrc/50-netns.conf \
+	sed -e 's|^_netns_hook=.*|_netns_hook=$(SBINDIR)/openrc-netns-hook|' \
+		-e 's|^_netns_share=.*|_netns_share=$(DATADIR)/openrc-netns|' openrc/50-netns.conf \
 		>'$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf'
 	chmod 644 '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf'
 	install -d '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d'
@@ -52,6 +54,8 @@ install: build install-completions
 	sed 's|^_netns_hook=.*|_netns_hook=$(SBINDIR)/openrc-netns-hook|' openrc/netns \
 		>'$(DESTDIR)$(SYSCONFDIR)/init.d/netns'
 	chmod 755 '$(DESTDIR)$(SYSCONFDIR)/init.d/netns'
+	install -d '$(DESTDIR)$(DATADIR)/openrc-netns'
+	install -m 644 openrc/supervisors.sh '$(DESTDIR)$(DATADIR)/openrc-netns'
 	install -d '$(DESTDIR)$(LSBDIR)/init-functions.d'
 	install -m 644 openrc/50-openrc-netns '$(DESTDIR)$(LSBDIR)/init-functions.d'
 	for file in $(CONFIGS); do \
@@ -71,7 +75,8 @@ install-completions:
 # The administrator's conf.d files stay.
 uninstall:
 	rm -f '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf' '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d/50-netns.conf' '$(DESTDIR)$(SYSCONFDIR)/init.d/netns'
-	rm -f '$(DESTDIR)$(LSBDIR)/init-functions.d/50-openrc-netns'
+	rm -f '$(DESTDIR)$(LSBDIR)/init-functions.d/50-openrc-netns' '$(DESTDIR)$(DATADIR)/openrc-netns/supervisors.sh'
+	[ ! -d '$(DESTDIR)$(DATADIR)/openrc-netns' ] || rmdir '$(DESTDIR)$(DATADIR)/openrc-netns'
 	rm -f '$(DESTDIR)$(SBINDIR)/netns-exec' '$(DESTDIR)$(SBINDIR)/openrc-netns-hook'
 	for file in $(CONFIGS); do \
 		! cmp -s conf.d/$$file '$(DESTDIR)$(SYSCONFDIR)/conf.d/'$$file || \

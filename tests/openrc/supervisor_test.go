@@ -71,6 +71,17 @@ func TestS6(t *testing.T) {
 		h.sh("rc-service six stop")
 		h.noDaemon()
 		equal(t, "state", h.state("six"), "stopped")
+
+		// Without what the drop-in knows of s6, the start fails with settings, and
+		// is as it was without.
+		h.sh("mv /usr/share/openrc-netns/supervisors.sh /root")
+		h.conf("six", append(more, "netns=vpn")...)
+		contains(t, h.fails("rc-service six start"), "six: cannot use supervisor=s6: /usr/share/openrc-netns/supervisors.sh is missing, install openrc-netns again")
+		h.noDaemon()
+		h.conf("six", more...)
+		h.sh("rc-service six start")
+		equal(t, "daemon", h.where(h.daemon()), h.outside())
+		h.sh("rc-service six stop")
 	})
 }
 
