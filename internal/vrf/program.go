@@ -103,7 +103,8 @@ const (
 )
 
 // bpf is bpf(2). The structs handed to it are the heads of union bpf_attr; the
-// kernel takes what is missing for zero.
+// kernel takes what is missing for zero. What they point to by number has to be
+// pinned: a stack that grows moves, and with it all that is on it.
 func bpf(command int, attr unsafe.Pointer, size uintptr) (int, error) {
 	for {
 		r, _, errno := unix.Syscall(unix.SYS_BPF, uintptr(command), uintptr(attr), size)
@@ -119,8 +120,12 @@ func bpf(command int, attr unsafe.Pointer, size uintptr) (int, error) {
 
 // load loads the program and returns its descriptor.
 func (c Confinement) load() (int, error) {
+	var pin runtime.Pinner
+	defer pin.Unpin()
 	instructions := c.program()
 	license := []byte("BSD\x00")
+	pin.Pin(&instructions[0])
+	pin.Pin(&license[0])
 	attr := struct {
 		progType         uint32
 		count            uint32
@@ -143,8 +148,6 @@ func (c Confinement) load() (int, error) {
 	}
 	copy(attr.name[:], programName)
 	fd, err := bpf(progLoad, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
-	runtime.KeepAlive(instructions)
-	runtime.KeepAlive(license)
 	switch {
 	case errors.Is(err, unix.EPERM):
 		return -1, errors.New("the kernel refuses to load a BPF program: CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN, are needed")
@@ -209,7 +212,10 @@ func (p programs) close() {
 
 // attached lists the programs on the cgroup.
 func attached(cgroup int) (programs, error) {
+	var pin runtime.Pinner
+	defer pin.Unpin()
 	var ids [64]uint32 // BPF_CGROUP_MAX_PROGS of linux/bpf-cgroup.h
+	pin.Pin(&ids)
 	query := struct {
 		target, attachType, queryFlags, attachFlags uint32
 		ids                                         uint64
@@ -221,7 +227,6 @@ func attached(cgroup int) (programs, error) {
 		count:      uint32(len(ids)),
 	}
 	_, err := bpf(progQuery, unsafe.Pointer(&query), unsafe.Sizeof(query))
-	runtime.KeepAlive(&ids)
 	switch {
 	case errors.Is(err, unix.ENOSYS):
 		return programs{}, errors.New("this kernel has no bpf(2): CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF are needed")
@@ -251,12 +256,14 @@ func attached(cgroup int) (programs, error) {
 func isOurs(program int) bool {
 	// struct bpf_prog_info of linux/bpf.h: the name is at offset 64.
 	const nameOffset = 64
+	var pin runtime.Pinner
+	defer pin.Unpin()
 	var info [128]byte
+	pin.Pin(&info)
 	attr := struct {
 		fd, size uint32
 		info     uint64
 	}{uint32(program), uint32(len(info)), uint64(uintptr(unsafe.Pointer(&info[0])))}
 	_, err := bpf(objGetInfo, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
-	runtime.KeepAlive(&info)
 	return err == nil && unix.ByteSliceToString(info[nameOffset:nameOffset+16]) == programName
 }
