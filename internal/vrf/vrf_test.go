@@ -123,6 +123,15 @@ func TestProgram(t *testing.T) {
 		there.close()
 		return len(there.ours)
 	}
+	read := func(want Confinement) {
+		t.Helper()
+		got, err := Inspect(cgroup)
+		want.Device.Name = ""
+		if err != nil || *got != want {
+			t.Errorf("the kernel has %+v (%v), want %+v", got, err, want)
+		}
+	}
+	read(confinement)
 	// A second start replaces the program.
 	for range 3 {
 		if _, err := confinement.Apply(&group); err != nil {
@@ -150,6 +159,7 @@ func TestProgram(t *testing.T) {
 	if fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0); err != unix.EPERM {
 		t.Errorf("a locked process has an IP socket in another namespace: %d, %v", fd, err)
 	}
+	read(confinement)
 	if err := Leave("vrf_test", 0); err != nil {
 		t.Error(err)
 	}
@@ -158,5 +168,8 @@ func TestProgram(t *testing.T) {
 	}
 	if err := h.remove(cgroup); err == nil {
 		t.Error("the cgroup was still there")
+	}
+	if got, err := Inspect(cgroup); got != nil || err != nil {
+		t.Errorf("without the cgroup: %+v, %v", got, err)
 	}
 }

@@ -2,6 +2,7 @@
 //
 //	probe sockets          make a socket of every kind, print what each is bound to
 //	probe programs CGROUP  read back the programs on a cgroup
+//	probe detach CGROUP    take the programs off a cgroup
 //	probe serve TEXT       answer every TCP and UDP client on port 7 with TEXT
 //	probe ask HOST         print what the server at HOST answers by TCP and UDP
 //	probe whoami ADDRESS   be a name server whose answer is the address of who asks
@@ -39,6 +40,8 @@ func run(args []string) error {
 		return sockets()
 	case len(args) == 2 && args[0] == "programs":
 		return programs(args[1])
+	case len(args) == 2 && args[0] == "detach":
+		return detach(args[1])
 	case len(args) == 2 && args[0] == "serve":
 		return serve(args[1])
 	case len(args) == 2 && args[0] == "ask":
@@ -55,7 +58,7 @@ func run(args []string) error {
 		put(args[1:], overNTP)
 		return nil
 	}
-	return errors.New("usage: probe sockets | programs CGROUP | http PORT ADDRESS... | dns NAME ADDRESS... | ntp ADDRESS... | serve TEXT | ask HOST | whoami ADDRESS")
+	return errors.New("usage: probe sockets | programs CGROUP | detach CGROUP | http PORT ADDRESS... | dns NAME ADDRESS... | ntp ADDRESS... | serve TEXT | ask HOST | whoami ADDRESS")
 }
 
 func sockets() error {
@@ -108,6 +111,29 @@ func programs(cgroup string) error {
 			return err
 		}
 		fmt.Printf("%s %s, %d instructions\n", info.Name, info.Type, len(instructions))
+	}
+	return nil
+}
+
+func detach(cgroup string) error {
+	dir, err := os.Open(cgroup)
+	if err != nil {
+		return err
+	}
+	target := int(dir.Fd())
+	result, err := link.QueryPrograms(link.QueryOptions{Target: target, Attach: ebpf.AttachCGroupInetSockCreate})
+	if err != nil {
+		return err
+	}
+	for _, attached := range result.Programs {
+		program, err := ebpf.NewProgramFromID(attached.ID)
+		if err != nil {
+			return err
+		}
+		err = link.RawDetachProgram(link.RawDetachProgramOptions{Target: target, Program: program, Attach: ebpf.AttachCGroupInetSockCreate})
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }
