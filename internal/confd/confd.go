@@ -52,7 +52,7 @@ func (e *SyntaxError) Error() string {
 // anything else that is not a regular file is refused, as is a file of more than MaxSize bytes. ReadFile never blocks
 // on a FIFO. A file that cannot be read statically gives a *SyntaxError that carries path.
 func ReadFile(path string, names []string) (map[string]string, error) {
-	src, err := load(path)
+	src, err := Load(path)
 	if err != nil {
 		return nil, err
 	}
@@ -64,8 +64,8 @@ func ReadFile(path string, names []string) (map[string]string, error) {
 	return values, err
 }
 
-// load returns what is in the regular file at path.
-func load(path string) ([]byte, error) {
+// Load returns what is in the regular file at path, as ReadFile sees it.
+func Load(path string) ([]byte, error) {
 	// O_NONBLOCK: a FIFO without a writer must not hold us up. It makes no difference to a regular file.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY|syscall.O_CLOEXEC, 0)
 	if errors.Is(err, syscall.ENXIO) { // open(2): a socket, or a device that is not there

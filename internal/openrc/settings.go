@@ -61,24 +61,16 @@ func yesno(word string) (bool, error) {
 
 // ReadSettings reads the conf.d files of service in the order of openrc-run:
 // for ssh.vpn those of ssh and then those of ssh.vpn, and of each the one of
-// the runlevel if there is one, else the plain one. It is an error if there
-// is none, or if one says what only a shell can work out (see confd.Parse).
+// the runlevel if there is one, else the plain one. It is a *NoSettingsError if
+// there is none, and an error if one says what only a shell can work out (see
+// confd.Parse).
 func ReadSettings(service string) (Settings, error) {
 	if err := checkName(service); err != nil {
 		return Settings{}, err
 	}
-	bases := []string{service}
-	if base, _, multiplexed := strings.Cut(service, "."); multiplexed && base != "" {
-		bases = []string{base, service}
-	}
-	level := runlevel()
 	values := map[string]string{}
 	found := false
-	for _, base := range bases {
-		files := []string{base + "." + level, base}
-		if level == "" {
-			files = files[1:]
-		}
+	for _, files := range confFiles(service) {
 		for _, file := range files {
 			read, err := confd.ReadFile(filepath.Join(ConfDir, file),
 				[]string{"netns", "vrf", "netns_etc", "netns_hide", "netns_lock"})
@@ -96,7 +88,7 @@ func ReadSettings(service string) (Settings, error) {
 		}
 	}
 	if !found {
-		return Settings{}, fmt.Errorf("service %q has no settings: there is no %s", service, filepath.Join(ConfDir, service))
+		return Settings{}, &NoSettingsError{service}
 	}
 	return Settings{
 		Netns: values["netns"],
@@ -105,6 +97,25 @@ func ReadSettings(service string) (Settings, error) {
 		Hide:  values["netns_hide"],
 		Lock:  values["netns_lock"],
 	}, nil
+}
+
+// confFiles lists the names of the conf.d files of service in the order in which
+// they are read; of each list the first that exists.
+func confFiles(service string) [][]string {
+	bases := []string{service}
+	if base, _, multiplexed := strings.Cut(service, "."); multiplexed && base != "" {
+		bases = []string{base, service}
+	}
+	level := runlevel()
+	var lists [][]string
+	for _, base := range bases {
+		files := []string{base + "." + level, base}
+		if level == "" {
+			files = files[1:]
+		}
+		lists = append(lists, files)
+	}
+	return lists
 }
 
 // checkName refuses what cannot name a service; the name becomes part of paths.

@@ -1,0 +1,136 @@
+package openrc
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Daemons are the processes of a service that OpenRC has on record.
+type Daemons struct {
+	// PIDs are those in the pidfiles that start-stop-daemon or supervise-daemon
+	// was given. A process of that number need not exist any more.
+	PIDs []int
+	// Child is the daemon that supervise-daemon has started last; 0 if it is not
+	// known.
+	Child int
+	// Lost is set where a pidfile is missing or has no number in it, which
+	// OpenRC takes for a crash.
+	Lost bool
+	// Hidden is set where this user may not read a pidfile.
+	Hidden bool
+}
+
+// ReadDaemons reads what OpenRC has on record. dpkg's start-stop-daemon records
+// nothing. Where a daemon has no pidfile there is nothing to go by: its command
+// line, which OpenRC compares then, cannot be read of a process that hangs.
+func ReadDaemons(service string) Daemons {
+	var d Daemons
+	root := "" // of a daemon that start-stop-daemon put into a chroot
+	if text, err := readLine(ValuePath(service, "chroot")); err == nil {
+		root = text
+	}
+	dir := filepath.Join(svcdir(), "daemons", service)
+	entries, _ := os.ReadDir(dir)
+	for _, entry := range entries {
+		text, _ := os.ReadFile(filepath.Join(dir, entry.Name()))
+		for line := range bytes.Lines(text) {
+			pidfile, found := strings.CutPrefix(strings.TrimSuffix(string(line), "\n"), "pidfile=")
+			if found && pidfile != "" {
+				d.add(root + pidfile)
+			}
+		}
+	}
+	if text, err := readLine(ValuePath(service, "child_pid")); err == nil {
+		if pid, err := strconv.Atoi(text); err == nil && pid > 1 {
+			d.Child = pid
+		}
+	}
+	return d
+}
+
+func (d *Daemons) add(pidfile string) {
+	text, err := readLine(pidfile)
+	if errors.Is(err, fs.ErrPermission) {
+		d.Hidden = true
+		return
+	}
+	pid, notNumber := strconv.Atoi(text)
+	if err != nil || notNumber != nil {
+		d.Lost = true
+		return
+	}
+	if pid > 1 {
+		d.PIDs = append(d.PIDs, pid)
+	}
+}
+
+// S6Service is the service whose service directory is dir, the working directory
+// of an s6-supervise(8); empty if it is not one that OpenRC has made. OpenRC calls
+// it by the variable name of the script, which is mostly not set.
+func S6Service(dir string) string {
+	if filepath.Dir(dir) != filepath.Join(svcdir(), "s6-services") {
+		return ""
+	}
+	return filepath.Base(dir)
+}
+
+// readLine returns the first line of a short file, without blanks around it. A
+// daemon owns its pidfile: it may be anything, and must not hold us up.
+func readLine(path string) (string, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil {
+		return "", err
+	}
+	if stat.Mode&unix.S_IFMT != unix.S_IFREG {
+		return "", unix.EINVAL
+	}
+	buffer := make([]byte, unix.PathMax)
+	n, err := unix.Read(fd, buffer)
+	if err != nil {
+		return "", err
+	}
+	line, _, _ := strings.Cut(string(buffer[:n]), "\n")
+	return strings.TrimSpace(line), nil
+}
+
+// ServiceOf tells from the content of a /proc/PID/cgroup which service OpenRC put
+// the process into the cgroup of; empty if none. Known says whether there is a
+// service of that name: before 0.50 a cgroup was called just like the service.
+func ServiceOf(cgroups []byte, known func(string) bool) string {
+	for line := range bytes.Lines(cgroups) {
+		_, entry, _ := strings.Cut(strings.TrimSuffix(string(line), "\n"), ":")
+		controller, path, _ := strings.Cut(entry, ":")
+		first, below, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+		switch {
+		case controller == "name=openrc" && first != "": // cgroup v1
+			return first
+		case controller != "":
+		case strings.HasPrefix(first, "openrc."):
+			return strings.TrimPrefix(first, "openrc.")
+		case first != "" && known(first) && (below == "" || byHand(below)):
+			return first
+		}
+	}
+	return ""
+}
+
+// byHand reports whether a cgroup is one that netns-exec or ip-vrf(8) makes below
+// that of its caller. A container's, say, in a cgroup that happens to be called
+// like a service, is none of the service's.
+func byHand(cgroup string) bool {
+	first, below, _ := strings.Cut(cgroup, "/")
+	return strings.HasPrefix(first, "netns-exec.") || first == "vrf" ||
+		strings.HasSuffix(first, "-ns") && strings.HasPrefix(below, "vrf/")
+}

@@ -1,0 +1,133 @@
+package openrc
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"openrc-netns/internal/confd"
+)
+
+// InitDir is where the init scripts of services are.
+const InitDir = "/etc/init.d"
+
+// NotBootedError says that OpenRC has not booted this machine, and so knows
+// nothing about its services.
+type NotBootedError struct {
+	// Path is the file that OpenRC would have made.
+	Path string
+}
+
+func (e *NotBootedError) Error() string {
+	return fmt.Sprintf("OpenRC has not booted this machine: there is no %s", e.Path)
+}
+
+// CheckBooted returns a *NotBootedError where OpenRC has not booted the machine.
+func CheckBooted() error {
+	path := filepath.Join(svcdir(), "softlevel")
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return &NotBootedError{path}
+	} else if err != nil {
+		return fmt.Errorf("look for OpenRC's state: %w", err)
+	}
+	return nil
+}
+
+// Services lists, in order, the services that have an init script, and those
+// that have a record (ReadRecord) and no script any more.
+func Services() ([]string, error) {
+	entries, err := os.ReadDir(InitDir)
+	if err != nil {
+		return nil, fmt.Errorf("list the services: %w", err)
+	}
+	var names []string
+	for _, entry := range entries {
+		if HasScript(entry.Name()) {
+			names = append(names, entry.Name())
+		}
+	}
+	records, _ := filepath.Glob(ValuePath("*", recordValue))
+	for _, record := range records {
+		names = append(names, filepath.Base(filepath.Dir(record)))
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
+// HasScript reports whether service has an init script, which is a file that can
+// be executed.
+func HasScript(service string) bool {
+	if checkName(service) != nil {
+		return false
+	}
+	info, err := os.Stat(filepath.Join(InitDir, service))
+	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
+}
+
+// State is what OpenRC has on record of a service, in the words of rc-status(8).
+type State string
+
+// The states. A failed service is a stopped one whose start has failed.
+const (
+	Stopped  State = "stopped"
+	Started  State = "started"
+	Starting State = "starting"
+	Stopping State = "stopping"
+	Inactive State = "inactive"
+	Failed   State = "failed"
+	Crashed  State = "crashed" // started, and a daemon is gone; see Daemons
+)
+
+// ReadState returns the state of service, and never Crashed. It goes by the marks
+// in OpenRC's state directory, and runs nothing of the service.
+func ReadState(service string) State {
+	// Of several marks, OpenRC takes the one that comes last here.
+	state := Stopped
+	for _, s := range []State{Failed, Started, Starting, Stopping, Inactive} {
+		if _, err := os.Lstat(filepath.Join(svcdir(), string(s), service)); err == nil {
+			state = s
+		}
+	}
+	return state
+}
+
+// NoSettingsError says that a service has no conf.d file.
+type NoSettingsError struct{ Service string }
+
+func (e *NoSettingsError) Error() string {
+	return fmt.Sprintf("service %q has no settings: there is no %s", e.Service, filepath.Join(ConfDir, e.Service))
+}
+
+// MaySetNetns reports whether a conf.d file of service, one that ReadSettings
+// refuses, assigns to a variable that confines services, for all that can be told
+// without a shell.
+func MaySetNetns(service string) bool {
+	for _, files := range confFiles(service) {
+		for _, file := range files {
+			text, err := confd.Load(filepath.Join(ConfDir, file))
+			if err == nil && slices.ContainsFunc([]string{"netns", "vrf", "netns_lock"},
+				func(name string) bool { return assigns(text, name) }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func assigns(text []byte, name string) bool {
+	for line := range bytes.Lines(text) {
+		line, _, _ = bytes.Cut(line, []byte("#"))
+		before, _, found := bytes.Cut(line, []byte(name+"="))
+		if found && (len(before) == 0 || !strings.ContainsRune(nameCharacters, rune(before[len(before)-1]))) {
+			return true
+		}
+	}
+	return false
+}
+
+const nameCharacters = "_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -1,0 +1,101 @@
+package openrc
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestServiceOfCgroup(t *testing.T) {
+	known := func(service string) bool { return service == "sshd" }
+	for _, test := range []struct{ cgroups, want string }{
+		{"0::/openrc.sshd\n", "sshd"},
+		{"0::/openrc.sshd.vpn\n", "sshd.vpn"},
+		{"0::/openrc.sshd/netns-exec.17.0.lock\n", "sshd"},
+		{"0::/openrc.sshd/anything/below\n", "sshd"},
+		{"0::/sshd\n", "sshd"}, // OpenRC 0.45
+		{"0::/sshd/vpn-ns/vrf/mgmt\n", "sshd"},
+		{"0::/sshd/vrf/mgmt\n", "sshd"},
+		{"0::/sshd/0123456789abcdef\n", ""}, // a container's
+		{"0::/user\n", ""},
+		{"0::/\n", ""},
+		{"0::/containers/one/openrc.sshd\n", ""}, // another OpenRC's
+		{"4:memory:/sshd\n1:name=openrc:/sshd\n0::/\n", "sshd"},
+		{"4:memory:/sshd\n1:name=openrc:/\n0::/\n", ""},
+		{"", ""},
+	} {
+		if got := ServiceOf([]byte(test.cgroups), known); got != test.want {
+			t.Errorf("%q is of %q, want %q", test.cgroups, got, test.want)
+		}
+	}
+}
+
+func TestAssigns(t *testing.T) {
+	for text, want := range map[string]bool{
+		"netns=$(cat /etc/which)\n":         true,
+		"\tnetns=vpn; export netns\n":       true,
+		"if x; then netns=vpn; fi":          true,
+		"#netns=vpn\n":                      false,
+		"mynetns=vpn\n":                     false,
+		"netns_up() {\n\tip link\n}\n":      false,
+		"echo netns is $netns\nnetns_etc=x": false,
+	} {
+		if got := assigns([]byte(text), "netns"); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}
+
+func TestStateAndDaemons(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("RC_SVCDIR", dir)
+	file := func(name, text string) string {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	state := func(want State) {
+		t.Helper()
+		if got := ReadState("web"); got != want {
+			t.Errorf("state %q, want %q", got, want)
+		}
+	}
+	state(Stopped)
+	for _, s := range []State{Failed, Started, Starting, Stopping, Inactive} { // each outdoes those before
+		file(string(s)+"/web", "")
+		state(s)
+	}
+
+	if d := ReadDaemons("web"); d.PIDs != nil || d.Lost || d.Child != 0 {
+		t.Errorf("nothing on record: %+v", d)
+	}
+	pidfile := file("web.pid", "123\n")
+	file("daemons/web/001", "exec=/usr/sbin/web\nargv_0=web\nargv_1=--pidfile=/nowhere\npidfile="+pidfile+"\n")
+	file("daemons/web/002", "exec=/usr/sbin/helper\npidfile=\n")
+	file("options/web/child_pid", "124\n")
+	if d := ReadDaemons("web"); !slices.Equal(d.PIDs, []int{123}) || d.Lost || d.Child != 124 {
+		t.Errorf("%+v", d)
+	}
+	// Neither what is no number nor what would block.
+	for _, broken := range []func() error{
+		func() error { return os.WriteFile(pidfile, []byte("soon\n"), 0o644) },
+		func() error { return os.Remove(pidfile) },
+		func() error { return unix.Mkfifo(pidfile, 0o644) },
+	} {
+		if err := broken(); err != nil {
+			t.Fatal(err)
+		}
+		if d := ReadDaemons("web"); d.PIDs != nil || !d.Lost {
+			t.Errorf("%+v", d)
+		}
+	}
+}
