@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/vishvananda/netns"
@@ -158,6 +159,20 @@ func (n *Namespace) check() error {
 	}
 	n.inode = stat.Ino
 	return nil
+}
+
+// Names lists the names of network namespaces, in order: what lies in Dir, sound
+// or not.
+func Names() []string {
+	var names []string
+	for _, dir := range dirs {
+		entries, _ := os.ReadDir(dir)
+		for _, entry := range entries {
+			names = append(names, entry.Name())
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // Fresh returns a namespace that does not exist yet: Enter makes it, empty

@@ -1,0 +1,358 @@
+// Package audit finds out which service runs where, and whether that is where its
+// settings say. It goes by what the kernel tells of each process, by OpenRC's
+// state directory and by conf.d, and runs nothing of a service.
+//
+// It gives facts and verdicts; the words for them are its callers' business.
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"time"
+
+	"openrc-netns/internal/openrc"
+)
+
+// Verdict is what is to be said of a service in one word.
+type Verdict string
+
+// The verdicts, the gravest first: of several that are true of one service, this
+// is the order in which they count.
+const (
+	Outside Verdict = "outside" // a process is not where the settings say
+	Unbound Verdict = "unbound" // sockets are not bound, or not to that VRF
+	DNS     Verdict = "dns"     // a file of /etc is not that of /etc/netns
+	Stale   Verdict = "stale"   // the name was deleted or made anew since the start
+	Missing Verdict = "missing" // the namespace does not exist
+	Unknown Verdict = "unknown" // there was too little to see
+	OK      Verdict = "ok"
+	Stopped Verdict = "stopped" // nothing runs, nothing is wrong
+)
+
+var gravity = []Verdict{Outside, Unbound, DNS, Stale, Missing, Unknown, OK, Stopped}
+
+// NeedsAction reports whether somebody has to do something about it.
+func (v Verdict) NeedsAction() bool {
+	switch v {
+	case Unknown, OK, Stopped:
+		return false
+	}
+	return true
+}
+
+// Options says what to look at.
+type Options struct {
+	// Services are the ones to look at; none means all that are confined.
+	Services []string
+	// Namespaces asks for those with a name too, and for what is in them.
+	Namespaces bool
+}
+
+// Report is what was seen.
+type Report struct {
+	Services   []Service   // in the order of their names, or in that of Options
+	Namespaces []Namespace // in the order of their names
+	Unseen     Unseen
+}
+
+// NeedsAction reports whether the verdict on any service does.
+func (r *Report) NeedsAction() bool {
+	return slices.ContainsFunc(r.Services, func(s Service) bool { return s.Verdict.NeedsAction() })
+}
+
+// Service is one that has settings or a record that confine it.
+type Service struct {
+	Name  string
+	State openrc.State
+	// Settings are those of conf.d; nil where they confine nothing, because the
+	// init script itself does or because they were removed, and where only a shell
+	// can read them.
+	Settings *openrc.Settings
+	// SettingsError says why they cannot be read; nil if they can.
+	SettingsError error
+	// Record says where it was started; nil if it was not, or not confined.
+	Record *openrc.Record
+	// RecordError says why the record cannot be read; nil if it can.
+	RecordError error
+	// Netns is the namespace that it belongs in, by Settings or else by Record;
+	// empty means the host's.
+	Netns     string
+	Processes []Process // in the order of their numbers
+	Problems  []Problem // the gravest first
+	Verdict   Verdict
+
+	daemons openrc.Daemons
+}
+
+// Position says what is to be thought of where a process is.
+type Position string
+
+const (
+	// Inside is the namespace that the service belongs in.
+	Inside Position = "inside"
+	// Started is the one that it was started in, which is another by now.
+	Started Position = "started"
+	// Elsewhere is the host's, or one with a name, that is not the service's.
+	Elsewhere Position = "outside"
+	// Session is elsewhere too, of a process that has a controlling terminal: it
+	// is a person's, who has logged in through the service and gone there.
+	Session Position = "session"
+	// Private is a namespace without a name: the process has made it for itself,
+	// or it is a left-over from before the name was deleted.
+	Private Position = "private"
+	// Hidden is what this user may not see.
+	Hidden Position = "hidden"
+)
+
+// Process is one of a service, or one in a namespace.
+type Process struct {
+	PID  int
+	Name string // of at most 15 bytes, as in /proc/PID/comm
+	// Inode is its network namespace; 0 where that cannot be seen.
+	Inode uint64
+	// Netns is the name of that; empty if it has none.
+	Netns string
+	// Host says that it is the host's, that of process 1.
+	Host     bool
+	Position Position
+
+	main bool // a daemon that OpenRC knows, or one that comes from it
+}
+
+// Reason says which of several things that make one verdict is the case.
+type Reason int
+
+const (
+	_ Reason = iota
+	// ProcessesOutside, of Outside: Problem.Processes are in another namespace.
+	ProcessesOutside
+	// NeverEntered, of Outside: it was started outside, and has no process.
+	NeverEntered
+	// SettingsChanged, of Outside: it runs where it was started, and conf.d says
+	// another namespace by now.
+	SettingsChanged
+	// NotBound, of Unbound: it was started before vrf or netns_lock was set.
+	NotBound
+	// NoProgram, of Unbound: there is no program of ours on its cgroup.
+	NoProgram
+	// LeftCgroup, of Unbound: Problem.Processes are not in that cgroup.
+	LeftCgroup
+	// DeviceGone, of Unbound: the VRF does not exist any more.
+	DeviceGone
+	// OtherDevice, of Unbound: sockets are bound to a device that was called like
+	// the VRF, and has gone.
+	OtherDevice
+	// OtherVRF, of Unbound: sockets are bound to Problem.VRF.
+	OtherVRF
+	// StillBound, of Unbound: conf.d sets no vrf any more.
+	StillBound
+	// NotLocked and StillLocked, of Unbound: netns_lock was changed.
+	NotLocked
+	StillLocked
+	// HostsFile, of DNS: it sees the host's Problem.File.
+	HostsFile
+	// OtherFile, of DNS: it sees another Problem.File, an older one for instance.
+	OtherFile
+	// NoFile, of DNS: it sees no Problem.File at all.
+	NoFile
+	// NameGone and NameReused, of Stale.
+	NameGone
+	NameReused
+	// NotExist and NotMounted, of Missing: nothing, or an ordinary file, is there.
+	NotExist
+	NotMounted
+	// NotUsable, of Missing: Problem.Err says what is wrong with it.
+	NotUsable
+)
+
+// Problem is one thing that is wrong with a service.
+type Problem struct {
+	Verdict   Verdict
+	Reason    Reason
+	Processes []Process // of ProcessesOutside, all in one namespace, and LeftCgroup
+	Stray     bool      // of ProcessesOutside: the service itself is where it belongs
+	VRF       string    // of OtherVRF
+	File      string    // of the reasons for DNS: a name in /etc
+	HostFile  bool      // of NoFile: the host has one
+	Err       error     // of NameGone and of Missing: that of namespace.Open
+}
+
+// Namespace is one that has a name.
+type Namespace struct {
+	Name  string
+	Inode uint64 // 0 if it is not Sound
+	Sound bool   // it is a network namespace, and no ordinary file
+	// Services are those that belong in it, and those that have a process in it.
+	Services []string
+	// Interfaces are its own, in the order of their indexes.
+	Interfaces []Interface
+	// Processes are those in it that are of no service.
+	Processes []Process
+}
+
+// Interface is one of a namespace.
+type Interface struct {
+	Name  string
+	Index int
+	Kind  string // as ip-link(8) has it: veth, vrf; "device" for hardware and loopback
+	Up    bool
+}
+
+// Unseen counts what could not be looked at for want of privilege.
+type Unseen struct {
+	Everybody  bool // all processes of other users are hidden
+	Processes  int  // of services, whose namespace could not be seen
+	Programs   int  // services whose BPF program could not be read
+	Files      int  // services whose view of /etc could not be seen
+	Settings   int  // services whose conf.d could not be read
+	Namespaces int  // whose interfaces could not be listed
+}
+
+// Any reports whether anything was not seen.
+func (u Unseen) Any() bool { return u != Unseen{} }
+
+// UnknownServiceError says that there is no such service.
+type UnknownServiceError struct{ Service string }
+
+func (e *UnknownServiceError) Error() string {
+	return fmt.Sprintf("unknown service %q: there is no %s/%s", e.Service, openrc.InitDir, e.Service)
+}
+
+// UnconfinedError says that a service belongs on the host's network, and was
+// started there.
+type UnconfinedError struct{ Service string }
+
+func (e *UnconfinedError) Error() string {
+	return fmt.Sprintf("service %q is not confined: %s sets none of netns, vrf and netns_lock for it", e.Service, openrc.ConfDir)
+}
+
+// Look looks. It is an error if OpenRC has not booted this machine
+// (*openrc.NotBootedError), or if a service was asked for that does not exist
+// (*UnknownServiceError) or is not confined (*UnconfinedError). Without root it
+// sees less, and says so in Report.Unseen. Where something is wrong it takes a
+// tenth of a second, and up to half of one, to make sure.
+//
+// Any thread may call it. It looks into namespaces on threads of its own, and
+// sees the files of the caller's mount namespace.
+func Look(o Options) (*Report, error) {
+	if err := openrc.CheckBooted(); err != nil {
+		return nil, err
+	}
+	// A service that starts or stops meanwhile, or whose supervisor starts it
+	// again, is on its way: a problem counts when two looks in a row agree.
+	const attempts, pause = 5, 100 * time.Millisecond
+	report, err := lookOnce(o)
+	for i := 1; err == nil && report.NeedsAction() && i < attempts; i++ {
+		before := report.problems()
+		time.Sleep(pause)
+		if report, err = lookOnce(o); err == nil && reflect.DeepEqual(before, report.problems()) {
+			break
+		}
+	}
+	return report, err
+}
+
+// problems are those of all services.
+func (r *Report) problems() map[string][]Problem {
+	problems := map[string][]Problem{}
+	for _, s := range r.Services {
+		if s.Verdict.NeedsAction() {
+			problems[s.Name] = s.Problems
+		}
+	}
+	return problems
+}
+
+func lookOnce(o Options) (*Report, error) {
+	names := o.Services
+	if len(names) == 0 {
+		var err error
+		if names, err = openrc.Services(); err != nil {
+			return nil, err
+		}
+	}
+	l := &lookout{}
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			continue
+		}
+		s, err := l.service(name)
+		if err == nil && s == nil && len(o.Services) > 0 {
+			err = &UnconfinedError{name}
+		}
+		if err != nil {
+			return nil, err
+		}
+		if s != nil {
+			l.services = append(l.services, s)
+		}
+	}
+	if err := l.survey(o.Namespaces); err != nil {
+		return nil, err
+	}
+	report := &Report{}
+	for _, s := range l.services {
+		l.judge(s)
+		report.Services = append(report.Services, *s)
+	}
+	if o.Namespaces {
+		report.Namespaces = l.namespaces()
+	}
+	report.Unseen = l.unseen
+	return report, nil
+}
+
+// lookout is the work of one Look.
+type lookout struct {
+	services  []*Service
+	processes map[int]*process
+	owners    map[int]string // the service that a process is of, confined or not
+	host      uint64         // the inode of the host's namespace; 0 where that cannot be seen
+	spaces    map[uint64]*space
+	names     []*name
+	etc       map[string][]etcFile
+	unseen    Unseen
+}
+
+// service reads the settings and the record of a service; nil if it is not
+// confined.
+func (l *lookout) service(name string) (*Service, error) {
+	s := &Service{Name: name}
+	if name != filepath.Base(name) {
+		return nil, &UnknownServiceError{name}
+	}
+	s.Record, s.RecordError = openrc.ReadRecord(name)
+	if s.Record == nil && s.RecordError == nil && !openrc.HasScript(name) {
+		return nil, &UnknownServiceError{name}
+	}
+	started := s.Record != nil || s.RecordError != nil
+	settings, err := openrc.ReadSettings(name)
+	switch {
+	case err == nil && settings.Confined():
+		s.Settings, s.Netns = &settings, settings.Netns
+	case err == nil, errors.As(err, new(*openrc.NoSettingsError)):
+		if !started {
+			return nil, nil
+		}
+	case errors.Is(err, fs.ErrPermission):
+		l.unseen.Settings++
+		if !started {
+			return nil, nil
+		}
+	default:
+		if !started && !openrc.MaySetNetns(name) {
+			return nil, nil
+		}
+		s.SettingsError = err
+	}
+	if s.Settings == nil && s.Record != nil {
+		s.Netns = s.Record.Netns
+	}
+	s.State = openrc.ReadState(name)
+	s.daemons = openrc.ReadDaemons(name)
+	return s, nil
+}

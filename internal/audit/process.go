@@ -1,0 +1,105 @@
+package audit
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"openrc-netns/internal/procfs"
+)
+
+// process is what one look at /proc tells of a process. Nothing that is read of
+// it waits for the process: stat, cgroup and the link to the namespace are
+// answered for one that hangs as well, which cmdline is not.
+type process struct {
+	pid, parent int
+	name        string
+	terminal    bool   // it has a controlling terminal
+	inode       uint64 // of its network namespace; 0 where that cannot be seen
+	cgroups     []byte // the content of /proc/PID/cgroup
+	cgroup      string // the one of version 2; empty if it is in none
+}
+
+// scan looks at all processes but this one, kernel threads and zombies. Any thread
+// may call it.
+func scan() (map[int]*process, error) {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("look at the processes: %w", err)
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, fmt.Errorf("look at the processes: %w", err)
+	}
+	processes := map[int]*process{}
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		if p := look(pid); p != nil {
+			processes[pid] = p
+		}
+	}
+	return processes, nil
+}
+
+// look returns nil for a process that is gone, as good as gone, or the kernel's.
+func look(pid int) *process {
+	dir := "/proc/" + strconv.Itoa(pid) + "/"
+	stat, err := procfs.ReadFile(dir + "stat")
+	if err != nil {
+		return nil
+	}
+	p := &process{pid: pid}
+	// The name stands in parentheses and may have some in it (proc_pid_stat(5)).
+	open, end := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
+	if open < 0 || end < open {
+		return nil
+	}
+	p.name = string(stat[open+1 : end])
+	fields := strings.Fields(string(stat[end+1:]))
+	const (
+		state, ppid, tty, flags = 0, 1, 4, 6
+		kernelThread            = 0x00200000 // PF_KTHREAD of linux/sched.h
+	)
+	if len(fields) <= flags || fields[state] == "Z" || fields[state] == "X" {
+		return nil
+	}
+	if bits, err := strconv.ParseUint(fields[flags], 10, 64); err != nil || bits&kernelThread != 0 {
+		return nil
+	}
+	p.parent, _ = strconv.Atoi(fields[ppid])
+	p.terminal = fields[tty] != "0"
+	cgroups, err := procfs.ReadFile(dir + "cgroup")
+	if err != nil {
+		return nil
+	}
+	p.cgroups = bytes.Clone(cgroups) // and not the kilobytes that were read into
+	for line := range bytes.Lines(p.cgroups) {
+		if path, v2 := bytes.CutPrefix(line, []byte("0::")); v2 {
+			p.cgroup = string(bytes.TrimSuffix(path, []byte("\n")))
+		}
+	}
+	p.inode, err = inodeOf(dir + "ns/net")
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	return p
+}
+
+// inodeOf is the number in a link such as net:[4026531840].
+func inodeOf(path string) (uint64, error) {
+	link, err := os.Readlink(path)
+	if err != nil {
+		return 0, err
+	}
+	_, number, _ := strings.Cut(link, "[")
+	return strconv.ParseUint(strings.TrimSuffix(number, "]"), 10, 64)
+}
