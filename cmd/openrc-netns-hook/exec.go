@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
+	"openrc-netns/internal/audit"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/vrf"
@@ -28,6 +29,8 @@ const (
 	cgroupEnv = "OPENRC_NETNS_CGROUP"
 	// noticeEnv is what the drop-in is to warn of.
 	noticeEnv = "OPENRC_NETNS_NOTICE"
+	// whereEnv is where the service runs, for the drop-in to say.
+	whereEnv = "OPENRC_NETNS_WHERE"
 )
 
 // execService becomes the command in the service's network namespace. Where it
@@ -71,6 +74,16 @@ func become(action openrc.Action, settings openrc.Settings, argv []string) error
 	plan, err := action.Check(settings, argv, env, warn)
 	if err != nil {
 		return err
+	}
+	if action.Name == openrc.Status {
+		// Seen from outside; and what cannot be told is no reason to fail.
+		if report, err := audit.Look(audit.Options{Services: []string{action.Service}}); err == nil {
+			where, warnings := statusLines(&report.Services[0])
+			if where != "" {
+				plan.Setenv(whereEnv, where)
+			}
+			notices = append(notices, warnings...)
+		}
 	}
 	cgroup, err := plan.Enter()
 	if err != nil {

@@ -23,13 +23,17 @@ const usage = `Usage: openrc-netns-hook exec --service NAME --action ACTION [OPT
        openrc-netns-hook up [--interface DEVICE[:NEWNAME]]...
                             [--sysctl KEY=VALUE]... NETNS
        openrc-netns-hook down NETNS
+       openrc-netns-hook status [--json | --watch[=SECONDS]] [SERVICE]...
 
-What the drop-in in /etc/rc.conf.d calls; to run a command by hand use
-netns-exec(8). The first form becomes COMMAND in the network namespace of a
+status is for people and monitors: it shows which service runs where, whether
+that is where its settings say, and what to do if not.
+
+The others are what the drop-in in /etc/rc.conf.d calls; to run a command by
+hand use netns-exec(8). The first form becomes COMMAND in the network namespace of a
 service. The second takes the calling process out of the cgroup that was made
 for the service, and removes it if nothing else is in it.
 
-The last two are what the service netns.NETNS calls. up makes the network
+up and down are what the service netns.NETNS calls. up makes the network
 namespace if there is none, brings its loopback up, moves the interfaces in and
 sets the sysctls; if one of these fails it undoes the others. down undoes what
 up did, and nothing else.
@@ -47,11 +51,15 @@ up did, and nothing else.
                    move DEVICE in, and call it NEWNAME there
   --sysctl KEY=VALUE
                    set a sysctl below net, as sysctl(8) would
+  --json           print what status has seen for programs
+  --watch[=SECONDS]
+                   show it again and again, every 2 seconds or as given
 
   -h, --help       print this text
   -V, --version    print the version
 
-Exit status: 1 if it fails, else that of COMMAND.
+Exit status: 1 if it fails, else that of COMMAND. Of status: 0 if all is well, 1
+if somebody has to act, 125 if it could not look.
 `
 
 func main() {
@@ -68,6 +76,8 @@ func main() {
 		_, err = os.Stdout.WriteString(usage)
 	case "-V", "--version":
 		_, err = os.Stdout.WriteString("openrc-netns-hook " + version.String() + "\n")
+	case "status":
+		os.Exit(status(args[1:]))
 	case "exec", "leave", "up", "down":
 		command := map[string]func([]string) error{
 			"exec": execService, "leave": leave, "up": up, "down": down,

@@ -14,6 +14,9 @@ import (
 // where start acted.
 const Start = "start"
 
+// Status is the action that says how a service is.
+const Status = "status"
+
 // cgroupCleanup is the command that OpenRC gives to every script.
 const cgroupCleanup = "cgroup_cleanup"
 
@@ -30,7 +33,7 @@ type Action struct {
 // overwrite the saved rules with none.
 func (a Action) survives() bool {
 	switch a.Name {
-	case "stop", "status", cgroupCleanup:
+	case "stop", Status, cgroupCleanup:
 		return true
 	}
 	return false

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// table is rows of cells under titles, to be read by people.
+type table struct {
+	columns []column
+	rows    []row
+}
+
+// column is one of a table.
+type column struct {
+	title string
+	// narrow is the width in characters that it can be cut down to; 0 if it
+	// cannot.
+	narrow int
+	// spare says how early it is left out where there is no room, the greatest
+	// first; 0 for what makes no sense without.
+	spare int
+}
+
+// dispensable is from where on a column is left out before others are cut down.
+const dispensable = 3
+
+// row is one of a table, with the lines that follow it.
+type row struct {
+	cells []cell
+	notes []note
+}
+
+// cell is a text and the colour that it is shown in, as an SGR parameter.
+type cell struct{ text, colour string }
+
+// note is a line below a row. One that is to be copied is not broken.
+type note struct {
+	text   string
+	copied string // what follows the text, in one piece
+}
+
+// SGR parameters (ECMA-48).
+const (
+	sgrBold   = "1"
+	sgrFaint  = "2"
+	sgrRed    = "31"
+	sgrGreen  = "32"
+	sgrYellow = "33"
+)
+
+const gap = 2 // blanks between columns
+
+// lines lays the table out for a width in characters; 0 means as wide as it
+// gets. No line is wider, but for what is to be copied, and on a terminal of less
+// than twenty columns.
+func (t table) lines(width int, colour bool) []string {
+	widths := t.fit(width)
+	var lines []string
+	line := func(cells []cell) {
+		var b strings.Builder
+		pending := 0
+		for i, c := range cells {
+			if widths[i] < 0 {
+				continue
+			}
+			b.WriteString(strings.Repeat(" ", pending))
+			text := cut(clean(c.text), widths[i])
+			pending = widths[i] - utf8.RuneCountInString(text) + gap
+			b.WriteString(paint(text, c.colour, colour))
+		}
+		lines = append(lines, b.String())
+	}
+	titles := make([]cell, len(t.columns))
+	for i, c := range t.columns {
+		titles[i] = cell{c.title, sgrBold}
+	}
+	line(titles)
+	for _, r := range t.rows {
+		line(r.cells)
+		for _, n := range r.notes {
+			lines = append(lines, n.lines(width, colour)...)
+		}
+	}
+	return lines
+}
+
+// fit returns the width of each column; -1 for one that is left out. Columns that
+// are dispensable go first, then the others are cut down, then they go as well.
+func (t table) fit(width int) []int {
+	natural := make([]int, len(t.columns))
+	for i, c := range t.columns {
+		natural[i] = len(c.title)
+		for _, r := range t.rows {
+			natural[i] = max(natural[i], utf8.RuneCountInString(r.cells[i].text))
+		}
+	}
+	if width == 0 {
+		return natural
+	}
+	for over(natural, width) > 0 && t.leaveOut(natural, dispensable) {
+	}
+	for {
+		widths := slices.Clone(natural)
+		for over(widths, width) > 0 && t.cutDown(widths) {
+		}
+		if over(widths, width) <= 0 || !t.leaveOut(natural, 1) {
+			return widths
+		}
+	}
+}
+
+// cutDown takes a character from the widest column that has one to spare.
+func (t table) cutDown(widths []int) bool {
+	widest := -1
+	for i, c := range t.columns {
+		if c.narrow > 0 && widths[i] > c.narrow && (widest < 0 || widths[i] > widths[widest]) {
+			widest = i
+		}
+	}
+	if widest >= 0 {
+		widths[widest]--
+	}
+	return widest >= 0
+}
+
+// leaveOut leaves out the column that is spared most easily, if there is one that
+// is so to the given degree.
+func (t table) leaveOut(widths []int, spare int) bool {
+	out := -1
+	for i, c := range t.columns {
+		if widths[i] >= 0 && c.spare >= spare && (out < 0 || c.spare > t.columns[out].spare) {
+			out = i
+		}
+	}
+	if out >= 0 {
+		widths[out] = -1
+	}
+	return out >= 0
+}
+
+// over is by how many characters a line is too wide.
+func over(widths []int, width int) int {
+	total := -gap
+	for _, w := range widths {
+		if w >= 0 {
+			total += w + gap
+		}
+	}
+	return total - width
+}
+
+// lines breaks a note between words.
+func (n note) lines(width int, colour bool) []string {
+	const indent = "  "
+	var lines []string
+	line := indent
+	for _, word := range strings.Fields(clean(n.text)) {
+		if width > 0 && line != indent && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
+			lines = append(lines, line)
+			line = indent + indent
+		}
+		if strings.TrimSpace(line) != "" {
+			line += " "
+		}
+		line += word
+	}
+	if n.copied != "" {
+		line += " " + paint(clean(n.copied), sgrBold, colour)
+	}
+	return append(lines, line)
+}
+
+// cut shortens a text to a width, and marks where.
+func cut(text string, width int) string {
+	runes := []rune(text)
+	if len(runes) <= width {
+		return text
+	}
+	return string(runes[:max(width-1, 0)]) + "~"
+}
+
+// clean takes out what a terminal would act on: a process may call itself
+// anything.
+func clean(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
+}
+
+func paint(text, colour string, wanted bool) string {
+	if !wanted || colour == "" || text == "" {
+		return text
+	}
+	return "\x1b[" + colour + "m" + text + "\x1b[0m"
+}

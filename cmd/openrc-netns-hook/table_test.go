@@ -1,0 +1,65 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestTableFitsAnyWidth(t *testing.T) {
+	long := strings.Repeat("x", 40)
+	tbl := table{
+		columns: []column{{"SERVICE", 8, 0}, {"STATE", 0, 2}, {"NETNS", 6, 1}, {"PROCESSES", 0, 4}, {"VERDICT", 0, 0}},
+		rows: []row{
+			{cells: []cell{{text: long}, {text: "started"}, {text: long}, {text: "1"}, {"outside", sgrRed}},
+				notes: []note{{text: "one two three four five six seven"}, {text: mendWith, copied: "rc-service " + long + " restart"}}},
+			{cells: []cell{{text: "b"}, {text: "stopped"}, {text: "-"}, {text: "0"}, {text: "stopped"}}},
+		},
+	}
+	for width := 20; width <= 140; width++ {
+		lines := tbl.lines(width, false)
+		verdict := strings.Index(lines[0], "VERDICT")
+		for _, line := range lines {
+			if utf8.RuneCountInString(line) > width && !strings.HasSuffix(line, "restart") {
+				t.Errorf("%d: %q is too wide", width, line)
+			}
+			if strings.HasPrefix(line, " ") {
+				continue
+			}
+			if got := line[verdict:]; got != "VERDICT" && got != "outside" && got != "stopped" {
+				t.Errorf("%d: %q is not aligned", width, line)
+			}
+		}
+		if all := strings.Join(lines, "\n"); !strings.Contains(all, "rc-service "+long+" restart") {
+			t.Errorf("%d: what is to be copied was cut", width)
+		}
+	}
+	for width := 1; width < 20; width++ {
+		tbl.lines(width, false) // has to come to an end
+	}
+	coloured := strings.Join(tbl.lines(0, true), "\n")
+	if plain := strings.NewReplacer("\x1b[1m", "", "\x1b[31m", "", "\x1b[0m", "").Replace(coloured); plain != strings.Join(tbl.lines(0, false), "\n") {
+		t.Errorf("colours change more than colour:\n%s", plain)
+	}
+}
+
+// A process calls itself what it likes.
+func TestTerminalIsNotAtTheMercyOfNames(t *testing.T) {
+	tbl := table{columns: []column{{"PROCESS", 0, 0}}, rows: []row{{
+		cells: []cell{{text: "a\x1b[2J\nb\x9b\xff"}}, notes: []note{{text: "x\x07 y", copied: "kill \x1b1"}},
+	}}}
+	got := strings.Join(tbl.lines(0, false), "\n")
+	if want := "PROCESS\na?[2J?b??\n  x? y kill ?1"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestQuote(t *testing.T) {
+	for text, want := range map[string]string{
+		"sshd.vpn": "sshd.vpn", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$(x)": "'$(x)'",
+	} {
+		if got := quote(text); got != want {
+			t.Errorf("%q becomes %s, want %s", text, got, want)
+		}
+	}
+}

@@ -1,0 +1,264 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"openrc-netns/internal/audit"
+	"openrc-netns/internal/namespace"
+	"openrc-netns/internal/openrc"
+)
+
+// The words for what the audit has found.
+
+// where says where a process is.
+func where(p audit.Process) string {
+	switch {
+	case p.Host:
+		return "on the host's network"
+	case p.Netns != "":
+		return fmt.Sprintf("in network namespace %q", p.Netns)
+	case p.Inode == 0:
+		return "where only root can see"
+	}
+	return fmt.Sprintf("in a network namespace without a name, net:[%d]", p.Inode)
+}
+
+// place says where a setting leads.
+func place(netns string) string {
+	if netns == "" {
+		return "on the host's network"
+	}
+	return fmt.Sprintf("in network namespace %q", netns)
+}
+
+// list names processes, and of many the first few.
+func list(processes []audit.Process) (names, verb string) {
+	const few = 5
+	var each []string
+	for _, p := range processes[:min(few, len(processes))] {
+		each = append(each, fmt.Sprintf("%d (%s)", p.PID, p.Name))
+	}
+	if more := len(processes) - few; more > 0 {
+		each = append(each, fmt.Sprintf("%d more", more))
+	}
+	if len(processes) == 1 {
+		return "process " + each[0], "is"
+	}
+	return "processes " + strings.Join(each, ", "), "are"
+}
+
+// sentence says what is wrong.
+func sentence(s *audit.Service, p audit.Problem) string {
+	etc := "/etc/" + p.File
+	source := filepath.Join("/etc/netns", namespace.BaseName(s.Netns), p.File)
+	vrf, cgroup, started := "", "", ""
+	if s.Settings != nil && s.Settings.VRF != "" {
+		vrf = fmt.Sprintf(" %q", s.Settings.VRF)
+	}
+	if s.Record != nil {
+		cgroup, started = s.Record.Cgroup, s.Record.Netns
+	}
+	names, verb := "", ""
+	if len(p.Processes) > 0 {
+		names, verb = list(p.Processes)
+	}
+	switch p.Reason {
+	case audit.ProcessesOutside:
+		return fmt.Sprintf("%s %s %s", names, verb, where(p.Processes[0]))
+	case audit.NeverEntered:
+		return fmt.Sprintf("it was not started %s: what it has set up is outside", place(s.Netns))
+	case audit.SettingsChanged:
+		return fmt.Sprintf("it was started %s, and its settings say by now: %s", place(started), place(s.Netns))
+	case audit.NotBound:
+		return "it was started before vrf or netns_lock was set: its sockets are not bound"
+	case audit.NoProgram:
+		return fmt.Sprintf("no BPF program of ours is on its cgroup %s: new sockets are not bound", cgroup)
+	case audit.LeftCgroup:
+		return fmt.Sprintf("%s %s not in its cgroup %s: new sockets are not bound", names, verb, cgroup)
+	case audit.DeviceGone:
+		return fmt.Sprintf("VRF%s does not exist any more: make it again first", vrf)
+	case audit.OtherDevice:
+		return fmt.Sprintf("its sockets are bound to a device that has gone: VRF%s was made anew since the start", vrf)
+	case audit.OtherVRF:
+		return fmt.Sprintf("its sockets are bound to VRF %q, and its settings say by now:%s", p.VRF, vrf)
+	case audit.StillBound:
+		return "its sockets are bound to a VRF, and its settings name none by now"
+	case audit.NotLocked:
+		return "it is not locked: netns_lock was set after the start"
+	case audit.StillLocked:
+		return "it is locked, and its settings do not ask for it by now"
+	case audit.HostsFile:
+		return fmt.Sprintf("it sees the host's %s and not %s", etc, source)
+	case audit.OtherFile:
+		return fmt.Sprintf("it sees another %s than %s, which was replaced since the start", etc, source)
+	case audit.NoFile:
+		return fmt.Sprintf("it sees no %s: %s is no longer bound over it", etc, source)
+	case audit.NameGone:
+		return fmt.Sprintf("the name %q was deleted since the start", s.Netns)
+	case audit.NameReused:
+		return fmt.Sprintf("the name %q leads to another network namespace than at the start", s.Netns)
+	case audit.NotExist:
+		return fmt.Sprintf("network namespace %q does not exist", s.Netns)
+	case audit.NotMounted:
+		return fmt.Sprintf("network namespace %q is stale: an ordinary file is in its place", s.Netns)
+	}
+	return p.Err.Error()
+}
+
+// remedy is the command that puts all of it right; empty where there is none to
+// give.
+func remedy(s *audit.Service) string {
+	var steps, kill []string
+	restart, running := false, s.State != openrc.Stopped && s.State != openrc.Failed
+	for _, p := range s.Problems {
+		switch {
+		case p.Reason == audit.NotUsable:
+			return ""
+		case p.Reason == audit.ProcessesOutside && p.Stray:
+			for _, process := range p.Processes {
+				kill = append(kill, fmt.Sprint(process.PID))
+			}
+			continue
+		case p.Verdict == audit.Missing, p.Reason == audit.NameGone:
+			made, restarts := makeNamespace(s, p)
+			if made == nil {
+				return ""
+			}
+			steps = append(steps, made...)
+			if restarts {
+				continue
+			}
+		case p.Reason == audit.NoFile && !p.HostFile:
+			steps = append(steps, "touch "+quote("/etc/"+p.File))
+		}
+		restart = restart || running
+	}
+	if restart {
+		steps = append(steps, "rc-service "+quote(s.Name)+" restart")
+	}
+	if len(kill) > 0 {
+		steps = append(steps, "kill "+strings.Join(kill, " "))
+	}
+	return strings.Join(steps, " && ")
+}
+
+// makeNamespace are the commands that make the namespace of s. One that restarts
+// the service that makes it restarts s as well, which needs that.
+func makeNamespace(s *audit.Service, p audit.Problem) (steps []string, restarts bool) {
+	name := namespace.BaseName(s.Netns)
+	if name == "" {
+		return nil, false
+	}
+	maker, state := s.Maker()
+	switch {
+	case maker != "" && state == openrc.Started:
+		return []string{"rc-service " + quote(maker) + " restart"}, true
+	case maker != "":
+		return []string{"rc-service " + quote(maker) + " start"}, false
+	}
+	var stale *namespace.StaleError
+	if errors.As(p.Err, &stale) {
+		steps = append(steps, "rm "+quote(stale.Path))
+	}
+	return append(steps, "ip netns add "+quote(name)), false
+}
+
+// quote makes a word of text that a shell takes as it is.
+func quote(text string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-./:@%+", r)
+	}
+	if text != "" && !strings.ContainsFunc(text, func(r rune) bool { return !plain(r) }) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
+
+// remarks say what is not wrong and ought to be known.
+func remarks(s *audit.Service) []string {
+	var result []string
+	shown := "; shown is what the start has recorded"
+	if s.Record == nil {
+		shown = ", and no start has recorded any"
+	}
+	switch {
+	case s.SettingsError != nil:
+		result = append(result, fmt.Sprintf("settings unknown: %v%s", s.SettingsError, shown))
+	case s.Settings == nil:
+		result = append(result, "no settings in "+openrc.ConfDir+shown)
+	}
+	if s.RecordError != nil {
+		result = append(result, s.RecordError.Error())
+	}
+	if s.State == openrc.Crashed {
+		result = append(result, "it is on record as started, and its daemon is gone")
+	}
+	for _, p := range s.Processes {
+		names, _ := list([]audit.Process{p})
+		switch p.Position {
+		case audit.Session:
+			result = append(result, fmt.Sprintf("%s is a person's, %s", names, where(p)))
+		case audit.Private:
+			result = append(result, fmt.Sprintf("%s is %s", names, where(p)))
+		}
+	}
+	return result
+}
+
+// unseen says what could not be looked at.
+func unseen(u audit.Unseen) []string {
+	var result []string
+	add := func(n int, one, many string) {
+		switch {
+		case n == 1:
+			result = append(result, one+": run as root")
+		case n > 1:
+			result = append(result, fmt.Sprintf(many, n)+": run as root")
+		}
+	}
+	if u.Everybody {
+		result = append(result, "processes of other users are hidden: run as root")
+	}
+	add(u.Processes, "1 process of another user could not be looked at", "%d processes of other users could not be looked at")
+	add(u.Settings, "the settings of 1 service could not be read", "the settings of %d services could not be read")
+	add(u.Programs, "what binds the sockets of 1 service could not be looked at", "what binds the sockets of %d services could not be looked at")
+	add(u.Files, "what 1 service sees in /etc could not be looked at", "what %d services see in /etc could not be looked at")
+	add(u.Namespaces, "the interfaces of 1 network namespace could not be listed", "the interfaces of %d network namespaces could not be listed")
+	return result
+}
+
+// statusLines are for the status action of a service, where it says nothing of
+// this: where the service runs, and what is wrong; nothing of a stopped one.
+func statusLines(s *audit.Service) (info string, warnings []string) {
+	if s.Verdict == audit.Stopped || s.Verdict == audit.Missing && len(s.Processes) == 0 {
+		return "", nil
+	}
+	var places []string
+	for _, p := range s.Processes {
+		if at := where(p); p.Position != audit.Session && p.Position != audit.Private && !slices.Contains(places, at) {
+			places = append(places, at)
+		}
+	}
+	switch {
+	case len(places) > 0:
+		info = "runs " + strings.Join(places, " and ")
+	case s.Record != nil:
+		info = "was started " + place(s.Record.Netns)
+	}
+	if info != "" && s.Verdict == audit.OK && s.Settings != nil && s.Settings.VRF != "" {
+		info += fmt.Sprintf(", its sockets are bound to VRF %q", s.Settings.VRF)
+	}
+	for _, p := range s.Problems {
+		warnings = append(warnings, sentence(s, p))
+	}
+	if command := remedy(s); command != "" && len(warnings) > 0 {
+		warnings[len(warnings)-1] += "; " + mendWith + " " + command
+	}
+	return info, warnings
+}
+
+const mendWith = "mend it with:"

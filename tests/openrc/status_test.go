@@ -1,0 +1,659 @@
+package openrc
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"openrc-netns/tests/machine"
+)
+
+// statusReport is the JSON of status as the manual describes it.
+type statusReport struct {
+	Version  int `json:"version"`
+	Services []struct {
+		Name     string `json:"name"`
+		State    string `json:"state"`
+		Known    bool   `json:"settings_known"`
+		Netns    string `json:"netns"`
+		VRF      string `json:"vrf"`
+		Verdict  string `json:"verdict"`
+		Problems []struct {
+			Verdict string `json:"verdict"`
+			Text    string `json:"text"`
+		} `json:"problems"`
+		Remedy    string   `json:"remedy"`
+		Remarks   []string `json:"remarks"`
+		Processes []struct {
+			PID      int    `json:"pid"`
+			Name     string `json:"name"`
+			Netns    string `json:"netns"`
+			Host     bool   `json:"host"`
+			Inode    uint64 `json:"inode"`
+			Position string `json:"position"`
+		} `json:"processes"`
+	} `json:"services"`
+	Namespaces []struct {
+		Name       string   `json:"name"`
+		Inode      uint64   `json:"inode"`
+		Sound      bool     `json:"sound"`
+		Services   []string `json:"services"`
+		Interfaces []struct {
+			Name  string `json:"name"`
+			Index int    `json:"index"`
+			Kind  string `json:"kind"`
+			Up    bool   `json:"up"`
+		} `json:"interfaces"`
+		Processes []struct {
+			PID  int    `json:"pid"`
+			Name string `json:"name"`
+		} `json:"processes"`
+	} `json:"namespaces"`
+	Unseen []string `json:"unseen"`
+}
+
+const statusCommand = "openrc-netns-hook status "
+
+// statusJSON is what status says to a program, and its exit status.
+func (h *host) statusJSON(before, args string) (statusReport, int) {
+	h.t.Helper()
+	result := h.Run(before + statusCommand + "--json " + args)
+	var r statusReport
+	decoder := json.NewDecoder(strings.NewReader(result.Stdout))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&r); err != nil {
+		h.t.Fatalf("status --json %s: %v\n%s", args, err, result.Output)
+	}
+	if strings.Contains(result.Stdout, "null") {
+		h.t.Errorf("null in:\n%s", result.Stdout)
+	}
+	return r, result.Code
+}
+
+// says asserts the verdict on a service, in the table, in the JSON and as an exit
+// status, and a text below it in the table. It returns the remedy that the table
+// gives.
+func (h *host) says(service, verdict, text string) string {
+	h.t.Helper()
+	code := 1
+	switch verdict {
+	case "ok", "stopped", "unknown":
+		code = 0
+	}
+	result := h.Run(statusCommand + service)
+	if result.Code != code {
+		h.t.Errorf("exit status %d, want %d", result.Code, code)
+	}
+	row := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(service) + ` .* ` + verdict + `$`)
+	if !row.MatchString(result.Stdout) || !strings.Contains(result.Stdout, text) || result.Stderr != "" {
+		h.t.Errorf("missing %q or %q in:\n%s", verdict, text, result.Output)
+	}
+	r, code := h.statusJSON("", service)
+	if code != result.Code || r.Services[0].Verdict != verdict {
+		h.t.Errorf("JSON: %+v, exit status %d", r.Services, code)
+	}
+	remedy := ""
+	if match := regexp.MustCompile(`(?m)mend it with: (.*)$`).FindStringSubmatch(result.Stdout); match != nil {
+		remedy = match[1]
+	}
+	equal(h.t, "remedy in the JSON", r.Services[0].Remedy, remedy)
+	if (remedy != "") != (code == 1) {
+		h.t.Errorf("remedy %q with exit status %d", remedy, code)
+	}
+	h.t.Logf("%s", result.Stdout)
+	return remedy
+}
+
+// mended asserts a verdict as says does, applies the remedy word for word, and
+// asserts that all is well then.
+func (h *host) mended(service, verdict, text, after string) {
+	h.t.Helper()
+	remedy := h.says(service, verdict, text)
+	h.sh(remedy)
+	h.says(service, after, "")
+}
+
+func TestStatusVerdicts(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	scene := func(name string, play func(t *testing.T)) {
+		t.Run(name, func(t *testing.T) {
+			h.t = t
+			h.sh("rm -f /etc/conf.d/*daemon* /etc/conf.d/plain; ip netns add vpn 2>/dev/null || :")
+			play(t)
+			h.t = t
+			h.sh("for s in daemon plain supervised; do rc-service $s stop; done; pkill -x sleeper || :; rm -rf /etc/netns")
+		})
+	}
+
+	scene("ok and stopped", func(t *testing.T) {
+		h.conf("daemon", "netns=vpn")
+		h.says("daemon", "stopped", "")
+		h.sh("rc-service daemon start")
+		pid := h.daemon()
+		h.says("daemon", "ok", pid+"  sleeper")
+		r, _ := h.statusJSON("", "daemon")
+		p := r.Services[0].Processes
+		if len(p) != 1 || fmt.Sprint(p[0].PID) != pid || p[0].Netns != "vpn" || p[0].Position != "inside" ||
+			fmt.Sprintf("net:[%d]", p[0].Inode) != h.inside() {
+			t.Errorf("processes: %+v", p)
+		}
+		h.sh("rc-service daemon stop")
+		h.says("daemon", "stopped", "")
+	})
+
+	scene("outside, started before it was configured", func(t *testing.T) {
+		h.sh("rc-service daemon start")
+		pid := h.daemon()
+		h.conf("daemon", "netns=vpn")
+		h.mended("daemon", "outside", "outside: process "+pid+" (sleeper) is on the host's network", "ok")
+		equal(t, "daemon", h.where(h.daemon()), h.inside())
+	})
+
+	scene("outside, a script without a daemon", func(t *testing.T) {
+		h.sh("rc-service plain start")
+		h.conf("plain", "netns=vpn")
+		h.mended("plain", "outside", `it was not started in network namespace "vpn": what it has set up is outside`, "ok")
+	})
+
+	scene("outside, a child that went there", func(t *testing.T) {
+		h.conf("daemon", "netns=vpn", `start_post() { setsid nsenter --net=/proc/1/ns/net sleeper 1000 </dev/null >/dev/null 2>&1 & }`)
+		h.sh("sed -i '/^start_post/,/^}/d' /etc/init.d/daemon; rc-service daemon start; until [ $(pgrep -xc sleeper) = 2 ]; do sleep 0.1; done")
+		// Of a function in conf.d nobody can tell without a shell what it sets.
+		contains(t, h.says("daemon", "outside", "settings unknown: /etc/conf.d/daemon: line 2: "), "kill ")
+		h.conf("daemon", "netns=vpn")
+		h.mended("daemon", "outside", " is on the host's network", "ok")
+	})
+
+	scene("outside, in another namespace", func(t *testing.T) {
+		h.sh("ip netns add mgmt")
+		h.conf("daemon", "netns=mgmt")
+		h.sh("rc-service daemon start")
+		h.conf("daemon", "netns=vpn")
+		h.mended("daemon", "outside", `it was started in network namespace "mgmt", and its settings say by now: in network namespace "vpn"`, "ok")
+		h.sh("ip netns delete mgmt")
+	})
+
+	scene("outside, and the namespace missing", func(t *testing.T) {
+		h.sh("rc-service daemon start")
+		h.conf("daemon", "netns=nowhere")
+		contains(t, h.Run(statusCommand+"daemon").Stdout, `missing: network namespace "nowhere" does not exist`)
+		h.mended("daemon", "outside", "(sleeper) is on the host's network", "ok")
+		h.sh("rc-service daemon stop; ip netns delete nowhere")
+	})
+
+	scene("stale, deleted", func(t *testing.T) {
+		h.conf("daemon", "netns=vpn")
+		h.sh("rc-service daemon start; ip netns delete vpn")
+		h.mended("daemon", "stale", `the name "vpn" was deleted since the start`, "ok")
+		equal(t, "daemon", h.where(h.daemon()), h.inside())
+	})
+
+	scene("stale, made anew", func(t *testing.T) {
+		h.conf("daemon", "netns=vpn")
+		h.sh("rc-service daemon start; ip netns delete vpn; ip netns add vpn")
+		h.mended("daemon", "stale", `the name "vpn" leads to another network namespace than at the start`, "ok")
+	})
+
+	scene("stale, an ordinary file left", func(t *testing.T) {
+		h.conf("daemon", "netns=vpn")
+		h.sh("rc-service daemon start; umount /run/netns/vpn")
+		h.mended("daemon", "stale", `the name "vpn" was deleted since the start`, "ok")
+	})
+
+	scene("stale, without a process and the inode given again", func(t *testing.T) {
+		h.conf("plain", "netns=vpn")
+		// The record of another one, that had this one's number.
+		h.sh("rc-service plain start; sed -i 2s/.*/12345678/ /run/openrc/options/plain/netns")
+		h.mended("plain", "stale", "leads to another network namespace", "ok")
+	})
+
+	scene("unbound, by a lock", func(t *testing.T) {
+		const cgroup = "/sys/fs/cgroup/openrc.daemon"
+		h.conf("daemon", "netns=vpn")
+		h.sh("rc-service daemon start")
+		h.conf("daemon", "netns=vpn", "netns_lock=yes")
+		h.mended("daemon", "unbound", "it was started before vrf or netns_lock was set", "ok")
+		pid := h.daemon()
+		h.sh("echo " + pid + " >/sys/fs/cgroup/cgroup.procs")
+		h.mended("daemon", "unbound", "process "+pid+" (sleeper) is not in its cgroup /openrc.daemon", "ok")
+		h.sh("echo " + h.daemon() + " >/sys/fs/cgroup/cgroup.procs; rmdir " + cgroup + "; mkdir " + cgroup + "; echo " + h.daemon() + " >" + cgroup + "/cgroup.procs")
+		h.mended("daemon", "unbound", "no BPF program of ours is on its cgroup /openrc.daemon", "ok")
+		h.conf("daemon", "netns=vpn")
+		h.mended("daemon", "unbound", "it is locked, and its settings do not ask for it", "ok")
+	})
+
+	scene("dns, the host's file renamed over", func(t *testing.T) {
+		h.sh("mkdir -p /etc/netns/vpn; echo nameserver 192.0.2.53 >/etc/netns/vpn/resolv.conf")
+		h.conf("daemon", "netns=vpn")
+		h.sh("rc-service daemon start")
+		h.says("daemon", "ok", "")
+		h.sh("cp /etc/resolv.conf /etc/resolv.new; mv /etc/resolv.new /etc/resolv.conf")
+		h.mended("daemon", "dns", "it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf", "ok")
+		equal(t, "resolv.conf", h.sh("cat /proc/"+h.daemon()+"/root/etc/resolv.conf"), "nameserver 192.0.2.53")
+
+		h.sh("cd /etc/netns/vpn && echo nameserver 192.0.2.54 >new && mv new resolv.conf")
+		h.mended("daemon", "dns", "it sees another /etc/resolv.conf than /etc/netns/vpn/resolv.conf", "ok")
+		equal(t, "resolv.conf", h.sh("cat /proc/"+h.daemon()+"/root/etc/resolv.conf"), "nameserver 192.0.2.54")
+
+		h.sh("rm /etc/resolv.conf")
+		h.mended("daemon", "dns", "it sees no /etc/resolv.conf", "ok")
+
+		// A link that leads elsewhere in the daemon's view than in ours.
+		h.sh("rc-service daemon stop; mkdir -p /run/r; mv /etc/resolv.conf /run/r/; ln -s /run/r/resolv.conf /etc/resolv.conf; rc-service daemon start")
+		h.says("daemon", "ok", "")
+		h.sh("cp /run/r/resolv.conf /run/r/new; mv /run/r/new /run/r/resolv.conf")
+		h.mended("daemon", "dns", "it sees the host's /etc/resolv.conf", "ok")
+
+		// Not asked for, not looked at.
+		h.conf("daemon", "netns=vpn", "netns_etc=none")
+		h.sh("rc-service daemon restart")
+		h.says("daemon", "ok", "")
+	})
+
+	scene("missing", func(t *testing.T) {
+		h.conf("daemon", "netns=nowhere")
+		h.mended("daemon", "missing", `network namespace "nowhere" does not exist`, "stopped")
+		h.sh("umount /run/netns/nowhere")
+		h.mended("daemon", "missing", `network namespace "nowhere" is stale`, "stopped")
+		// A service of its own would make it.
+		h.sh("ip netns delete nowhere; ln -s netns /etc/init.d/netns.nowhere; rc-update -u")
+		h.says("daemon", "stopped", "")
+		h.sh("rc-service daemon start")
+		h.says("daemon", "ok", "")
+		h.sh("ip netns delete nowhere")
+		// OpenRC restarts in the background what needs the service.
+		h.sh(h.says("daemon", "stale", "was deleted") + "; until [ -e /run/openrc/started/daemon ] && [ ! -e /run/openrc/starting/daemon ]; do sleep 0.1; done")
+		h.says("daemon", "ok", "")
+		h.sh("rc-service daemon stop; ip netns delete nowhere")
+		equal(t, "state", h.state("netns.nowhere"), "started")
+		h.mended("daemon", "missing", "does not exist", "stopped")
+		h.sh("rc-service netns.nowhere stop; rm /etc/init.d/netns.nowhere")
+	})
+
+	scene("settings that only a shell can read, or none", func(t *testing.T) {
+		h.conf("daemon", "netns=$(echo vpn)")
+		h.says("daemon", "stopped", `settings unknown: /etc/conf.d/daemon: line 1: "netns" takes its value from a command; write the value itself, as in netns=vpn, and no start has recorded any`)
+		h.sh("rc-service daemon start")
+		h.says("daemon", "ok", "write the value itself, as in netns=vpn; shown is what the start has recorded")
+		r, _ := h.statusJSON("", "daemon daemon")
+		if len(r.Services) != 1 || r.Services[0].Known || r.Services[0].Netns != "vpn" || len(r.Services[0].Remarks) != 1 {
+			t.Errorf("%+v", r.Services)
+		}
+		h.sh("rm /etc/conf.d/daemon")
+		h.says("daemon", "ok", "no settings in /etc/conf.d; shown is what the start has recorded")
+		// Without a record too, nobody knows.
+		h.sh("rc-service daemon stop; rc-service daemon start")
+		h.conf("daemon", "netns=$(echo vpn)")
+		h.says("daemon", "unknown", "and no start has recorded any")
+		// A file that says nothing of this is no reason to list a service.
+		h.conf("daemon", "start_pre() { echo hello; }")
+		contains(t, h.fails(statusCommand+"daemon"), "is not confined")
+		h.conf("daemon", "netns=vpn")
+		h.sh("rc-service daemon restart; echo damaged >/run/openrc/options/daemon/netns")
+		h.says("daemon", "ok", "read where the service was started: /run/openrc/options/daemon/netns is damaged")
+	})
+
+	scene("children, respawned ones and crashes", func(t *testing.T) {
+		h.conf("supervised", "netns=vpn")
+		h.sh("rc-service supervised start")
+		pid := h.daemon()
+		h.says("supervised", "ok", pid+"  sleeper")
+		h.says("supervised", "ok", "supervise-daemo")
+		// Where there are no cgroups, OpenRC's record and descent tell.
+		h.sh("for p in $(cat /sys/fs/cgroup/openrc.supervised/cgroup.procs); do echo $p >/sys/fs/cgroup/cgroup.procs; done")
+		h.says("supervised", "ok", pid+"  sleeper")
+
+		h.conf("daemon", "netns=vpn")
+		h.sh("rc-service daemon start; kill -9 $(cat /run/daemon.pid); while [ -e /proc/$(cat /run/daemon.pid) ]; do sleep 0.1; done")
+		h.says("daemon", "stopped", "it is on record as started, and its daemon is gone")
+		contains(t, h.Run(statusCommand+"daemon").Stdout, "crashed")
+	})
+}
+
+func TestStatusOfAll(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	equal(t, "nothing confined", h.sh(statusCommand), "no service is confined\n\nNAMESPACE  SERVICES  INTERFACES  OTHER PROCESSES\nvpn        -         lo          -")
+	h.conf("daemon", "netns=vpn")
+	h.conf("plain", "netns=vpn")
+	h.sh("rc-service daemon start; rc-service plain start; ip -n vpn link add tun0 type veth peer name tun1; ip netns exec vpn /usr/local/bin/sleeper 1000 >/dev/null 2>&1 & until [ $(pgrep -xc sleeper) = 2 ]; do sleep 0.1; done")
+	r, code := h.statusJSON("", "")
+	n := r.Namespaces
+	if code != 0 || r.Version != 1 || len(r.Services) != 2 || len(n) != 1 || len(n[0].Services) != 2 ||
+		len(n[0].Interfaces) != 3 || n[0].Interfaces[0].Name != "lo" || n[0].Interfaces[1].Kind != "veth" ||
+		len(n[0].Processes) != 1 || n[0].Processes[0].Name != "sleeper" || len(r.Unseen) != 0 {
+		t.Errorf("exit status %d, %+v", code, r)
+	}
+
+	// A hung process does not hold it up.
+	h.sh("kill -STOP " + fmt.Sprint(n[0].Processes[0].PID) + " $(cat /run/daemon.pid); timeout 2 " + statusCommand)
+	h.sh("echo 1 >/sys/fs/cgroup/openrc.daemon/cgroup.freeze; timeout 2 " + statusCommand + "; echo 0 >/sys/fs/cgroup/openrc.daemon/cgroup.freeze; kill -CONT $(cat /run/daemon.pid)")
+
+	for args, want := range map[string]string{
+		"nosuch":           `openrc-netns-hook: status: unknown service "nosuch": there is no /etc/init.d/nosuch`,
+		"../daemon":        `openrc-netns-hook: status: unknown service "../daemon": there is no /etc/init.d/../daemon`,
+		"picky":            `openrc-netns-hook: status: service "picky" is not confined: /etc/conf.d sets none of netns, vrf and netns_lock for it`,
+		"--nosuch":         `openrc-netns-hook: status: unknown flag: --nosuch; see: openrc-netns-hook --help`,
+		"--watch":          `openrc-netns-hook: status: --watch needs a terminal that it can clear: leave it out, and call status again and again`,
+		"--watch=0":        `openrc-netns-hook: status: --watch=0: give a number of seconds from 1 to 86400`,
+		"--watch=2 --json": `openrc-netns-hook: status: --watch is for people and --json for programs: give one of the two`,
+	} {
+		result := h.Run(statusCommand + args)
+		equal(t, args, strings.TrimSpace(result.Output), want)
+		equal(t, "exit status of "+args, fmt.Sprint(result.Code), "125")
+	}
+	result := h.Run("mv /run/openrc /run/elsewhere; " + statusCommand)
+	equal(t, "no OpenRC", strings.TrimSpace(result.Output), "openrc-netns-hook: status: OpenRC has not booted this machine: there is no /run/openrc/softlevel")
+	equal(t, "exit status", fmt.Sprint(result.Code), "125")
+	h.sh("mv /run/elsewhere /run/openrc")
+	result = h.Run(statusCommand + " >/dev/full")
+	equal(t, "a full disk", fmt.Sprint(result.Code), "125")
+
+	// Without root it says what it cannot see, and raises no alarm for that.
+	const nobody = "setpriv --reuid nobody --regid nogroup --clear-groups "
+	r, code = h.statusJSON(nobody, "")
+	if code != 0 || r.Services[0].Verdict != "unknown" || len(r.Services[0].Processes) != 1 || len(r.Unseen) != 2 {
+		t.Errorf("without root: exit status %d, %+v", code, r)
+	}
+	contains(t, h.sh(nobody+statusCommand), "1 process of another user could not be looked at: run as root")
+	h.sh("mount -o remount,hidepid=2 /proc")
+	contains(t, h.sh(nobody+statusCommand), "processes of other users are hidden: run as root")
+	h.sh("rm /run/openrc/options/plain/netns")
+	if r, code = h.statusJSON(nobody, "plain"); code != 0 || r.Services[0].Verdict != "unknown" {
+		t.Errorf("with hidepid: exit status %d, %+v", code, r)
+	}
+	h.sh("mount -o remount,hidepid=0 /proc")
+	if r, code = h.statusJSON(nobody, "plain"); code != 1 || r.Services[0].Verdict != "outside" {
+		t.Errorf("without: exit status %d, %+v", code, r)
+	}
+	// What it can see counts.
+	h.sh("ip netns delete vpn")
+	if r, code = h.statusJSON(nobody, ""); code != 1 || r.Services[0].Verdict != "stale" {
+		t.Errorf("without root: exit status %d, %+v", code, r)
+	}
+}
+
+func TestStatusOnATerminal(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	h.conf("daemon", "netns=vpn")
+	h.sh("ln -s daemon /etc/init.d/daemon.with-a-long-name; rc-service daemon start; rc-service daemon.with-a-long-name start; sed -i s/vpn/nowhere/ /etc/conf.d/daemon; rc-service daemon stop")
+	terminal := func(columns int, environment string) string {
+		t.Helper()
+		return strings.ReplaceAll(h.Run(fmt.Sprintf("TERM=xterm script -qec 'stty cols %d rows 20; %s %s' /dev/null", columns, environment, statusCommand)).Stdout, "\r", "")
+	}
+	colours := regexp.MustCompile("\x1b\\[[0-9]*m")
+	wide := terminal(200, "")
+	if !colours.MatchString(wide) {
+		t.Errorf("no colours on a terminal:\n%q", wide)
+	}
+	for _, environment := range []string{"NO_COLOR=1", "TERM=dumb", "env -u TERM"} {
+		if out := terminal(200, environment); strings.Contains(out, "\x1b") || out != colours.ReplaceAllString(wide, "") {
+			t.Errorf("%s:\n%q", environment, out)
+		}
+	}
+	equal(t, "on a pipe", h.Run(statusCommand+"| cat").Stdout, colours.ReplaceAllString(wide, ""))
+	for columns, titles := range map[int]string{
+		66: "SERVICE                  STATE    NETNS    VRF  PROCESSES  VERDICT",
+		65: "SERVICE                  STATE    NETNS    VRF  VERDICT",
+		50: "SERVICE                  STATE    NETNS    VERDICT",
+		40: "SERVICE        STATE    NETNS    VERDICT",
+		30: "SERVICE       NETNS    VERDICT",
+		20: "SERVICE      VERDICT",
+	} {
+		out := colours.ReplaceAllString(terminal(columns, ""), "")
+		lines := strings.Split(out, "\n")
+		if strings.TrimRight(lines[0], " ") != titles {
+			t.Errorf("%d columns: want %q in:\n%s", columns, titles, out)
+		}
+		// The rows are aligned with the titles, and all but what is to be copied fits.
+		verdict := strings.Index(lines[0], "VERDICT")
+		for _, line := range lines {
+			if strings.HasPrefix(line, "daemon") && line[verdict:] != "missing" && line[verdict:] != "outside" {
+				t.Errorf("%d columns: %q is not aligned", columns, line)
+			}
+			if len(line) > columns && !strings.Contains(line, "mend it with:") {
+				t.Errorf("%d columns: %q is too wide", columns, line)
+			}
+		}
+		equal(t, "with COLUMNS", terminal(200, fmt.Sprint("COLUMNS=", columns)), terminal(columns, ""))
+	}
+
+	// --watch draws again and again, and ends with Ctrl-C.
+	out := h.Run(`rm -f /run/typescript; mkfifo /run/keys
+		TERM=xterm script -qfec '` + statusCommand + ` --watch=1; echo ended $?' /run/typescript </run/keys >/dev/null 2>&1 &
+		exec 3>/run/keys
+		until [ "$(grep -c "SERVICE" /run/typescript)" -ge 1 ]; do sleep 0.1; done
+		rc-service daemon.with-a-long-name stop >/dev/null
+		until grep -q long-name.*stopped /run/typescript; do sleep 0.1; done
+		printf '\003' >&3
+		until grep -q 'ended [0-9]' /run/typescript; do sleep 0.1; done
+		cat /run/typescript`)
+	contains(t, out.Stdout, "ended 0")
+	contains(t, out.Stdout, "\x1b[H")
+}
+
+// The example in the manual is what it really prints.
+func TestStatusExampleOfTheManual(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	h.sh(`rm -f /etc/init.d/ssh; ln -s daemon /etc/init.d/sshd; ln -s daemon /etc/init.d/web
+		ip netns add mgmt; ip link add tun0 netns vpn type veth peer name eth1 netns mgmt
+		mkdir -p /etc/netns/vpn; cp /etc/resolv.conf /etc/netns/vpn/
+		echo netns=mgmt >/etc/conf.d/sshd; echo netns=vpn >/etc/conf.d/web
+		rc-service sshd start; rc-service web start
+		cp /etc/resolv.conf /etc/new; mv /etc/new /etc/resolv.conf`)
+	manual, err := os.ReadFile("../../man/openrc-netns-hook.8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(strings.ReplaceAll(string(manual), `\(aq`, "'"), "\n# openrc-netns-hook status\n")
+	want, after, found := strings.Cut(example, "\n# ")
+	equal(t, "status", strings.TrimSuffix(h.Run(statusCommand).Stdout, "\n"), want)
+	command, answer, _ := strings.Cut(after, "\n# ")
+	answer, _, _ = strings.Cut(answer, "\n.Ed")
+	h.sh(command)
+	command, answer, _ = strings.Cut(answer, "\n")
+	equal(t, command, h.sh(command), answer)
+	if !found || answer == "" {
+		t.Error("the manual has no example")
+	}
+}
+
+// A daemon that s6 has started is not in the cgroup of its service.
+func TestStatusUnderS6(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	h.sh("rc-service six start")
+	pid := h.daemon()
+	contains(t, h.sh("cat /proc/"+pid+"/cgroup"), "/openrc.s6-svscan")
+	h.conf("six", "netns=vpn")
+	h.mended("six", "outside", "process "+pid+" (sleeper) is on the host's network", "ok")
+	h.says("six", "ok", h.daemon()+"  sleeper")
+	h.conf("six", "netns=vpn", "netns_lock=yes")
+	h.mended("six", "unbound", "it was started before vrf or netns_lock was set", "ok")
+	h.says("six", "ok", h.daemon()+"  sleeper")
+	h.sh("rc-service six stop")
+	h.says("six", "stopped", "")
+}
+
+// The same on each OpenRC: where dpkg's start-stop-daemon leaves no record of the
+// daemon, its cgroup tells.
+func TestStatusOnReleases(t *testing.T) {
+	for _, release := range []string{"bookworm", "trixie"} {
+		t.Run(release, func(t *testing.T) {
+			t.Parallel()
+			h := bootRelease(t, machine.Options{Release: release}, true)
+			h.conf("daemon", "netns=vpn", "netns_lock=yes")
+			h.says("daemon", "stopped", "")
+			h.sh("rc-service daemon start")
+			pid := h.daemon()
+			h.says("daemon", "ok", pid+"  sleeper")
+			// A command by hand from within makes a cgroup below the service's.
+			h.sh("root=$(find /sys/fs/cgroup -name '*daemon' -type d); mkdir $root/netns-exec.1.2; echo " + pid + " >$root/netns-exec.1.2/cgroup.procs")
+			h.says("daemon", "ok", pid+"  sleeper")
+			h.sh("ip netns delete vpn")
+			h.mended("daemon", "stale", `the name "vpn" was deleted since the start`, "ok")
+			contains(t, h.sh("exec 2>&1; rc-service daemon status"), `runs in network namespace "vpn"`)
+			h.sh("rc-service daemon stop; rm /etc/conf.d/daemon; rc-service daemon start")
+			pid = h.daemon()
+			h.conf("daemon", "netns=vpn")
+			h.mended("daemon", "outside", "process "+pid+" (sleeper) is on the host's network", "ok")
+		})
+	}
+}
+
+// Whoever logs in through a confined sshd and goes elsewhere is no alarm, as long
+// as it is a person at a terminal.
+func TestStatusOfSessions(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	for _, err := range []error{
+		h.SSHD(),
+		h.AddNetns("peer"),
+		h.Veth(machine.End{Netns: "vpn", Device: "tun0", Addrs: []string{"192.0.2.1/24"}},
+			machine.End{Netns: "peer", Device: "tun0", Addrs: []string{"192.0.2.2/24"}}),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	const ssh = "ip netns exec peer ssh -o BatchMode=yes -o StrictHostKeyChecking=no -o ConnectTimeout=5 root@192.0.2.1 "
+	h.sh("mkdir -p /etc/netns/vpn; cp /etc/resolv.conf /etc/netns/vpn/; echo netns=vpn >>/etc/conf.d/sshd; rc-service sshd start")
+	h.says("sshd", "ok", "")
+	until := func(condition string) {
+		t.Helper()
+		h.sh("for i in $(seq 50); do " + condition + " && exit; sleep 0.1; done; exit 1")
+	}
+
+	// What one sees in there is what one sees outside, also of what was mounted
+	// since: here a namespace.
+	contains(t, h.sh(ssh+statusCommand+"sshd"), "ok\n")
+	h.sh("touch /run/late; unshare --net=/run/late true; sed -i s,vpn,/run/late, /etc/conf.d/sshd")
+	equal(t, "seen from inside", h.sh(ssh+"'"+statusCommand+"sshd | grep :'"), h.sh(statusCommand+"sshd | grep :"))
+	contains(t, h.sh(statusCommand+"sshd || :"), `its settings say by now: in network namespace "/run/late"`)
+	h.sh("sed -i s,/run/late,vpn, /etc/conf.d/sshd; umount /run/late")
+
+	// With a terminal.
+	h.sh(ssh + "-tt nsenter --net=/proc/1/ns/net /usr/local/bin/sleeper 1000 </dev/null >/dev/null 2>&1 &")
+	pid := h.daemon()
+	until("[ /proc/" + pid + "/ns/net -ef /proc/1/ns/net ]")
+	h.says("sshd", "ok", "process "+pid+" (sleeper) is a person's, on the host's network")
+	h.sh("kill " + pid)
+	until("! pgrep -x sleeper >/dev/null")
+
+	// Without one it is what a daemon would be.
+	h.sh(ssh + "nsenter --net=/proc/1/ns/net /usr/local/bin/sleeper 1000 </dev/null >/dev/null 2>&1 &")
+	pid = h.daemon()
+	until("[ /proc/" + pid + "/ns/net -ef /proc/1/ns/net ]")
+	h.mended("sshd", "outside", "process "+pid+" (sleeper) is on the host's network", "ok")
+
+	// In a namespace of its own, as browsers and some servers make for their
+	// workers; and by hand, in a cgroup below.
+	h.sh(ssh + "'unshare --net /usr/local/bin/sleeper 1000' </dev/null >/dev/null 2>&1 &")
+	pid = h.daemon()
+	until("! [ /proc/" + pid + "/ns/net -ef /run/netns/vpn ]")
+	h.says("sshd", "ok", "process "+pid+" (sleeper) is in a network namespace without a name, net:[")
+	h.sh("kill " + pid)
+	h.sh(ssh + "netns-exec --lock vpn /usr/local/bin/sleeper 1000 </dev/null >/dev/null 2>&1 &")
+	until("pgrep -x sleeper >/dev/null && grep -q netns-exec /proc/$(pgrep -x sleeper)/cgroup")
+	pid = h.daemon()
+	contains(t, h.sh("cat /proc/"+pid+"/cgroup"), "/openrc.sshd/netns-exec.")
+	h.says("sshd", "ok", pid+"  sleeper ")
+
+	// An old session is no daemon: it does not keep a restart from mending.
+	h.sh("cp /etc/resolv.conf /etc/new; mv /etc/new /etc/resolv.conf")
+	h.mended("sshd", "dns", "it sees the host's /etc/resolv.conf", "ok")
+	contains(t, h.sh(statusCommand+"sshd"), pid+"  sleeper ")
+}
+
+func TestStatusOfManyServices(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	many := func(n int) string {
+		return fmt.Sprintf(`for i in $(seq %d); do
+			ln -sf daemon /etc/init.d/daemon.$i; echo netns=vpn >/etc/conf.d/daemon.$i
+			mkdir -p /run/openrc/options/daemon.$i /sys/fs/cgroup/openrc.daemon.$i; ln -sf /etc/init.d/daemon.$i /run/openrc/started/
+			cp /run/openrc/options/daemon/netns /run/openrc/options/daemon.$i/
+			sh -c "echo 0 >/sys/fs/cgroup/openrc.daemon.$i/cgroup.procs; exec nsenter --net=/run/netns/vpn /usr/local/bin/sleeper 1000" >/dev/null 2>&1 &
+		done; until [ $(pgrep -xc sleeper) -gt %d ]; do sleep 0.1; done`, n, n)
+	}
+	h.conf("daemon", "netns=vpn")
+	h.sh("rc-service daemon start")
+	// The best of several runs, in milliseconds.
+	best := func() int {
+		var ms int
+		out := h.sh(`for i in 1 2 3 4 5 6 7; do s=$(date +%s%N); ` + statusCommand + ` >/dev/null || exit; e=$(date +%s%N); echo $(((e - s) / 100000)); done | sort -n | head -1`)
+		fmt.Sscan(out, &ms)
+		return ms
+	}
+	one := best()
+	h.sh(many(200))
+	r, code := h.statusJSON("", "")
+	if code != 0 || len(r.Services) != 201 {
+		t.Errorf("exit status %d, %d services", code, len(r.Services))
+	}
+	all := best()
+	t.Logf("1 service: %d.%d ms, 201 services: %d.%d ms", one/10, one%10, all/10, all%10)
+	if all > 10000 || all > 40*one+500 {
+		t.Errorf("201 services take %d/10 ms, one takes %d/10", all, one)
+	}
+}
+
+// A monitor must not be woken by a restart.
+func TestStatusDuringRestarts(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	h.sh("mkdir -p /etc/netns/vpn; cp /etc/resolv.conf /etc/netns/vpn")
+	h.conf("daemon", "netns=vpn", "netns_lock=yes")
+	h.conf("supervised", "netns=vpn")
+	out := h.sh(`rc-service daemon start; rc-service supervised start
+		(for i in $(seq 8); do rc-service daemon restart; rc-service supervised restart; done >/dev/null 2>&1; touch /run/done) &
+		until [ -e /run/done ]; do ` + statusCommand + ` >/run/out 2>&1 || cat /run/out; done >/run/alarms; cat /run/alarms`)
+	if strings.Contains(out, "SERVICE") {
+		t.Errorf("alarms:\n%s", out)
+	}
+}
+
+// rc-service SERVICE status says where the service runs.
+func TestStatusActionSaysWhere(t *testing.T) {
+	inEachShell(t, func(t *testing.T, h *host) {
+		h.conf("daemon", "netns=vpn")
+		if out := h.Run("rc-service daemon status"); out.Code != 3 || strings.Contains(out.Output, "namespace") {
+			t.Errorf("stopped: %d\n%s", out.Code, out.Output)
+		}
+		h.sh("rc-service daemon start")
+		equal(t, "status", h.sh("exec 2>&1; rc-service daemon status"), " * daemon: runs in network namespace \"vpn\"\n * status: started")
+		h.sh("mkdir -p /etc/netns/vpn; echo nameserver 192.0.2.53 >/etc/netns/vpn/resolv.conf")
+		out := h.sh("exec 2>&1; rc-service daemon status")
+		equal(t, "status", out, " * daemon: runs in network namespace \"vpn\"\n"+
+			" * daemon: it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf; mend it with: rc-service daemon restart\n"+
+			" * status: started")
+		h.sh("rc-service daemon restart")
+		equal(t, "status", h.sh("exec 2>&1; rc-service daemon status"), " * daemon: runs in network namespace \"vpn\"\n * status: started")
+
+		// Each thing that is wrong on a line of its own.
+		h.sh("rm /etc/netns/vpn/resolv.conf; ip netns delete vpn")
+		equal(t, "status", h.sh("exec 2>&1; rc-service daemon status"), " * daemon: runs in a network namespace without a name, "+h.where(h.daemon())+"\n"+
+			" * daemon: the name \"vpn\" no longer leads to the network namespace that the service was started in: acting in that one\n"+
+			" * daemon: the name \"vpn\" was deleted since the start; mend it with: ip netns add vpn && rc-service daemon restart\n"+
+			" * status: started")
+		h.sh("ip netns add vpn; rc-service daemon restart")
+
+		// What it finds makes no difference to the status.
+		h.sh("kill -9 " + h.daemon() + "; while pgrep -x sleeper; do sleep 0.1; done >/dev/null")
+		if result := h.Run("rc-service daemon status"); result.Code != 32 {
+			t.Errorf("crashed: %d\n%s", result.Code, result.Output)
+		}
+		h.sh("rc-service daemon stop; rm /etc/conf.d/daemon; rc-service daemon start")
+		equal(t, "status", h.sh("exec 2>&1; rc-service daemon status"), " * status: started")
+		h.conf("daemon", "netns=vpn")
+		out = h.sh("exec 2>&1; rc-service daemon status")
+		contains(t, out, " * daemon: runs on the host's network\n")
+		contains(t, out, "(sleeper) is on the host's network; mend it with: rc-service daemon restart")
+	})
+}

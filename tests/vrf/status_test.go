@@ -1,0 +1,84 @@
+package vrf
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"openrc-netns/tests/vm"
+)
+
+// status asserts what "openrc-netns-hook status web" says, and returns the remedy
+// that it gives.
+func (g *guest) status(verdict, text string) string {
+	g.t.Helper()
+	result := g.Run("openrc-netns-hook status web")
+	alarm := 1
+	if verdict == "ok" || verdict == "stopped" {
+		alarm = 0
+	}
+	if result.Code != alarm || !strings.Contains(result.Stdout, " "+verdict+"\n") || !strings.Contains(result.Stdout, text) {
+		g.t.Errorf("exit status %d, missing %q or %q in:\n%s", result.Code, verdict, text, result.Output)
+	}
+	g.t.Logf("%s", result.Stdout)
+	match := regexp.MustCompile(`(?m)mend it with: (.*)$`).FindStringSubmatch(result.Stdout)
+	if match == nil {
+		return ""
+	}
+	return match[1]
+}
+
+func TestStatusOfVRFs(t *testing.T) {
+	g := service(t, vm.Options{})
+	mended := func(text string) {
+		t.Helper()
+		remedy := g.status("unbound", text)
+		g.sh(remedy)
+		g.status("ok", "")
+	}
+	g.conf("web", "netns=vpn", "vrf=mgmt")
+	g.status("stopped", "")
+	g.sh("rc-service web start")
+	g.status("ok", g.daemon()+"  probe ")
+	contains(t, g.sh("rc-service web status"), `web: runs in network namespace "vpn", its sockets are bound to VRF "mgmt"`)
+	contains(t, g.sh("openrc-netns-hook status --json"), `"vrf": "mgmt"`)
+	contains(t, g.sh("openrc-netns-hook status --json"), `"kind": "vrf"`)
+
+	// A device made anew has another index.
+	g.sh("ip -n vpn link delete mgmt; ip -n vpn link add mgmt type vrf table 10; ip -n vpn link set mgmt up")
+	mended(`its sockets are bound to a device that has gone: VRF "mgmt" was made anew since the start`)
+	equal(t, "listens", g.listens("vpn"), "mgmt")
+
+	// One that has gone has to be made first.
+	g.sh("ip -n vpn link delete mgmt")
+	remedy := g.status("unbound", `VRF "mgmt" does not exist any more: make it again first`)
+	contains(t, g.fails(remedy), `VRF "mgmt": no such device`)
+	g.sh("ip -n vpn link add mgmt type vrf table 10; ip -n vpn link set mgmt up; " + remedy)
+	g.status("ok", "")
+
+	// Another VRF, or none, in conf.d by now.
+	g.conf("web", "netns=vpn", "vrf=blue")
+	mended(`its sockets are bound to VRF "mgmt", and its settings say by now: "blue"`)
+	equal(t, "listens", g.listens("vpn"), "blue")
+	g.conf("web", "netns=vpn")
+	mended("its sockets are bound to a VRF, and its settings name none by now")
+	g.conf("web", "netns=vpn", "vrf=mgmt")
+	mended("it was started before vrf or netns_lock was set: its sockets are not bound")
+	g.conf("web", "netns=vpn", "vrf=mgmt", "netns_lock=yes")
+	mended("it is not locked: netns_lock was set after the start")
+
+	// The program taken off, which no tool does by accident.
+	g.sh("probe detach /sys/fs/cgroup/openrc.web")
+	mended("no BPF program of ours is on its cgroup /openrc.web")
+	g.sh("rc-service web stop")
+
+	// Alone, on the host's network; started before it was set.
+	g.sh("rm /etc/conf.d/web; rc-service web start")
+	g.conf("web", "vrf=host")
+	mended("it was started before vrf or netns_lock was set: its sockets are not bound")
+	contains(t, g.sh("rc-service web status"), `web: runs on the host's network, its sockets are bound to VRF "host"`)
+	g.sh("ip link delete host; ip link add host type vrf table 30; ip link set host up")
+	mended(`its sockets are bound to a device that has gone: VRF "host" was made anew`)
+	g.sh("rc-service web stop")
+	g.status("stopped", "")
+}
