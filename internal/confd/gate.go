@@ -34,6 +34,8 @@ type gate struct {
 
 	names  []string     // of interest
 	found  []assignment // to the names of interest, in order
+	all    []Assignment // to any name, in order
+	begin  int          // where the statement at hand begins; the end of src when all have passed
 	locale string       // the variable that last changed the locale, if one did
 }
 
@@ -58,10 +60,12 @@ func (g *gate) file() error {
 		return g.refuse("a NUL byte: this is no text file", "write the file anew")
 	}
 	for g.pos < len(g.src) {
+		g.begin = g.pos
 		if err := g.statement(); err != nil {
 			return err
 		}
 	}
+	g.begin = g.pos
 	return nil
 }
 
@@ -117,6 +121,7 @@ func (g *gate) assignment(export bool) error {
 		g.locale = name
 	}
 	if !slices.Contains(g.names, name) {
+		g.all = append(g.all, Assignment{Name: name, Line: line})
 		return g.word(name, export)
 	}
 	value, err := g.literal(name)
@@ -124,6 +129,7 @@ func (g *gate) assignment(export bool) error {
 		return err
 	}
 	g.found = append(g.found, assignment{name, value, string(g.src[start:g.pos]), line})
+	g.all = append(g.all, Assignment{name, value, line})
 	return nil
 }
 

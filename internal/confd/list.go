@@ -1,0 +1,147 @@
+package confd
+
+import (
+	"bytes"
+	"errors"
+)
+
+// Assignment is one of those that a file makes.
+type Assignment struct {
+	Name  string
+	Value string // empty where the variable is not one of those asked for
+	Line  int    // counted from 1
+}
+
+// List is ReadFile for who wants to know where the values stand: it returns all
+// assignments of the file, in order, and the values of those to names.
+func List(path string, names []string) ([]Assignment, error) {
+	src, err := Load(path)
+	if err != nil {
+		return nil, err
+	}
+	found, err := list(src, names)
+	var syntax *SyntaxError
+	if errors.As(err, &syntax) {
+		syntax.Path = path
+	}
+	return found, err
+}
+
+func list(src []byte, names []string) ([]Assignment, error) {
+	if _, err := Parse(src, names); err != nil {
+		return nil, err
+	}
+	g := gate{src: src, line: 1, names: names}
+	_ = g.file() // Parse has seen that it passes
+	return g.all, nil
+}
+
+// Head reads of a file what can be known of it although only a shell can read it
+// as a whole, an init script for instance: the assignments to names before the
+// first statement that is none. A name that the rest of the file mentions, if
+// only to read another file that may assign it, is left out.
+func Head(path string, names []string) ([]Assignment, error) {
+	src, err := Load(path)
+	if err != nil {
+		return nil, err
+	}
+	return head(src, names)
+}
+
+func head(src []byte, names []string) ([]Assignment, error) {
+	g := gate{src: src, line: 1, names: names}
+	_ = g.file()
+	found, err := list(src[:g.begin], names)
+	if err != nil {
+		return nil, err
+	}
+	rest := withoutComments(src[g.begin:])
+	if readsMore(rest) {
+		return nil, nil
+	}
+	var certain []Assignment
+	for _, a := range found {
+		for _, name := range names {
+			if a.Name == name && !mentions(rest, name) {
+				certain = append(certain, a)
+			}
+		}
+	}
+	return certain, nil
+}
+
+// Mentions reports whether the file at path has name as a word, other than to
+// expand it and in comments that fill a line.
+func Mentions(path, name string) bool {
+	src, err := Load(path)
+	return err == nil && mentions(withoutComments(src), name)
+}
+
+// Assigns reports whether the file at path has name with an equals sign after it,
+// outside of comments that fill a line. It may be in a place where it does
+// nothing, and there are other ways to give a variable a value.
+func Assigns(path, name string) bool {
+	src, err := Load(path)
+	if err != nil {
+		return false
+	}
+	src = withoutComments(src)
+	for at := 0; ; {
+		i := bytes.Index(src[at:], []byte(name+"="))
+		if i < 0 {
+			return false
+		}
+		if at += i; at == 0 || !isNamePart(src[at-1]) {
+			return true
+		}
+		at += len(name)
+	}
+}
+
+// withoutComments drops the lines of src that are comments.
+func withoutComments(src []byte) []byte {
+	var rest []byte
+	for line := range bytes.Lines(src) {
+		if !bytes.HasPrefix(bytes.TrimLeft(line, " \t"), []byte("#")) {
+			rest = append(rest, line...)
+		}
+	}
+	return rest
+}
+
+// readsMore reports whether src may have a command after which the variables can
+// be anything. In a function it may never be run; who knows.
+func readsMore(src []byte) bool {
+	for _, word := range bytes.Fields(src) {
+		switch string(word) {
+		case ".", "source", "eval":
+			return true
+		}
+	}
+	return false
+}
+
+// mentions reports whether src has name as a word in any way but to expand it.
+func mentions(src []byte, name string) bool {
+	for at := 0; ; {
+		i := bytes.Index(src[at:], []byte(name))
+		if i < 0 {
+			return false
+		}
+		before, after := src[:at+i], src[at+i+len(name):]
+		at += i + len(name)
+		var previous byte
+		if len(before) > 0 {
+			previous = before[len(before)-1]
+		}
+		switch {
+		case isNamePart(previous) || len(after) > 0 && isNamePart(after[0]):
+		case previous == '$':
+		case previous == '{' && !bytes.HasPrefix(after, []byte("=")) && !bytes.HasPrefix(after, []byte(":=")):
+		default:
+			return true
+		}
+	}
+}
+
+func isNamePart(c byte) bool { return isLetter(int(c)) || isDigit(int(c)) || c == '_' }

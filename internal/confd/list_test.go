@@ -1,0 +1,39 @@
+package confd
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestListSaysWhere(t *testing.T) {
+	got, err := list([]byte("# first\nnetns=vpn\nopts=\"a\n b\" netns_hid=/x\n\nnetns='web'\n"), []string{"netns"})
+	want := []Assignment{{"netns", "vpn", 2}, {"opts", "", 3}, {"netns_hid", "", 4}, {"netns", "web", 6}}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Error(err, diff)
+	}
+}
+
+func TestHeadIsCertain(t *testing.T) {
+	for src, want := range map[string][]Assignment{
+		"#!/sbin/openrc-run\nsupervisor=s6\nstart_pre()\n{\n\t:\n}\n": {{"supervisor", "s6", 2}},
+		"supervisor=s6\n":                             {{"supervisor", "s6", 1}},
+		"start() { :; }\nsupervisor=s6\n":             nil, // who knows what came before
+		"supervisor=s6\nf() {\n supervisor=\n}":       nil,
+		"supervisor=s6\nunset supervisor\n":           nil,
+		"supervisor=\nf() { : ${supervisor:=s6}; }\n": nil,
+		"supervisor=\nf() { : ${supervisor=s6}; }\n":  nil,
+		"supervisor=s6\nf() {\n\t. /etc/more\n}\nf\n": nil,
+		"supervisor=s6\n[ -e x ] && eval $x\n":        nil,
+		"supervisor=s6\n. /etc/more\n":                nil,
+		"supervisor=s6 start\n":                       nil,
+		"supervisor=s6 x='\n' start\n":                nil, // for that command alone
+		"supervisor=$x\n":                             nil,
+		"supervisor=s6\n# supervisor=\nf() { echo $supervisor ${supervisor} $my_supervisor; }\n": {{"supervisor", "s6", 1}},
+	} {
+		got, err := head([]byte(src), []string{"supervisor"})
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%q: %v %s", src, err, diff)
+		}
+	}
+}
