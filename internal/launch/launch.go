@@ -289,20 +289,7 @@ func (p *Plan) Enter() (cgroup string, err error) {
 	if p.namespace == nil {
 		return "", nil
 	}
-	if p.home {
-		if err := mounts.GoHome(); err != nil {
-			return "", err
-		}
-	}
-	if err := p.namespace.Enter(); err != nil {
-		return "", err
-	}
-	if p.confine != nil {
-		if err := p.findVRF(); err != nil {
-			return "", err
-		}
-	}
-	if err := p.view.Apply(p.warn); err != nil {
+	if err := p.enterView(); err != nil {
 		return "", err
 	}
 	if p.join != "" {
@@ -318,13 +305,39 @@ func (p *Plan) Enter() (cgroup string, err error) {
 		}
 		return "", nil
 	}
-	if p.confine.Cookie = namespace.CurrentCookie(); p.confine.Cookie == 0 {
-		return "", errors.New("this kernel does not tell network namespaces apart by cookie: VRF and lock need Linux 5.14 or later")
+	if err := p.findCookie(); err != nil {
+		return "", err
 	}
 	if p.before, err = vrf.Current(); err != nil {
 		p.before = "/" // cgroup v2 was never mounted; all are at its root
 	}
 	return p.confine.Apply(&p.cgroup)
+}
+
+// enterView does the part of Enter that concerns the calling thread alone.
+func (p *Plan) enterView() error {
+	if p.home {
+		if err := mounts.GoHome(); err != nil {
+			return err
+		}
+	}
+	if err := p.namespace.Enter(); err != nil {
+		return err
+	}
+	if p.confine != nil {
+		if err := p.findVRF(); err != nil {
+			return err
+		}
+	}
+	return p.view.Apply(p.warn)
+}
+
+// findCookie notes which namespace the calling thread is in.
+func (p *Plan) findCookie() error {
+	if p.confine.Cookie = namespace.CurrentCookie(); p.confine.Cookie == 0 {
+		return errors.New("this kernel does not tell network namespaces apart by cookie: VRF and lock need Linux 5.14 or later")
+	}
+	return nil
 }
 
 // Exec becomes the command, on the thread that Enter was called on. It

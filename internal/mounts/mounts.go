@@ -50,6 +50,20 @@ type View struct {
 // directory does not exist. It is an error if an entry's target is missing or
 // not of the same kind, because what the entry was to replace would be seen.
 func EtcBinds(name string) ([]Bind, error) {
+	binds, err := EtcEntries(name)
+	if err != nil {
+		return nil, err
+	}
+	for _, bind := range binds {
+		if err := bind.Check(); err != nil {
+			return nil, err
+		}
+	}
+	return binds, nil
+}
+
+// EtcEntries is EtcBinds without a look at the targets.
+func EtcEntries(name string) ([]Bind, error) {
 	dir := filepath.Join(EtcDir, name)
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -60,16 +74,14 @@ func EtcBinds(name string) ([]Bind, error) {
 	}
 	var binds []Bind
 	for _, entry := range entries {
-		bind := Bind{filepath.Join(dir, entry.Name()), filepath.Join("/etc", entry.Name())}
-		if err := bind.check(); err != nil {
-			return nil, err
-		}
-		binds = append(binds, bind)
+		binds = append(binds, Bind{filepath.Join(dir, entry.Name()), filepath.Join("/etc", entry.Name())})
 	}
 	return binds, nil
 }
 
-func (b Bind) check() error {
+// Check finds out whether the bind can be made: both have to exist, and to be of
+// the same kind.
+func (b Bind) Check() error {
 	source, err := os.Stat(b.Source)
 	if err != nil {
 		return fmt.Errorf("cannot bind %q over %q: %w", b.Source, b.Target, err)

@@ -24,6 +24,10 @@ func missing(err error) bool {
 	return errors.As(err, new(*namespace.NotExistError))
 }
 
+// Makes reports whether Up would make the namespace that namespace.Open could not
+// open for the reason err. A stale file with something in it is left alone.
+func Makes(err error) bool { return missing(err) }
+
 // stale reports whether there is such a file under the name.
 func stale(name string) bool {
 	_, err := namespace.Open(name)

@@ -14,9 +14,21 @@ type Device struct {
 	Index uint32 // interface index; another device's in every other namespace
 }
 
+// NotExistError says that the network namespace has no device of that name.
+type NotExistError struct{ Name string }
+
+func (e *NotExistError) Error() string {
+	return fmt.Sprintf("VRF %q: no such device in this network namespace", e.Name)
+}
+
+// OtherDeviceError says that the device of that name is no VRF.
+type OtherDeviceError struct{ Name string }
+
+func (e *OtherDeviceError) Error() string { return fmt.Sprintf("device %q is not a VRF", e.Name) }
+
 // Find looks up the VRF device called name in the calling thread's network
-// namespace. The error says whether there is no such device, or one that is no
-// VRF (ETHTOOL_GDRVINFO of linux/ethtool.h).
+// namespace. The error is a *NotExistError if there is no such device, and an
+// *OtherDeviceError if it is no VRF (ETHTOOL_GDRVINFO of linux/ethtool.h).
 func Find(name string) (Device, error) {
 	switch {
 	case name == "", name == ".", name == "..", strings.ContainsAny(name, "/:"),
@@ -39,7 +51,7 @@ func Find(name string) (Device, error) {
 	}
 	err = unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, request)
 	if errors.Is(err, unix.ENODEV) {
-		return Device{}, fmt.Errorf("VRF %q: no such device in this network namespace", name)
+		return Device{}, &NotExistError{name}
 	}
 	if err != nil {
 		return Device{}, fmt.Errorf("look up VRF %q: %w", name, err)
@@ -50,7 +62,7 @@ func Find(name string) (Device, error) {
 		return Device{}, fmt.Errorf("look up VRF %q: %w", name, err)
 	}
 	if err != nil || unix.ByteSliceToString(info.Driver[:]) != "vrf" {
-		return Device{}, fmt.Errorf("device %q is not a VRF", name)
+		return Device{}, &OtherDeviceError{name}
 	}
 	return device, nil
 }

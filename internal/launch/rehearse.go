@@ -1,0 +1,42 @@
+package launch
+
+import "runtime"
+
+// KernelError says that the kernel cannot, or may not, confine sockets.
+type KernelError struct{ Err error }
+
+func (e *KernelError) Error() string { return e.Err.Error() }
+func (e *KernelError) Unwrap() error { return e.Err }
+
+// Rehearse does what Enter does, on a thread of its own with which it all goes
+// again, and short of what concerns the process: the program that confines
+// sockets is loaded, and put on no cgroup. The error is a *KernelError where
+// that fails. Any thread may call it.
+func (p *Plan) Rehearse() error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and no unlock: the thread ends with the goroutine
+		done <- p.rehearse()
+	}()
+	return <-done
+}
+
+func (p *Plan) rehearse() error {
+	if err := p.enterView(); err != nil {
+		return err
+	}
+	if err := executable(p.path); err != nil { // hidden, for instance
+		return &CommandError{p.path, err}
+	}
+	if p.confine == nil {
+		return nil
+	}
+	err := p.findCookie()
+	if err == nil {
+		err = p.confine.Try()
+	}
+	if err != nil {
+		return &KernelError{err}
+	}
+	return nil
+}
