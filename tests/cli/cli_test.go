@@ -21,13 +21,20 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
+
+	"openrc-netns/tests/internal/deny"
 )
 
 // insideEnv marks the run inside, and carries the directory of the binaries.
 const insideEnv = "OPENRC_NETNS_TEST_BIN"
 
+// denyName is the name under which this binary is the command of package deny.
+const denyName = "deny"
+
 func TestMain(m *testing.M) {
-	deny()
+	if filepath.Base(os.Args[0]) == denyName {
+		deny.Exec(os.Args[1:])
+	}
 	flag.Parse()
 	// The transcripts share one /etc and one /run.
 	if err := flag.Set("test.parallel", "1"); err != nil {

@@ -5,6 +5,8 @@
 //	probe detach CGROUP    take the programs off a cgroup
 //	probe serve TEXT       answer every TCP and UDP client on port 7 with TEXT
 //	probe ask HOST         print what the server at HOST answers by TCP and UDP
+//	probe deny SYSCALL ERROR COMMAND [ARG]...
+//	                       become COMMAND on a kernel that answers SYSCALL with ERROR
 //	probe whoami ADDRESS   be a name server whose answer is the address of who asks
 //
 // These print a line for each ADDRESS, with the answer or why there is none, and for DNS one for UDP and one for TCP:
@@ -25,6 +27,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
+
+	"openrc-netns/tests/internal/deny"
 )
 
 func main() {
@@ -57,8 +61,10 @@ func run(args []string) error {
 	case len(args) > 1 && args[0] == "ntp":
 		put(args[1:], overNTP)
 		return nil
+	case len(args) > 1 && args[0] == "deny":
+		deny.Exec(args[1:])
 	}
-	return errors.New("usage: probe sockets | programs CGROUP | detach CGROUP | http PORT ADDRESS... | dns NAME ADDRESS... | ntp ADDRESS... | serve TEXT | ask HOST | whoami ADDRESS")
+	return errors.New("usage: probe sockets | programs CGROUP | detach CGROUP | http PORT ADDRESS... | dns NAME ADDRESS... | ntp ADDRESS... | serve TEXT | ask HOST | deny SYSCALL ERROR COMMAND [ARG]... | whoami ADDRESS")
 }
 
 func sockets() error {

@@ -1,24 +1,16 @@
-package cli
+// Package deny runs a command on what is, to it, another kernel.
+package deny
 
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// denyName is the name under which this binary is the command
-//
-//	deny SYSCALL ERROR COMMAND [ARG]...
-//
-// which runs COMMAND on what is, to it, a kernel that answers SYSCALL with
-// ERROR: an older one, or one with a security module.
-const denyName = "deny"
-
-var denySyscalls = map[string]uint32{
+var syscalls = map[string]uint32{
 	"bpf":        unix.SYS_BPF,
 	"fsopen":     unix.SYS_FSOPEN,
 	"getsockopt": unix.SYS_GETSOCKOPT,
@@ -27,20 +19,23 @@ var denySyscalls = map[string]uint32{
 	"unshare":    unix.SYS_UNSHARE,
 }
 
-var denyErrors = map[string]unix.Errno{
+var errnos = map[string]unix.Errno{
 	"EINVAL": unix.EINVAL, "ENODEV": unix.ENODEV, "ENOPROTOOPT": unix.ENOPROTOOPT, "ENOSYS": unix.ENOSYS, "EPERM": unix.EPERM,
 }
 
-func deny() {
-	if filepath.Base(os.Args[0]) != denyName {
-		return
-	}
-	call, known := denySyscalls[os.Args[1]]
-	errno, knownError := denyErrors[os.Args[2]]
-	if !known || !knownError {
+// Exec takes
+//
+//	SYSCALL ERROR COMMAND [ARG]...
+//
+// and becomes COMMAND, an absolute path, on what is, to it, a kernel that answers
+// SYSCALL with ERROR: an older one, or one with a security module. It does not
+// return.
+func Exec(args []string) {
+	if len(args) < 3 || syscalls[args[0]] == 0 || errnos[args[1]] == 0 {
 		fmt.Fprintln(os.Stderr, "usage: deny SYSCALL ERROR COMMAND [ARG]...")
 		os.Exit(2)
 	}
+	call, errno := syscalls[args[0]], errnos[args[1]]
 	runtime.LockOSThread()
 	filter := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // seccomp_data.nr
@@ -51,7 +46,7 @@ func deny() {
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0)
 	if err == nil {
-		err = unix.Exec(os.Args[3], os.Args[3:], os.Environ())
+		err = unix.Exec(args[2], args[2:], os.Environ())
 	}
 	fmt.Fprintln(os.Stderr, "deny:", err)
 	os.Exit(2)
