@@ -17,27 +17,37 @@ import (
 	"openrc-netns/internal/version"
 )
 
-const usage = `Usage: openrc-netns-hook exec --service NAME --action ACTION [OPTION]...
-                              -- COMMAND [ARG]...
-       openrc-netns-hook leave --service NAME
+const usage = `Usage: openrc-netns-hook status [--json | --watch[=SECONDS]] [SERVICE]...
+       openrc-netns-hook check [--json] [SERVICE]...
        openrc-netns-hook up [--interface DEVICE[:NEWNAME]]...
                             [--sysctl KEY=VALUE]... NETNS
        openrc-netns-hook down NETNS
-       openrc-netns-hook status [--json | --watch[=SECONDS]] [SERVICE]...
+       openrc-netns-hook exec --service NAME --action ACTION [OPTION]...
+                              -- COMMAND [ARG]...
+       openrc-netns-hook leave --service NAME
 
-status is for people and monitors: it shows which service runs where, whether
-that is where its settings say, and what to do if not.
-
-The others are what the drop-in in /etc/rc.conf.d calls; to run a command by
-hand use netns-exec(8). The first form becomes COMMAND in the network namespace of a
-service. The second takes the calling process out of the cgroup that was made
-for the service, and removes it if nothing else is in it.
+status shows which service runs where, whether that is where its settings say,
+and what to do if not. check looks, before a start, for what would keep services
+from running there; it starts nothing. With no SERVICE they look at all that have
+settings.
 
 up and down are what the service netns.NETNS calls. up makes the network
 namespace if there is none, brings its loopback up, moves the interfaces in and
 sets the sysctls; if one of these fails it undoes the others. down undoes what
 up did, and nothing else.
 
+exec and leave are what the drop-in in /etc/rc.conf.d calls; to run a command by
+hand use netns-exec(8). exec becomes COMMAND in the network namespace of a
+service. leave takes the calling process out of the cgroup that was made for the
+service, and removes it if nothing else is in it.
+
+  --json           print what status has seen or check has found for programs
+  --watch[=SECONDS]
+                   show it again and again, every 2 seconds or as given
+  --interface DEVICE[:NEWNAME]
+                   move DEVICE in, and call it NEWNAME there
+  --sysctl KEY=VALUE
+                   set a sysctl below net, as sysctl(8) would
   --service NAME   the service
   --action ACTION  what openrc-run is to do; start is strict, stop and status
                    work with the namespace gone
@@ -47,19 +57,12 @@ up did, and nothing else.
   --hide PATHS
   --lock WORD
   --vrf VRF
-  --interface DEVICE[:NEWNAME]
-                   move DEVICE in, and call it NEWNAME there
-  --sysctl KEY=VALUE
-                   set a sysctl below net, as sysctl(8) would
-  --json           print what status has seen for programs
-  --watch[=SECONDS]
-                   show it again and again, every 2 seconds or as given
 
   -h, --help       print this text
   -V, --version    print the version
 
-Exit status: 1 if it fails, else that of COMMAND. Of status: 0 if all is well, 1
-if somebody has to act, 125 if it could not look.
+Exit status: 1 if it fails, else that of COMMAND. Of status and check: 0 if all
+is well, 1 if somebody has to act, 125 if they could not look.
 `
 
 func main() {
@@ -78,6 +81,8 @@ func main() {
 		_, err = os.Stdout.WriteString("openrc-netns-hook " + version.String() + "\n")
 	case "status":
 		os.Exit(status(args[1:]))
+	case "check":
+		os.Exit(check(args[1:]))
 	case "exec", "leave", "up", "down":
 		command := map[string]func([]string) error{
 			"exec": execService, "leave": leave, "up": up, "down": down,

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
+
+	"openrc-netns/internal/launch"
+	"openrc-netns/internal/preflight"
+)
+
+// Exit statuses of check.
+const (
+	exitClean    = 0
+	exitFindings = 1
+	exitBlind    = 125 // could not look
+)
+
+// checkSchema is the version of what --json prints. It changes when something in
+// there changes its meaning or goes; new fields may come without.
+const checkSchema = 1
+
+// check prints what would keep services from running where their settings say,
+// and returns the exit status.
+func check(args []string) int {
+	report, asJSON, err := look(args)
+	if err == nil {
+		text := ""
+		if asJSON {
+			text, err = encode(report)
+		} else {
+			text = newPage(os.Stdout).report(report)
+		}
+		if err == nil {
+			_, err = os.Stdout.WriteString(text)
+		}
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "openrc-netns-hook: check: %v\n", err)
+		return exitBlind
+	}
+	if report.Findings() > 0 {
+		return exitFindings
+	}
+	return exitClean
+}
+
+func look(args []string) (report *preflight.Report, asJSON bool, err error) {
+	flags := pflag.NewFlagSet("check", pflag.ContinueOnError)
+	flags.Usage = func() {}
+	flags.BoolVar(&asJSON, "json", false, "")
+	if err := flags.Parse(args); err != nil {
+		return nil, false, fmt.Errorf("%w; see: openrc-netns-hook --help", err)
+	}
+	if err := launch.CheckSecure(); err != nil {
+		return nil, false, err
+	}
+	report, err = preflight.Look(flags.Args())
+	return report, asJSON, err
+}
+
+func encode(report *preflight.Report) (string, error) {
+	var text strings.Builder
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false) // commands with < and > in them
+	encoder.SetIndent("", "  ")
+	err := encoder.Encode(struct {
+		Version int `json:"version"`
+		*preflight.Report
+	}{checkSchema, report})
+	return text.String(), err
+}
+
+// page is text for people.
+type page struct {
+	strings.Builder
+	width  int // of the terminal, in characters; 0 where there is none
+	colour bool
+}
+
+// The colours of ECMA-48 that OpenRC uses for the same.
+const (
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+)
+
+func newPage(out *os.File) *page {
+	p := &page{}
+	if size, err := unix.IoctlGetWinsize(int(out.Fd()), unix.TIOCGWINSZ); err == nil {
+		p.width = int(size.Col)
+		p.colour = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	}
+	return p
+}
+
+func (p *page) paint(colour, text string) string {
+	if !p.colour {
+		return text
+	}
+	return "\x1b[1;" + colour + "m" + text + "\x1b[0m"
+}
+
+// line prints text after a label, wrapped at the width of the terminal and
+// indented by as much as the label takes.
+func (p *page) line(label, painted, text string) {
+	indent := len(label)
+	p.WriteString(painted)
+	column := indent
+	for i, word := range strings.Fields(text) {
+		length := len([]rune(word))
+		if i > 0 && p.width > 0 && column+1+length > p.width {
+			p.WriteString("\n" + strings.Repeat(" ", indent))
+			column = indent
+		} else if i > 0 {
+			p.WriteString(" ")
+			column++
+		}
+		p.WriteString(word)
+		column += length
+	}
+	p.WriteString("\n")
+}
+
+func (p *page) report(r *preflight.Report) string {
+	openrc := "OpenRC"
+	if r.System.OpenRC != "" {
+		openrc += " " + r.System.OpenRC
+	}
+	if r.System.Patched {
+		openrc += ", with Alpine's patches for network namespaces"
+	}
+	p.group("system", openrc, r.System.Findings, r.System.Unchecked)
+	for _, s := range r.Services {
+		p.group(s.Name, summary(s), s.Findings, s.Unchecked)
+	}
+	return p.String()
+}
+
+// summary says in a few words what a service is to be.
+func summary(s preflight.Service) string {
+	var words []string
+	if s.Makes != "" {
+		words = append(words, "makes netns "+s.Makes)
+	}
+	if s.Netns != "" {
+		words = append(words, "netns "+s.Netns)
+	}
+	if s.VRF != "" {
+		words = append(words, "vrf "+s.VRF)
+	}
+	if s.Lock {
+		words = append(words, "locked")
+	}
+	if len(words) == 0 {
+		return "no network namespace, no VRF"
+	}
+	return strings.Join(words, ", ")
+}
+
+func (p *page) group(name, summary string, findings []preflight.Finding, unchecked []string) {
+	switch {
+	case len(findings) == 1:
+		fmt.Fprintf(p, "%s: %s (%s)\n", name, p.paint(red, "1 finding"), summary)
+	case len(findings) > 1:
+		fmt.Fprintf(p, "%s: %s (%s)\n", name, p.paint(red, fmt.Sprintf("%d findings", len(findings))), summary)
+	case len(unchecked) > 0:
+		fmt.Fprintf(p, "%s: %s (%s)\n", name, p.paint(yellow, "ok so far"), summary)
+	default:
+		fmt.Fprintf(p, "%s: %s (%s)\n", name, p.paint(green, "ok"), summary)
+	}
+	for _, f := range findings {
+		p.finding(f)
+	}
+	for _, text := range unchecked {
+		p.line("  not checked: ", "  "+p.paint(yellow, "not checked")+": ", text)
+	}
+}
+
+func (p *page) finding(f preflight.Finding) {
+	word, colour := "warning", yellow
+	switch f.Effect {
+	case preflight.Outside:
+		word, colour = "runs outside", red
+	case preflight.Fails:
+		word, colour = "does not start", red
+	}
+	p.line("  "+word+": ", "  "+p.paint(colour, word)+": ", f.What)
+	where := f.Where.Path
+	if f.Where.Line > 0 {
+		where = fmt.Sprintf("%s:%d", where, f.Where.Line)
+	}
+	p.line("    where: ", "    where: ", where+" ["+f.ID+"]")
+	p.line("    why:   ", "    why:   ", f.Why)
+	text := f.Remedy.Text
+	if len(f.Remedy.Commands)+len(f.Remedy.Edits) > 0 {
+		text += ":"
+	}
+	p.line("    do:    ", "    do:    ", text)
+	// These are for the clipboard, and not wrapped.
+	for _, command := range f.Remedy.Commands {
+		fmt.Fprintf(p, "           %s\n", command)
+	}
+	for _, edit := range f.Remedy.Edits {
+		what := edit.Text
+		if what == "" {
+			what = "(an empty line)"
+		}
+		fmt.Fprintf(p, "           %s:%d: %s\n", edit.Path, edit.Line, what)
+	}
+}

@@ -1,0 +1,283 @@
+package preflight
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"openrc-netns/internal/confd"
+	"openrc-netns/internal/openrc"
+	dropin "openrc-netns/openrc"
+)
+
+// The drop-in, and the link to it for the services of users.
+const (
+	dropinPath     = "/etc/rc.conf.d/50-netns.conf"
+	userDropinPath = "/etc/user/rc.conf.d/50-netns.conf"
+)
+
+// runScript is what runs init scripts, below one of the directories.
+const runScript = "sh/openrc-run.sh"
+
+// What Debian's init scripts source, and the file of ours that it sources.
+const (
+	lsbFunctions  = "/lib/lsb/init-functions"
+	lsbDropinPath = "/lib/lsb/init-functions.d/50-openrc-netns"
+)
+
+const reinstall = "install openrc-netns again"
+
+// patience is how long OpenRC may take to answer a question.
+const patience = 10 * time.Second
+
+// directories are where OpenRC keeps its own files: Gentoo, Debian, Alpine, and
+// what older releases chose on other machines.
+var directories = []string{"/usr/libexec/rc", "/usr/lib/rc", "/lib/rc", "/libexec/rc", "/usr/lib64/rc", "/lib64/rc"}
+
+// lookAtSystem looks at OpenRC and at what of ours is installed.
+func lookAtSystem() (System, error) {
+	s := System{Findings: []Finding{}, Unchecked: []string{}}
+	for _, dir := range append([]string{os.Getenv("RC_LIBEXECDIR")}, directories...) {
+		if info, err := os.Stat(filepath.Join(dir, runScript)); dir != "" && err == nil && info.Mode().IsRegular() {
+			s.Directory = dir
+			break
+		}
+	}
+	if s.Directory == "" {
+		return s, ErrNotOpenRC
+	}
+	s.OpenRC = version()
+	s.Patched = patched(s.Directory)
+	if s.lookAtDropin() {
+		s.lookAtSeam()
+	}
+	s.lookAtUsers()
+	s.lookAtLSB()
+	s.lookAtGlobals()
+	return s, nil
+}
+
+// version asks OpenRC for its version. Debian's "rc-service (OpenRC) 0.45.2"
+// can have more behind it.
+func version() string {
+	output, err := askOpenRC("--version")
+	_, rest, found := strings.Cut(output, "(OpenRC) ")
+	if fields := strings.Fields(rest); err == nil && found && len(fields) > 0 {
+		return fields[0]
+	}
+	return ""
+}
+
+// askOpenRC is rc-service(8) with a question that changes nothing.
+func askOpenRC(question ...string) (string, error) {
+	err := fs.ErrNotExist
+	for _, dir := range []string{"/sbin", "/usr/sbin", "/bin", "/usr/bin"} {
+		program := filepath.Join(dir, "rc-service")
+		if _, err = os.Stat(program); err == nil {
+			output, err := ask([]string{"PATH=/sbin:/bin:/usr/sbin:/usr/bin"}, append([]string{program}, question...)...)
+			return string(output), err
+		}
+	}
+	return "", err
+}
+
+// patched reports whether the shell files of OpenRC have Alpine's patches.
+func patched(dir string) bool {
+	files, _ := filepath.Glob(filepath.Join(dir, "sh/*.sh"))
+	for _, file := range files {
+		if text, err := os.ReadFile(file); err == nil && bytes.Contains(text, []byte("RC_VRF_EXEC")) {
+			return true
+		}
+	}
+	return false
+}
+
+// lookAtDropin reports whether there is a drop-in that OpenRC can read.
+func (s *System) lookAtDropin() bool {
+	text, err := os.ReadFile(dropinPath)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		s.add("dropin-missing", Outside, Where{Path: dropinPath},
+			"the drop-in is not installed",
+			"without it OpenRC knows nothing of network namespaces, and every service runs on the host's network",
+			run(reinstall))
+		return false
+	case errors.Is(err, fs.ErrPermission):
+		s.Unchecked = append(s.Unchecked, fmt.Sprintf("%s, and the OpenRC that reads it: permission denied", dropinPath))
+		return false
+	case err != nil:
+		s.add("dropin-unreadable", Outside, Where{Path: dropinPath},
+			fmt.Sprintf("the drop-in cannot be read: %v", errors.Unwrap(err)),
+			"OpenRC cannot read it either: depending on the shell no service starts, or every service runs on the host's network",
+			run("remove it and "+reinstall, "rm -r "+dropinPath))
+		return false
+	}
+	if info, err := os.Stat(dropinPath); err == nil && info.Mode().Perm()&0o444 != 0o444 {
+		s.add("dropin-unreadable", Warning, Where{Path: dropinPath},
+			"only root can read the drop-in",
+			"for everybody else each command of OpenRC that reads it fails, as rc-service(8) with status does",
+			run("let everybody read it", "chmod 644 "+dropinPath))
+	}
+	hook, line := hookLine(string(text))
+	if withoutHook(string(text)) != withoutHook(dropin.Text) {
+		s.add("dropin-changed", Warning, Where{Path: dropinPath},
+			"the drop-in is not the one that belongs to this openrc-netns-hook",
+			"the two rely on each other: one of another version, or one that was edited, may let a service start in the wrong place",
+			run(reinstall))
+	}
+	if hook == "" {
+		return true
+	}
+	if info, err := os.Stat(hook); err != nil || !info.Mode().IsRegular() || unix.Access(hook, unix.X_OK) != nil {
+		s.add("hook-missing", Fails, Where{dropinPath, line},
+			fmt.Sprintf("%s is not there, or cannot be executed", hook),
+			"the drop-in needs it to enter a network namespace: no service that has one starts or stops",
+			run(reinstall))
+	}
+	return true
+}
+
+const hookSetting = "_netns_hook="
+
+// hookLine finds the program that the drop-in calls, and the line that says so.
+func hookLine(text string) (hook string, number int) {
+	for line := range strings.Lines(text) {
+		number++
+		if hook, found := strings.CutPrefix(line, hookSetting); found {
+			return strings.TrimSpace(hook), number
+		}
+	}
+	return "", 0
+}
+
+func withoutHook(text string) string {
+	hook, _ := hookLine(text)
+	return strings.Replace(text, hookSetting+hook+"\n", "", 1)
+}
+
+// lookAtSeam asks the installed OpenRC the question that the drop-in asks when
+// dependencies are worked out: does it come past the drop-in before it runs a
+// script? The script is one of ours that does nothing.
+func (s *System) lookAtSeam() {
+	dir, err := os.MkdirTemp("", "openrc-netns-check")
+	if err != nil {
+		s.Unchecked = append(s.Unchecked, fmt.Sprintf("whether OpenRC starts services in a way that the drop-in knows: %v", err))
+		return
+	}
+	defer os.RemoveAll(dir)
+	const service = "openrc-netns-check"
+	script := filepath.Join(dir, service)
+	if err := os.WriteFile(script, []byte("#!/sbin/openrc-run\n"), 0o755); err != nil {
+		s.Unchecked = append(s.Unchecked, fmt.Sprintf("whether OpenRC starts services in a way that the drop-in knows: %v", err))
+		return
+	}
+	answer, _ := ask([]string{
+		"OPENRC_NETNS_PROBE=yes", "RC_SVCNAME=" + service, "RC_SERVICE=" + script, "RC_PATH=/etc",
+		"RC_LIBEXECDIR=" + s.Directory, "RC_SVCDIR=/run/openrc", "RC_RUNLEVEL=default",
+		"PATH=" + s.Directory + "/bin:" + s.Directory + "/sbin:/sbin:/bin:/usr/sbin:/usr/bin",
+	}, filepath.Join(s.Directory, runScript), script, "describe")
+	if string(answer) == "openrc-netns\n" {
+		return
+	}
+	s.add("seam-unknown", Fails, Where{Path: filepath.Join(s.Directory, runScript)},
+		"this OpenRC starts services in a way that openrc-netns does not know",
+		"a service would run outside, so none that has a network namespace or a VRF is started",
+		run("use an OpenRC that openrc-netns is known to work with, 0.45 to 0.64, with its own openrc-run.sh"))
+}
+
+// lookAtUsers looks at what keeps the services of users from running outside.
+func (s *System) lookAtUsers() {
+	if _, err := os.Stat(filepath.Join(s.Directory, "sh/openrc-user.sh")); err != nil {
+		return // an OpenRC without them
+	}
+	if _, err := os.Stat(dropinPath); err != nil {
+		return // the link comes with it
+	}
+	link, err := os.Stat(userDropinPath)
+	if file, fileErr := os.Stat(dropinPath); err == nil && fileErr == nil && !os.SameFile(link, file) {
+		text, err := os.ReadFile(userDropinPath)
+		if err == nil && withoutHook(string(text)) == withoutHook(dropin.Text) {
+			return // a copy does as well
+		}
+	} else if err == nil || errors.Is(err, fs.ErrPermission) {
+		return
+	}
+	s.add("user-dropin-missing", Outside, Where{Path: userDropinPath},
+		"the drop-in is not installed for the services of users",
+		"they cannot enter a network namespace, and without the drop-in one that asks for it runs on the host's network",
+		run("link it", "mkdir -p "+filepath.Dir(userDropinPath), "ln -sf "+dropinPath+" "+userDropinPath))
+}
+
+// lookAtLSB looks at what hands Debian's init scripts over to OpenRC.
+func (s *System) lookAtLSB() {
+	if _, err := os.Stat(lsbFunctions); err != nil {
+		return
+	}
+	if _, err := os.Stat(lsbDropinPath); errors.Is(err, fs.ErrNotExist) {
+		s.add("lsb-dropin-missing", Outside, Where{Path: lsbDropinPath},
+			"the file that hands Debian's init scripts over to OpenRC is not installed",
+			"run by their names, by service(8) or by the rc-service of OpenRC before 0.63, they run on the host's network",
+			run(reinstall))
+	}
+}
+
+// lookAtGlobals looks for settings that are made for all services at once.
+func (s *System) lookAtGlobals() {
+	files, _ := filepath.Glob(filepath.Join(filepath.Dir(dropinPath), "*.conf"))
+	for _, file := range append([]string{"/etc/rc.conf"}, files...) {
+		if file == dropinPath {
+			continue
+		}
+		found, err := confd.List(file, openrc.Names)
+		for _, name := range openrc.Names {
+			where := Where{Path: file}
+			for _, a := range found {
+				if a.Name == name {
+					where.Line = a.Line
+				}
+			}
+			if where.Line == 0 && (err == nil || !confd.Assigns(file, name)) {
+				continue
+			}
+			remedy := write("set it for each service that it is meant for, and remove it here")
+			if where.Line > 0 {
+				remedy.Edits = append(remedy.Edits, Edit{file, where.Line, without(lineOf(file, where.Line), name)})
+			}
+			s.add("setting-global", Warning, where, fmt.Sprintf("%q is set for every service", name),
+				"each service of this machine has that setting, whatever is said of it below", remedy)
+		}
+	}
+}
+
+func (s *System) add(id string, effect Effect, where Where, what, why string, remedy Remedy) {
+	s.Findings = append(s.Findings, finding(id, effect, where, what, why, remedy))
+}
+
+func finding(id string, effect Effect, where Where, what, why string, remedy Remedy) Finding {
+	if remedy.Commands == nil {
+		remedy.Commands = []string{}
+	}
+	if remedy.Edits == nil {
+		remedy.Edits = []Edit{}
+	}
+	return Finding{id, effect, where, what, why, remedy}
+}
+
+// ask returns the standard output of a command that changes nothing.
+func ask(env []string, argv ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Env = env
+	cmd.WaitDelay = time.Second
+	return cmd.Output()
+}

@@ -1,0 +1,642 @@
+package openrc
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"openrc-netns/tests/machine"
+)
+
+// checkReport is what "openrc-netns-hook check --json" prints, as its manual has it.
+type checkReport struct {
+	Version int
+	System  struct {
+		OpenRC    string
+		Directory string
+		Patched   bool `json:"alpine_patches"`
+		Findings  []checkFinding
+		Unchecked []string
+	}
+	Services []struct {
+		Name, Netns, VRF, Makes string
+		Lock                    bool
+		Findings                []checkFinding
+		Unchecked               []string
+	}
+}
+
+type checkFinding struct {
+	ID, Effect string
+	Where      struct {
+		Path string
+		Line int
+	}
+	What, Why string
+	Remedy    struct {
+		Text     string
+		Commands []string
+		Edits    []struct {
+			Path string
+			Line int
+			Text string
+		}
+	}
+}
+
+// findings are those of the system and of all services.
+func (r checkReport) findings() []checkFinding {
+	all := r.System.Findings
+	for _, s := range r.Services {
+		all = append(all, s.Findings...)
+	}
+	return all
+}
+
+func (r checkReport) ids() string {
+	var ids []string
+	for _, f := range r.findings() {
+		ids = append(ids, f.ID)
+	}
+	return strings.Join(ids, " ")
+}
+
+func (h *host) decode(out machine.Result) checkReport {
+	h.t.Helper()
+	var r checkReport
+	decoder := json.NewDecoder(strings.NewReader(out.Stdout))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&r); err != nil {
+		h.t.Fatalf("%v in:\n%s", err, out.Output)
+	}
+	return r
+}
+
+// check runs it, and makes sure that text, JSON and status say the same.
+func (h *host) check(command string) checkReport {
+	h.t.Helper()
+	out := h.Run(command + " --json")
+	r := h.decode(out)
+	if strings.Contains(out.Stdout, "null") {
+		h.t.Errorf("null in:\n%s", out.Stdout)
+	}
+	equal(h.t, "version", fmt.Sprint(r.Version), "1")
+	text := h.Run(command)
+	equal(h.t, "standard error", text.Stderr+out.Stderr, "")
+	want := 0
+	for _, f := range r.findings() {
+		want = 1
+		for _, part := range append([]string{f.What, f.Why, f.Remedy.Text, f.Where.Path, "[" + f.ID + "]"}, f.Remedy.Commands...) {
+			contains(h.t, text.Stdout, part)
+			if part == "" {
+				h.t.Errorf("something is empty in %+v", f)
+			}
+		}
+		for _, edit := range f.Remedy.Edits {
+			contains(h.t, text.Stdout, fmt.Sprintf("%s:%d: %s", edit.Path, edit.Line, edit.Text))
+		}
+		if !slices.Contains([]string{"outside", "fails", "warning"}, f.Effect) {
+			h.t.Errorf("effect %q", f.Effect)
+		}
+	}
+	for _, s := range r.Services {
+		if len(s.Findings)+len(s.Unchecked) == 0 {
+			contains(h.t, text.Stdout, s.Name+": ok (")
+		}
+		for _, what := range s.Unchecked {
+			contains(h.t, text.Stdout, "not checked: "+what)
+		}
+	}
+	if out.Code != want || text.Code != want {
+		h.t.Errorf("status %d with --json, %d without, want %d:\n%s", out.Code, text.Code, want, text.Output)
+	}
+	return r
+}
+
+// apply does what a remedy says, word for word.
+func (h *host) apply(f checkFinding) {
+	h.t.Helper()
+	for _, command := range f.Remedy.Commands {
+		h.sh(command)
+	}
+	edits := f.Remedy.Edits
+	if example := strings.Index(f.Remedy.Text, "as in "); example >= 0 && len(edits) == 0 {
+		edits = append(edits, struct {
+			Path string
+			Line int
+			Text string
+		}{f.Where.Path, f.Where.Line, f.Remedy.Text[example+len("as in "):]})
+	}
+	for _, edit := range edits {
+		text := h.sh("cat " + edit.Path)
+		lines := strings.Split(text, "\n")
+		lines[edit.Line-1] = edit.Text
+		h.write(edit.Path, strings.Join(lines, "\n")+"\n")
+		if strings.HasPrefix(edit.Path, "/etc/init.d/") {
+			h.sh("chmod 755 " + edit.Path)
+		}
+	}
+	if strings.Contains(f.Remedy.Text, "install openrc-netns again") {
+		if err := h.Install(installed); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+}
+
+// sourcing makes it one that goes by OpenRC.
+const sourcing = `; sed -i 's|^case|. /lib/lsb/init-functions\n&|' /etc/init.d/lsb`
+
+// checkScene is a setup in which something is wrong.
+type checkScene struct {
+	on      string // those of one word share a machine, others have one of their own
+	release string // sid where it is empty
+	before  string // a script
+	conf    string // of the service
+	service string // daemon where it is empty
+	under   string // what check and rc-service are run with
+	want    string // the findings, "effect id what", a line each
+	after   string // a script, for a remedy that has no words to be taken literally
+	stays   bool   // there is no remedy to apply here
+	outside bool   // with the remedies applied, the service belongs on the host's network
+}
+
+// Each finding is made to happen. What check says of a start is what a start
+// does; with the remedies applied word for word nothing is found, and the
+// service runs inside.
+func TestCheckFinds(t *testing.T) {
+	scenes := map[string]map[string]checkScene{}
+	for name, test := range map[string]checkScene{
+		"etc word":         {on: "conf.d", conf: "netns=vpn\nnetns_etc=copy", want: `fails setting-bad netns_etc="copy": use "bind" or "none"`},
+		"lock word":        {on: "conf.d", conf: "netns=vpn netns_lock='maybe' x=1", want: `fails setting-bad netns_lock="maybe": use "yes" or "no"`},
+		"misspelt":         {on: "conf.d", conf: "netns=vpn\nnetns_hid=/usr/games", want: `warning setting-unknown there is no setting "netns_hid"`},
+		"only for a shell": {on: "conf.d", conf: "tunnel=vpn\nnetns=$tunnel", want: `warning settings-unreadable "netns" takes its value from a variable`},
+		"for all":          {before: "printf 'rc_parallel=NO\\nnetns=vpn # all\\n' >>/etc/rc.conf", outside: true, want: `warning setting-global "netns" is set for every service`},
+		"for all, in a function": {before: "printf 'f() {\\nnetns=vpn\\n}\\nf\\n' >/etc/rc.conf.d/all.conf", after: "rm /etc/rc.conf.d/all.conf", outside: true,
+			want: `warning setting-global "netns" is set for every service`},
+		"script and conf.d": {service: "own-netns", conf: "export netns=mgmt", before: "ip netns add mgmt",
+			want: `fails settings-conflict the init script changes "netns", and /etc/conf.d has settings too`},
+
+		"bad name":        {on: "conf.d", conf: "netns=../vpn", want: `fails namespace-bad-name bad network namespace name "../vpn": give a name without a slash, or an absolute path`},
+		"missing":         {on: "conf.d", conf: "netns=nowhere", want: `fails namespace-missing network namespace "nowhere" does not exist`},
+		"missing path":    {on: "conf.d", conf: "netns=/proc/999999/ns/net", want: `fails namespace-missing network namespace "/proc/999999/ns/net" does not exist`},
+		"missing by path": {on: "conf.d", conf: "netns=/run/netns/nowhere", want: `fails namespace-missing network namespace "/run/netns/nowhere" does not exist`},
+		"stale":           {on: "names", conf: "netns=old", before: ": >/run/netns/old", want: `fails namespace-stale network namespace "old" is stale: /run/netns/old is an ordinary file`},
+		"a directory":     {on: "names", conf: "netns=old", before: "mkdir /run/netns/old", want: `fails namespace-other "/run/netns/old" is not a network namespace`},
+		"a FIFO":          {on: "names", conf: "netns=old", before: "mkfifo /run/netns/old", want: `fails namespace-other "/run/netns/old" is not a network namespace`},
+		"another type": {on: "names", conf: "netns=old", before: ": >/run/netns/old; mount --bind /proc/self/ns/uts /run/netns/old",
+			want: `fails namespace-other "/run/netns/old" is a namespace of another type, not a network namespace`},
+		"a file": {conf: "netns=/etc/fstab", before: ": >/etc/fstab", want: `fails namespace-other "/etc/fstab" is not a network namespace`},
+
+		"no script":             {service: "daemno", conf: "netns=vpn", outside: true, want: `fails script-missing there is no service "daemno": /etc/init.d/daemno does not exist`},
+		"no script at all":      {service: "webserver", conf: "netns=vpn", outside: true, want: `fails script-missing there is no service "webserver": /etc/init.d/webserver does not exist`},
+		"no link":               {service: "daemon.two", conf: "netns=vpn", want: `fails script-missing there is no service "daemon.two": /etc/init.d/daemon.two does not exist`},
+		"not executable":        {conf: "netns=vpn", before: "chmod 644 /etc/init.d/daemon", want: "warning script-not-executable the init script cannot be executed"},
+		"not executable, 0.56":  {release: "trixie", conf: "netns=vpn", before: "chmod 644 /etc/init.d/daemon", want: "fails script-not-executable the init script cannot be executed"},
+		"LSB script, 0.45":      {service: "lsb", release: "bookworm", conf: "netns=vpn", before: lsbDaemon, want: `outside script-bypasses-openrc the init script begins with "#!/bin/sh" and not with #!/sbin/openrc-run`},
+		"LSB script, 0.56":      {service: "lsb", release: "trixie", conf: "netns=vpn\nnetns_lock=yes", before: lsbDaemon, want: `outside script-bypasses-openrc the init script begins with "#!/bin/sh" and not with #!/sbin/openrc-run`},
+		"Debian's script, 0.45": {service: "lsb", release: "bookworm", conf: "netns=vpn", before: lsbDaemon + sourcing},
+		"Debian's script, 0.64": {service: "lsb", conf: "netns=vpn", before: lsbDaemon + sourcing},
+		"Debian's, not handed over": {service: "lsb", release: "bookworm", conf: "netns=vpn", before: lsbDaemon + sourcing + "; rm /lib/lsb/init-functions.d/50-openrc-netns",
+			want: "outside lsb-dropin-missing the file that hands Debian's init scripts over to OpenRC is not installed"},
+		"no header": {service: "lsb", release: "bookworm", conf: "netns=vpn", before: lsbDaemon + sourcing + "; sed -i '/^#[# ]/d' /etc/init.d/lsb",
+			want: "fails script-no-header the init script is not one for openrc-run, and has no LSB header"},
+		"runit":                {on: "conf.d", conf: "netns=vpn\nsupervisor=runit", want: "fails supervisor-runit runit would start the daemon outside"},
+		"runit, of the script": {conf: "netns=vpn", before: `sed -i '3i supervisor="runit"' /etc/init.d/daemon`, want: "fails supervisor-runit runit would start the daemon outside"},
+		"s6": {conf: "netns=vpn\nsupervisor=s6", want: "fails supervisor-s6 s6 would start the daemon outside",
+			before: "printf '#!/sbin/openrc-run\nstart() { :; }\n' >/etc/init.d/s6-svscan; chmod 755 /etc/init.d/s6-svscan"},
+
+		"no target":          {on: "etc", conf: "netns=vpn", before: "mkdir -p /etc/netns/vpn; echo x >/etc/netns/vpn/nowhere", want: `fails etc-target-missing cannot bind "/etc/netns/vpn/nowhere" over "/etc/nowhere", which does not exist`},
+		"no directory":       {on: "etc", conf: "netns=vpn", before: "mkdir -p /etc/netns/vpn/nowhere.d", want: `fails etc-target-missing cannot bind "/etc/netns/vpn/nowhere.d" over "/etc/nowhere.d", which does not exist`},
+		"target to nowhere":  {on: "etc", conf: "netns=vpn", before: "mkdir -p /etc/netns/vpn; echo x >/etc/netns/vpn/hosts; ln -sf /run/nowhere/hosts /etc/hosts", want: `fails etc-target-missing cannot bind "/etc/netns/vpn/hosts" over "/etc/hosts": it is a link to "/run/nowhere/hosts", which does not exist`},
+		"another kind":       {on: "etc", conf: "netns=vpn", before: "mkdir -p /etc/netns/vpn/hosts; : >/etc/hosts", want: `fails etc-kind cannot bind "/etc/netns/vpn/hosts" over "/etc/hosts": one is a directory and the other is not`},
+		"source to nowhere":  {on: "etc", conf: "netns=vpn", before: "mkdir -p /etc/netns/vpn; : >/etc/hosts; ln -s /nowhere /etc/netns/vpn/hosts", want: `fails etc-source cannot bind "/etc/netns/vpn/hosts" over "/etc/hosts": stat /etc/netns/vpn/hosts: no such file or directory`},
+		"no directory of it": {on: "etc", conf: "netns=vpn", before: "mkdir -p /etc/netns; : >/etc/netns/vpn", want: `fails etc-unreadable read the files of the namespace: open /etc/netns/vpn: not a directory`},
+
+		"hide nothing":  {on: "conf.d", conf: `netns=vpn netns_hide="/nowhere /usr/games"`, want: `fails hide-missing cannot hide "/nowhere": no such file or directory`},
+		"hide OpenRC":   {on: "conf.d", conf: `netns=vpn netns_hide=/usr/lib/rc`, after: "echo netns=vpn >/etc/conf.d/daemon", want: `fails start-fails cannot execute "/usr/lib/rc/sh/openrc-run.sh": no such file or directory`},
+		"hide relative": {on: "conf.d", conf: `netns=vpn netns_hide=usr/games`, want: `fails hide-relative cannot hide "usr/games": give an absolute path`},
+		"hide two":      {on: "conf.d", conf: `netns=vpn netns_hide="/no /where"`, want: "fails hide-missing cannot hide \"/no\": no such file or directory\nfails hide-missing cannot hide \"/where\": no such file or directory"},
+
+		// The devices themselves are in the tests in the virtual machine.
+		"no VRF":       {on: "conf.d", conf: "netns=vpn\nvrf=mgmt", stays: true, want: `fails vrf-missing VRF "mgmt": no such device in this network namespace`},
+		"no VRF, host": {on: "conf.d", conf: "vrf=mgmt", stays: true, want: `fails vrf-missing VRF "mgmt": no such device in this network namespace`},
+
+		"no bpf":              {on: "kernel", conf: "netns=vpn\nnetns_lock=yes", under: "probe deny bpf ENOSYS", want: "fails kernel this kernel has no bpf(2): CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF are needed"},
+		"no bpf on cgroups":   {on: "kernel", conf: "netns_lock=yes", under: "probe deny bpf EINVAL", outside: true, want: "fails kernel this kernel has no BPF programs on cgroups: CONFIG_CGROUP_BPF is needed"},
+		"no cookie":           {on: "kernel", conf: "netns=vpn\nnetns_lock=yes", under: "probe deny getsockopt ENOPROTOOPT", want: "fails kernel this kernel does not tell network namespaces apart by cookie: VRF and lock need Linux 5.14 or later"},
+		"no cgroup v2":        {conf: "netns_lock=yes", before: "umount -l /sys/fs/cgroup", under: "probe deny fsopen ENODEV", outside: true, want: "fails kernel cgroup v2 is not available: this kernel was built without CONFIG_CGROUPS"},
+		"no mount namespaces": {on: "kernel", conf: "netns=vpn", under: "probe deny unshare EPERM", stays: true, want: "fails start-fails create a mount namespace: operation not permitted"},
+		"no new sysfs":        {on: "kernel", conf: "netns=vpn", under: "probe deny fsopen EPERM", stays: true, want: "warning start-warns the kernel allows no new /sys here, as in a container: /sys still shows the devices of the caller's network namespace"},
+
+		"no drop-in":             {conf: "netns=vpn", before: "rm /etc/rc.conf.d/50-netns.conf", want: "outside dropin-missing the drop-in is not installed"},
+		"drop-in for root only":  {conf: "netns=vpn", before: "chmod 600 /etc/rc.conf.d/50-netns.conf", want: "warning dropin-unreadable only root can read the drop-in"},
+		"drop-in of another one": {conf: "netns=vpn", before: "echo '# mine' >>/etc/rc.conf.d/50-netns.conf", want: "warning dropin-changed the drop-in is not the one that belongs to this openrc-netns-hook"},
+		"drop-in a directory":    {conf: "netns=vpn", before: "cd /etc/rc.conf.d; rm 50-netns.conf; mkdir 50-netns.conf", want: "outside dropin-unreadable the drop-in cannot be read: is a directory"},
+		"no hook":                {conf: "netns=vpn", before: "sed -i 's|^_netns_hook=.*|_netns_hook=/nowhere|' /etc/rc.conf.d/50-netns.conf", want: "fails hook-missing /nowhere is not there, or cannot be executed"},
+		"OpenRC of tomorrow":     {conf: "netns=vpn", before: "cd /usr/lib/rc/sh; cp -p openrc-run.sh stock; sed -i 's/sourcex/load/g' openrc-run.sh", after: "mv /usr/lib/rc/sh/stock /usr/lib/rc/sh/openrc-run.sh; sleep 1; touch /etc/conf.d/daemon", want: "fails seam-unknown this OpenRC starts services in a way that openrc-netns does not know"},
+
+		"mdns": {conf: "netns=vpn", before: "mkdir /run/avahi-daemon; : >/run/avahi-daemon/socket; echo 'hosts: files mdns4_minimal [NOTFOUND=return] dns' >/etc/nsswitch.conf",
+			want: "warning resolver-socket the service can ask avahi-daemon, which resolves names on the host's network"},
+		"resolved": {conf: "netns=vpn netns_hide='/usr/games'", before: "mkdir -p /run/systemd/resolve; : >/run/systemd/resolve/io.systemd.Resolve; echo 'hosts: files resolve' >/etc/nsswitch.conf",
+			want: "warning resolver-socket the service can ask systemd-resolved, which resolves names on the host's network"},
+		"loopback": {conf: "netns=vpn", before: "printf 'search x\nnameserver 127.0.0.53\n' >/etc/resolv.conf", want: "warning resolver-loopback the service is to ask the resolver on 127.0.0.53, which is not there in its network namespace"},
+		"loopback, none": {conf: "netns=vpn\nnetns_etc=none", before: "echo nameserver ::1 >/etc/resolv.conf",
+			want: "warning resolver-loopback the service is to ask the resolver on ::1, which is not there in its network namespace"},
+
+		"interface": {service: "netns.lan", before: "ln -s netns /etc/init.d/netns.lan", conf: "netns_interfaces='a:b:c'", outside: true,
+			want: `fails interface-bad bad interface "a:b:c": give the name of an interface, or two with a colon between them`},
+		"sysctl": {service: "netns.lan", before: "ln -s netns /etc/init.d/netns.lan", conf: "netns_sysctl='net.ipv4.ip_forward=1 kernel.hostname=x'", outside: true,
+			want: `fails sysctl-bad bad sysctl "kernel.hostname": it does not belong to a network namespace, those begin with "net."`},
+		"interface, of the namespace": {conf: "netns=lan", before: "ln -s netns /etc/init.d/netns.lan; echo netns_interfaces=a:b:c >/etc/conf.d/netns.lan",
+			want: `fails interface-bad bad interface "a:b:c": give the name of an interface, or two with a colon between them`},
+		"namespace not executable": {conf: "netns=lan", before: "ln -s netns /etc/init.d/netns.lan; chmod 644 /etc/init.d/netns",
+			want: "fails script-not-executable the init script cannot be executed"},
+		"namespace to be made, no bpf": {conf: "netns=lan\nnetns_lock=yes", before: "ln -s netns /etc/init.d/netns.lan", under: "probe deny bpf ENOSYS",
+			want: "fails kernel this kernel has no bpf(2): CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF are needed"},
+		"namespace in itself": {service: "netns.lan", before: "ln -s netns /etc/init.d/netns.lan", conf: "netns=lan", outside: true,
+			want: `fails setting-misplaced the service of a network namespace has the setting "netns"`},
+	} {
+		if test.on == "" {
+			test.on = name
+		}
+		if scenes[test.on] == nil {
+			scenes[test.on] = map[string]checkScene{}
+		}
+		scenes[test.on][name] = test
+	}
+	// All of them, and none that the manual does not have.
+	shown := map[string]bool{"user-dropin-missing": true, "vrf-bad-name": true, "vrf-other": true} // elsewhere
+	for _, tests := range scenes {
+		for _, test := range tests {
+			for line := range strings.Lines(test.want) {
+				shown[strings.Fields(line)[1]] = true
+			}
+		}
+	}
+	equal(t, "findings in the manual", strings.Join(documented(t), " "), strings.Join(slices.Sorted(maps.Keys(shown)), " "))
+
+	for on, tests := range scenes {
+		t.Run(on, func(t *testing.T) {
+			t.Parallel()
+			var h *host
+			for _, name := range slices.Sorted(maps.Keys(tests)) {
+				test := tests[name]
+				if h == nil {
+					h = bootRelease(t, machine.Options{Release: test.release}, true)
+				}
+				t.Run(name, func(t *testing.T) {
+					test.play(&host{h.Machine, t})
+				})
+				if len(tests) > 1 {
+					h.sh(checkReset)
+				}
+			}
+		})
+	}
+}
+
+// documented are the findings that the manual has.
+func documented(t *testing.T) []string {
+	manual, err := os.ReadFile("../../man/openrc-netns-hook.8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(manual), "These are the findings:\n")
+	list, _, _ = strings.Cut(list, "\n.El\n")
+	var ids []string
+	for line := range strings.Lines(list) {
+		if item, found := strings.CutPrefix(line, ".It Li "); found {
+			ids = append(ids, strings.Fields(strings.ReplaceAll(item, " ,", ""))...)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// checkReset makes ready for the next one on a machine.
+const checkReset = `[ ! -e /run/openrc/started/daemon ] || rc-service daemon stop; rm -rf /etc/conf.d/* /etc/netns /etc/nowhere* /run/netns/[^v]*; : >/etc/hosts
+	for name in old nowhere; do ip netns delete $name; done 2>/dev/null; :`
+
+const lsbDaemon = `cat >/etc/init.d/lsb <<'end'
+#!/bin/sh
+### BEGIN INIT INFO
+# Provides: lsb
+# Required-Start:
+# Required-Stop:
+# Default-Start: 2
+# Default-Stop:
+# Short-Description: a daemon
+### END INIT INFO
+case "$1" in
+start) /usr/local/bin/sleeper 3600 </dev/null >/dev/null 2>&1 & ;;
+status) pgrep -x sleeper >/dev/null || exit 3 ;;
+stop) pkill -x sleeper; while pgrep -x sleeper >/dev/null; do sleep 0.1; done ;;
+esac
+end
+chmod 755 /etc/init.d/lsb`
+
+func (b checkScene) play(h *host) {
+	t := h.t
+	if b.service == "" {
+		b.service = "daemon"
+	}
+	if b.service != "own-netns" {
+		h.sh("rm -f /etc/init.d/own-netns")
+	}
+	h.sh("mkdir -p /usr/games; " + b.before)
+	h.conf(b.service, b.conf)
+	under := ""
+	if b.under != "" {
+		under = strings.Replace(b.under, "probe", "/usr/sbin/probe", 1) + " "
+	}
+	check := under + "/usr/sbin/openrc-netns-hook check"
+	service := under + "/usr/sbin/rc-service " + b.service + " "
+	if b.release == "" {
+		service = strings.Replace(service, "/usr/sbin/rc-service", "/usr/bin/rc-service", 1)
+	}
+
+	look := func() string {
+		return h.sh("rm -f /run/trace.*; cat /proc/self/mountinfo; find /sys/fs/cgroup /run -type d | sort; ls /tmp")
+	}
+	before := look()
+	r := h.check(check)
+	equal(t, "what check left", look(), before)
+	var got []string
+	effects := map[string]bool{}
+	for _, f := range r.findings() {
+		got = append(got, f.Effect+" "+f.ID+" "+f.What)
+		effects[f.Effect] = true
+	}
+	equal(t, "findings", strings.Join(got, "\n"), b.want)
+
+	// And so it is.
+	started := h.Run(service + "start")
+	switch {
+	case effects["fails"]:
+		if started.Code == 0 {
+			t.Errorf("it starts:\n%s", started.Output)
+		}
+		h.noDaemon()
+	case effects["outside"]:
+		equal(t, "the daemon", h.where(h.daemon()), h.outside())
+	default:
+		equal(t, "the daemon", h.where(h.daemon()), h.inside())
+	}
+	if started.Code == 0 {
+		h.sh(service + "stop")
+		h.noDaemon()
+	}
+	if b.stays {
+		return
+	}
+
+	for n := 0; len(r.findings()) > 0; n++ {
+		if n == 3 {
+			t.Fatalf("still: %s", r.ids())
+		}
+		h.apply(r.findings()[0])
+		if b.after != "" {
+			h.sh(b.after)
+		}
+		r = h.decode(h.Run(check + " --json"))
+	}
+	if strings.Contains(b.want, "script-missing") && b.outside {
+		return // there is no such service, and no settings of it
+	}
+	h.sh(service + "start")
+	if b.outside {
+		equal(t, "state", h.state(b.service), "started")
+		return
+	}
+	netns := "vpn"
+	for _, s := range r.Services {
+		if s.Name == b.service {
+			netns = strings.TrimPrefix(s.Netns, "/run/netns/")
+		}
+	}
+	equal(t, "the daemon", h.where(h.daemon()), "net:["+h.sh("stat -L -c %i /run/netns/"+netns)+"]")
+}
+
+// Where check finds nothing, the service starts where it belongs.
+func TestCheckFindsNothing(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	h.sh(`mkdir -p /etc/netns/vpn /usr/games /run/nscd; cp /etc/resolv.conf /etc/netns/vpn/
+		ln -s daemon /etc/init.d/daemon.two; ln -s netns /etc/init.d/netns.lan; rm /etc/init.d/own-netns
+		echo 'hosts: files resolve mdns4 sss dns' >/etc/nsswitch.conf`)
+	h.conf("netns.lan", "netns_sysctl=net.ipv4.ip_forward=1", "netns_up() {", "\treadlink /proc/self/ns/net >/run/trace.up", "}")
+	for _, test := range []struct{ name, conf, service, other string }{
+		{"a name", "netns=vpn", "daemon", ""},
+		{"a path", "netns=/run/netns/vpn", "daemon", ""},
+		{"all of it", "netns='vpn' # comment\nexport netns_etc=bind\nnetns_hide=\"/usr/games /run/nscd\" netns_lock=on", "daemon", ""},
+		{"of the base", "netns=vpn", "daemon.two", "daemon"},
+		{"of the runlevel", "netns=vpn", "daemon", "daemon.default"},
+		{"with a function", "netns=vpn\nstart_pre() {\n\t:\n}", "daemon", ""},
+		{"with a list", "netns=vpn\nsupervisor=supervise-daemon\nmore=$(date)", "daemon", ""},
+		{"not there yet", "netns=lan", "daemon", ""},
+		{"hidden resolver", "netns=vpn netns_hide=/run/avahi-daemon", "daemon", ""},
+	} {
+		conf := test.other
+		if conf == "" {
+			conf = test.service
+		}
+		h.sh("rm -rf /etc/conf.d/daemon* /run/avahi-daemon")
+		if strings.Contains(test.conf, "avahi") {
+			h.sh("mkdir /run/avahi-daemon; : >/run/avahi-daemon/socket")
+		}
+		h.conf(conf, test.conf)
+		r := h.check("openrc-netns-hook check")
+		equal(t, test.name, r.ids(), "")
+		var seen []string
+		for _, s := range r.Services {
+			seen = append(seen, s.Name+" "+s.Netns+s.Makes)
+			equal(t, test.name+": not checked", strings.Join(s.Unchecked, "\n"), "")
+		}
+		netns := "vpn"
+		if strings.Contains(test.conf, "lan") {
+			netns = "lan"
+		}
+		for _, want := range []string{"netns.lan lan", test.service + " "} {
+			if !strings.Contains(strings.Join(seen, "\n")+"\n", want) {
+				t.Errorf("%s: no %q in %q", test.name, want, seen)
+			}
+		}
+		h.sh("rc-update -u; rc-service " + test.service + " start")
+		equal(t, test.name, h.where(h.daemon()), "net:["+h.sh("stat -L -c %i /run/netns/"+netns)+"]")
+		h.sh("rc-service " + test.service + " stop")
+		h.noDaemon()
+	}
+
+	// With a service its namespace's is looked at.
+	h.sh("rc-service netns.lan stop")
+	h.conf("daemon", "netns=lan", "vrf=mgmt")
+	r := h.check("openrc-netns-hook check daemon")
+	equal(t, "services", r.Services[0].Name+" "+r.Services[1].Name, "daemon netns.lan")
+	equal(t, "unchecked", strings.Join(r.Services[0].Unchecked, "\n"), `VRF "mgmt": the service netns.lan makes its network namespace first`)
+
+	// A function after the list leaves it certain, one that may change it does not.
+	h.conf("plain", "more=$(echo --netns $netns)")
+	h.conf("netns.lan", "netns_interfaces=$(ls /sys/class/net)")
+	r = h.check("openrc-netns-hook check netns.lan")
+	equal(t, "unchecked", strings.Join(r.Services[0].Unchecked, "\n"), "netns_interfaces in /etc/conf.d/netns.lan: only a shell can read it")
+
+	// Files that are nobody's settings.
+	h.sh("rm /etc/conf.d/*")
+	for _, name := range []string{"daemon.bak", "daemon~", ".daemon", "daemon.dpkg-old", "daemon.apk-new", "daemon.default"} {
+		h.conf(name, "netns=nowhere")
+	}
+	h.sh("mv /etc/conf.d/daemon.default /etc/conf.d/daemon.nonetwork")
+	h.sh("mkdir -p /etc/runlevels/nonetwork")
+	equal(t, "services", fmt.Sprint(len(h.check("openrc-netns-hook check").Services)), "1")
+	// Named, a service without settings is looked at.
+	contains(t, h.sh("openrc-netns-hook check plain"), "plain: ok (no network namespace, no VRF)")
+	equal(t, "services", fmt.Sprint(len(h.check("openrc-netns-hook check plain daemon").Services)), "2")
+
+	// A script in another directory that OpenRC knows is one too, and a link to
+	// nowhere is none: daemon.two.
+	h.sh("rm /etc/nsswitch.conf; mkdir /usr/lib/rc/init.d; mv /etc/init.d/daemon /usr/lib/rc/init.d/far")
+	h.conf("far", "netns=vpn")
+	equal(t, "script elsewhere", h.check("openrc-netns-hook check far").ids(), "")
+	h.sh("rc-service far start")
+	equal(t, "script elsewhere", h.where(h.daemon()), h.inside())
+
+	// From inside it sees what it sees from outside.
+	h.sh("ip netns add mgmt; echo nameserver 127.0.0.1 >/etc/resolv.conf; echo nameserver 192.0.2.53 >/etc/netns/vpn/resolv.conf")
+	h.conf("far", "netns=mgmt")
+	for _, from := range []string{"", "netns-exec vpn ", "cd /etc; netns-exec vpn "} {
+		equal(t, from+"check", h.check(from+"openrc-netns-hook check far").ids(), "resolver-loopback")
+	}
+
+	// Alpine's patches do no harm.
+	h.sh("echo '# RC_VRF_EXEC' >>/usr/lib/rc/sh/start-stop-daemon.sh")
+	if r := h.check("openrc-netns-hook check"); !r.System.Patched {
+		t.Error("Alpine's patches were not seen")
+	}
+}
+
+func TestCheckCannotLook(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	h.conf("daemon", "netns=vpn")
+	for command, want := range map[string]string{
+		"openrc-netns-hook check nosuch":      `check: service "nosuch" does not exist: there is neither /etc/init.d/nosuch nor /etc/conf.d/nosuch`,
+		"openrc-netns-hook check daemon ../x": `check: bad service name "../x"`,
+		"openrc-netns-hook check --yaml":      "check: unknown flag: --yaml; see: openrc-netns-hook --help",
+		"openrc-netns-hook check --json ''":   `check: bad service name ""`,
+		"openrc-netns-hook check >/dev/full":  "check: write /dev/stdout: no space left on device",
+		"mount -t tmpfs none /usr/lib/rc; openrc-netns-hook check; code=$?; umount /usr/lib/rc; exit $code": "check: there is no OpenRC here: no openrc-run.sh in the directories where OpenRC keeps its shell files",
+	} {
+		out := h.Run(command)
+		equal(t, command, fmt.Sprintf("%d %s%s", out.Code, out.Stderr, out.Stdout), "125 openrc-netns-hook: "+want+"\n")
+	}
+
+	// Without root it looks as far as it can, and says what it did not see.
+	user := func(command string) checkReport {
+		return h.check("setpriv --reuid daemon --regid daemon --clear-groups openrc-netns-hook " + command)
+	}
+	h.conf("nest", "vrf=mgmt")
+	r := user("check daemon nest")
+	equal(t, "findings", r.ids(), "")
+	equal(t, "unchecked", strings.Join(append(r.Services[0].Unchecked, r.Services[1].Unchecked...), "\n"),
+		"whether a start could enter: only root can find out\nVRF \"mgmt\", and whether a start could enter: only root can find out")
+	h.conf("daemon", "netns=nowhere")
+	h.sh("chmod 600 /etc/conf.d/nest /etc/rc.conf.d/50-netns.conf")
+	r = user("check daemon nest")
+	equal(t, "findings", r.ids(), "namespace-missing")
+	equal(t, "unchecked", strings.Join(append(r.System.Unchecked, r.Services[1].Unchecked...), "\n"),
+		"/etc/rc.conf.d/50-netns.conf, and the OpenRC that reads it: permission denied\n/etc/conf.d/nest: permission denied")
+}
+
+// The link for the services of users, which TestUserServices shows at work.
+func TestCheckUserServices(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	for _, change := range []string{"rm", "rm -r /etc/user #", "ln -sf /dev/null", "cp --remove-destination /etc/fstab"} {
+		h.sh(": >/etc/fstab; " + change + " /etc/user/rc.conf.d/50-netns.conf")
+		r := h.check("openrc-netns-hook check")
+		equal(t, change, r.ids(), "user-dropin-missing")
+		h.apply(r.findings()[0])
+		equal(t, change, h.check("openrc-netns-hook check").ids(), "")
+	}
+	h.sh("cp --remove-destination /etc/rc.conf.d/50-netns.conf /etc/user/rc.conf.d")
+	equal(t, "a copy", h.check("openrc-netns-hook check").ids(), "")
+}
+
+// In a chroot that is no mount point nothing can be kept apart.
+func TestCheckInChroot(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	h.conf("daemon", "netns=vpn")
+	h.sh("rm /etc/init.d/own-netns; mkdir -p /root/a; mount --rbind / /root/a; mkdir -p /root/a/var/b; cp -a /bin /sbin /lib* /etc /root/a/var/b/ 2>/dev/null; mkdir -p /root/a/var/b/usr /root/a/var/b/proc /root/a/var/b/run /root/a/var/b/sys /root/a/var/b/tmp /root/a/var/b/dev; for d in usr proc run sys dev; do mount --rbind /$d /root/a/var/b/$d; done")
+	const root = "/root/a/var/b"
+	r := h.check("chroot " + root + " openrc-netns-hook check")
+	equal(t, "findings", r.ids(), "start-fails")
+	contains(t, h.fails("chroot "+root+" rc-service daemon start"), r.findings()[0].What)
+	contains(t, r.findings()[0].What, "mount --rbind DIR DIR")
+	h.sh(strings.ReplaceAll("mount --rbind DIR DIR", "DIR", root))
+	equal(t, "findings", h.check("chroot "+root+" openrc-netns-hook check").ids(), "")
+	h.sh("chroot " + root + " rc-service daemon start")
+	equal(t, "the daemon", h.where(h.daemon()), h.inside())
+}
+
+// On a terminal there are colours, unless somebody minds, and lines end where it
+// ends.
+func TestCheckOnATerminal(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	h.conf("daemon", "netns=nowhere")
+	terminal := func(env string) string {
+		return strings.ReplaceAll(h.sh(env+" script -qec 'stty cols 50; openrc-netns-hook check daemon || echo status $?' /dev/null </dev/null"), "\r", "")
+	}
+	coloured := terminal("TERM=xterm")
+	contains(t, coloured, "daemon: \x1b[1;31m1 finding\x1b[0m (netns nowhere)")
+	plain := terminal("TERM=dumb")
+	equal(t, "with NO_COLOR", terminal("TERM=xterm NO_COLOR=1"), plain)
+	equal(t, "without its colours", strings.NewReplacer("\x1b[1;31m", "", "\x1b[1;32m", "", "\x1b[1;33m", "", "\x1b[0m", "").Replace(coloured), plain)
+	version := h.check("openrc-netns-hook check daemon").System.OpenRC
+	equal(t, "text", plain, "system: ok (OpenRC "+version+`)
+daemon: 1 finding (netns nowhere)
+  does not start: network namespace "nowhere" does
+                  not exist
+    where: /etc/conf.d/daemon:1
+           [namespace-missing]
+    why:   the service does not start anywhere
+           else instead
+    do:    create it; to have it at every boot,
+           see the network namespace as a service
+           in openrc-netns-hook(8):
+           ip netns add nowhere
+status 1`)
+	// Elsewhere a line is a line.
+	contains(t, h.Run("TERM=xterm openrc-netns-hook check").Stdout, "\n    do:    create it; to have it at every boot, see the network namespace as a service in openrc-netns-hook(8):\n")
+}
+
+// The example in the manual, typed in.
+func TestCheckManual(t *testing.T) {
+	t.Parallel()
+	manual, err := os.ReadFile("../../man/openrc-netns-hook.8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const first = "# openrc-netns-hook check\n"
+	_, example, _ := strings.Cut(string(manual), first)
+	example, _, _ = strings.Cut(example, ".Ed\n")
+	h := boot(t, "dash", true)
+	h.sh(`rm /etc/init.d/*; printf '#!/sbin/openrc-run\n' >/etc/init.d/sshd; chmod 755 /etc/init.d/sshd; cp /etc/init.d/sshd /etc/init.d/chronyd`)
+	h.conf("sshd", "netns=vpn")
+	h.conf("chronyd", "netns=vpm")
+	session := ""
+	for line := range strings.Lines(first + example) {
+		if command, typed := strings.CutPrefix(line, "# "); typed {
+			command = strings.TrimSpace(command)
+			session += line + h.sh("script -qc 'stty cols 66; "+command+"' /dev/null </dev/null") + "\n"
+		}
+	}
+	session = strings.NewReplacer("\r", "", ">/etc/conf.d/chronyd\n\n", ">/etc/conf.d/chronyd\n").Replace(session)
+	version := h.check("openrc-netns-hook check").System.OpenRC
+	equal(t, "the session", session, strings.ReplaceAll(first+example, "0.64.1", version))
+}
