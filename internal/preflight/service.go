@@ -140,7 +140,7 @@ func (l *looker) look(name string, named bool) (*Service, error) {
 		s.lookAtMaker()
 	case s.settings.Confined() && !s.unreadable:
 		s.lookAtScript(l.openrc)
-		s.lookAtSupervisor()
+		s.lookAtSupervisor(l.openrc)
 		s.lookAtPlace(l.root, l.openrc)
 	}
 	if !named && s.Makes == "" && !s.settings.Confined() && len(s.Findings)+len(s.Unchecked) == 0 {
@@ -416,39 +416,6 @@ func (s *subject) addScriptMissing() {
 		return
 	}
 	s.add("script-missing", Fails, where, what, why, run("install the service, or remove the file", "rm "+file))
-}
-
-// lookAtSupervisor looks for one that starts the daemon from elsewhere.
-func (s *subject) lookAtSupervisor() {
-	where := s.from[supervisorName]
-	if s.supervisor != "runit" && s.supervisor != "s6" || where.Line == 0 {
-		return
-	}
-	id, text := "supervisor-s6", "let OpenRC's own supervisor do it"
-	if s.supervisor == "runit" {
-		id = "supervisor-runit"
-		text += "; or keep runit, remove the settings from conf.d, and start the daemon in the run script with: exec netns-exec " +
-			s.operands() + " -- COMMAND"
-	}
-	s.add(id, Fails, where,
-		fmt.Sprintf("%s would start the daemon outside", s.supervisor),
-		"its supervision tree runs on the host's network, and so does what it starts; a start is refused",
-		s.edit(text, supervisorName, "supervise-daemon"))
-}
-
-// operands are the settings as netns-exec(8) takes them.
-func (s *subject) operands() string {
-	var words []string
-	if s.Lock {
-		words = append(words, "--lock")
-	}
-	if s.VRF != "" {
-		words = append(words, "--vrf", s.VRF)
-	}
-	if s.Netns != "" {
-		words = append(words, s.Netns)
-	}
-	return strings.Join(words, " ")
 }
 
 // executable reports whether OpenRC would take the file for an init script.
