@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"openrc-netns/internal/confd"
 	"openrc-netns/internal/openrc"
 	dropin "openrc-netns/openrc"
@@ -127,41 +125,53 @@ func (s *System) lookAtDropin() bool {
 			"for everybody else each command of OpenRC that reads it fails, as rc-service(8) with status does",
 			run("let everybody read it", "chmod 644 "+dropinPath))
 	}
-	hook, line := hookLine(string(text))
-	if withoutHook(string(text)) != withoutHook(dropin.Text) {
+	if plain(string(text)) != plain(dropin.Text) {
 		s.add("dropin-changed", Warning, Where{Path: dropinPath},
 			"the drop-in is not the one that belongs to this openrc-netns-hook",
 			"the two rely on each other: one of another version, or one that was edited, may let a service start in the wrong place",
 			run(reinstall))
 	}
-	if hook == "" {
-		return true
-	}
-	if info, err := os.Stat(hook); err != nil || !info.Mode().IsRegular() || unix.Access(hook, unix.X_OK) != nil {
+	hook, line := valueOf(hookSetting, string(text))
+	if hook != "" && !executable(hook) {
 		s.add("hook-missing", Fails, Where{dropinPath, line},
 			fmt.Sprintf("%s is not there, or cannot be executed", hook),
 			"the drop-in needs it to enter a network namespace: no service that has one starts or stops",
 			run(reinstall))
 	}
+	share, line := valueOf(shareSetting, string(text))
+	if _, err := os.Stat(filepath.Join(share, "supervisors.sh")); share != "" && errors.Is(err, fs.ErrNotExist) {
+		s.add("supervisors-missing", Warning, Where{dropinPath, line},
+			fmt.Sprintf("%s is not there", filepath.Join(share, "supervisors.sh")),
+			"the drop-in needs it for s6 and runit: no service that has settings and one of these starts",
+			run(reinstall))
+	}
 	return true
 }
 
-const hookSetting = "_netns_hook="
+// The lines of the drop-in that "make install" changes.
+const (
+	hookSetting  = "_netns_hook="
+	shareSetting = "_netns_share="
+)
 
-// hookLine finds the program that the drop-in calls, and the line that says so.
-func hookLine(text string) (hook string, number int) {
+// valueOf finds what the drop-in sets a variable to, and the line.
+func valueOf(setting, text string) (value string, number int) {
 	for line := range strings.Lines(text) {
 		number++
-		if hook, found := strings.CutPrefix(line, hookSetting); found {
-			return strings.TrimSpace(hook), number
+		if value, found := strings.CutPrefix(line, setting); found {
+			return strings.TrimSpace(value), number
 		}
 	}
 	return "", 0
 }
 
-func withoutHook(text string) string {
-	hook, _ := hookLine(text)
-	return strings.Replace(text, hookSetting+hook+"\n", "", 1)
+// plain is the text of a drop-in without what "make install" has changed.
+func plain(text string) string {
+	for _, setting := range []string{hookSetting, shareSetting} {
+		value, _ := valueOf(setting, text)
+		text = strings.Replace(text, setting+value+"\n", "", 1)
+	}
+	return text
 }
 
 // lookAtSeam asks the installed OpenRC the question that the drop-in asks when
@@ -205,7 +215,7 @@ func (s *System) lookAtUsers() {
 	link, err := os.Stat(userDropinPath)
 	if file, fileErr := os.Stat(dropinPath); err == nil && fileErr == nil && !os.SameFile(link, file) {
 		text, err := os.ReadFile(userDropinPath)
-		if err == nil && withoutHook(string(text)) == withoutHook(dropin.Text) {
+		if err == nil && plain(string(text)) == plain(dropin.Text) {
 			return // a copy does as well
 		}
 	} else if err == nil || errors.Is(err, fs.ErrPermission) {

@@ -241,6 +241,7 @@ func TestCheckFinds(t *testing.T) {
 		"drop-in of another one": {conf: "netns=vpn", before: "echo '# mine' >>/etc/rc.conf.d/50-netns.conf", want: "warning dropin-changed the drop-in is not the one that belongs to this openrc-netns-hook"},
 		"drop-in a directory":    {conf: "netns=vpn", before: "cd /etc/rc.conf.d; rm 50-netns.conf; mkdir 50-netns.conf", want: "outside dropin-unreadable the drop-in cannot be read: is a directory"},
 		"no hook":                {conf: "netns=vpn", before: "sed -i 's|^_netns_hook=.*|_netns_hook=/nowhere|' /etc/rc.conf.d/50-netns.conf", want: "fails hook-missing /nowhere is not there, or cannot be executed"},
+		"no supervisors.sh":      {conf: "netns=vpn", before: "rm /usr/share/openrc-netns/supervisors.sh", want: "warning supervisors-missing /usr/share/openrc-netns/supervisors.sh is not there"},
 		"OpenRC of tomorrow":     {conf: "netns=vpn", before: "cd /usr/lib/rc/sh; cp -p openrc-run.sh stock; sed -i 's/sourcex/load/g' openrc-run.sh", after: "mv /usr/lib/rc/sh/stock /usr/lib/rc/sh/openrc-run.sh; sleep 1; touch /etc/conf.d/daemon", want: "fails seam-unknown this OpenRC starts services in a way that openrc-netns does not know"},
 
 		"mdns": {conf: "netns=vpn", before: "mkdir /run/avahi-daemon; : >/run/avahi-daemon/socket; echo 'hosts: files mdns4_minimal [NOTFOUND=return] dns' >/etc/nsswitch.conf",
