@@ -7,17 +7,10 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
-	"golang.org/x/sys/unix"
 
 	"openrc-netns/internal/launch"
 	"openrc-netns/internal/preflight"
-)
-
-// Exit statuses of check.
-const (
-	exitClean    = 0
-	exitFindings = 1
-	exitBlind    = 125 // could not look
+	"openrc-netns/internal/terminal"
 )
 
 // checkSchema is the version of what --json prints. It changes when something in
@@ -41,12 +34,12 @@ func check(args []string) int {
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "openrc-netns-hook: check: %v\n", err)
-		return exitBlind
+		return exitNoLook
 	}
 	if report.Findings() > 0 {
-		return exitFindings
+		return exitProblem
 	}
-	return exitClean
+	return 0
 }
 
 func look(args []string) (report *preflight.Report, asJSON bool, err error) {
@@ -82,28 +75,19 @@ type page struct {
 	colour bool
 }
 
-// The colours of ECMA-48 that OpenRC uses for the same.
+func newPage(out *os.File) *page {
+	t, _ := terminal.Of(out)
+	return &page{width: t.Columns, colour: t.Colour}
+}
+
+// The colours that OpenRC uses for the same.
 const (
-	red    = "31"
-	green  = "32"
-	yellow = "33"
+	bad   = sgrBold + ";" + sgrRed
+	good  = sgrBold + ";" + sgrGreen
+	doubt = sgrBold + ";" + sgrYellow
 )
 
-func newPage(out *os.File) *page {
-	p := &page{}
-	if size, err := unix.IoctlGetWinsize(int(out.Fd()), unix.TIOCGWINSZ); err == nil {
-		p.width = int(size.Col)
-		p.colour = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-	}
-	return p
-}
-
-func (p *page) paint(colour, text string) string {
-	if !p.colour {
-		return text
-	}
-	return "\x1b[1;" + colour + "m" + text + "\x1b[0m"
-}
+func (p *page) paint(colour, text string) string { return paint(text, colour, p.colour) }
 
 // line prints text after a label, wrapped at the width of the terminal and
 // indented by as much as the label takes.
@@ -165,29 +149,29 @@ func summary(s preflight.Service) string {
 func (p *page) group(name, summary string, findings []preflight.Finding, unchecked []string) {
 	switch {
 	case len(findings) == 1:
-		fmt.Fprintf(p, "%s: %s (%s)\n", name, p.paint(red, "1 finding"), summary)
+		fmt.Fprintf(p, "%s: %s (%s)\n", name, p.paint(bad, "1 finding"), summary)
 	case len(findings) > 1:
-		fmt.Fprintf(p, "%s: %s (%s)\n", name, p.paint(red, fmt.Sprintf("%d findings", len(findings))), summary)
+		fmt.Fprintf(p, "%s: %s (%s)\n", name, p.paint(bad, fmt.Sprintf("%d findings", len(findings))), summary)
 	case len(unchecked) > 0:
-		fmt.Fprintf(p, "%s: %s (%s)\n", name, p.paint(yellow, "ok so far"), summary)
+		fmt.Fprintf(p, "%s: %s (%s)\n", name, p.paint(doubt, "ok so far"), summary)
 	default:
-		fmt.Fprintf(p, "%s: %s (%s)\n", name, p.paint(green, "ok"), summary)
+		fmt.Fprintf(p, "%s: %s (%s)\n", name, p.paint(good, "ok"), summary)
 	}
 	for _, f := range findings {
 		p.finding(f)
 	}
 	for _, text := range unchecked {
-		p.line("  not checked: ", "  "+p.paint(yellow, "not checked")+": ", text)
+		p.line("  not checked: ", "  "+p.paint(doubt, "not checked")+": ", text)
 	}
 }
 
 func (p *page) finding(f preflight.Finding) {
-	word, colour := "warning", yellow
+	word, colour := "warning", doubt
 	switch f.Effect {
 	case preflight.Outside:
-		word, colour = "runs outside", red
+		word, colour = "runs outside", bad
 	case preflight.Fails:
-		word, colour = "does not start", red
+		word, colour = "does not start", bad
 	}
 	p.line("  "+word+": ", "  "+p.paint(colour, word)+": ", f.What)
 	where := f.Where.Path

@@ -22,10 +22,10 @@ import (
 	"openrc-netns/internal/terminal"
 )
 
-// The exit statuses of status.
+// The exit statuses of status and check, other than 0.
 const (
 	exitProblem = 1
-	exitNoLook  = 125 // it could not look
+	exitNoLook  = 125 // they could not look
 )
 
 // statusOptions is the command line of status, taken apart.

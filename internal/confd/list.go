@@ -82,10 +82,10 @@ func Mentions(path, name string) bool {
 // nothing, and there are other ways to give a variable a value.
 func Assigns(path, name string) bool {
 	src, err := Load(path)
-	if err != nil {
-		return false
-	}
-	src = withoutComments(src)
+	return err == nil && assigns(withoutComments(src), name)
+}
+
+func assigns(src []byte, name string) bool {
 	for at := 0; ; {
 		i := bytes.Index(src[at:], []byte(name+"="))
 		if i < 0 {

@@ -37,3 +37,19 @@ func TestHeadIsCertain(t *testing.T) {
 		}
 	}
 }
+
+func TestAssigns(t *testing.T) {
+	for text, want := range map[string]bool{
+		"netns=$(cat /etc/which)\n":         true,
+		"\tnetns=vpn; export netns\n":       true,
+		"if x; then netns=vpn; fi":          true,
+		"#netns=vpn\n":                      false,
+		"mynetns=vpn\n":                     false,
+		"netns_up() {\n\tip link\n}\n":      false,
+		"echo netns is $netns\nnetns_etc=x": false,
+	} {
+		if got := assigns(withoutComments([]byte(text)), "netns"); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}

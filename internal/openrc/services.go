@@ -1,14 +1,12 @@
 package openrc
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"openrc-netns/internal/confd"
 )
@@ -107,27 +105,12 @@ func (e *NoSettingsError) Error() string {
 // refuses, assigns to a variable that confines services, for all that can be told
 // without a shell.
 func MaySetNetns(service string) bool {
-	for _, files := range confFiles(service) {
-		for _, file := range files {
-			text, err := confd.Load(filepath.Join(ConfDir, file))
-			if err == nil && slices.ContainsFunc([]string{"netns", "vrf", "netns_lock"},
-				func(name string) bool { return assigns(text, name) }) {
+	for _, file := range ConfFiles(service) {
+		for _, name := range []string{"netns", "vrf", "netns_lock"} {
+			if confd.Assigns(file, name) {
 				return true
 			}
 		}
 	}
 	return false
 }
-
-func assigns(text []byte, name string) bool {
-	for line := range bytes.Lines(text) {
-		line, _, _ = bytes.Cut(line, []byte("#"))
-		before, _, found := bytes.Cut(line, []byte(name+"="))
-		if found && (len(before) == 0 || !strings.ContainsRune(nameCharacters, rune(before[len(before)-1]))) {
-			return true
-		}
-	}
-	return false
-}
-
-const nameCharacters = "_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -26,6 +26,18 @@ type Settings struct {
 	Lock  string // netns_lock: yes or no
 }
 
+// Names are the variables that Settings has, in the order of its fields.
+var Names = []string{"netns", "vrf", "netns_etc", "netns_hide", "netns_lock"}
+
+// Set gives the setting that name names a value.
+func (s *Settings) Set(name, value string) {
+	for i, field := range []*string{&s.Netns, &s.VRF, &s.Etc, &s.Hide, &s.Lock} {
+		if Names[i] == name {
+			*field = value
+		}
+	}
+}
+
 // Confined reports whether the settings ask for anything.
 func (s Settings) Confined() bool {
 	lock, err := yesno(s.Lock)
@@ -68,54 +80,49 @@ func ReadSettings(service string) (Settings, error) {
 	if err := checkName(service); err != nil {
 		return Settings{}, err
 	}
-	values := map[string]string{}
+	var settings Settings
 	found := false
-	for _, files := range confFiles(service) {
-		for _, file := range files {
-			read, err := confd.ReadFile(filepath.Join(ConfDir, file),
-				[]string{"netns", "vrf", "netns_etc", "netns_hide", "netns_lock"})
-			if errors.Is(err, fs.ErrNotExist) {
-				continue
-			}
-			if err != nil {
-				return Settings{}, err
-			}
-			found = true
-			for name, value := range read {
-				values[name] = value
-			}
-			break
+	for _, file := range ConfFiles(service) {
+		values, err := confd.ReadFile(file, Names)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return Settings{}, err
+		}
+		found = true
+		for name, value := range values {
+			settings.Set(name, value)
 		}
 	}
 	if !found {
 		return Settings{}, &NoSettingsError{service}
 	}
-	return Settings{
-		Netns: values["netns"],
-		VRF:   values["vrf"],
-		Etc:   values["netns_etc"],
-		Hide:  values["netns_hide"],
-		Lock:  values["netns_lock"],
-	}, nil
+	return settings, nil
 }
 
-// confFiles lists the names of the conf.d files of service in the order in which
-// they are read; of each list the first that exists.
-func confFiles(service string) [][]string {
+// ConfFiles lists the files that ReadSettings reads for service, in its order.
+func ConfFiles(service string) []string {
 	bases := []string{service}
 	if base, _, multiplexed := strings.Cut(service, "."); multiplexed && base != "" {
 		bases = []string{base, service}
 	}
 	level := runlevel()
-	var lists [][]string
+	var files []string
 	for _, base := range bases {
-		files := []string{base + "." + level, base}
+		choice := []string{base + "." + level, base}
 		if level == "" {
-			files = files[1:]
+			choice = choice[1:]
 		}
-		lists = append(lists, files)
+		for _, name := range choice {
+			file := filepath.Join(ConfDir, name)
+			if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+				files = append(files, file)
+				break
+			}
+		}
 	}
-	return lists
+	return files
 }
 
 // checkName refuses what cannot name a service; the name becomes part of paths.
