@@ -290,6 +290,15 @@ func scriptOutsideOfEtc(t *testing.T, h *host) {
 	h.sh("rm " + dir + "/conf.d/local; rc-service local stop")
 	ran(h, "local", h.inside(), "stop_pre", "stop_post")
 	h.noDaemon()
+
+	// It needs the service of its namespace, which is in /etc.
+	if !h.pathed() {
+		h.sh("ip netns delete vpn; ln -s netns /etc/init.d/netns.vpn; echo netns=vpn >" + dir + "/conf.d/local; rc-update -u; rc-service local start")
+		equal(t, "netns.vpn", h.state("netns.vpn"), "started")
+		equal(t, "daemon", h.where(h.daemon()), h.inside())
+		h.sh("rc-service netns.vpn stop")
+		h.noDaemon()
+	}
 	h.sh("rm -r " + dir)
 }
 
