@@ -89,7 +89,7 @@ uninstall:
 test: lint
 	@tests/prepare ip pgrep busybox mmdebstrap script
 	@table=$$(mktemp) && trap 'rm -f "$$table"' EXIT; \
-		OPENRC_NETNS_TABLE="$$table" $(GOTEST) -timeout 20m -count=1 ./...; status=$$?; \
+		OPENRC_NETNS_TABLE="$$table" $(GOTEST) -timeout 20m -parallel 4 -count=1 ./...; status=$$?; \
 		cat "$$table"; exit $$status
 
 lint:

@@ -168,6 +168,7 @@ type checkScene struct {
 // does; with the remedies applied word for word nothing is found, and the
 // service runs inside.
 func TestCheckFinds(t *testing.T) {
+	t.Parallel()
 	scenes := map[string]map[string]checkScene{}
 	for name, test := range map[string]checkScene{
 		"etc word":         {on: "conf.d", conf: "netns=vpn\nnetns_etc=copy", want: `fails setting-bad netns_etc="copy": use "bind" or "none"`},

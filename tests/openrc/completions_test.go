@@ -63,6 +63,7 @@ type keystroke struct {
 }
 
 func TestCompletions(t *testing.T) {
+	t.Parallel()
 	for _, release := range []string{"sid", "trixie", "bookworm"} {
 		t.Run(release, func(t *testing.T) {
 			t.Parallel()

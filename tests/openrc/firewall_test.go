@@ -277,12 +277,11 @@ func firewallHost(t *testing.T, options machine.Options) *host {
 // TestFirewalls has the real programs change real rules: those of the namespace
 // as they should, those of the host never, in every order of events.
 func TestFirewalls(t *testing.T) {
+	t.Parallel()
 	for name, options := range map[string]machine.Options{
-		"sid, dash":      {},
-		"sid, bash":      {Shell: "bash"},
 		"sid, busybox":   {Shell: "busybox"},
 		"trixie, dash":   {Release: "trixie"},
-		"bookworm, dash": {Release: "bookworm"},
+		"bookworm, bash": {Release: "bookworm", Shell: "bash"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -290,7 +289,7 @@ func TestFirewalls(t *testing.T) {
 			before := h.hostRules()
 			for _, event := range firewallPlays {
 				for _, firewall := range firewalls {
-					if firewall.script == "ip6tables" && name != "sid, dash" {
+					if firewall.script == "ip6tables" && name != "trixie, dash" {
 						continue // it is the same script
 					}
 					s := firewallScene{h, firewall}

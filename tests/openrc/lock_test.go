@@ -11,6 +11,7 @@ const elsewhere = `unshare --user --map-root-user --net perl -MSocket -e 'socket
 
 // TestLockByHand shows each way out, and that it is shut by the lock alone.
 func TestLockByHand(t *testing.T) {
+	t.Parallel()
 	h := boot(t, "dash", true)
 	for name, test := range map[string]struct{ command, open, shut string }{
 		"setns by path": {

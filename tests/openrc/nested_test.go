@@ -57,6 +57,7 @@ func nestedCalls(t *testing.T, h *host) {
 
 // In a chroot process 1 has another root, and its mounts are not ours to see.
 func TestChroot(t *testing.T) {
+	t.Parallel()
 	h := boot(t, "dash", true)
 	h.sh(`mkdir /run/root; mount --rbind / /run/root; mkdir -p /run/root/run; mount -t tmpfs none /run/root/run
 		mkdir -p /run/root/run/netns; cp -a /run/openrc /run/root/run/; mount --rbind /run/netns /run/root/run/netns`)
@@ -112,6 +113,7 @@ func unknownOpenRC(t *testing.T, h *host) {
 
 // Other changes that the guard is to notice.
 func TestUnknownOpenRC(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]string{
 		"no longer through sourcex": `sed -i 's/^sourcex "/. "/; s/^\tsourcex "/\t. "/' openrc-run.sh`,
 		"rc.conf.d no longer read":  `sed -i '/^\tfor _f in "$_f".*rc.conf.d/,/^\tdone/d' openrc-run.sh`,
@@ -141,6 +143,7 @@ func needsTheServiceOfItsNamespace(t *testing.T, h *host) {
 
 // However OpenRC comes to work out dependencies, the guard finds nothing amiss.
 func TestGuardIsQuietOnAStockOpenRC(t *testing.T) {
+	t.Parallel()
 	for _, release := range []string{"bookworm", "trixie", "sid"} {
 		t.Run(release, func(t *testing.T) {
 			t.Parallel()

@@ -159,6 +159,7 @@ func TestInterfacesAreMovedAndReturned(t *testing.T) {
 }
 
 func TestFailedStartIsUndone(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		conf []string
 		want string
@@ -502,6 +503,7 @@ func TestNamespaceServiceTakesNoNetns(t *testing.T) {
 }
 
 func TestNamespaceServiceOnReleases(t *testing.T) {
+	t.Parallel()
 	for _, release := range []string{"bookworm", "trixie"} {
 		t.Run(release, func(t *testing.T) {
 			t.Parallel()
@@ -532,6 +534,7 @@ func TestNamespaceServiceOnReleases(t *testing.T) {
 // What makes the interface may need the host's network, before which the service
 // would be started otherwise.
 func TestNamespaceServiceAfterTheNetwork(t *testing.T) {
+	t.Parallel()
 	for _, release := range []string{"bookworm", "trixie", "sid"} {
 		t.Run(release, func(t *testing.T) {
 			t.Parallel()
@@ -561,6 +564,7 @@ func TestNamespaceServiceAfterTheNetwork(t *testing.T) {
 
 // Two that make /run/netns a mount point at the same time make it one.
 func TestNamespacesAreMadeAtTheSameTime(t *testing.T) {
+	t.Parallel()
 	h := boot(t, "dash", true)
 	h.sh("ip netns delete vpn; umount /run/netns; rmdir /run/netns")
 	h.sh("for i in 1 2 3 4 5 6 7 8; do openrc-netns-hook up lan$i & done; wait")
@@ -575,6 +579,7 @@ func TestNamespacesAreMadeAtTheSameTime(t *testing.T) {
 }
 
 func TestUpByHand(t *testing.T) {
+	t.Parallel()
 	h := boot(t, "dash", true)
 	h.sh("ip link add eth1 type veth peer name eth1p; ip link add eth2 type veth peer name eth2p")
 	h.sh("openrc-netns-hook up --interface eth1 --interface eth2:wan --sysctl net.ipv4.ip_forward=1 --sysctl net.ipv4.ip_local_port_range='2000 3000' lan")

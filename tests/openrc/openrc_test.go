@@ -42,6 +42,7 @@ func run(m *testing.M) int {
 
 // inEachShell runs play on a machine for each /bin/sh that OpenRC is used with.
 func inEachShell(t *testing.T, play func(t *testing.T, h *host)) {
+	t.Parallel()
 	for _, shell := range []string{"dash", "bash", "busybox"} {
 		t.Run(shell, func(t *testing.T) {
 			t.Parallel()

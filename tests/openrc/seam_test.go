@@ -12,6 +12,7 @@ import (
 
 // What make install says of the machine's OpenRC.
 func TestInstallNamesTheSeam(t *testing.T) {
+	t.Parallel()
 	script, err := os.ReadFile("../../openrc/seam")
 	if err != nil {
 		t.Fatal(err)

@@ -117,6 +117,7 @@ func missingNamespaceFailsTheStart(t *testing.T, h *host) {
 }
 
 func TestBadSettingFailsTheStart(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		conf []string
 		want string

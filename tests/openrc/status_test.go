@@ -484,6 +484,7 @@ func TestStatusUnderS6(t *testing.T) {
 // The same on each OpenRC: where dpkg's start-stop-daemon leaves no record of the
 // daemon, its cgroup tells.
 func TestStatusOnReleases(t *testing.T) {
+	t.Parallel()
 	for _, release := range []string{"bookworm", "trixie"} {
 		t.Run(release, func(t *testing.T) {
 			t.Parallel()

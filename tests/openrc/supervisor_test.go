@@ -267,6 +267,7 @@ func TestS6Refused(t *testing.T) {
 // A run script that is the user's own has to enter by itself. The start says
 // with which line, and that line works as it stands.
 func TestOwnRunScript(t *testing.T) {
+	t.Parallel()
 	runit := []string{"supervisor=runit", "rc_need=runsvdir"}
 	s6 := []string{"supervisor=s6", "rc_need=s6-svscan"}
 	for name, test := range map[string]struct {
@@ -335,6 +336,7 @@ func TestOwnRunScript(t *testing.T) {
 // What supervise-daemon starts again stays in the namespace of the start, with
 // the name gone too, and gets its signals there.
 func TestSuperviseDaemon(t *testing.T) {
+	t.Parallel()
 	for _, release := range []string{"sid", "trixie", "bookworm"} {
 		t.Run(release, func(t *testing.T) {
 			t.Parallel()
@@ -415,6 +417,7 @@ exec qw(sleeper 3600);
 // The options of OpenRC's start-stop-daemon and of dpkg's mean what they do
 // without us.
 func TestStartStopDaemons(t *testing.T) {
+	t.Parallel()
 	for _, release := range []string{"sid", "trixie", "bookworm"} {
 		t.Run(release, func(t *testing.T) {
 			t.Parallel()

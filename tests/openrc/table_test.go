@@ -78,6 +78,7 @@ type column struct {
 }
 
 func TestTable(t *testing.T) {
+	t.Parallel()
 	for _, release := range []string{"bookworm", "trixie", "sid"} {
 		for _, shell := range []string{"dash", "bash", "busybox"} {
 			c := &column{release: release, cells: map[string]string{}}

@@ -5,6 +5,7 @@ import "testing"
 // A user's services cannot enter a namespace. One that asks for it must not
 // start outside.
 func TestUserServices(t *testing.T) {
+	t.Parallel()
 	h := boot(t, "dash", true)
 	h.sh(`mkdir -p /tmp/home/.config/rc/init.d /tmp/home/.config/rc/conf.d /tmp/home/.config/rc/runlevels/default /tmp/run
 		printf '#!/sbin/openrc-run\nstart() { echo started >>/tmp/home/ran; }\n' >/tmp/home/.config/rc/init.d/mine
