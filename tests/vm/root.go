@@ -20,6 +20,7 @@ var recipe = []string{
 	"--variant=essential",
 	"--include=openrc,bash,busybox,hyperfine,iproute2,kmod,mount,netcat-openbsd,openssh-client,openssh-server,procps," +
 		"strace,user-mode-linux,util-linux," +
+		"execline,s6," + // the other supervisor
 		"python3-pyroute2,wireguard-go,wireguard-tools", // what ifstate makes namespaces and tunnels with; the kernel has no WireGuard
 	// A mirror's sid may be older than its Release file says it is good for.
 	`--aptopt=Acquire::Check-Valid-Until "false"`,

@@ -1,6 +1,7 @@
 package vrf
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -51,6 +52,13 @@ func (g *guest) conf(service string, lines ...string) {
 func (g *guest) daemon() string {
 	g.t.Helper()
 	return g.sh("for i in $(seq 100); do pgrep -x probe && exit; sleep 0.1; done; exit 1")
+}
+
+// respawned kills the daemon with this PID, and returns the one that its
+// supervisor starts.
+func (g *guest) respawned(first string) string {
+	g.t.Helper()
+	return g.sh("kill -9 " + first + "; for i in $(seq 100); do pgrep -x probe | grep -vx " + first + " && exit; sleep 0.1; done; exit 1")
 }
 
 func (g *guest) cgroup(pid string) string {
@@ -135,11 +143,40 @@ func TestServices(t *testing.T) {
 		first := g.daemon()
 		equal(t, "user", g.sh("ps -o user= -p "+first), "daemon")
 		equal(t, "listens", g.listens("vpn"), "mgmt")
-		g.sh("kill -9 " + first + "; for i in $(seq 100); do [ \"$(pgrep -x probe)\" ] && [ \"$(pgrep -x probe)\" != " + first + " ] && exit; sleep 0.1; done; exit 1")
-		equal(t, "cgroup of the respawned", g.cgroup(g.daemon()), "/openrc.supervised")
+		equal(t, "cgroup of the respawned", g.cgroup(g.respawned(first)), "/openrc.supervised")
 		equal(t, "the respawned listens", g.listens("vpn"), "mgmt")
 		g.sh("rc-service supervised stop")
 		equal(t, "cgroups", g.cgroups("supervised"), "")
+	})
+
+	run("s6, respawned, and without privileges", func(t *testing.T) {
+		for _, script := range []string{"s6-svscan", "six"} {
+			text, err := os.ReadFile("../openrc/testdata/init.d/" + script)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := g.WriteFile("/etc/init.d/"+script, 0o755, string(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		g.conf("six", "program=/usr/sbin/probe", "arguments='serve six'", "command_user=daemon", "netns=vpn", "vrf=mgmt")
+		g.sh("ip netns exec vpn sh -c 'echo 7 >/proc/sys/net/ipv4/ip_unprivileged_port_start'")
+		g.sh("rc-service s6-svscan start; rc-service six start")
+		first := g.daemon()
+		equal(t, "user", g.sh("ps -o user= -p "+first), "daemon")
+		equal(t, "cgroup", g.cgroup(first), "/openrc.six")
+		equal(t, "programs", g.sh("probe programs /sys/fs/cgroup/openrc.six"), oneProgram)
+		equal(t, "listens", g.listens("vpn"), "mgmt")
+		equal(t, "its peer", g.sh("ip netns exec peer-m probe ask 192.0.2.1"), "tcp: six\nudp: six")
+		contains(t, g.fails("ip netns exec peer-b probe ask 192.0.2.1"), "connection refused")
+		contains(t, g.sh("openrc-netns-hook status six"), "ok")
+		equal(t, "cgroup of the respawned", g.cgroup(g.respawned(first)), "/openrc.six")
+		equal(t, "the respawned listens", g.listens("vpn"), "mgmt")
+		g.sh("rc-service six restart")
+		equal(t, "programs after a restart", g.sh("probe programs /sys/fs/cgroup/openrc.six"), oneProgram)
+		equal(t, "listens after a restart", g.listens("vpn"), "mgmt")
+		g.sh("rc-service six stop; rc-service s6-svscan stop")
+		equal(t, "cgroups", g.cgroups("six"), "")
 	})
 
 	run("cgroup_cleanup", func(t *testing.T) {
