@@ -171,11 +171,22 @@ func propagate(shared bool) error {
 }
 
 func linkShell(shell string) error {
-	const sh = "/bin/sh"
-	if err := os.Remove(sh); err != nil {
-		return err
+	programs := []string{"sh"}
+	if shell == "busybox" {
+		// With it come, as on Alpine, those tools that init scripts use most. (Not
+		// sleep, of which tests run copies under other names.)
+		programs = append(programs, "cat", "cut", "grep", "id", "ln", "mkdir", "rm", "sed", "tr")
 	}
-	return os.Symlink(shell, sh)
+	for _, program := range programs {
+		path := "/bin/" + program
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+		if err := os.Symlink(shell, path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func loopbackUp() error {

@@ -42,7 +42,7 @@ import (
 // Options says which machine [Start] makes. The zero value is Debian sid's OpenRC with dash.
 type Options struct {
 	Release string        // Debian release: "sid" (default), "trixie" or "bookworm"
-	Shell   string        // what /bin/sh is: "dash" (default), "bash" or "busybox"
+	Shell   string        // what /bin/sh is: "dash" (default), "bash" or "busybox", which is then sed and grep and more too
 	Shared  bool          // "/" and all below it are shared mounts; private by default, as on Alpine
 	Timeout time.Duration // for each Run; 60 s by default
 	Log     io.Writer     // gets the building of the root, and what background processes say after their Run
