@@ -533,13 +533,22 @@ func brokenEtc(t *testing.T, h *host) {
 	h.noDaemon()
 }
 
+// forks counts the forks and execs that a command takes. A fork that the end of
+// another process interrupts (ERESTARTNOINTR) is made again, and counts once.
+func (h *host) forks(command string) string {
+	h.t.Helper()
+	return h.sh("strace -ff -o /run/trace.strace -e trace=clone,clone3,fork,vfork,execve " + command + `
+		sed -n 's/^\([a-z0-9]*\)(.* = [0-9]*$/\1/p' /run/trace.strace.* | sort | uniq -c; rm /run/trace.strace.*`)
+}
+
 // A service without netns forks and execs exactly what it does without us, and
 // runs where it would.
 func noTax(t *testing.T, h *host) {
 	count := func() string {
 		h.sh("rc-update -u") // an init script of ours is read for its dependencies, once
-		h.sh("strace -f -o /run/trace.strace -e trace=clone,clone3,fork,vfork,execve rc-service plain start; rc-service plain stop")
-		return h.sh(`sed -n 's/^[0-9]* *\([a-z0-9]*\)(.*/\1/p' /run/trace.strace | sort | uniq -c`)
+		forks := h.forks("rc-service plain start")
+		h.sh("rc-service plain stop")
+		return forks
 	}
 	with := count()
 	h.sh("rc-service daemon start")
