@@ -18,8 +18,8 @@ const release = "sid"
 // recipe is how mmdebstrap makes the root, from the mirror that it picks by itself. A change here makes a new root.
 var recipe = []string{
 	"--variant=essential",
-	"--include=openrc,bash,busybox,hyperfine,iproute2,kmod,mount,netcat-openbsd,openssh-client,openssh-server,procps," +
-		"strace,user-mode-linux,util-linux," +
+	"--include=openrc,bash,bsdutils,busybox,hyperfine,iproute2,kmod,mount,netcat-openbsd,nftables,openssh-client," +
+		"openssh-server,procps,strace,user-mode-linux,util-linux," +
 		"execline,s6," + // the other supervisor
 		"python3-pyroute2,wireguard-go,wireguard-tools", // what ifstate makes namespaces and tunnels with; the kernel has no WireGuard
 	// A mirror's sid may be older than its Release file says it is good for.

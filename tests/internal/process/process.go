@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -75,8 +77,8 @@ func (c Command) Run() (Result, error) {
 		{stderr, io.MultiWriter(&errOut, &both)},
 	})
 	if timedOut {
+		fmt.Fprintf(&both, "%s: killed after %v:\n%s", c.Runner, c.Timeout, session(c.Process.Pid))
 		unix.Kill(-c.Process.Pid, unix.SIGKILL)
-		fmt.Fprintf(&both, "%s: killed after %v\n", c.Runner, c.Timeout)
 	}
 	c.Wait()
 	// Whoever still writes must neither block nor meet a broken pipe.
@@ -100,6 +102,27 @@ func (c Command) Run() (Result, error) {
 		result.Code = 124
 	}
 	return result, nil
+}
+
+// session lists the processes of a session, a line for each: its number, its state, where in the kernel it waits, and
+// its command line.
+func session(id int) string {
+	var lines strings.Builder
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, file := range stats {
+		stat, _ := os.ReadFile(file)
+		// The name stands in parentheses and may have some in it (proc_pid_stat(5)).
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		const state, sid = 0, 3
+		if len(fields) <= sid || fields[sid] != strconv.Itoa(id) {
+			continue
+		}
+		dir := filepath.Dir(file)
+		waits, _ := os.ReadFile(filepath.Join(dir, "wchan"))
+		command, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+		fmt.Fprintf(&lines, "%s %s %s %s\n", filepath.Base(dir), fields[state], waits, bytes.ReplaceAll(command, []byte{0}, []byte(" ")))
+	}
+	return lines.String()
 }
 
 type stream struct {
