@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
@@ -24,12 +23,15 @@ func check(args []string) int {
 	if err == nil {
 		text := ""
 		if asJSON {
-			text, err = encode(report)
+			text, err = encode(struct {
+				Version int `json:"version"`
+				*preflight.Report
+			}{checkSchema, report})
 		} else {
 			text = newPage(os.Stdout).report(report)
 		}
 		if err == nil {
-			_, err = os.Stdout.WriteString(text)
+			err = write(text)
 		}
 	}
 	if err != nil {
@@ -56,18 +58,6 @@ func look(args []string) (report *preflight.Report, asJSON bool, err error) {
 	return report, asJSON, err
 }
 
-func encode(report *preflight.Report) (string, error) {
-	var text strings.Builder
-	encoder := json.NewEncoder(&text)
-	encoder.SetEscapeHTML(false) // commands with < and > in them
-	encoder.SetIndent("", "  ")
-	err := encoder.Encode(struct {
-		Version int `json:"version"`
-		*preflight.Report
-	}{checkSchema, report})
-	return text.String(), err
-}
-
 // page is text for people.
 type page struct {
 	strings.Builder
@@ -92,22 +82,8 @@ func (p *page) paint(colour, text string) string { return paint(text, colour, p.
 // line prints text after a label, wrapped at the width of the terminal and
 // indented by as much as the label takes.
 func (p *page) line(label, painted, text string) {
-	indent := len(label)
-	p.WriteString(painted)
-	column := indent
-	for i, word := range strings.Fields(text) {
-		length := len([]rune(word))
-		if i > 0 && p.width > 0 && column+1+length > p.width {
-			p.WriteString("\n" + strings.Repeat(" ", indent))
-			column = indent
-		} else if i > 0 {
-			p.WriteString(" ")
-			column++
-		}
-		p.WriteString(word)
-		column += length
-	}
-	p.WriteString("\n")
+	indent := "\n" + strings.Repeat(" ", len(label))
+	p.WriteString(painted + strings.Join(wrap(clean(text), p.width, len(label), len(label)), indent) + "\n")
 }
 
 func (p *page) report(r *preflight.Report) string {

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"strconv"
@@ -20,12 +18,6 @@ import (
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/terminal"
-)
-
-// The exit statuses of status and check, other than 0.
-const (
-	exitProblem = 1
-	exitNoLook  = 125 // they could not look
 )
 
 // statusOptions is the command line of status, taken apart.
@@ -68,11 +60,15 @@ func runStatus(args []string) (problem bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	text := ""
 	if o.json {
-		err = writeJSON(os.Stdout, report)
+		text, err = encode(describe(report))
 	} else {
 		t, _ := terminal.Of(os.Stdout)
-		err = write(strings.Join(o.lines(report, t.Columns, t.Colour), "\n") + "\n")
+		text = strings.Join(o.lines(report, t.Columns, t.Colour), "\n") + "\n"
+	}
+	if err == nil {
+		err = write(text)
 	}
 	return report.NeedsAction(), err
 }
@@ -318,13 +314,13 @@ type (
 	}
 )
 
-func writeJSON(w io.Writer, r *audit.Report) error {
+func describe(r *audit.Report) jsonReport {
 	report := jsonReport{
 		Version: statusSchema, Services: []jsonService{}, Namespaces: []jsonNamespace{},
 		Unseen: append([]string{}, unseen(r.Unseen)...),
 	}
 	for i := range r.Services {
-		report.Services = append(report.Services, serviceJSON(&r.Services[i]))
+		report.Services = append(report.Services, describeService(&r.Services[i]))
 	}
 	for _, n := range r.Namespaces {
 		described := jsonNamespace{
@@ -339,16 +335,10 @@ func writeJSON(w io.Writer, r *audit.Report) error {
 		}
 		report.Namespaces = append(report.Namespaces, described)
 	}
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(report); err != nil {
-		return fmt.Errorf("write to standard output: %w", err)
-	}
-	return nil
+	return report
 }
 
-func serviceJSON(s *audit.Service) jsonService {
+func describeService(s *audit.Service) jsonService {
 	described := jsonService{
 		Name: s.Name, State: s.State, Settings: s.Settings != nil, Netns: s.Netns, Verdict: s.Verdict,
 		Problems: []jsonProblem{}, Remedy: remedy(s), Remarks: append([]string{}, remarks(s)...),
@@ -366,12 +356,4 @@ func serviceJSON(s *audit.Service) jsonService {
 		})
 	}
 	return described
-}
-
-// write reports what scripts would miss: a full disk, a closed pipe.
-func write(text string) error {
-	if _, err := os.Stdout.WriteString(text); err != nil {
-		return fmt.Errorf("write to standard output: %w", errors.Unwrap(err))
-	}
-	return nil
 }

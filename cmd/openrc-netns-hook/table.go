@@ -3,7 +3,6 @@ package main
 import (
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -41,15 +40,6 @@ type note struct {
 	text   string
 	copied string // what follows the text, in one piece
 }
-
-// SGR parameters (ECMA-48).
-const (
-	sgrBold   = "1"
-	sgrFaint  = "2"
-	sgrRed    = "31"
-	sgrGreen  = "32"
-	sgrYellow = "33"
-)
 
 const gap = 2 // blanks between columns
 
@@ -152,25 +142,20 @@ func over(widths []int, width int) int {
 	return total - width
 }
 
-// lines breaks a note between words.
+// lines are those of a note, indented, and more so where it goes on.
 func (n note) lines(width int, colour bool) []string {
 	const indent = "  "
-	var lines []string
-	line := indent
-	for _, word := range strings.Fields(clean(n.text)) {
-		if width > 0 && line != indent && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
-			lines = append(lines, line)
-			line = indent + indent
+	lines := wrap(clean(n.text), width, len(indent), 2*len(indent))
+	for i := range lines {
+		lines[i] = indent + lines[i]
+		if i > 0 {
+			lines[i] = indent + lines[i]
 		}
-		if strings.TrimSpace(line) != "" {
-			line += " "
-		}
-		line += word
 	}
 	if n.copied != "" {
-		line += " " + paint(clean(n.copied), sgrBold, colour)
+		lines[len(lines)-1] += " " + paint(clean(n.copied), sgrBold, colour)
 	}
-	return append(lines, line)
+	return lines
 }
 
 // cut shortens a text to a width, and marks where.
@@ -180,22 +165,4 @@ func cut(text string, width int) string {
 		return text
 	}
 	return string(runes[:max(width-1, 0)]) + "~"
-}
-
-// clean takes out what a terminal would act on: a process may call itself
-// anything.
-func clean(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, text)
-}
-
-func paint(text, colour string, wanted bool) string {
-	if !wanted || colour == "" || text == "" {
-		return text
-	}
-	return "\x1b[" + colour + "m" + text + "\x1b[0m"
 }

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"time"
@@ -231,8 +230,9 @@ func (e *UnconfinedError) Error() string {
 }
 
 // Look looks. It is an error if OpenRC has not booted this machine
-// (*openrc.NotBootedError), or if a service was asked for that does not exist
-// (*UnknownServiceError) or is not confined (*UnconfinedError). Without root it
+// (*openrc.NotBootedError), or if a service was asked for that has a name which
+// none can have, does not exist (*UnknownServiceError) or is not confined
+// (*UnconfinedError). Without root it
 // sees less, and says so in Report.Unseen. Where something is wrong it takes a
 // tenth of a second, and up to half of one, to make sure.
 //
@@ -321,10 +321,10 @@ type lookout struct {
 // service reads the settings and the record of a service; nil if it is not
 // confined.
 func (l *lookout) service(name string) (*Service, error) {
-	s := &Service{Name: name}
-	if name != filepath.Base(name) {
-		return nil, &UnknownServiceError{name}
+	if err := openrc.CheckName(name); err != nil {
+		return nil, err
 	}
+	s := &Service{Name: name}
 	s.Record, s.RecordError = openrc.ReadRecord(name)
 	if s.Record == nil && s.RecordError == nil && !openrc.HasScript(name) {
 		return nil, &UnknownServiceError{name}

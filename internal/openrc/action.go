@@ -42,7 +42,7 @@ func (a Action) survives() bool {
 // Check plans the action: argv in the place where it belongs. Warn is told
 // what an administrator should know of that place.
 func (a Action) Check(settings Settings, argv, env []string, warn func(string)) (*launch.Plan, error) {
-	if err := checkName(a.Service); err != nil {
+	if err := CheckName(a.Service); err != nil {
 		return nil, err
 	}
 	spec, err := settings.Spec()

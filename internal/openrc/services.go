@@ -60,7 +60,7 @@ func Services() ([]string, error) {
 // HasScript reports whether service has an init script, which is a file that can
 // be executed.
 func HasScript(service string) bool {
-	if checkName(service) != nil {
+	if CheckName(service) != nil {
 		return false
 	}
 	info, err := os.Stat(filepath.Join(InitDir, service))

@@ -77,7 +77,7 @@ func yesno(word string) (bool, error) {
 // there is none, and an error if one says what only a shell can work out (see
 // confd.Parse).
 func ReadSettings(service string) (Settings, error) {
-	if err := checkName(service); err != nil {
+	if err := CheckName(service); err != nil {
 		return Settings{}, err
 	}
 	var settings Settings
@@ -125,8 +125,8 @@ func ConfFiles(service string) []string {
 	return files
 }
 
-// checkName refuses what cannot name a service; the name becomes part of paths.
-func checkName(service string) error {
+// CheckName refuses what cannot name a service: names become parts of paths.
+func CheckName(service string) error {
 	if service == "" || service == "." || service == ".." || strings.Contains(service, "/") {
 		return fmt.Errorf("bad service name %q", service)
 	}
@@ -140,7 +140,7 @@ func runlevel() string {
 	if level := os.Getenv("RC_RUNLEVEL"); level != "" {
 		return level
 	}
-	level, err := os.ReadFile("/run/openrc/softlevel")
+	level, err := os.ReadFile(filepath.Join(svcdir(), "softlevel"))
 	if err != nil {
 		return ""
 	}

@@ -100,7 +100,8 @@ func (e *NotExistError) Error() string {
 }
 
 // Look looks at the services called names and those of their network namespaces,
-// or at all that have settings of ours if there are no names. The error is ErrNotOpenRC or a *NotExistError, or says
+// or at all that have settings of ours if there are no names. The error is
+// ErrNotOpenRC or a *NotExistError, or says that no service can have the name or
 // that a directory cannot be read.
 //
 // The caller has locked the thread: from inside, it is moved to the mounts of

@@ -18,7 +18,7 @@ import (
 
 const (
 	confDir  = openrc.ConfDir
-	initDir  = "/etc/init.d"
+	initDir  = openrc.InitDir
 	levelDir = "/etc/runlevels"
 )
 
@@ -107,8 +107,8 @@ func belongs(file string, scripts []string) bool {
 // look returns nil for a service that has no settings of ours, unless it was
 // named.
 func (l *looker) look(name string, named bool) (*Service, error) {
-	if name == "" || name == "." || name == ".." || strings.Contains(name, "/") {
-		return nil, fmt.Errorf("bad service name %q", name)
+	if err := openrc.CheckName(name); err != nil {
+		return nil, err
 	}
 	s := subject{
 		Service: Service{Name: name, Findings: []Finding{}, Unchecked: []string{}},

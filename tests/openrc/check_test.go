@@ -533,7 +533,7 @@ func TestCheckCannotLook(t *testing.T) {
 		"openrc-netns-hook check daemon ../x": `check: bad service name "../x"`,
 		"openrc-netns-hook check --yaml":      "check: unknown flag: --yaml; see: openrc-netns-hook --help",
 		"openrc-netns-hook check --json ''":   `check: bad service name ""`,
-		"openrc-netns-hook check >/dev/full":  "check: write /dev/stdout: no space left on device",
+		"openrc-netns-hook check >/dev/full":  "check: write to standard output: no space left on device",
 		"mount -t tmpfs none /usr/lib/rc; openrc-netns-hook check; code=$?; umount /usr/lib/rc; exit $code": "check: there is no OpenRC here: no openrc-run.sh in the directories where OpenRC keeps its shell files",
 	} {
 		out := h.Run(command)

@@ -335,7 +335,7 @@ func TestStatusOfAll(t *testing.T) {
 
 	for args, want := range map[string]string{
 		"nosuch":           `openrc-netns-hook: status: unknown service "nosuch": there is no /etc/init.d/nosuch`,
-		"../daemon":        `openrc-netns-hook: status: unknown service "../daemon": there is no /etc/init.d/../daemon`,
+		"../daemon":        `openrc-netns-hook: status: bad service name "../daemon"`,
 		"picky":            `openrc-netns-hook: status: service "picky" is not confined: /etc/conf.d sets none of netns, vrf and netns_lock for it`,
 		"--nosuch":         `openrc-netns-hook: status: unknown flag: --nosuch; see: openrc-netns-hook --help`,
 		"--watch":          `openrc-netns-hook: status: --watch needs a terminal that it can clear: leave it out, and call status again and again`,

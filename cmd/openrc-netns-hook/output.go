@@ -1,0 +1,91 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// What status and check have in common: how they print, for people and for
+// programs.
+
+// The exit statuses of status and check, other than 0.
+const (
+	exitProblem = 1
+	exitNoLook  = 125 // they could not look
+)
+
+// SGR parameters (ECMA-48).
+const (
+	sgrBold   = "1"
+	sgrFaint  = "2"
+	sgrRed    = "31"
+	sgrGreen  = "32"
+	sgrYellow = "33"
+)
+
+// paint colours text, if that is wanted.
+func paint(text, colour string, wanted bool) string {
+	if !wanted || colour == "" || text == "" {
+		return text
+	}
+	return "\x1b[" + colour + "m" + text + "\x1b[0m"
+}
+
+// clean takes out what a terminal would act on: a process may call itself
+// anything.
+func clean(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
+}
+
+// wrap breaks text between words into lines for a width in characters; 0 means as
+// wide as it gets. The first line begins in column first, the others in column
+// rest, counted from 0: what comes before is the caller's to print. A word that is
+// too long for a line has one of its own.
+func wrap(text string, width, first, rest int) []string {
+	var lines []string
+	line, column := "", first
+	for _, word := range strings.Fields(text) {
+		length := utf8.RuneCountInString(word)
+		switch {
+		case line == "":
+		case width > 0 && column+1+length > width:
+			lines = append(lines, line)
+			line, column = "", rest
+		default:
+			line += " "
+			column++
+		}
+		line += word
+		column += length
+	}
+	return append(lines, line)
+}
+
+// encode is the JSON of what --json prints.
+func encode(value any) (string, error) {
+	var text strings.Builder
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false) // commands with < and > in them
+	encoder.SetIndent("", "  ")
+	err := encoder.Encode(value)
+	return text.String(), err
+}
+
+// write prints text, and reports what scripts would miss: a full disk, a closed
+// pipe.
+func write(text string) error {
+	if _, err := os.Stdout.WriteString(text); err != nil {
+		return fmt.Errorf("write to standard output: %w", errors.Unwrap(err))
+	}
+	return nil
+}
