@@ -20,7 +20,7 @@ func conditions(t *testing.T, h *host) {
 	h.sh("rm /run/trace.daemon; rc-service --ifstarted daemon reload")
 	ran(h, "daemon", h.inside(), "reload")
 	if h.seesCrashes() {
-		h.sh("kill -9 " + pid + "; while [ -e /proc/" + pid + " ]; do sleep 0.05; done")
+		h.killDaemon()
 		h.sh("rc-service -c daemon restart")
 		equal(t, "daemon after -c restart", h.where(h.daemon()), h.inside())
 	}
@@ -105,7 +105,7 @@ func interactive(t *testing.T, h *host) {
 func crashed(t *testing.T, h *host) {
 	h.conf("daemon", "netns=vpn")
 	h.sh("rc-update add daemon default; rc-service daemon start; rm /run/trace.daemon")
-	h.sh("pkill -9 -x sleeper; while pgrep -x sleeper; do sleep 0.05; done >/dev/null")
+	h.killDaemon()
 	h.sh("echo rc_crashed_start=NO >>/etc/rc.conf; openrc default")
 	h.noDaemon()
 	h.sh("echo rc_crashed_start=YES >>/etc/rc.conf; openrc default")

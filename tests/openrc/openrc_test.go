@@ -146,6 +146,14 @@ func (h *host) daemon() string {
 	return h.sh("for i in $(seq 50); do pgrep -x sleeper && exit; sleep 0.1; done; exit 1")
 }
 
+// killDaemon ends the daemon without OpenRC's doing, once it is there, and waits
+// for its end.
+func (h *host) killDaemon() {
+	h.t.Helper()
+	pid := h.daemon()
+	h.sh("kill -9 " + pid + "; while [ -e /proc/" + pid + " ]; do sleep 0.05; done")
+}
+
 // where is the network namespace of a process.
 func (h *host) where(pid string) string {
 	h.t.Helper()

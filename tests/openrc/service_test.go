@@ -269,7 +269,8 @@ func nameGoneDaemonDead(t *testing.T, h *host) {
 	}
 	h.conf("daemon", "netns=vpn")
 	h.sh("rc-service daemon start; rm /run/trace.daemon")
-	h.sh("ip netns delete vpn; pkill -9 -x sleeper; while pgrep -x sleeper; do sleep 0.1; done >/dev/null")
+	h.sh("ip netns delete vpn")
+	h.killDaemon()
 
 	if h.seesCrashes() {
 		contains(t, h.fails("rc-service daemon status"), "status: crashed")
@@ -293,7 +294,8 @@ func nameGoneDaemonDead(t *testing.T, h *host) {
 	// The inode of a namespace that has gone is given again; a new one of
 	// that number is not taken for the old one.
 	h.sh("ip netns add vpn; rc-service daemon start; rm /run/trace.daemon")
-	h.sh("ip netns delete vpn; pkill -9 -x sleeper; while pgrep -x sleeper; do sleep 0.1; done >/dev/null")
+	h.sh("ip netns delete vpn")
+	h.killDaemon()
 	h.sh("for i in 1 2 3 4 5; do ip netns add other$i; done")
 	stop()
 	where := trace(h, "daemon")["stop_pre"]

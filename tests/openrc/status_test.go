@@ -646,7 +646,7 @@ func TestStatusActionSaysWhere(t *testing.T) {
 		h.sh("ip netns add vpn; rc-service daemon restart")
 
 		// What it finds makes no difference to the status.
-		h.sh("kill -9 " + h.daemon() + "; while pgrep -x sleeper; do sleep 0.1; done >/dev/null")
+		h.killDaemon()
 		if result := h.Run("rc-service daemon status"); result.Code != 32 {
 			t.Errorf("crashed: %d\n%s", result.Code, result.Output)
 		}

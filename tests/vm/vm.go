@@ -97,7 +97,10 @@ func Start(opts Options) (*VM, error) {
 	if err := Check(); err != nil {
 		return nil, fmt.Errorf("start virtual machine: %w", err)
 	}
-	v := &VM{timeout: cmp.Or(opts.Timeout, time.Minute), console: console{log: cmp.Or(opts.Log, io.Discard)}}
+	v := &VM{
+		timeout: cmp.Or(opts.Timeout, time.Minute),
+		console: console{log: cmp.Or(opts.Log, io.Discard), ended: make(chan struct{})},
+	}
 	var err error
 	if s.Root, err = cachedRoot(context.Background(), v.console.log); err != nil {
 		return nil, fmt.Errorf("start virtual machine: %w", err)
@@ -136,14 +139,18 @@ func (v *VM) start(s spec) error {
 	if err != nil {
 		return err
 	}
+	screen, screenWrite, err := os.Pipe()
+	if err != nil {
+		return err
+	}
 	v.host = &exec.Cmd{
 		Path:       "/proc/self/exe",
 		Args:       []string{hostName, string(what)},
 		Env:        []string{},
 		Dir:        "/",
 		Stdin:      life,
-		Stdout:     &v.console,
-		Stderr:     &v.console,
+		Stdout:     screenWrite,
+		Stderr:     screenWrite,
 		ExtraFiles: []*os.File{far}, // descriptor 3
 		SysProcAttr: &unix.SysProcAttr{
 			Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC,
@@ -152,6 +159,8 @@ func (v *VM) start(s spec) error {
 	}
 	err = v.host.Start()
 	far.Close() // so that the line ends with the kernel
+	screenWrite.Close()
+	go v.console.show(screen)
 	if err != nil {
 		v.host = nil
 		return err
@@ -180,6 +189,7 @@ func (v *VM) start(s spec) error {
 func (v *VM) Run(script string) Result {
 	var result Result
 	if err := v.call("Run", job{Script: script, Timeout: v.timeout}, &result); err != nil {
+		v.console.wait(time.Second) // what it said last may still be on its way
 		message := fmt.Sprintf("vm: run: %v%s\n", err, v.console.tail())
 		return Result{Stderr: message, Output: message, Code: 125}
 	}
@@ -231,6 +241,7 @@ func (v *VM) Close() error {
 		return nil
 	}
 	err := v.host.Wait() // for all processes of its PID namespace too
+	<-v.console.ended
 	v.host = nil
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() == unplugged {
@@ -239,11 +250,27 @@ func (v *VM) Close() error {
 	return fmt.Errorf("close virtual machine: it had ended before: %v%s", err, v.console.tail())
 }
 
-// console passes on what it is given, and remembers the end of it.
+// console passes on what the guest says, and remembers the end of it.
 type console struct {
-	turn sync.Mutex
-	log  io.Writer
-	last []byte
+	turn  sync.Mutex
+	log   io.Writer
+	last  []byte
+	ended chan struct{} // closed when there will be no more
+}
+
+// show takes in all that comes from the screen, until nobody can write to it.
+func (c *console) show(screen *os.File) {
+	defer close(c.ended)
+	defer screen.Close()
+	io.Copy(c, screen)
+}
+
+// wait returns when there will be no more, or after the time.
+func (c *console) wait(longest time.Duration) {
+	select {
+	case <-c.ended:
+	case <-time.After(longest):
+	}
 }
 
 func (c *console) Write(p []byte) (int, error) {
