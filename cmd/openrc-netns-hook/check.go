@@ -19,43 +19,38 @@ const checkSchema = 1
 // check prints what would keep services from running where their settings say,
 // and returns the exit status.
 func check(args []string) int {
-	report, asJSON, err := look(args)
-	if err == nil {
-		text := ""
-		if asJSON {
-			text, err = encode(struct {
-				Version int `json:"version"`
-				*preflight.Report
-			}{checkSchema, report})
-		} else {
-			text = newPage(os.Stdout).report(report)
-		}
-		if err == nil {
-			err = write(text)
-		}
-	}
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "openrc-netns-hook: check: %v\n", err)
-		return exitNoLook
-	}
-	if report.Findings() > 0 {
-		return exitProblem
-	}
-	return 0
+	problem, err := runCheck(args)
+	return conclude("check", problem, err)
 }
 
-func look(args []string) (report *preflight.Report, asJSON bool, err error) {
+func runCheck(args []string) (problem bool, err error) {
+	var asJSON bool
 	flags := pflag.NewFlagSet("check", pflag.ContinueOnError)
 	flags.Usage = func() {}
 	flags.BoolVar(&asJSON, "json", false, "")
 	if err := flags.Parse(args); err != nil {
-		return nil, false, fmt.Errorf("%w; see: openrc-netns-hook --help", err)
+		return false, fmt.Errorf("%w; see: openrc-netns-hook --help", err)
 	}
 	if err := launch.CheckSecure(); err != nil {
-		return nil, false, err
+		return false, err
 	}
-	report, err = preflight.Look(flags.Args())
-	return report, asJSON, err
+	found, err := preflight.Look(flags.Args())
+	if err != nil {
+		return false, err
+	}
+	text := ""
+	if asJSON {
+		text, err = encode(struct {
+			Version int `json:"version"`
+			*preflight.Report
+		}{checkSchema, found})
+	} else {
+		text = newPage(os.Stdout).report(found)
+	}
+	if err == nil {
+		err = write(text)
+	}
+	return found.Findings() > 0, err
 }
 
 // page is text for people.

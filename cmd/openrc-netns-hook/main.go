@@ -13,6 +13,8 @@ import (
 	"os"
 	"runtime"
 
+	"github.com/spf13/pflag"
+
 	"openrc-netns/internal/launch"
 	"openrc-netns/internal/version"
 )
@@ -76,9 +78,9 @@ func main() {
 	var err error
 	switch args[0] {
 	case "-h", "--help":
-		_, err = os.Stdout.WriteString(usage)
+		err = write(usage)
 	case "-V", "--version":
-		_, err = os.Stdout.WriteString("openrc-netns-hook " + version.String() + "\n")
+		err = write("openrc-netns-hook " + version.String() + "\n")
 	case "status":
 		os.Exit(status(args[1:]))
 	case "check":
@@ -89,6 +91,9 @@ func main() {
 		}[args[0]]
 		if err = launch.CheckSecure(); err == nil {
 			err = command(args[1:])
+		}
+		if errors.Is(err, pflag.ErrHelp) {
+			err = write(usage)
 		}
 	default:
 		err = fmt.Errorf("unknown command %q; see: openrc-netns-hook --help", args[0])

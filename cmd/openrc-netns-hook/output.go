@@ -8,6 +8,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/spf13/pflag"
 )
 
 // What status and check have in common: how they print, for people and for
@@ -18,6 +20,22 @@ const (
 	exitProblem = 1
 	exitNoLook  = 125 // they could not look
 )
+
+// conclude ends status or check: it says what went wrong, and returns the exit
+// status.
+func conclude(command string, problem bool, err error) int {
+	if errors.Is(err, pflag.ErrHelp) {
+		problem, err = false, write(usage)
+	}
+	switch {
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "openrc-netns-hook: %s: %v\n", command, err)
+		return exitNoLook
+	case problem:
+		return exitProblem
+	}
+	return 0
+}
 
 // SGR parameters (ECMA-48).
 const (

@@ -30,14 +30,7 @@ type statusOptions struct {
 // status shows which service runs where, and returns the status to exit with.
 func status(args []string) int {
 	problem, err := runStatus(args)
-	switch {
-	case err != nil:
-		fmt.Fprintf(os.Stderr, "openrc-netns-hook: status: %v\n", err)
-		return exitNoLook
-	case problem:
-		return exitProblem
-	}
-	return 0
+	return conclude("status", problem, err)
 }
 
 func runStatus(args []string) (problem bool, err error) {
