@@ -225,8 +225,8 @@ func namespaceTable(r *audit.Report) table {
 			{text: n.Name}, {text: dash(strings.Join(n.Services, " "))},
 			{text: dash(strings.Join(interfaces, " "))}, {text: dash(strings.Join(processes, " "))},
 		}}
-		if !n.Sound {
-			row.notes = append(row.notes, note{text: "it is no network namespace: a name of one that has gone"})
+		if n.Err != nil {
+			row.notes = append(row.notes, note{text: n.Err.Error()})
 		}
 		t.rows = append(t.rows, row)
 	}
@@ -317,7 +317,7 @@ func describe(r *audit.Report) jsonReport {
 	}
 	for _, n := range r.Namespaces {
 		described := jsonNamespace{
-			Name: n.Name, Inode: n.Inode, Sound: n.Sound, Services: append([]string{}, n.Services...),
+			Name: n.Name, Inode: n.Inode, Sound: n.Err == nil, Services: append([]string{}, n.Services...),
 			Interfaces: []jsonInterface{}, Processes: []jsonProcess{},
 		}
 		for _, i := range n.Interfaces {

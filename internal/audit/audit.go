@@ -183,8 +183,8 @@ type Problem struct {
 // Namespace is one that has a name.
 type Namespace struct {
 	Name  string
-	Inode uint64 // 0 if it is not Sound
-	Sound bool   // it is a network namespace, and no ordinary file
+	Inode uint64 // 0 if it is none
+	Err   error  // that of namespace.Open, where something else has the name; else nil
 	// Services are those that belong in it, and those that have a process in it.
 	Services []string
 	// Interfaces are its own, in the order of their indexes.

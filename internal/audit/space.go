@@ -157,9 +157,10 @@ func (l *lookout) describe(n *name, inside map[uint64][]*process) Namespace {
 		}
 	}
 	if n.space == nil {
+		described.Err = n.err
 		return described
 	}
-	described.Inode, described.Sound = n.space.inode, true
+	described.Inode = n.space.inode
 	n.space.look()
 	if n.space.err != nil {
 		l.unseen.Namespaces++

@@ -183,7 +183,7 @@ func CheckPrivilege() error {
 // setView plans the private view. A namespace given by its path has no files
 // in /etc/netns, unless the path is that of a name.
 func (p *Plan) setView(spec Spec) error {
-	if spec.Netns == "" && spec.VRF == "" && !spec.Lock && spec.Join == "" {
+	if spec.Netns == "" && spec.VRF == "" && !spec.Lock && spec.Join == "" && !p.namespace.IsFresh() {
 		return nil // a service that is brought home
 	}
 	shown, err := shownBySys(spec.Home)

@@ -181,6 +181,9 @@ func Fresh() *Namespace {
 	return &Namespace{name: "", path: "", handle: netns.None()}
 }
 
+// IsFresh reports whether n is what Fresh returns.
+func (n *Namespace) IsFresh() bool { return !n.handle.IsOpen() }
+
 // Name is what the namespace was opened as; empty for the current or a fresh
 // one.
 func (n *Namespace) Name() string { return n.name }
@@ -197,7 +200,7 @@ func Current() (*Namespace, error) {
 
 // String is for people: the name, and the inode where it is known.
 func (n *Namespace) String() string {
-	if !n.handle.IsOpen() {
+	if n.IsFresh() {
 		return "a new, empty network namespace"
 	}
 	if n.name == "" {
@@ -218,7 +221,7 @@ func (n *Namespace) Close() {
 
 // IsCurrent reports whether the calling thread is in the namespace already.
 func (n *Namespace) IsCurrent() (bool, error) {
-	if !n.handle.IsOpen() {
+	if n.IsFresh() {
 		return false, nil
 	}
 	current, err := netns.Get()
@@ -233,7 +236,7 @@ func (n *Namespace) IsCurrent() (bool, error) {
 // inode that it is there. It needs CAP_SYS_ADMIN (setns(2), unshare(2)). The
 // caller has locked the thread.
 func (n *Namespace) Enter() error {
-	if !n.handle.IsOpen() {
+	if n.IsFresh() {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("create a network namespace: %w", err)
 		}

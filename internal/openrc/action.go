@@ -67,10 +67,7 @@ func (a Action) Check(settings Settings, argv, env []string, warn func(string)) 
 			return nil, fmt.Errorf("not stopped, because the start would fail: %w", err)
 		}
 	}
-	record, err := ReadRecord(a.Service)
-	if err != nil {
-		warn(err.Error())
-	}
+	record, unreadable := ReadRecord(a.Service)
 	if err := launch.CheckPrivilege(); err != nil {
 		if record != nil && record.here() {
 			// A locked supervisor asks for a health check of its daemon.
@@ -78,13 +75,25 @@ func (a Action) Check(settings Settings, argv, env []string, warn func(string)) 
 		}
 		return nil, err
 	}
-	if record == nil && !settings.Confined() {
-		return checkStart(spec) // brought home from inside
-	}
-	if record != nil {
+	switch {
+	case record != nil:
 		spec.Netns, spec.Join = record.Netns, record.Cgroup
+		spec.Inside, err = a.recorded(record, warn)
+	case unreadable != nil && settings.Netns == "":
+		// It may have been started in any namespace.
+		spec.Inside, err = a.elsewhere(unreadable, warn)
+	case !settings.Confined():
+		return checkStart(spec) // brought home from inside
+	default:
+		if unreadable != nil {
+			warn(unreadable.Error())
+		}
+		spec.Inside, err = a.configured(settings.Netns, warn)
+		if a.Name == "stop" && unreadable == nil && settings.Netns != "" && err == nil && !spec.Inside.IsFresh() {
+			warn("it was not started in a network namespace: what it has set up outside stays there")
+		}
 	}
-	if spec.Inside, err = a.where(spec.Netns, record, warn); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	if a.Name == cgroupCleanup {
@@ -131,7 +140,7 @@ func (a Action) checkResume(spec launch.Spec, warn func(string)) (*launch.Plan, 
 		return checkStart(spec)
 	}
 	spec.Netns = record.Netns
-	if spec.Inside, err = a.where(record.Netns, record, warn); err != nil {
+	if spec.Inside, err = a.recorded(record, warn); err != nil {
 		return nil, err
 	}
 	return launch.Check(spec)
@@ -151,41 +160,43 @@ func checkStart(spec launch.Spec) (*launch.Plan, error) {
 	return launch.Check(spec)
 }
 
-// where chooses the namespace for an action other than start. It is never the
-// one that the caller happens to be in.
-func (a Action) where(netns string, record *Record, warn func(string)) (*namespace.Namespace, error) {
-	var reason error
-	if record != nil {
-		ns := record.find()
-		if ns != nil {
-			if netns != "" && ns.Name() != netns {
-				warn(fmt.Sprintf("the name %q no longer leads to the network namespace that the service was started in: acting in that one", netns))
-			}
-			return ns, nil
-		}
-		reason = fmt.Errorf("the network namespace %q that the service was started in is gone", netns)
-	} else {
-		setting := netns
-		if netns == "" {
-			netns = namespace.Host // vrf or lock alone
-		}
-		ns, err := namespace.Open(netns)
-		if err == nil {
-			if a.Name == "stop" && setting != "" {
-				warn("it was not started in a network namespace: what it has set up outside stays there")
-			}
-			return ns, nil
-		}
-		reason = err
+// recorded is the namespace, for an action other than a first start, of a service
+// that was started in one. It is never the one that the caller happens to be in.
+func (a Action) recorded(record *Record, warn func(string)) (*namespace.Namespace, error) {
+	ns := record.find()
+	if ns == nil {
+		return a.elsewhere(fmt.Errorf("the network namespace %q that the service was started in is gone", record.Netns), warn)
 	}
+	if record.Netns != "" && ns.Name() != record.Netns {
+		warn(fmt.Sprintf("the name %q no longer leads to the network namespace that the service was started in: acting in that one", record.Netns))
+	}
+	return ns, nil
+}
+
+// configured is the namespace for such an action of a service of which nothing is
+// recorded.
+func (a Action) configured(netns string, warn func(string)) (*namespace.Namespace, error) {
+	if netns == "" {
+		netns = namespace.Host // vrf or lock alone
+	}
+	ns, err := namespace.Open(netns)
+	switch {
+	case err == nil:
+		return ns, nil
+	case !a.survives(): // says how to make it
+	case errors.As(err, new(*namespace.NotExistError)):
+		err = fmt.Errorf("network namespace %q does not exist", netns)
+	case errors.As(err, new(*namespace.StaleError)):
+		err = fmt.Errorf("network namespace %q is stale", netns)
+	}
+	return a.elsewhere(err, warn)
+}
+
+// elsewhere is for an action that has nowhere to act: a new namespace, where the
+// action makes sense there.
+func (a Action) elsewhere(reason error, warn func(string)) (*namespace.Namespace, error) {
 	if !a.survives() {
 		return nil, reason
-	}
-	switch {
-	case errors.As(reason, new(*namespace.NotExistError)):
-		reason = fmt.Errorf("network namespace %q does not exist", netns)
-	case errors.As(reason, new(*namespace.StaleError)):
-		reason = fmt.Errorf("network namespace %q is stale", netns)
 	}
 	warn(fmt.Sprintf("%v: acting in a new, empty one", reason))
 	return namespace.Fresh(), nil

@@ -62,7 +62,7 @@ func ReadRecord(service string) (*Record, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read where the service was started: %w", err)
+		return nil, fmt.Errorf("cannot tell where the service was started: %w", err)
 	}
 	var r Record
 	fields := strings.Split(string(lines), "\n")
@@ -71,7 +71,7 @@ func ReadRecord(service string) (*Record, error) {
 		r.Cgroup, r.Netns = fields[2], fields[3]
 	}
 	if len(fields) != 5 || err != nil {
-		return nil, fmt.Errorf("read where the service was started: %s is damaged", path)
+		return nil, fmt.Errorf("cannot tell where the service was started: %s is damaged", path)
 	}
 	return &r, nil
 }

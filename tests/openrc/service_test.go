@@ -326,6 +326,48 @@ func settingRemovedWhileRunning(t *testing.T, h *host) {
 	h.noDaemon()
 }
 
+// A record that cannot be read is no licence to act on the host's network.
+func TestDamagedRecord(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	for _, damage := range []string{": >", "rm $record; mkdir "} {
+		h.conf("daemon", "netns=vpn")
+		h.sh("record=/run/openrc/options/daemon/netns; rc-service daemon start; rm /run/trace.daemon; " + damage + "$record")
+
+		// The setting says where.
+		out := h.sh("exec 2>&1; rc-service daemon status")
+		contains(t, out, "daemon: cannot tell where the service was started: ")
+		ran(h, "daemon", h.inside(), "status")
+
+		// Without it nobody knows.
+		h.sh("rm /etc/conf.d/daemon")
+		contains(t, h.fails("rc-service daemon reload"), "daemon: cannot tell where the service was started: ")
+		out = h.sh("exec 2>&1; rc-service daemon stop")
+		contains(t, out, "daemon: cannot tell where the service was started: ")
+		contains(t, out, ": acting in a new, empty one")
+		if where := trace(h, "daemon")["stop_pre"]; where == h.outside() || where == "" {
+			t.Errorf("stop_pre ran in %q", where)
+		}
+		h.noDaemon()
+		equal(t, "state", h.state("daemon"), "stopped")
+
+		// It sees no devices of the host there.
+		h.initScript("wall", "#!/sbin/openrc-run\nstart() { :; }\nstop() { ls /sys/class/net >/run/trace.wall; }\n")
+		h.conf("wall", "netns=vpn")
+		h.sh("record=/run/openrc/options/wall/netns; rc-service wall start; " + damage + "$record; rm /etc/conf.d/wall; ip link add eth9 type veth peer name eth8; rc-service wall stop")
+		equal(t, "devices", h.sh("cat /run/trace.wall; ip link delete eth9"), "lo")
+
+		// A stop does not claim what nobody knows.
+		h.conf("daemon", "netns=vpn")
+		h.sh("record=/run/openrc/options/daemon/netns; rc-service daemon start; rm /run/trace.daemon; " + damage + "$record")
+		out = h.sh("exec 2>&1; rc-service daemon stop")
+		if strings.Contains(out, "it was not started in a network namespace") {
+			t.Errorf("it was:\n%s", out)
+		}
+		ran(h, "daemon", h.inside(), "stop_pre", "stop_post")
+	}
+}
+
 // A script that calls no supervisor: what it does to a network must be done to
 // its namespace's, in every order of events.
 func scriptWithItsOwnStart(t *testing.T, h *host) {

@@ -294,7 +294,7 @@ func TestStatusVerdicts(t *testing.T) {
 		contains(t, h.fails(statusCommand+"daemon"), "is not confined")
 		h.conf("daemon", "netns=vpn")
 		h.sh("rc-service daemon restart; echo damaged >/run/openrc/options/daemon/netns")
-		h.says("daemon", "ok", "read where the service was started: /run/openrc/options/daemon/netns is damaged")
+		h.says("daemon", "ok", "cannot tell where the service was started: /run/openrc/options/daemon/netns is damaged")
 	})
 
 	scene("children, respawned ones and crashes", func(t *testing.T) {
@@ -318,6 +318,15 @@ func TestStatusOfAll(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
 	equal(t, "nothing confined", h.sh(statusCommand), "no service is confined\n\nNAMESPACE  SERVICES  INTERFACES  OTHER PROCESSES\nvpn        -         lo          -")
+	h.sh("touch /run/netns/old; mkdir /run/netns/dir")
+	equal(t, "names of none", h.sh(statusCommand+"| sed -n '/^NAMESPACE/,$p'"), "NAMESPACE  SERVICES  INTERFACES  OTHER PROCESSES\n"+
+		"dir        -         -           -\n  \"/run/netns/dir\" is not a network namespace\n"+
+		"old        -         -           -\n  network namespace \"old\" is stale: /run/netns/old is an ordinary file; remove it with: rm /run/netns/old\n"+
+		"vpn        -         lo          -")
+	if r, code := h.statusJSON("", ""); code != 0 || r.Namespaces[0].Sound || r.Namespaces[1].Sound || !r.Namespaces[2].Sound {
+		t.Errorf("exit status %d, %+v", code, r.Namespaces)
+	}
+	h.sh("rm /run/netns/old; rmdir /run/netns/dir")
 	h.conf("daemon", "netns=vpn")
 	h.conf("plain", "netns=vpn")
 	h.sh("rc-service daemon start; rc-service plain start; ip -n vpn link add tun0 type veth peer name tun1; ip netns exec vpn /usr/local/bin/sleeper 1000 >/dev/null 2>&1 & until [ $(pgrep -xc sleeper) = 2 ]; do sleep 0.1; done")
