@@ -23,6 +23,7 @@ func runPID1(s spec) error {
 	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2)
 	io.WriteString(ready, "ready")
 	ready.Close()
+	go unstick()
 	reap()
 	return nil
 }

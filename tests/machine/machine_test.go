@@ -186,6 +186,21 @@ func TestRunReportsWhatBecameOfTheScript(t *testing.T) {
 	}
 }
 
+// What makes a busy host of OpenRC 0.56 miss the end of a script is made to happen: fork(2) returns late.
+func TestMissedEndOfAScript(t *testing.T) {
+	m := machinetest.Start(t, machine.Options{Release: "trixie", Timeout: 10 * time.Second})
+	if err := m.WriteFile("/etc/init.d/quick", 0o755, "#!/sbin/openrc-run\nstart() { echo ran; }\n"); err != nil {
+		t.Fatal(err)
+	}
+	machinetest.Run(t, m, "rc-update -u")
+	out := machinetest.Run(t, m, "strace -o /run/strace -e trace=clone -e inject=clone:delay_exit=1000000:when=1 rc-service quick start; cat /run/strace; ls /run/openrc/started")
+	for _, want := range []string{"ran\n", "DELAYED", "\nquick\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in:\n%s", want, out)
+		}
+	}
+}
+
 func TestPropagation(t *testing.T) {
 	for _, shared := range []bool{false, true} {
 		m := machinetest.Start(t, machine.Options{Shared: shared})
