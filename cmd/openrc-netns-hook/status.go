@@ -171,7 +171,7 @@ func serviceTable(r *audit.Report) table {
 		}
 		row := row{cells: []cell{
 			{text: s.Name}, {text: string(s.State)}, {text: dash(netns)}, {text: dash(vrf)},
-			{text: strconv.Itoa(len(s.Processes))}, {string(s.Verdict), colours(s.Verdict)},
+			{text: strconv.Itoa(len(s.Processes))}, {text: string(s.Verdict), colour: colours(s.Verdict)},
 		}}
 		for _, p := range s.Problems {
 			row.notes = append(row.notes, note{text: string(p.Verdict) + ": " + sentence(s, p)})
@@ -202,7 +202,7 @@ func processTable(r *audit.Report) table {
 				colour = sgrRed
 			}
 			t.rows = append(t.rows, row{cells: []cell{
-				{text: strconv.Itoa(p.PID)}, {text: p.Name}, {text: s.Name}, {text: netns}, {text: inode}, {string(p.Position), colour},
+				{text: strconv.Itoa(p.PID)}, {text: p.Name}, {text: s.Name}, {text: netns}, {text: inode}, {text: string(p.Position), colour: colour},
 			}})
 		}
 	}
@@ -222,8 +222,7 @@ func namespaceTable(r *audit.Report) table {
 			processes = append(processes, fmt.Sprintf("%d (%s)", p.PID, p.Name))
 		}
 		row := row{cells: []cell{
-			{text: n.Name}, {text: dash(strings.Join(n.Services, " "))},
-			{text: dash(strings.Join(interfaces, " "))}, {text: dash(strings.Join(processes, " "))},
+			{text: n.Name}, items(n.Services), items(interfaces), items(processes),
 		}}
 		if n.Err != nil {
 			row.notes = append(row.notes, note{text: n.Err.Error()})
@@ -231,13 +230,6 @@ func namespaceTable(r *audit.Report) table {
 		t.rows = append(t.rows, row)
 	}
 	return t
-}
-
-func dash(text string) string {
-	if text == "" {
-		return "-"
-	}
-	return text
 }
 
 func colours(v audit.Verdict) string {

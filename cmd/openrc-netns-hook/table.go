@@ -32,8 +32,24 @@ type row struct {
 	notes []note
 }
 
-// cell is a text and the colour that it is shown in, as an SGR parameter.
-type cell struct{ text, colour string }
+// cell is a text and the colour that it is shown in, as an SGR parameter. Where
+// the text is a list, it goes on below where it would be cut otherwise.
+type cell struct {
+	text, colour string
+	list         []string
+}
+
+// items is a cell with a list in it, or with a dash where that is empty.
+func items(list []string) cell {
+	return cell{text: dash(strings.Join(list, " ")), list: list}
+}
+
+func dash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
 
 // note is a line below a row. One that is to be copied is not broken.
 type note struct {
@@ -50,22 +66,35 @@ func (t table) lines(width int, colour bool) []string {
 	widths := t.fit(width)
 	var lines []string
 	line := func(cells []cell) {
-		var b strings.Builder
-		pending := 0
+		height := 1
+		parts := make([][]string, len(cells))
 		for i, c := range cells {
-			if widths[i] < 0 {
-				continue
-			}
-			b.WriteString(strings.Repeat(" ", pending))
-			text := cut(clean(c.text), widths[i])
-			pending = widths[i] - utf8.RuneCountInString(text) + gap
-			b.WriteString(paint(text, c.colour, colour))
+			parts[i] = c.parts(widths[i])
+			height = max(height, len(parts[i]))
 		}
-		lines = append(lines, b.String())
+		for n := range height {
+			var b strings.Builder
+			pending := 0
+			for i, c := range cells {
+				if widths[i] < 0 {
+					continue
+				}
+				text := ""
+				if n < len(parts[i]) {
+					text = parts[i][n]
+				}
+				if text != "" {
+					b.WriteString(strings.Repeat(" ", pending) + paint(text, c.colour, colour))
+					pending = 0
+				}
+				pending += widths[i] - utf8.RuneCountInString(text) + gap
+			}
+			lines = append(lines, b.String())
+		}
 	}
 	titles := make([]cell, len(t.columns))
 	for i, c := range t.columns {
-		titles[i] = cell{c.title, sgrBold}
+		titles[i] = cell{text: c.title, colour: sgrBold}
 	}
 	line(titles)
 	for _, r := range t.rows {
@@ -145,7 +174,7 @@ func over(widths []int, width int) int {
 // lines are those of a note, indented, and more so where it goes on.
 func (n note) lines(width int, colour bool) []string {
 	const indent = "  "
-	lines := wrap(clean(n.text), width, len(indent), 2*len(indent))
+	lines := wrap(strings.Fields(clean(n.text)), width, len(indent), 2*len(indent))
 	for i := range lines {
 		lines[i] = indent + lines[i]
 		if i > 0 {
@@ -154,6 +183,22 @@ func (n note) lines(width int, colour bool) []string {
 	}
 	if n.copied != "" {
 		lines[len(lines)-1] += " " + paint(clean(n.copied), sgrBold, colour)
+	}
+	return lines
+}
+
+// parts are the lines of a cell, for its column's width.
+func (c cell) parts(width int) []string {
+	lines := []string{clean(c.text)}
+	if len(c.list) > 0 && width > 0 {
+		var items []string
+		for _, item := range c.list {
+			items = append(items, clean(item))
+		}
+		lines = wrap(items, width, 0, 0)
+	}
+	for i := range lines {
+		lines[i] = cut(lines[i], width)
 	}
 	return lines
 }

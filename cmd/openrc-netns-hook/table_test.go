@@ -11,7 +11,7 @@ func TestTableFitsAnyWidth(t *testing.T) {
 	tbl := table{
 		columns: []column{{"SERVICE", 8, 0}, {"STATE", 0, 2}, {"NETNS", 6, 1}, {"PROCESSES", 0, 4}, {"VERDICT", 0, 0}},
 		rows: []row{
-			{cells: []cell{{text: long}, {text: "started"}, {text: long}, {text: "1"}, {"outside", sgrRed}},
+			{cells: []cell{{text: long}, {text: "started"}, {text: long}, {text: "1"}, {text: "outside", colour: sgrRed}},
 				notes: []note{{text: "one two three four five six seven"}, {text: mendWith, copied: "rc-service " + long + " restart"}}},
 			{cells: []cell{{text: "b"}, {text: "stopped"}, {text: "-"}, {text: "0"}, {text: "stopped"}}},
 		},
@@ -40,6 +40,30 @@ func TestTableFitsAnyWidth(t *testing.T) {
 	coloured := strings.Join(tbl.lines(0, true), "\n")
 	if plain := strings.NewReplacer("\x1b[1m", "", "\x1b[31m", "", "\x1b[0m", "").Replace(coloured); plain != strings.Join(tbl.lines(0, false), "\n") {
 		t.Errorf("colours change more than colour:\n%s", plain)
+	}
+}
+
+// What is cut cannot be seen anywhere else: a list goes on below.
+func TestListGoesOnBelow(t *testing.T) {
+	tbl := table{
+		columns: []column{{"NAMESPACE", 8, 0}, {"SERVICES", 8, 0}, {"OTHER PROCESSES", 15, 0}},
+		rows: []row{
+			{cells: []cell{{text: "vpn"}, items([]string{"chronyd", "sshd", "web"}), items([]string{"123 (sleep)", "4567 (a-long-name-of-it)"})}},
+			{cells: []cell{{text: "lab"}, items(nil), items(nil)}},
+		},
+	}
+	for width, want := range map[int]string{
+		0: "NAMESPACE  SERVICES          OTHER PROCESSES\n" +
+			"vpn        chronyd sshd web  123 (sleep) 4567 (a-long-name-of-it)\n" +
+			"lab        -                 -",
+		40: "NAMESPACE  SERVICES      OTHER PROCESSES\n" +
+			"vpn        chronyd sshd  123 (sleep)\n" +
+			"           web           4567 (a-long-n~\n" +
+			"lab        -             -",
+	} {
+		if got := strings.Join(tbl.lines(width, false), "\n"); got != want {
+			t.Errorf("%d:\n%s\nwant\n%s", width, got, want)
+		}
 	}
 }
 
