@@ -78,7 +78,7 @@ func (p *page) paint(colour, text string) string { return paint(text, colour, p.
 // indented by as much as the label takes.
 func (p *page) line(label, painted, text string) {
 	indent := "\n" + strings.Repeat(" ", len(label))
-	p.WriteString(painted + strings.Join(wrap(strings.Fields(clean(text)), p.width, len(label), len(label)), indent) + "\n")
+	p.WriteString(painted + strings.Join(wrap(words(text), p.width, len(label), len(label)), indent) + "\n")
 }
 
 func (p *page) report(r *preflight.Report) string {

@@ -65,6 +65,17 @@ func clean(text string) string {
 	}, text)
 }
 
+// words are those of a text, cleaned.
+func words(text string) []string { return cleaned(strings.Fields(text)) }
+
+func cleaned(texts []string) []string {
+	result := make([]string, len(texts))
+	for i, text := range texts {
+		result[i] = clean(text)
+	}
+	return result
+}
+
 // wrap puts words into lines for a width in characters; 0 means as wide as it
 // gets. The first line begins in column first, the others in column rest, counted
 // from 0: what comes before is the caller's to print. A word that is too long for

@@ -174,7 +174,7 @@ func over(widths []int, width int) int {
 // lines are those of a note, indented, and more so where it goes on.
 func (n note) lines(width int, colour bool) []string {
 	const indent = "  "
-	lines := wrap(strings.Fields(clean(n.text)), width, len(indent), 2*len(indent))
+	lines := wrap(words(n.text), width, len(indent), 2*len(indent))
 	for i := range lines {
 		lines[i] = indent + lines[i]
 		if i > 0 {
@@ -191,11 +191,7 @@ func (n note) lines(width int, colour bool) []string {
 func (c cell) parts(width int) []string {
 	lines := []string{clean(c.text)}
 	if len(c.list) > 0 && width > 0 {
-		var items []string
-		for _, item := range c.list {
-			items = append(items, clean(item))
-		}
-		lines = wrap(items, width, 0, 0)
+		lines = wrap(cleaned(c.list), width, 0, 0)
 	}
 	for i := range lines {
 		lines[i] = cut(lines[i], width)

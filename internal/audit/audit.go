@@ -232,9 +232,9 @@ func (e *UnconfinedError) Error() string {
 // Look looks. It is an error if OpenRC has not booted this machine
 // (*openrc.NotBootedError), or if a service was asked for that has a name which
 // none can have, does not exist (*UnknownServiceError) or is not confined
-// (*UnconfinedError). Without root it
-// sees less, and says so in Report.Unseen. Where something is wrong it takes a
-// tenth of a second, and up to half of one, to make sure.
+// (*UnconfinedError). Without root it sees less, and says so in Report.Unseen.
+// Where something is wrong it takes a tenth of a second, and up to half of one, to
+// make sure.
 //
 // Any thread may call it. It looks into namespaces on threads of its own, and
 // sees the files of the caller's mount namespace.
