@@ -424,7 +424,7 @@ func TestStartMendsWhatACrashLeft(t *testing.T) {
 	// sysctl, an interface. Held before or behind that system call, the hook is
 	// killed when the file is seen to be there.
 	const lines = `lines() { n=0; while read -r _; do n=$((n + 1)); done 2>/dev/null <"$1"; echo $n; }
-		strace -f -o /dev/null -e trace=renameat -e inject=renameat:HELD=100000 openrc-netns-hook up \
+		strace -f -o /dev/null -e trace=renameat -e inject=renameat:HELD=500000 openrc-netns-hook up \
 			--interface eth1:wan --sysctl net.ipv4.ip_forward=1 lan >/dev/null 2>&1 & pid=$!
 		while [ -d /proc/$pid ] && [ "$(lines /run/openrc-netns/lan/FILE 2>/dev/null)" != STEP ]; do sleep 0.01; done
 		pkill -KILL -f '^openrc-netns-hook up'; wait $pid; echo $?`
