@@ -85,6 +85,9 @@ func (l *lookout) judgePlace(s *Service, want *space) {
 	for _, inode := range inodes {
 		s.add(Problem{Verdict: Outside, Reason: ProcessesOutside, Processes: outside[inode], Stray: s.stray(outside[inode])})
 	}
+	if want != nil && want.inode == l.host && namespace.BaseName(s.Netns) != "" {
+		s.add(Problem{Verdict: Outside, Reason: HostsName})
+	}
 	if s.Settings == nil || s.Settings.Netns == "" && s.Record == nil {
 		return // vrf alone is the host's, where it is already
 	}

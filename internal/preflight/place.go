@@ -42,7 +42,7 @@ func (s *subject) lookAtPlace(root bool, system System) {
 	default:
 		s.Unchecked = append(s.Unchecked, "whether a start could enter: only root can find out")
 	}
-	s.lookAtResolver(ns)
+	s.lookAtResolver()
 }
 
 // fails reports whether it is known already that a start would fail.
@@ -95,6 +95,7 @@ func (s *subject) lookAtNamespace(root bool) *namespace.Namespace {
 	}
 	ns, err := namespace.Open(name)
 	if err == nil {
+		s.lookAtHost(ns)
 		return ns
 	}
 	if errors.Is(err, fs.ErrPermission) && !root {
@@ -109,6 +110,22 @@ func (s *subject) lookAtNamespace(root bool) *namespace.Namespace {
 	}
 	s.addNamespace(name, err)
 	return nil
+}
+
+// lookAtHost finds out whether a setting leads to the host's own namespace. Who
+// means that writes its path, and no name.
+func (s *subject) lookAtHost(ns *namespace.Namespace) {
+	host, err := namespace.Open(namespace.Host)
+	if err != nil {
+		return // only root may look at process 1
+	}
+	defer host.Close()
+	s.onHost = s.Netns != "" && ns.Inode() == host.Inode()
+	if base := namespace.BaseName(s.Netns); s.onHost && base != "" {
+		s.add("namespace-host", Outside, s.from["netns"], fmt.Sprintf("network namespace %q is the host's own", base),
+			"the service runs on the host's network by that name",
+			run("delete the name, and create a network namespace", "ip netns delete "+base, "ip netns add "+base))
+	}
 }
 
 // maker is the init script of the service that makes the namespace called name,

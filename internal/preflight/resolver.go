@@ -23,11 +23,9 @@ var daemons = []struct{ name, module, socket, hide string }{
 }
 
 // lookAtResolver looks at where the service would have names resolved.
-func (s *subject) lookAtResolver(ns *namespace.Namespace) {
-	if host, err := os.Stat(namespace.Host); ns != nil && err == nil && s.Netns != "" {
-		if inside, err := os.Stat(s.path()); err == nil && os.SameFile(host, inside) {
-			return // the host's network by another name
-		}
+func (s *subject) lookAtResolver() {
+	if s.onHost {
+		return // by another name
 	}
 	modules := s.hostModules()
 	for _, d := range daemons {
@@ -45,14 +43,6 @@ func (s *subject) lookAtResolver(ns *namespace.Namespace) {
 	if s.Netns != "" {
 		s.lookAtNameservers()
 	}
-}
-
-// path is where the namespace is.
-func (s *subject) path() string {
-	if filepath.IsAbs(s.Netns) {
-		return s.Netns
-	}
-	return filepath.Join(namespace.Dir, s.Netns)
 }
 
 // etcFile is the file that the service sees as /etc/NAME.

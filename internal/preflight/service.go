@@ -36,6 +36,7 @@ type subject struct {
 	supervisor string
 	script     string // its path; empty if there is none
 	unreadable bool   // a setting of ours cannot be read
+	onHost     bool   // netns leads to the host's network
 }
 
 // services lists those that may have settings: all init scripts, and the files

@@ -177,6 +177,16 @@ func TestStatusVerdicts(t *testing.T) {
 		h.sh("ip netns delete mgmt")
 	})
 
+	scene("outside, by a name of the host's namespace", func(t *testing.T) {
+		h.sh("touch /run/netns/own; mount --bind /proc/1/ns/net /run/netns/own")
+		h.conf("daemon", "netns=own")
+		h.sh("rc-service daemon start")
+		equal(t, "daemon", h.where(h.daemon()), h.outside())
+		h.mended("daemon", "outside", `network namespace "own" is the host's own`, "ok")
+		equal(t, "daemon", h.where(h.daemon()), "net:["+h.sh("stat -L -c %i /run/netns/own")+"]")
+		h.sh("rc-service daemon stop; ip netns delete own")
+	})
+
 	scene("outside, and the namespace missing", func(t *testing.T) {
 		h.sh("rc-service daemon start")
 		h.conf("daemon", "netns=nowhere")
