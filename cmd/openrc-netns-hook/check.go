@@ -98,23 +98,23 @@ func (p *page) report(r *preflight.Report) string {
 
 // summary says in a few words what a service is to be.
 func summary(s preflight.Service) string {
-	var words []string
+	var parts []string
 	if s.Makes != "" {
-		words = append(words, "makes netns "+s.Makes)
+		parts = append(parts, "makes netns "+s.Makes)
 	}
 	if s.Netns != "" {
-		words = append(words, "netns "+s.Netns)
+		parts = append(parts, "netns "+s.Netns)
 	}
 	if s.VRF != "" {
-		words = append(words, "vrf "+s.VRF)
+		parts = append(parts, "vrf "+s.VRF)
 	}
 	if s.Lock {
-		words = append(words, "locked")
+		parts = append(parts, "locked")
 	}
-	if len(words) == 0 {
+	if len(parts) == 0 {
 		return "no network namespace, no VRF"
 	}
-	return strings.Join(words, ", ")
+	return strings.Join(parts, ", ")
 }
 
 func (p *page) group(name, summary string, findings []preflight.Finding, unchecked []string) {

@@ -73,7 +73,7 @@ func sentence(s *audit.Service, p audit.Problem) string {
 		return fmt.Sprintf("it was not started %s: what it has set up is outside", place(s.Netns))
 	case audit.SettingsChanged:
 		return fmt.Sprintf("it was started %s, and its settings say by now: %s", place(started), place(s.Netns))
-	case audit.HostsName:
+	case audit.IsHost:
 		return fmt.Sprintf("network namespace %q is the host's own", s.Netns)
 	case audit.NotBound:
 		return "it was started before vrf or netns_lock was set: its sockets are not bound"
@@ -125,12 +125,12 @@ func remedy(s *audit.Service) string {
 				kill = append(kill, fmt.Sprint(process.PID))
 			}
 			continue
-		case p.Verdict == audit.Missing, p.Reason == audit.NameGone, p.Reason == audit.HostsName:
+		case p.Verdict == audit.Missing, p.Reason == audit.NameGone, p.Reason == audit.IsHost:
 			made, restarts := makeNamespace(s, p)
 			if made == nil {
 				return ""
 			}
-			if p.Reason == audit.HostsName {
+			if p.Reason == audit.IsHost {
 				steps = append(steps, "ip netns delete "+quote(namespace.BaseName(s.Netns)))
 			}
 			steps = append(steps, made...)

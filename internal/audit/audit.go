@@ -134,8 +134,9 @@ const (
 	// SettingsChanged, of Outside: it runs where it was started, and conf.d says
 	// another namespace by now.
 	SettingsChanged
-	// HostsName, of Outside: the name leads to the host's namespace.
-	HostsName
+	// IsHost, of Outside and of Missing: netns leads to the host's namespace, and
+	// the service runs there, or would not start.
+	IsHost
 	// NotBound, of Unbound: it was started before vrf or netns_lock was set.
 	NotBound
 	// NoProgram, of Unbound: there is no program of ours on its cgroup.

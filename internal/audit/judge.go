@@ -85,9 +85,7 @@ func (l *lookout) judgePlace(s *Service, want *space) {
 	for _, inode := range inodes {
 		s.add(Problem{Verdict: Outside, Reason: ProcessesOutside, Processes: outside[inode], Stray: s.stray(outside[inode])})
 	}
-	if want != nil && want.inode == l.host && namespace.BaseName(s.Netns) != "" {
-		s.add(Problem{Verdict: Outside, Reason: HostsName})
-	}
+	l.judgeHost(s, want)
 	if s.Settings == nil || s.Settings.Netns == "" && s.Record == nil {
 		return // vrf alone is the host's, where it is already
 	}
@@ -99,6 +97,18 @@ func (l *lookout) judgePlace(s *Service, want *space) {
 	case s.Record.Netns != s.Netns && (want == nil || !want.is(s.Record.ID)):
 		s.add(Problem{Verdict: Outside, Reason: SettingsChanged})
 	}
+}
+
+// judgeHost looks for a setting that leads to the host's own namespace.
+func (l *lookout) judgeHost(s *Service, want *space) {
+	if want == nil || want.inode != l.host || namespace.MeansHost(s.Netns) {
+		return
+	}
+	verdict := Missing
+	if s.Record != nil && want.is(s.Record.ID) || s.Record == nil && len(s.Processes) > 0 {
+		verdict = Outside
+	}
+	s.add(Problem{Verdict: verdict, Reason: IsHost})
 }
 
 // hides reports whether s may have processes that this user cannot see.

@@ -58,6 +58,10 @@ type Spec struct {
 	// not to inherit what another service was put into. In a chroot, where
 	// process 1 has another root directory, the caller's mounts stay.
 	Home bool
+	// NotHost refuses a Netns that leads to the host's own namespace, by a name of
+	// it or by a process that is there: a service would run outside. Tolerant lets
+	// it pass.
+	NotHost bool
 	// Inside, where it is set, is entered in place of the namespace that
 	// Netns names; Netns then only chooses the files of /etc/netns.
 	Inside *namespace.Namespace
@@ -181,7 +185,8 @@ func CheckPrivilege() error {
 }
 
 // setView plans the private view. A namespace given by its path has no files
-// in /etc/netns, unless the path is that of a name.
+// in /etc/netns, unless the path is that of a name. It knows which namespace is
+// the host's, and refuses that where it must.
 func (p *Plan) setView(spec Spec) error {
 	if spec.Netns == "" && spec.VRF == "" && !spec.Lock && spec.Join == "" && !p.namespace.IsFresh() {
 		return nil // a service that is brought home
@@ -191,6 +196,17 @@ func (p *Plan) setView(spec Spec) error {
 		return err
 	}
 	p.view.Sysfs = shown != p.namespace.Inode()
+	if spec.NotHost && !spec.Tolerant {
+		host := shown
+		if !spec.Home {
+			if host, err = shownBySys(true); err != nil {
+				return err
+			}
+		}
+		if p.namespace.Inode() == host {
+			return &namespace.HostError{Name: spec.Netns}
+		}
+	}
 	tolerate := func(err error) error {
 		if err != nil && spec.Tolerant {
 			spec.Warn(err.Error())

@@ -62,6 +62,21 @@ func (e *StaleError) Error() string {
 		e.Name, e.Path, e.Path)
 }
 
+// HostError says that a namespace which is to be another one is the host's own.
+type HostError struct{ Name string }
+
+func (e *HostError) Error() string {
+	if base := BaseName(e.Name); base != "" {
+		return fmt.Sprintf("network namespace %q is the host's own; delete the name with: ip netns delete %s; or write %s, if that is meant",
+			e.Name, base, Host)
+	}
+	return fmt.Sprintf("network namespace %q is the host's own; name another one, or write %s, if that is meant", e.Name, Host)
+}
+
+// MeansHost reports whether a setting says itself that it is the host's namespace:
+// by nothing, or by its path.
+func MeansHost(name string) bool { return name == "" || name == Host }
+
 // Namespace is an open network namespace, or the promise of a fresh one.
 type Namespace struct {
 	name   string

@@ -139,7 +139,7 @@ func (a Action) checkResume(spec launch.Spec, warn func(string)) (*launch.Plan, 
 	if record == nil {
 		return checkStart(spec)
 	}
-	spec.Netns = record.Netns
+	spec.Netns, spec.NotHost = record.Netns, false
 	if spec.Inside, err = a.recorded(record, warn); err != nil {
 		return nil, err
 	}

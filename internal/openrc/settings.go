@@ -12,6 +12,7 @@ import (
 
 	"openrc-netns/internal/confd"
 	"openrc-netns/internal/launch"
+	"openrc-netns/internal/namespace"
 )
 
 // ConfDir is where openrc-run(8) looks for the settings of services.
@@ -47,7 +48,7 @@ func (s Settings) Confined() bool {
 // Spec makes the settings a launch.Spec. A value that is none of those that a
 // setting knows is an error.
 func (s Settings) Spec() (launch.Spec, error) {
-	spec := launch.Spec{Netns: s.Netns, VRF: s.VRF, Etc: s.Etc, Hide: strings.Fields(s.Hide)}
+	spec := launch.Spec{Netns: s.Netns, VRF: s.VRF, Etc: s.Etc, Hide: strings.Fields(s.Hide), NotHost: !namespace.MeansHost(s.Netns)}
 	switch s.Etc {
 	case "", launch.EtcBind, launch.EtcNone:
 	default:

@@ -112,8 +112,7 @@ func (s *subject) lookAtNamespace(root bool) *namespace.Namespace {
 	return nil
 }
 
-// lookAtHost finds out whether a setting leads to the host's own namespace. Who
-// means that writes its path, and no name.
+// lookAtHost finds out whether a setting leads to the host's own namespace.
 func (s *subject) lookAtHost(ns *namespace.Namespace) {
 	host, err := namespace.Open(namespace.Host)
 	if err != nil {
@@ -121,11 +120,16 @@ func (s *subject) lookAtHost(ns *namespace.Namespace) {
 	}
 	defer host.Close()
 	s.onHost = s.Netns != "" && ns.Inode() == host.Inode()
-	if base := namespace.BaseName(s.Netns); s.onHost && base != "" {
-		s.add("namespace-host", Outside, s.from["netns"], fmt.Sprintf("network namespace %q is the host's own", base),
-			"the service runs on the host's network by that name",
-			run("delete the name, and create a network namespace", "ip netns delete "+base, "ip netns add "+base))
+	if !s.onHost || namespace.MeansHost(s.Netns) {
+		return
 	}
+	remedy := s.edit("name another one, made with ip netns add vpn for instance; or write "+namespace.Host+", if that is meant", "netns", "vpn")
+	if base := namespace.BaseName(s.Netns); base != "" {
+		remedy = run("delete the name, and create a network namespace; or write "+namespace.Host+", if that is meant",
+			"ip netns delete "+base, "ip netns add "+base)
+	}
+	s.add("namespace-host", Fails, s.from["netns"], fmt.Sprintf("network namespace %q is the host's own", s.Netns),
+		"the service would run outside, and does not start", remedy)
 }
 
 // maker is the init script of the service that makes the namespace called name,

@@ -1,7 +1,6 @@
 package boot
 
 import (
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -11,45 +10,56 @@ import (
 
 // use is one of the everyday uses in README, and what it takes and does.
 type use struct {
-	title    string // how its paragraph begins
-	before   string // a script, for what README supposes to be there
-	commands int    // how many README has
-	after    func(t *testing.T, g *guest)
+	title  string // how its paragraph begins
+	before string // a script, for what README supposes to be there
+	after  func(t *testing.T, g *guest, said []string)
 }
 
+// The commands have to succeed; said is what each of them printed.
 var uses = []use{
-	{"**sshd in vpn**", "", 3, func(t *testing.T, g *guest) {
+	{"**sshd in vpn**", "", func(t *testing.T, g *guest, _ []string) {
 		equal(t, "sshd", g.where("sshd"), g.inside("vpn"))
 	}},
-	{"**The namespace at every boot,**", "rc-service sshd stop; ip netns delete vpn", 3, func(t *testing.T, g *guest) {
+	{"**The namespace at every boot,**", "rc-service sshd stop; ip netns delete vpn", func(t *testing.T, g *guest, _ []string) {
 		equal(t, "started", g.states("started"), "netns.vpn")
 		contains(t, g.sh("rc-update show boot"), "netns.vpn")
 	}},
-	{"**A second sshd, in vpn,", "rm /etc/conf.d/sshd; rc-service sshd start", 3, func(t *testing.T, g *guest) {
+	{"**A second sshd, in vpn,", "rm /etc/conf.d/sshd; rc-service sshd start", func(t *testing.T, g *guest, _ []string) {
 		equal(t, "sshd", g.where("sshd"), g.sh("readlink /proc/1/ns/net"))
 		equal(t, "sshd.vpn", g.where("sshd.vpn"), g.inside("vpn"))
 	}},
-	{"**A service in a VRF**", "rc-service sshd.vpn stop; rc-service chronyd start", 4, func(t *testing.T, g *guest) {
+	{"**A service in a VRF**", "rc-service sshd.vpn stop; rc-service chronyd start", func(t *testing.T, g *guest, _ []string) {
 		equal(t, "chronyd", g.where("chronyd"), g.sh("readlink /proc/1/ns/net"))
 		equal(t, "bound", g.boundTo("chronyd", "7"), "mgmt")
 	}},
-	{"**sshd in a VRF of vpn.**", "echo netns=vpn >>/etc/conf.d/sshd", 4, func(t *testing.T, g *guest) {
+	{"**sshd in a VRF of vpn.**", "echo netns=vpn >>/etc/conf.d/sshd", func(t *testing.T, g *guest, _ []string) {
 		equal(t, "sshd", g.where("sshd"), g.inside("vpn"))
 		equal(t, "bound", g.boundTo("sshd", "22"), "mgmt")
 	}},
-	{"**By hand:**", "", 7, func(*testing.T, *guest) {}},
-	{"**Look after them.**", "", 4, func(*testing.T, *guest) {}},
-	{"**Locked in.**", "", 2, func(t *testing.T, g *guest) {
+	{"**By hand:**", "ip -n vpn link add seen type dummy", func(t *testing.T, _ *guest, said []string) {
+		for i, want := range []string{"seen", "", "(nobody)", "seen", "mgmt", "mgmt", ""} {
+			contains(t, said[i], want)
+		}
+	}},
+	{"**Look after them.**", "", func(t *testing.T, _ *guest, said []string) {
+		contains(t, said[0], "sshd: ok (netns vpn, vrf mgmt)")
+		for _, status := range said[1:] {
+			contains(t, status, "SERVICE")
+			contains(t, status, "ok")
+		}
+	}},
+	{"**Locked in.**", "", func(t *testing.T, g *guest, _ []string) {
 		equal(t, "CAP_SYS_ADMIN", g.sh("echo $((0x$(sed -n 's/^CapBnd:\t//p' /proc/$(cat /run/sshd.pid)/status) >> 21 & 1))"), "0")
 	}},
-	{"**A resolver of its own.**", ": >/etc/resolv.conf", 3, func(t *testing.T, g *guest) {
+	{"**A resolver of its own.**", ": >/etc/resolv.conf", func(t *testing.T, g *guest, _ []string) {
 		equal(t, "resolv.conf", g.sh("cat /proc/$(cat /run/sshd.pid)/root/etc/resolv.conf"), "nameserver 192.0.2.53")
 	}},
-	{"**Other daemons' sockets.**", "mkdir /run/avahi-daemon; : >/run/avahi-daemon/socket", 2, func(t *testing.T, g *guest) {
+	{"**Other daemons' sockets.**", "mkdir /run/avahi-daemon; : >/run/avahi-daemon/socket", func(t *testing.T, g *guest, _ []string) {
 		equal(t, "hidden", g.sh("ls -A /proc/$(cat /run/sshd.pid)/root/run/avahi-daemon; ls -A /run/avahi-daemon"), "socket")
 	}},
 	// The kernel of User-Mode Linux has nftables for bridges alone.
-	{"**A firewall for vpn.**", "modprobe nf_tables; ip netns exec vpn nft add table bridge guard", 6, func(t *testing.T, g *guest) {
+	{"**A firewall for vpn.**", "modprobe nf_tables; ip netns exec vpn nft add table bridge guard", func(t *testing.T, g *guest, said []string) {
+		contains(t, said[len(said)-1], "table bridge guard")
 		equal(t, "rules inside", g.sh("ip netns exec vpn nft list tables"), "table bridge guard")
 		equal(t, "rules outside", g.sh("nft list tables"), "")
 	}},
@@ -79,31 +89,34 @@ func TestReadme(t *testing.T) {
 	g := d.start(vm.Options{})
 	g.sh("rm -f /etc/init.d/ssh; ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key; rc-service sshd start")
 
-	found := everydayUses(t)
-	if len(found) != len(uses) {
-		t.Errorf("README has %d everyday uses, and %d are tried here", len(found), len(uses))
+	paragraphs := everydayUses(t)
+	if len(paragraphs) != len(uses) {
+		t.Fatalf("README has %d everyday uses, and %d are tried here", len(paragraphs), len(uses))
 	}
 	for i, use := range uses {
-		if i >= len(found) || !strings.HasPrefix(found[i].title, use.title) {
-			t.Fatalf("README has no %q in this place", use.title)
+		if !strings.HasPrefix(paragraphs[i].title, use.title) {
+			t.Fatalf("README has %q, not %q", paragraphs[i].title, use.title)
 		}
-		equal(t, "commands of "+use.title, fmt.Sprint(len(found[i].commands)), fmt.Sprint(use.commands))
 		g.sh(use.before)
-		for _, command := range found[i].commands {
+		var said []string
+		for _, command := range paragraphs[i].commands {
 			if strings.HasSuffix(command, "--watch") {
 				command = "TERM=xterm timeout -s INT 3 script -qec '" + command + "' /dev/null || [ $? = 124 ]"
 			}
-			t.Logf("%s\n%s", command, g.sh("exec 2>&1; "+command))
+			said = append(said, g.sh("exec 2>&1; "+command))
+			t.Logf("%s\n%s", command, said[len(said)-1])
 		}
-		use.after(t, g)
+		use.after(t, g, said)
 	}
 }
 
-// everydayUses are those of README, each with its commands.
-func everydayUses(t *testing.T) (found []struct {
+// paragraph is one of README, with the commands in it.
+type paragraph struct {
 	title    string
 	commands []string
-}) {
+}
+
+func everydayUses(t *testing.T) (paragraphs []paragraph) {
 	t.Helper()
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {
@@ -114,14 +127,11 @@ func everydayUses(t *testing.T) (found []struct {
 	for line := range strings.Lines(section) {
 		line = strings.TrimSuffix(line, "\n")
 		if strings.HasPrefix(line, "**") {
-			found = append(found, struct {
-				title    string
-				commands []string
-			}{title: line})
+			paragraphs = append(paragraphs, paragraph{title: line})
 		} else if command, is := strings.CutPrefix(line, "    "); is {
-			last := &found[len(found)-1]
+			last := &paragraphs[len(paragraphs)-1]
 			last.commands = append(last.commands, command)
 		}
 	}
-	return found
+	return paragraphs
 }

@@ -191,8 +191,9 @@ func TestCheckFinds(t *testing.T) {
 		"another type": {on: "names", conf: "netns=old", before: ": >/run/netns/old; mount --bind /proc/self/ns/uts /run/netns/old",
 			want: `fails namespace-other "/run/netns/old" is a namespace of another type, not a network namespace`},
 		"the host's": {conf: "netns=old", before: ": >/run/netns/old; mount --bind /proc/1/ns/net /run/netns/old",
-			want: `outside namespace-host network namespace "old" is the host's own`},
-		"a file": {conf: "netns=/etc/fstab", before: ": >/etc/fstab", want: `fails namespace-other "/etc/fstab" is not a network namespace`},
+			want: `fails namespace-host network namespace "old" is the host's own`},
+		"the host's, by a process": {conf: "netns=/proc/self/ns/../../1/task/1/ns/net", want: `fails namespace-host network namespace "/proc/self/ns/../../1/task/1/ns/net" is the host's own`},
+		"a file":                   {conf: "netns=/etc/fstab", before: ": >/etc/fstab", want: `fails namespace-other "/etc/fstab" is not a network namespace`},
 
 		"no script":             {service: "daemno", conf: "netns=vpn", outside: true, want: `fails script-missing there is no service "daemno": /etc/init.d/daemno does not exist`},
 		"no script at all":      {service: "webserver", conf: "netns=vpn", outside: true, want: `fails script-missing there is no service "webserver": /etc/init.d/webserver does not exist`},

@@ -368,6 +368,41 @@ func TestDamagedRecord(t *testing.T) {
 	}
 }
 
+// A setting that leads to the host's own namespace is no licence to start there:
+// by a name that was given to it, or by a process that was another one once.
+func TestNamespaceIsTheHosts(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	h.sh("touch /run/netns/own; mount --bind /proc/1/ns/net /run/netns/own")
+	sleeper := h.sh("sleep 1000 >/dev/null 2>&1 & echo $!")
+	for netns, why := range map[string]string{
+		"own":                          `network namespace "own" is the host's own; delete the name with: ip netns delete own; or write /proc/1/ns/net, if that is meant`,
+		"/run/netns/own":               `network namespace "/run/netns/own" is the host's own; delete the name with: ip netns delete own; or write /proc/1/ns/net, if that is meant`,
+		"/proc/" + sleeper + "/ns/net": `network namespace "/proc/` + sleeper + `/ns/net" is the host's own; name another one, or write /proc/1/ns/net, if that is meant`,
+	} {
+		h.conf("daemon", "netns=vpn")
+		h.sh("rc-service daemon start; rm /run/trace.daemon")
+		running := h.daemon()
+		h.conf("daemon", "netns="+netns)
+		contains(t, h.fails("rc-service daemon restart"), "daemon: not stopped, because the start would fail: "+why)
+		equal(t, "daemon", h.daemon(), running)
+		h.sh("rc-service daemon stop; rm /run/trace.daemon")
+		equal(t, "start", h.fails("rc-service daemon start"), " * daemon: "+why+"\n * ERROR: daemon failed to start\n")
+		h.noDaemon()
+		if h.Run("test -e /run/trace.daemon").Code == 0 {
+			t.Errorf("the script ran:\n%s", h.sh("cat /run/trace.daemon"))
+		}
+		equal(t, "by hand, with the settings", h.fails("netns-exec --service daemon true"), "netns-exec: "+why+"\n")
+		// A stop works, and what is said outright is done: in OpenRC, and by hand.
+		h.sh("rc-service daemon stop")
+		equal(t, "by hand", h.sh("netns-exec vpn netns-exec "+netns+" readlink /proc/self/ns/net"), h.outside())
+	}
+	h.conf("daemon", "netns=/proc/1/ns/net")
+	h.sh("rc-service daemon start")
+	equal(t, "daemon", h.where(h.daemon()), h.outside())
+	h.sh("rc-service daemon stop; kill " + sleeper)
+}
+
 // A script that calls no supervisor: what it does to a network must be done to
 // its namespace's, in every order of events.
 func scriptWithItsOwnStart(t *testing.T, h *host) {
@@ -581,8 +616,11 @@ func brokenEtc(t *testing.T, h *host) {
 // another process interrupts (ERESTARTNOINTR) is made again, and counts once.
 func (h *host) forks(command string) string {
 	h.t.Helper()
-	return h.sh("strace -ff -o /run/trace.strace -e trace=clone,clone3,fork,vfork,execve " + command + `
+	forks := h.sh("strace -ff -o /run/trace.strace -e trace=clone,clone3,fork,vfork,execve " + command + ` || exit
 		sed -n 's/^\([a-z0-9]*\)(.* = [0-9]*$/\1/p' /run/trace.strace.* | sort | uniq -c; rm /run/trace.strace.*`)
+	contains(h.t, forks, " clone")
+	contains(h.t, forks, " execve")
+	return forks
 }
 
 // A service without netns forks and execs exactly what it does without us, and

@@ -177,14 +177,20 @@ func TestStatusVerdicts(t *testing.T) {
 		h.sh("ip netns delete mgmt")
 	})
 
-	scene("outside, by a name of the host's namespace", func(t *testing.T) {
-		h.sh("touch /run/netns/own; mount --bind /proc/1/ns/net /run/netns/own")
+	scene("outside or missing, by a name of the host's namespace", func(t *testing.T) {
+		const name = "touch /run/netns/own; mount --bind /proc/1/ns/net /run/netns/own; "
+		const text = `network namespace "own" is the host's own`
+		h.sh(name + "rc-service daemon start")
 		h.conf("daemon", "netns=own")
-		h.sh("rc-service daemon start")
-		equal(t, "daemon", h.where(h.daemon()), h.outside())
-		h.mended("daemon", "outside", `network namespace "own" is the host's own`, "ok")
+		h.mended("daemon", "outside", text, "ok")
 		equal(t, "daemon", h.where(h.daemon()), "net:["+h.sh("stat -L -c %i /run/netns/own")+"]")
-		h.sh("rc-service daemon stop; ip netns delete own")
+		// It runs where it should, and could not be started again.
+		h.sh("ip netns delete own; " + name)
+		contains(t, h.Run(statusCommand+"daemon").Stdout, "missing: "+text)
+		h.mended("daemon", "stale", "leads to another network namespace", "ok")
+		h.sh("rc-service daemon stop; ip netns delete own; " + name)
+		h.mended("daemon", "missing", text, "stopped")
+		h.sh("ip netns delete own")
 	})
 
 	scene("outside, and the namespace missing", func(t *testing.T) {
