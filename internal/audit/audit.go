@@ -135,7 +135,7 @@ const (
 	// another namespace by now.
 	SettingsChanged
 	// IsHost, of Outside and of Missing: netns leads to the host's namespace, and
-	// the service runs there, or would not start.
+	// the service was started there, or would not start.
 	IsHost
 	// NotBound, of Unbound: it was started before vrf or netns_lock was set.
 	NotBound

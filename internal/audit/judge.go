@@ -54,7 +54,7 @@ func (l *lookout) place(s *Service, want *space) {
 		case p.Inode == 0:
 			p.Position = Hidden
 			l.unseen.Processes++
-		case want != nil && p.Inode == want.inode:
+		case want != nil && p.Inode == want.inode && !l.isHost(s, want):
 			p.Position = Inside
 		case s.Record != nil && l.spaces[p.Inode].is(s.Record.ID):
 			p.Position = Started
@@ -85,7 +85,13 @@ func (l *lookout) judgePlace(s *Service, want *space) {
 	for _, inode := range inodes {
 		s.add(Problem{Verdict: Outside, Reason: ProcessesOutside, Processes: outside[inode], Stray: s.stray(outside[inode])})
 	}
-	l.judgeHost(s, want)
+	if l.isHost(s, want) {
+		verdict := Missing
+		if s.Record != nil && want.is(s.Record.ID) {
+			verdict = Outside
+		}
+		s.add(Problem{Verdict: verdict, Reason: IsHost})
+	}
 	if s.Settings == nil || s.Settings.Netns == "" && s.Record == nil {
 		return // vrf alone is the host's, where it is already
 	}
@@ -99,16 +105,10 @@ func (l *lookout) judgePlace(s *Service, want *space) {
 	}
 }
 
-// judgeHost looks for a setting that leads to the host's own namespace.
-func (l *lookout) judgeHost(s *Service, want *space) {
-	if want == nil || want.inode != l.host || namespace.MeansHost(s.Netns) {
-		return
-	}
-	verdict := Missing
-	if s.Record != nil && want.is(s.Record.ID) || s.Record == nil && len(s.Processes) > 0 {
-		verdict = Outside
-	}
-	s.add(Problem{Verdict: verdict, Reason: IsHost})
+// isHost reports whether netns leads to the host's own namespace without saying so:
+// nothing of the service belongs there.
+func (l *lookout) isHost(s *Service, want *space) bool {
+	return want != nil && want.inode == l.host && !namespace.MeansHost(s.Netns)
 }
 
 // hides reports whether s may have processes that this user cannot see.

@@ -502,6 +502,14 @@ func TestStatusUnderS6(t *testing.T) {
 	h.conf("six", "netns=vpn", "netns_lock=yes")
 	h.mended("six", "unbound", "it was started before vrf or netns_lock was set", "ok")
 	h.says("six", "ok", h.daemon()+"  sleeper")
+	// s6 looks for the name again, and it leads to the host's namespace by now.
+	h.conf("six", "netns=vpn")
+	h.sh("rc-service six restart; ip netns delete vpn; touch /run/netns/vpn; mount --bind /proc/1/ns/net /run/netns/vpn")
+	pid = h.respawned()
+	equal(t, "daemon", h.where(pid), h.outside())
+	contains(t, h.Run(statusCommand+"six").Stdout, `missing: network namespace "vpn" is the host's own`)
+	h.mended("six", "outside", "process "+pid+" (sleeper) is on the host's network", "ok")
+	equal(t, "daemon", h.where(h.daemon()), h.inside())
 	h.sh("rc-service six stop")
 	h.says("six", "stopped", "")
 }
