@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"openrc-netns/internal/procfs"
+	"openrc-netns/internal/files"
 )
 
 // process is what one look at /proc tells of a process. Nothing that is read of
@@ -53,7 +53,7 @@ func scan() (map[int]*process, error) {
 // look returns nil for a process that is gone, as good as gone, or the kernel's.
 func look(pid int) *process {
 	dir := "/proc/" + strconv.Itoa(pid) + "/"
-	stat, err := procfs.ReadFile(dir + "stat")
+	stat, err := files.Read(dir + "stat")
 	if err != nil {
 		return nil
 	}
@@ -77,7 +77,7 @@ func look(pid int) *process {
 	}
 	p.parent, _ = strconv.Atoi(fields[ppid])
 	p.terminal = fields[tty] != "0"
-	cgroups, err := procfs.ReadFile(dir + "cgroup")
+	cgroups, err := files.Read(dir + "cgroup")
 	if err != nil {
 		return nil
 	}

@@ -19,7 +19,7 @@ import (
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
-	"openrc-netns/internal/procfs"
+	"openrc-netns/internal/files"
 )
 
 // EtcDir holds a directory for each namespace with the files that stand in
@@ -279,7 +279,7 @@ func hide(path string) error {
 // and carries over what was mounted below the old one: control groups, bpf,
 // debugfs and so on, which ip-netns(8) loses.
 func newSysfs(warn func(string)) error {
-	table, err := procfs.ReadFile("/proc/thread-self/mountinfo")
+	table, err := files.Read("/proc/thread-self/mountinfo")
 	if err != nil {
 		return fmt.Errorf("read the mounts below /sys: %w", err)
 	}

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"openrc-netns/internal/files"
 	"openrc-netns/internal/namespace"
-	"openrc-netns/internal/procfs"
 )
 
 // journalDir has a directory for the journal of each namespace. It does not
@@ -93,7 +93,7 @@ func readJournal(path string) (*journal, error) {
 
 // thisBoot is a word that no other boot has (random(4)).
 func thisBoot() (string, error) {
-	id, err := procfs.ReadFile("/proc/sys/kernel/random/boot_id")
+	id, err := files.Read("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return "", fmt.Errorf("tell this boot from others (is /proc mounted?): %w", err)
 	}

@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"openrc-netns/internal/files"
 	"openrc-netns/internal/namespace"
-	"openrc-netns/internal/procfs"
 )
 
 // Sysctl is a setting below /proc/sys/net.
@@ -101,7 +101,7 @@ func restoreSysctl(key, value string, tell func(string)) error {
 
 // readSysctl reads the value for the calling thread's network namespace.
 func readSysctl(key string) (string, error) {
-	value, err := procfs.ReadFile("/proc/sys/" + sysctlPath(key))
+	value, err := files.Read("/proc/sys/" + sysctlPath(key))
 	return strings.TrimSpace(string(value)), err
 }
 

@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"strconv"
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
-	"openrc-netns/internal/procfs"
+	"openrc-netns/internal/files"
 )
 
 // hierarchy is the cgroup v2 file system: where it usually is, or else mounted
@@ -72,7 +73,7 @@ func openRoot(dir string) *hierarchy {
 }
 
 func mountedHierarchy() (*hierarchy, error) {
-	table, err := procfs.ReadFile("/proc/thread-self/mountinfo")
+	table, err := files.Read("/proc/thread-self/mountinfo")
 	if err != nil {
 		return nil, fmt.Errorf("find cgroup v2: %w", err)
 	}
@@ -94,22 +95,24 @@ func mountedHierarchy() (*hierarchy, error) {
 func (h *hierarchy) close() { unix.Close(h.fd) }
 
 // open opens the directory of the cgroup, a path as in /proc/PID/cgroup.
-func (h *hierarchy) open(cgroup string) (int, error) {
-	return unix.Openat(h.fd, "."+cgroup, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+func (h *hierarchy) open(cgroup string) (int, error) { return openBelow(h.fd, cgroup) }
+
+// openBelow opens the directory of a cgroup that is given relative to another one.
+func openBelow(dir int, cgroup string) (int, error) {
+	return unix.Openat(dir, path.Join(".", cgroup), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 }
 
-// create makes the cgroup and those above it where they are missing.
-func (h *hierarchy) create(cgroup string) error {
-	for i, c := range cgroup {
-		if c != '/' || i == 0 {
-			continue
-		}
-		if _, err := h.mkdir(cgroup[:i]); err != nil {
-			return err
+// makeBelow makes a cgroup that is given relative to another one, and those
+// between the two, where they are missing.
+func makeBelow(dir int, cgroup string) error {
+	made := "."
+	for part := range strings.SplitSeq(strings.Trim(cgroup, "/"), "/") {
+		made = path.Join(made, part)
+		if err := unix.Mkdirat(dir, made, 0o755); err != nil && err != unix.EEXIST {
+			return fmt.Errorf("create cgroup %q: %w", cgroup, err)
 		}
 	}
-	_, err := h.mkdir(cgroup)
-	return err
+	return nil
 }
 
 // mkdir makes the cgroup, and reports whether it was missing.
@@ -126,15 +129,28 @@ func (h *hierarchy) mkdir(cgroup string) (made bool, err error) {
 
 // join moves the process pid, or this one where it is 0, into the cgroup.
 func (h *hierarchy) join(cgroup string, pid int) error {
-	fd, err := unix.Openat(h.fd, "."+path.Join(cgroup, "cgroup.procs"), unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	dir, err := h.open(cgroup)
+	if err == nil {
+		err = joinDir(dir, pid)
+		unix.Close(dir)
+	}
 	if err != nil {
 		return fmt.Errorf("join cgroup %q: %w", cgroup, err)
 	}
-	defer unix.Close(fd)
-	if _, err := unix.Write(fd, fmt.Append(nil, pid)); err != nil {
-		return fmt.Errorf("join cgroup %q: %w", cgroup, err)
-	}
 	return nil
+}
+
+// joinDir is join for a cgroup that is open: this one and no other that has
+// come to have its name. The kernel answers ENOENT or ENODEV for one that has been
+// removed.
+func joinDir(dir, pid int) error {
+	fd, err := unix.Openat(dir, "cgroup.procs", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	_, err = unix.Write(fd, strconv.AppendInt(nil, int64(pid), 10))
+	return err
 }
 
 // remove removes the cgroup if nothing is in it.
@@ -144,7 +160,7 @@ func (h *hierarchy) remove(cgroup string) error {
 
 // Current returns the cgroup v2 of this process, as in /proc/PID/cgroup.
 func Current() (string, error) {
-	table, err := procfs.ReadFile("/proc/self/cgroup")
+	table, err := files.Read("/proc/self/cgroup")
 	if err != nil {
 		return "", fmt.Errorf("find the cgroup of this process: %w", err)
 	}

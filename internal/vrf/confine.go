@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -108,11 +109,18 @@ func stripOurs(cgroup string) string {
 	return cgroup
 }
 
+// attempts is how often Apply starts over. Each time some other process has to
+// remove the same cgroup in the same moment.
+const attempts = 100
+
 // Apply confines the calling process, which is in the network namespace that c
 // is for, and proves it with a socket. It returns the cgroup that has the
 // program. It needs CAP_SYS_ADMIN, or CAP_BPF, CAP_NET_ADMIN and write access
 // to the cgroup. After an error the process is where it was, and no cgroup is
 // left behind.
+//
+// Launches of one kind share a cgroup, and one that fails removes it if it is
+// empty. Apply starts over then.
 func (c Confinement) Apply(g *Cgroup) (string, error) {
 	// In this order: before its first mount cgroup v2 is not in /proc/PID/cgroup.
 	h, err := openHierarchy()
@@ -125,23 +133,23 @@ func (c Confinement) Apply(g *Cgroup) (string, error) {
 		return "", err
 	}
 	program, process := g.path(c, current)
-	if err := g.create(h, process); err != nil {
+	for range attempts {
+		if g.Path != "" {
+			var made bool
+			if made, err = h.mkdir(program); err != nil { // the one above may be missing for good
+				return "", err
+			}
+			g.made = g.made || made
+		}
+		if err = c.apply(h, program, process, g.Service != "" || g.Path != ""); err == nil {
+			return program, nil
+		}
 		g.undo(h, process, current)
-		return "", err
+		if !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV) {
+			break
+		}
 	}
-	if err := c.apply(h, program, process, g.Service != "" || g.Path != ""); err != nil {
-		g.undo(h, process, current)
-		return "", err
-	}
-	return program, nil
-}
-
-func (g *Cgroup) create(h *hierarchy, process string) (err error) {
-	if g.Path == "" {
-		return h.create(process)
-	}
-	g.made, err = h.mkdir(process)
-	return err
+	return "", err
 }
 
 // Undo takes the process out of the cgroup that it is in and into the given
@@ -170,7 +178,12 @@ func (g *Cgroup) undo(h *hierarchy, cgroup, before string) {
 	}
 }
 
+// apply does all by descriptor: a cgroup may be removed, and made again without
+// a program, between two looks at its name.
 func (c Confinement) apply(h *hierarchy, program, process string, exclusive bool) error {
+	if err := makeBelow(h.fd, program); err != nil {
+		return err
+	}
 	cgroup, err := h.open(program)
 	if err != nil {
 		return fmt.Errorf("open cgroup %q: %w", program, err)
@@ -183,30 +196,61 @@ func (c Confinement) apply(h *hierarchy, program, process string, exclusive bool
 	defer there.close()
 	// By hand the name of the cgroup says what its program does: one that is
 	// there is the right one. A service's may be of an earlier start.
+	var fd int
 	if exclusive || len(there.ours) == 0 {
-		fd, err := c.load()
-		if err != nil {
+		if fd, err = c.load(); err != nil {
 			return err
 		}
 		defer unix.Close(fd)
 		if err := attach(cgroup, fd, there); err != nil {
 			return err
 		}
+	} else {
+		fd = there.ours[0]
 	}
-	if process != program {
-		// What an "ip vrf exec" in an earlier run left there does not look at
-		// the namespace. Whoever it was for is bound by the program above.
-		leaf, err := h.open(process)
-		if err != nil {
+	id, err := idOf(fd)
+	if err != nil {
+		return err
+	}
+	leaf := cgroup
+	if below := strings.TrimPrefix(process, program); below != "" {
+		if err := makeBelow(cgroup, below); err != nil {
+			return err
+		}
+		if leaf, err = openBelow(cgroup, below); err != nil {
 			return fmt.Errorf("open cgroup %q: %w", process, err)
 		}
 		defer unix.Close(leaf)
+		// What an "ip vrf exec" in an earlier run left there does not look at
+		// the namespace. Whoever it was for is bound by the program above.
 		if err := clear(leaf); err != nil {
 			return err
 		}
 	}
-	if err := h.join(process, 0); err != nil {
+	if err := joinDir(leaf, 0); err != nil {
+		return fmt.Errorf("join cgroup %q: %w", process, err)
+	}
+	return c.prove(h, id)
+}
+
+// prove makes sure that the program of that number is in effect where this
+// process is by now.
+func (c Confinement) prove(h *hierarchy, id uint32) error {
+	current, err := Current()
+	if err != nil {
 		return err
+	}
+	cgroup, err := h.open(current)
+	if err != nil {
+		return fmt.Errorf("open cgroup %q: %w", current, err)
+	}
+	defer unix.Close(cgroup)
+	effective, err := query(cgroup, queryEffective)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(effective, id) {
+		return fmt.Errorf("the BPF program is not in effect in cgroup %q, where this process is", current)
 	}
 	if c.Device.Index != 0 {
 		return c.Device.CheckBound()
@@ -226,14 +270,31 @@ func (h *hierarchy) removeUp(cgroup, stop string) {
 }
 
 // Join moves this process into a cgroup that Apply returned. The error wraps
-// fs.ErrNotExist where the cgroup has gone.
+// fs.ErrNotExist where the cgroup has gone. One that was made again without the
+// program is an error too, and the process is in it.
 func Join(cgroup string) error {
 	h, err := openHierarchy()
 	if err != nil {
 		return err
 	}
 	defer h.close()
-	return h.join(cgroup, 0)
+	dir, err := h.open(cgroup)
+	if err == nil {
+		defer unix.Close(dir)
+		err = joinDir(dir, 0)
+	}
+	if err != nil {
+		return fmt.Errorf("join cgroup %q: %w", cgroup, err)
+	}
+	there, err := attached(dir)
+	if err != nil {
+		return err
+	}
+	defer there.close()
+	if len(there.ours) == 0 {
+		return fmt.Errorf("no program is on cgroup %q any more", cgroup)
+	}
+	return nil
 }
 
 // Release takes this process out of a cgroup that Apply made for another one,

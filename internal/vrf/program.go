@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -100,22 +101,26 @@ const (
 	attachType     = unix.BPF_CGROUP_INET_SOCK_CREATE
 	flagAllowMulti = unix.BPF_F_ALLOW_MULTI
 	flagReplace    = unix.BPF_F_REPLACE
+	queryEffective = unix.BPF_F_QUERY_EFFECTIVE
 )
 
 // bpf is bpf(2). The structs handed to it are the heads of union bpf_attr; the
 // kernel takes what is missing for zero. What they point to by number has to be
 // pinned: a stack that grows moves, and with it all that is on it.
 func bpf(command int, attr unsafe.Pointer, size uintptr) (int, error) {
-	for {
-		r, _, errno := unix.Syscall(unix.SYS_BPF, uintptr(command), uintptr(attr), size)
+	var errno unix.Errno
+	for range attempts {
+		var r uintptr
+		r, _, errno = unix.Syscall(unix.SYS_BPF, uintptr(command), uintptr(attr), size)
 		switch errno {
 		case 0:
 			return int(r), nil
 		case unix.EAGAIN, unix.EINTR: // the verifier was interrupted
 			continue
 		}
-		return -1, errno
+		break
 	}
+	return -1, errno
 }
 
 // load loads the program and returns its descriptor.
@@ -210,35 +215,46 @@ func (p programs) close() {
 	}
 }
 
-// attached lists the programs on the cgroup.
-func attached(cgroup int) (programs, error) {
+// query lists the programs on the cgroup by their numbers; with queryEffective
+// those on the cgroups above it as well.
+func query(cgroup int, flags uint32) ([]uint32, error) {
 	var pin runtime.Pinner
 	defer pin.Unpin()
 	var ids [64]uint32 // BPF_CGROUP_MAX_PROGS of linux/bpf-cgroup.h
 	pin.Pin(&ids)
-	query := struct {
+	attr := struct {
 		target, attachType, queryFlags, attachFlags uint32
 		ids                                         uint64
 		count                                       uint32
 	}{
 		target:     uint32(cgroup),
 		attachType: attachType,
+		queryFlags: flags,
 		ids:        uint64(uintptr(unsafe.Pointer(&ids[0]))),
 		count:      uint32(len(ids)),
 	}
-	_, err := bpf(progQuery, unsafe.Pointer(&query), unsafe.Sizeof(query))
+	_, err := bpf(progQuery, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	switch {
 	case errors.Is(err, unix.ENOSYS):
-		return programs{}, errors.New("this kernel has no bpf(2): CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF are needed")
+		return nil, errors.New("this kernel has no bpf(2): CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF are needed")
 	case errors.Is(err, unix.EPERM):
-		return programs{}, errors.New("the kernel refuses bpf(2): CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN, are needed")
+		return nil, errors.New("the kernel refuses bpf(2): CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN, are needed")
 	case errors.Is(err, unix.EINVAL):
-		return programs{}, errors.New("this kernel has no BPF programs on cgroups: CONFIG_CGROUP_BPF is needed")
+		return nil, errors.New("this kernel has no BPF programs on cgroups: CONFIG_CGROUP_BPF is needed")
 	case err != nil:
-		return programs{}, fmt.Errorf("list the BPF programs of the cgroup: %w", err)
+		return nil, fmt.Errorf("list the BPF programs of the cgroup: %w", err)
+	}
+	return slices.Clone(ids[:min(attr.count, uint32(len(ids)))]), nil
+}
+
+// attached opens the programs on the cgroup.
+func attached(cgroup int) (programs, error) {
+	ids, err := query(cgroup, 0)
+	if err != nil {
+		return programs{}, err
 	}
 	var there programs
-	for _, id := range ids[:query.count] {
+	for _, id := range ids {
 		get := struct{ id, next, flags uint32 }{id: id}
 		fd, err := bpf(progGetFdByID, unsafe.Pointer(&get), unsafe.Sizeof(get))
 		switch {
@@ -256,6 +272,22 @@ func attached(cgroup int) (programs, error) {
 func isOurs(program int) bool {
 	// struct bpf_prog_info of linux/bpf.h: the name is at offset 64.
 	const nameOffset = 64
+	info, err := programInfo(program)
+	return err == nil && unix.ByteSliceToString(info[nameOffset:nameOffset+16]) == programName
+}
+
+// idOf is the number that the kernel gave to the program.
+func idOf(program int) (uint32, error) {
+	const idOffset = 4 // in struct bpf_prog_info
+	info, err := programInfo(program)
+	if err != nil {
+		return 0, fmt.Errorf("look at the BPF program: %w", err)
+	}
+	return binary.NativeEndian.Uint32(info[idOffset:]), nil
+}
+
+// programInfo is the head of the program's struct bpf_prog_info of linux/bpf.h.
+func programInfo(program int) ([]byte, error) {
 	var pin runtime.Pinner
 	defer pin.Unpin()
 	var info [128]byte
@@ -265,5 +297,5 @@ func isOurs(program int) bool {
 		info     uint64
 	}{uint32(program), uint32(len(info)), uint64(uintptr(unsafe.Pointer(&info[0])))}
 	_, err := bpf(objGetInfo, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
-	return err == nil && unix.ByteSliceToString(info[nameOffset:nameOffset+16]) == programName
+	return info[:], err
 }

@@ -1,0 +1,94 @@
+// Package files reads and replaces files without the Go runtime's poller.
+//
+// os.Open and what builds on it hand each file to the poller, which is started
+// for the first one: that costs a launch a thread, four system calls and
+// three descriptors, and where the limit on open files leaves no room for these
+// the runtime ends the process with a stack trace. What is read here never blocks.
+package files
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Open is os.Open. The file stays away from the poller, because os.NewFile
+// adds none that is in blocking mode. Any thread may call it.
+func Open(path string) (*os.File, error) { return open(path, unix.O_RDONLY, 0) }
+
+func open(path string, flags int, mode uint32) (*os.File, error) {
+	for {
+		fd, err := unix.Open(path, flags|unix.O_CLOEXEC|unix.O_NOCTTY, mode)
+		switch err {
+		case nil:
+			return os.NewFile(uintptr(fd), path), nil
+		case unix.EINTR: // a FUSE file system; as os.Open does
+		default:
+			return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+		}
+	}
+}
+
+// Read is os.ReadFile. Any thread may call it.
+func Read(path string) ([]byte, error) {
+	f, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	content := make([]byte, 0, 16384) // most files of /proc are read at once
+	for {
+		if len(content) == cap(content) {
+			content = append(content, 0)[:len(content)]
+		}
+		n, err := f.Read(content[len(content):cap(content)])
+		content = content[:len(content)+n]
+		if err == io.EOF {
+			return content, nil
+		}
+		if err != nil {
+			return content, err
+		}
+	}
+}
+
+// ReadDir is os.ReadDir. Any thread may call it.
+func ReadDir(path string) ([]fs.DirEntry, error) {
+	dir, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	entries, err := dir.ReadDir(-1)
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return entries, err
+}
+
+// Replace writes a file whole, or leaves the one that is there: readers see the
+// old content or the new, and after an error nothing new is left behind. Two at
+// a time for one path are not safe. Any thread may call it.
+func Replace(path string, content []byte, mode fs.FileMode) error {
+	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
+	f, err := open(temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC, uint32(mode.Perm()))
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if closing := f.Close(); err == nil {
+		err = closing
+	}
+	if err == nil {
+		err = os.Rename(temporary, path)
+	}
+	if err != nil {
+		_ = os.Remove(temporary)
+		return fmt.Errorf("replace %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,62 @@
+package cli
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+// TestLaunchesTogether starts good and bad launches of one kind side by side.
+// They share a cgroup, which a bad one removes when it is empty: no good one may
+// fail for that, or run in a cgroup that has no program.
+func TestLaunchesTogether(t *testing.T) {
+	if err := freshHost(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := freshHost(); err != nil {
+			t.Error(err)
+		}
+	})
+	if out, err := exec.Command("ip", "netns", "add", "vpn").CombinedOutput(); err != nil {
+		t.Fatalf("ip netns add: %v\n%s", err, out)
+	}
+	bad := filepath.Join(t.TempDir(), "bad")
+	if err := os.WriteFile(bad, []byte("#!/nonexistent\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	good := []string{"--lock", "vpn", "--", "perl", "-MSocket", "-e", `
+		socket(my $s, PF_INET, SOCK_DGRAM, 0) or die "no socket: $!\n";
+		open my $cgroup, "<", "/proc/self/cgroup"; local $/; print <$cgroup> =~ /netns-exec\.\d+\.0\.lock/ ? "confined" : "loose"`}
+	netnsExec := filepath.Join(os.Getenv(insideEnv), "netns-exec")
+	stop := make(chan struct{})
+	var others, goods sync.WaitGroup
+	for range 3 {
+		others.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if exec.Command(netnsExec, "--lock", "vpn", "--", bad).Run() == nil {
+					t.Error("the bad launch succeeded")
+				}
+			}
+		})
+	}
+	for range 2 {
+		goods.Go(func() {
+			for range 150 {
+				if out, err := exec.Command(netnsExec, good...).CombinedOutput(); err != nil || string(out) != "confined" {
+					t.Errorf("%v: %s", err, out)
+				}
+			}
+		})
+	}
+	goods.Wait()
+	close(stop)
+	others.Wait()
+}
