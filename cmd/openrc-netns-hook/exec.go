@@ -89,13 +89,15 @@ func become(action openrc.Action, settings openrc.Settings, argv []string) error
 	if err != nil {
 		return err
 	}
+	undo := func() {}
 	if action.Name == openrc.Start && settings.Confined() && !action.Resumes() {
 		record := openrc.Record{
 			ID:     namespace.ID{Inode: plan.Namespace().Inode(), Cookie: namespace.CurrentCookie()},
 			Cgroup: cgroup,
 			Netns:  settings.Netns,
 		}
-		if err := openrc.WriteRecord(action.Service, record); err != nil {
+		if undo, err = openrc.WriteRecord(action.Service, record); err != nil {
+			plan.Leave()
 			return err
 		}
 	}
@@ -107,7 +109,9 @@ func become(action openrc.Action, settings openrc.Settings, argv []string) error
 	if len(notices) > 0 {
 		plan.Setenv(noticeEnv, strings.Join(notices, "\n"))
 	}
-	return plan.Exec()
+	err = plan.Exec()
+	undo()
+	return err
 }
 
 // leave takes the calling openrc-run.sh out of the cgroup that was made for its

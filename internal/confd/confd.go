@@ -18,12 +18,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/joho/godotenv"
+
+	"openrc-netns/internal/files"
 )
 
 // MaxSize is the size in bytes above which ReadFile refuses a file.
@@ -66,27 +66,11 @@ func ReadFile(path string, names []string) (map[string]string, error) {
 
 // Load returns what is in the regular file at path, as ReadFile sees it.
 func Load(path string) ([]byte, error) {
-	// O_NONBLOCK: a FIFO without a writer must not hold us up. It makes no difference to a regular file.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY|syscall.O_CLOEXEC, 0)
-	if errors.Is(err, syscall.ENXIO) { // open(2): a socket, or a device that is not there
-		return nil, fmt.Errorf("%q is not a regular file", path)
-	}
+	f, err := files.OpenRegular(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if info.IsDir() {
-		return nil, fmt.Errorf("%q is a directory, not a file", path)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%q is not a regular file", path)
-	}
-
 	src, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@
 package files
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -27,12 +28,44 @@ func open(path string, flags int, mode uint32) (*os.File, error) {
 		fd, err := unix.Open(path, flags|unix.O_CLOEXEC|unix.O_NOCTTY, mode)
 		switch err {
 		case nil:
+			if flags&unix.O_NONBLOCK != 0 {
+				// It has done its work, and os.NewFile takes it for a wish to poll.
+				if err := unix.SetNonblock(fd, false); err != nil {
+					unix.Close(fd)
+					return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+				}
+			}
 			return os.NewFile(uintptr(fd), path), nil
 		case unix.EINTR: // a FUSE file system; as os.Open does
 		default:
 			return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 		}
 	}
+}
+
+// OpenRegular is Open for what has to be a regular file: opening a FIFO, a device
+// or a terminal neither hangs nor takes anything over.
+func OpenRegular(path string) (*os.File, error) {
+	f, err := open(path, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	if errors.Is(err, unix.ENXIO) { // open(2): a socket, or a device that is not there
+		return nil, fmt.Errorf("%q is not a regular file", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+	case info.IsDir():
+		err = fmt.Errorf("%q is a directory, not a file", path)
+	case !info.Mode().IsRegular():
+		err = fmt.Errorf("%q is not a regular file", path)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // Read is os.ReadFile. Any thread may call it.

@@ -82,6 +82,8 @@ type Spec struct {
 
 // Plan is a Spec that was found possible.
 type Plan struct {
+	spec       Spec
+	shown      uint64 // the inode of the namespace whose devices /sys shows
 	namespace  *namespace.Namespace
 	view       mounts.View
 	confine    *vrf.Confinement
@@ -122,7 +124,7 @@ func Check(spec Spec) (*Plan, error) {
 	if err := CheckPrivilege(); err != nil {
 		return nil, err
 	}
-	plan := &Plan{namespace: spec.Inside, join: spec.Join, home: spec.Home, argv: spec.Argv, env: spec.Env, warn: spec.Warn}
+	plan := &Plan{spec: spec, namespace: spec.Inside, join: spec.Join, home: spec.Home, argv: spec.Argv, env: spec.Env, warn: spec.Warn}
 	var err error
 	switch {
 	case plan.namespace != nil:
@@ -191,13 +193,15 @@ func (p *Plan) setView(spec Spec) error {
 	if spec.Netns == "" && spec.VRF == "" && !spec.Lock && spec.Join == "" && !p.namespace.IsFresh() {
 		return nil // a service that is brought home
 	}
-	shown, err := shownBySys(spec.Home)
-	if err != nil {
-		return err
+	var err error
+	if p.shown == 0 {
+		if p.shown, err = shownBySys(spec.Home); err != nil {
+			return err
+		}
 	}
-	p.view.Sysfs = shown != p.namespace.Inode()
+	p.view.Sysfs = p.shown != p.namespace.Inode()
 	if spec.NotHost && !spec.Tolerant {
-		host := shown
+		host := p.shown
 		if !spec.Home {
 			if host, err = shownBySys(true); err != nil {
 				return err
@@ -214,8 +218,8 @@ func (p *Plan) setView(spec Spec) error {
 		}
 		return err
 	}
-	if name := namespace.BaseName(spec.Netns); name != "" && spec.Etc != EtcNone {
-		p.view.Binds, err = mounts.EtcBinds(name)
+	if p.bindsByName() {
+		p.view.Binds, err = mounts.EtcBinds(namespace.BaseName(spec.Netns))
 		if err := tolerate(err); err != nil {
 			return err
 		}
@@ -337,7 +341,7 @@ func (p *Plan) enterView() error {
 			return err
 		}
 	}
-	if err := p.namespace.Enter(); err != nil {
+	if err := p.enterNamed(); err != nil {
 		return err
 	}
 	if p.confine != nil {
@@ -346,6 +350,45 @@ func (p *Plan) enterView() error {
 		}
 	}
 	return p.view.Apply(p.warn)
+}
+
+// enterNamed enters the namespace and takes hold of the files of /etc/netns that
+// go with its name. An administrator may delete the name, change the files and
+// make the name again in between: it starts over then, lest the command has the
+// files of another namespace.
+func (p *Plan) enterNamed() error {
+	const attempts = 10
+	for range attempts {
+		if err := p.namespace.Enter(); err != nil {
+			return err
+		}
+		if err := p.view.PickUp(); err != nil && !p.spec.Tolerant {
+			return err
+		} else if err != nil {
+			p.warn(err.Error())
+			p.view.Binds = nil
+			p.view.LetGo()
+		}
+		if p.spec.Inside != nil || !p.bindsByName() || p.namespace.IsNamed() {
+			return nil
+		}
+		named, err := namespace.Open(p.spec.Netns)
+		if err != nil {
+			return err
+		}
+		p.namespace.Close()
+		p.namespace = named
+		if err := p.setView(p.spec); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("network namespace %q was made again and again while it was entered", p.spec.Netns)
+}
+
+// bindsByName reports whether files of /etc/netns go with the name of the
+// namespace.
+func (p *Plan) bindsByName() bool {
+	return p.spec.Etc != EtcNone && namespace.BaseName(p.spec.Netns) != ""
 }
 
 // findCookie notes which namespace the calling thread is in.
@@ -361,10 +404,16 @@ func (p *Plan) findCookie() error {
 // at fault.
 func (p *Plan) Exec() error {
 	err := p.exec()
+	p.Leave()
+	return err
+}
+
+// Leave takes the process out of the cgroup that Enter put it in, and removes that
+// if nothing else is in it: for a launch that is not to go on.
+func (p *Plan) Leave() {
 	if p.confine != nil {
 		p.cgroup.Undo(p.before)
 	}
-	return err
 }
 
 func (p *Plan) exec() error {
@@ -436,7 +485,7 @@ func CheckSecure() error {
 	}
 	info, err := os.Stat("/proc/self/exe")
 	if err != nil {
-		return fmt.Errorf("look at this binary's mode (is /proc mounted?): %w", err)
+		return fmt.Errorf("look at this binary's mode (is /proc mounted, that of this PID namespace?): %w", err)
 	}
 	if info.Mode()&(os.ModeSetuid|os.ModeSetgid) != 0 {
 		return refuse

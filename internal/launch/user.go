@@ -6,9 +6,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/moby/sys/user"
+	"golang.org/x/sys/unix"
+
+	"openrc-netns/internal/files"
 )
 
 // credential is a user to become, from /etc/passwd and /etc/group.
@@ -36,7 +38,7 @@ func lookupUser(spec string) (*credential, error) {
 		}
 	}
 	c.groups = []int{c.gid}
-	members, err := user.ParseGroupFileFilter("/etc/group", func(g user.Group) bool {
+	members, err := findGroups(func(g user.Group) bool {
 		return g.Gid != c.gid && slices.Contains(g.List, entry.Name)
 	})
 	if err != nil {
@@ -48,31 +50,54 @@ func lookupUser(spec string) (*credential, error) {
 	return c, nil
 }
 
+// findUser returns the entry of that name, or else of that number.
 func findUser(name string) (user.User, error) {
-	entry, err := user.LookupUser(name)
-	if !errors.Is(err, user.ErrNoPasswdEntries) {
-		return entry, err
+	number, bad := strconv.ParseUint(name, 10, 31)
+	passwd, err := files.Open("/etc/passwd")
+	if err != nil {
+		return user.User{}, err
 	}
-	uid, bad := strconv.ParseUint(name, 10, 31)
-	if bad != nil {
-		return entry, err
+	defer passwd.Close()
+	entries, err := user.ParsePasswdFilter(passwd, func(u user.User) bool {
+		return u.Name == name || bad == nil && u.Uid == int(number)
+	})
+	for _, entry := range entries {
+		if entry.Name == name {
+			return entry, err
+		}
 	}
-	return user.LookupUid(int(uid))
+	if err == nil && len(entries) == 0 {
+		return user.User{}, user.ErrNoPasswdEntries
+	}
+	if err != nil {
+		return user.User{}, err
+	}
+	return entries[0], nil
 }
 
+// findGroup returns the number of the group of that name, or the number itself.
 func findGroup(name string) (int, error) {
-	entry, err := user.LookupGroup(name)
-	if err == nil {
-		return entry.Gid, nil
-	}
-	if !errors.Is(err, user.ErrNoGroupEntries) {
+	groups, err := findGroups(func(g user.Group) bool { return g.Name == name })
+	if err != nil {
 		return 0, fmt.Errorf("look up group %q: %w", name, err)
+	}
+	if len(groups) > 0 {
+		return groups[0].Gid, nil
 	}
 	gid, bad := strconv.ParseUint(name, 10, 31)
 	if bad != nil {
 		return 0, fmt.Errorf("unknown group %q: there is no entry in /etc/group", name)
 	}
 	return int(gid), nil
+}
+
+func findGroups(filter func(user.Group) bool) ([]user.Group, error) {
+	group, err := files.Open("/etc/group")
+	if err != nil {
+		return nil, err
+	}
+	defer group.Close()
+	return user.ParseGroupFilter(group, filter)
 }
 
 // environ sets what login(1) sets of the user.
@@ -88,16 +113,21 @@ func (c *credential) environ(env []string) []string {
 }
 
 // become gives up all other identities, the groups first because that needs
-// the rights that go with the user.
+// the rights that go with the user. It is done for the calling thread alone, which
+// is the one that execve(2) keeps: to do it for all of the runtime's threads, as
+// syscall.Setuid does, would take a signal to each, and ends the process with a
+// stack trace where one of them fails.
 func (c *credential) become() error {
-	if err := syscall.Setgroups(c.groups); err != nil {
+	if err := unix.Setgroups(c.groups); err != nil {
 		return fmt.Errorf("set the groups of user %q: %w", c.user.Name, err)
 	}
-	if err := syscall.Setgid(c.gid); err != nil {
-		return fmt.Errorf("become group %d: %w", c.gid, err)
+	gid := uintptr(c.gid)
+	if _, _, errno := unix.RawSyscall(sysSetresgid, gid, gid, gid); errno != 0 {
+		return fmt.Errorf("become group %d: %w", c.gid, errno)
 	}
-	if err := syscall.Setuid(c.user.Uid); err != nil {
-		return fmt.Errorf("become user %q: %w", c.user.Name, err)
+	uid := uintptr(c.user.Uid)
+	if _, _, errno := unix.RawSyscall(sysSetresuid, uid, uid, uid); errno != 0 {
+		return fmt.Errorf("become user %q: %w", c.user.Name, errno)
 	}
 	return nil
 }

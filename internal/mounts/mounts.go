@@ -44,6 +44,8 @@ type View struct {
 	// Hide are paths to cover: a directory with an empty, read-only one,
 	// anything else with /dev/null.
 	Hide []string
+
+	picked []tree // the sources of Binds, by PickUp
 }
 
 // EtcBinds lists the binds for the entries of /etc/netns/NAME; none where the
@@ -65,7 +67,7 @@ func EtcBinds(name string) ([]Bind, error) {
 // EtcEntries is EtcBinds without a look at the targets.
 func EtcEntries(name string) ([]Bind, error) {
 	dir := filepath.Join(EtcDir, name)
-	entries, err := os.ReadDir(dir)
+	entries, err := files.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -98,10 +100,19 @@ func (b Bind) Check() error {
 	if err != nil {
 		return fmt.Errorf("cannot bind %q over %q: %w", b.Source, b.Target, err)
 	}
+	if !source.IsDir() && !source.Mode().IsRegular() {
+		return b.oddSource()
+	}
 	if source.IsDir() != target.IsDir() {
 		return fmt.Errorf("cannot bind %q over %q: one is a directory and the other is not", b.Source, b.Target)
 	}
 	return nil
+}
+
+// oddSource refuses a FIFO, a device or a socket: who reads the file that it is
+// to stand in for would hang, or read from something that is no file.
+func (b Bind) oddSource() error {
+	return fmt.Errorf("cannot bind %q over %q: it is neither a file nor a directory; remove it", b.Source, b.Target)
 }
 
 // Hidden lists what to hide: the host's resolver sockets where there are any,
@@ -129,8 +140,39 @@ func Hidden(extra []string) ([]string, error) {
 	return hide, nil
 }
 
+// PickUp takes hold of the sources of Binds, in the mount namespace where the
+// calling thread is: Apply binds these, whatever has their names by then. It
+// changes nothing that others see. It needs CAP_SYS_ADMIN.
+func (v *View) PickUp() error {
+	v.LetGo()
+	for _, bind := range v.Binds {
+		t, err := pickUp(bind.Source, bind.Target)
+		if err != nil {
+			return err
+		}
+		v.picked = append(v.picked, t)
+		var stat unix.Stat_t
+		if err := unix.Fstat(t.fd, &stat); err != nil {
+			return fmt.Errorf("bind %q over %q: %w", bind.Source, bind.Target, err)
+		}
+		if kind := stat.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFDIR {
+			return bind.oddSource()
+		}
+	}
+	return nil
+}
+
+// LetGo undoes PickUp.
+func (v *View) LetGo() {
+	for _, t := range v.picked {
+		unix.Close(t.fd)
+	}
+	v.picked = nil
+}
+
 // Apply moves the calling thread into a mount namespace of its own and builds
-// the view there. It needs CAP_SYS_ADMIN and a locked thread, which is already
+// the view there, with what PickUp took hold of. It needs CAP_SYS_ADMIN and a
+// locked thread, which is already
 // in the network namespace that /sys is to show. Nothing that it mounts is
 // seen outside; what the host mounts later arrives inside where the host
 // shares its mounts. Where the kernel forbids a new sysfs, as it does in some
@@ -139,56 +181,78 @@ func Hidden(extra []string) ([]string, error) {
 // A View that asks for nothing leaves the thread in the mount namespace where it
 // is. After an error the thread is somewhere in between: exit, and the kernel
 // takes it all down.
-func (v View) Apply(warn func(string)) error {
+func (v *View) Apply(warn func(string)) error {
 	if !v.Sysfs && len(v.Binds) == 0 && len(v.Hide) == 0 {
 		return nil
 	}
-	cwd, err := unix.Getwd()
-	if err != nil {
-		cwd = "" // it was removed; nothing to come back to
+	if len(v.picked) != len(v.Binds) {
+		return errors.New("the files of the namespace were not picked up")
+	}
+	var below string // the working directory, if it is below /sys
+	if v.Sysfs {
+		var err error
+		if below, err = workingDirectoryBelowSys(); err != nil {
+			return err
+		}
 	}
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("create a mount namespace: %w", err)
 	}
-	err = unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, "")
+	err := unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, "")
 	if errors.Is(err, unix.EINVAL) {
 		return errors.New(`cannot keep mounts apart from the host's: "/" is not a mount point, as in a chroot; bind it onto itself before chroot: mount --rbind DIR DIR`)
 	}
 	if err != nil {
 		return fmt.Errorf("keep mounts apart from the host's: %w", err)
 	}
-
-	// The sources are picked up first: a bind over /etc/netns, or a new /sys,
-	// must not change what the next one finds.
-	trees := make([]tree, 0, len(v.Binds))
-	for _, bind := range v.Binds {
-		t, err := pickUp(bind.Source, bind.Target)
-		if err != nil {
-			return err
-		}
-		trees = append(trees, t)
-	}
 	if v.Sysfs {
 		if err := newSysfs(warn); err != nil {
 			return err
 		}
 	}
-	for _, t := range trees {
+	for _, t := range v.picked {
 		if err := t.putDown(); err != nil {
 			return err
 		}
+		// It was picked up where it is shared with the host.
+		if err := unix.Mount("", t.target, "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
+			return fmt.Errorf("keep %q apart from the host's: %w", t.target, err)
+		}
 	}
+	v.picked = nil
 	for _, path := range v.Hide {
 		if err := hide(path); err != nil {
 			return err
 		}
 	}
-	if v.Sysfs && (cwd == "/sys" || strings.HasPrefix(cwd, "/sys/")) {
-		if err := unix.Chdir(cwd); err != nil {
-			return fmt.Errorf("working directory %q in the namespace's /sys: %w", cwd, err)
+	if below != "" {
+		if err := unix.Chdir(below); err != nil {
+			return fmt.Errorf("working directory %q in the namespace's /sys: %w", below, err)
 		}
 	}
 	return nil
+}
+
+// workingDirectoryBelowSys returns the working directory if it has to be entered
+// anew when /sys is another one; else nothing.
+func workingDirectoryBelowSys() (string, error) {
+	directory, err := unix.Getwd()
+	if err == nil {
+		if directory == "/sys" || strings.HasPrefix(directory, "/sys/") {
+			return directory, nil
+		}
+		return "", nil
+	}
+	// It was removed, or lies out of reach. Where it is one of the old sysfs there
+	// is none to take its place.
+	var fs unix.Statfs_t
+	if stat := unix.Statfs(".", &fs); stat != nil {
+		return "", fmt.Errorf("look at the working directory: %w", stat)
+	}
+	if fs.Type == unix.SYSFS_MAGIC {
+		return "", fmt.Errorf("the working directory is one of the host's /sys, and cannot be found in that of the namespace (%w): start from another one", err)
+	}
+	return "", nil
 }
 
 var errOldKernel = errors.New("this kernel has no open_tree(2) or fsopen(2): Linux 5.2 or later is needed")
@@ -198,32 +262,39 @@ var errOldKernel = errors.New("this kernel has no open_tree(2) or fsopen(2): Lin
 // needs CAP_SYS_ADMIN and CAP_SYS_CHROOT and a locked thread, and makes "/" the
 // working directory (setns(2)).
 func GoHome() error {
-	if same("/proc/thread-self/ns/mnt", "/proc/1/ns/mnt") || !same("/", "/proc/1/root") {
-		return nil
+	home, err := same("/proc/thread-self/ns/mnt", "/proc/1/ns/mnt")
+	if err != nil || home {
+		return err
 	}
-	home, err := unix.Open("/proc/1/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	over, err := same("/", "/proc/1/root")
+	if err != nil || !over {
+		return err
+	}
+	fd, err := unix.Open("/proc/1/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open the mount namespace of process 1: %w", err)
 	}
-	defer unix.Close(home)
+	defer unix.Close(fd)
 	// The threads of a process share their root and working directory, and
 	// setns(2) wants a thread that does not.
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return fmt.Errorf("enter the mount namespace of process 1: %w", err)
 	}
-	if err := unix.Setns(home, unix.CLONE_NEWNS); err != nil {
+	if err := unix.Setns(fd, unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("enter the mount namespace of process 1: %w", err)
 	}
 	return nil
 }
 
 // same reports whether two paths lead to one file.
-func same(a, b string) bool {
-	var x, y unix.Stat_t
-	if unix.Stat(a, &x) != nil || unix.Stat(b, &y) != nil {
-		return false
+func same(a, b string) (bool, error) {
+	var stats [2]unix.Stat_t
+	for i, path := range []string{a, b} {
+		if err := unix.Stat(path, &stats[i]); err != nil {
+			return false, fmt.Errorf("look at %s (is /proc mounted?): %w", path, err)
+		}
 	}
-	return x.Dev == y.Dev && x.Ino == y.Ino
+	return stats[0].Dev == stats[1].Dev && stats[0].Ino == stats[1].Ino, nil
 }
 
 // tree is a mount with all below it, picked up and not yet put down.
@@ -314,7 +385,13 @@ func newSysfs(warn func(string)) error {
 	// it stays, and the new one covers it.
 	_ = unix.Unmount("/sys", unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 	for _, t := range trees {
-		if err := t.putDown(); err != nil {
+		err := t.putDown()
+		if errors.Is(err, unix.ENOENT) && t.target != "/sys" {
+			// On a directory of a device that is not in this namespace.
+			warn(fmt.Sprintf("the mount on %s is not in the namespace's /sys, which has no such directory", t.target))
+			err = nil
+		}
+		if err != nil {
 			return err
 		}
 	}

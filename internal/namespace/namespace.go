@@ -18,9 +18,12 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"openrc-netns/internal/files"
 )
 
 // Dir is where ip-netns(8) keeps named namespaces.
@@ -62,6 +65,10 @@ func (e *StaleError) Error() string {
 		e.Name, e.Path, e.Path)
 }
 
+// young is how long a file below Dir may be on its way to become a namespace:
+// ip-netns(8) makes the file first and the namespace then.
+const young = time.Second
+
 // HostError says that a namespace which is to be another one is the host's own.
 type HostError struct{ Name string }
 
@@ -98,11 +105,26 @@ func Open(name string) (*Namespace, error) {
 	}
 	for _, dir := range dirs {
 		ns, err := openPath(name, filepath.Join(dir, name))
+		for stale := (*StaleError)(nil); errors.As(err, &stale) && stale.young(); {
+			time.Sleep(10 * time.Millisecond)
+			ns, err = openPath(name, stale.Path)
+		}
 		if _, missing := err.(*NotExistError); !missing {
 			return ns, err
 		}
 	}
 	return nil, &NotExistError{name}
+}
+
+// young reports whether the file was made so lately that somebody may be about to
+// mount a namespace on it.
+func (e *StaleError) young() bool {
+	var stat unix.Stat_t
+	if unix.Stat(e.Path, &stat) != nil {
+		return true // it went: look again
+	}
+	age := time.Since(time.Unix(stat.Ctim.Unix()))
+	return stat.Size == 0 && age >= 0 && age < young
 }
 
 // CheckName refuses what cannot name a network namespace: ip-netns(8) accepts
@@ -136,10 +158,10 @@ func openPath(name, path string) (*Namespace, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &NotExistError{name}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("open network namespace %q: %w", name, err)
-	}
 	ns := &Namespace{name: name, path: path, handle: netns.NsHandle(fd)}
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", ns.words(), err)
+	}
 	if err := ns.check(); err != nil {
 		ns.Close()
 		return nil, err
@@ -153,11 +175,11 @@ func (n *Namespace) check() error {
 	fd := int(n.handle)
 	var fsStat unix.Statfs_t
 	if err := unix.Fstatfs(fd, &fsStat); err != nil {
-		return fmt.Errorf("open network namespace %q: %w", n.name, err)
+		return fmt.Errorf("open %s: %w", n.words(), err)
 	}
 	var stat unix.Stat_t
 	if err := unix.Fstat(fd, &stat); err != nil {
-		return fmt.Errorf("open network namespace %q: %w", n.name, err)
+		return fmt.Errorf("open %s: %w", n.words(), err)
 	}
 	if fsStat.Type != unix.NSFS_MAGIC {
 		if stat.Mode&unix.S_IFMT == unix.S_IFREG && n.name != n.path {
@@ -167,7 +189,7 @@ func (n *Namespace) check() error {
 	}
 	kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE)
 	if err != nil {
-		return fmt.Errorf("open network namespace %q: %w", n.name, err)
+		return fmt.Errorf("open %s: %w", n.words(), err)
 	}
 	if kind != unix.CLONE_NEWNET {
 		return fmt.Errorf("%q is a namespace of another type, not a network namespace", n.path)
@@ -181,7 +203,7 @@ func (n *Namespace) check() error {
 func Names() []string {
 	var names []string
 	for _, dir := range dirs {
-		entries, _ := os.ReadDir(dir)
+		entries, _ := files.ReadDir(dir)
 		for _, entry := range entries {
 			names = append(names, entry.Name())
 		}
@@ -208,10 +230,20 @@ func (n *Namespace) Name() string { return n.name }
 // another namespace when this one is gone, the cookie never.
 func (n *Namespace) Inode() uint64 { return n.inode }
 
+// current is the network namespace of the calling thread, where /proc is mounted
+// and of the PID namespace that the thread is in.
+const current = "/proc/thread-self/ns/net"
+
 // Current opens the network namespace that the calling thread is in.
 func Current() (*Namespace, error) {
-	return openPath("", "/proc/thread-self/ns/net")
+	ns, err := openPath("", current)
+	if errors.As(err, new(*NotExistError)) {
+		return nil, errNoProc
+	}
+	return ns, err
 }
+
+var errNoProc = errors.New("cannot find the current network namespace: mount /proc, the one of this PID namespace")
 
 // String is for people: the name, and the inode where it is known.
 func (n *Namespace) String() string {
@@ -227,6 +259,14 @@ func (n *Namespace) String() string {
 	return fmt.Sprintf("%s (%s, net:[%d])", n.name, n.path, n.inode)
 }
 
+// words name the namespace in an error.
+func (n *Namespace) words() string {
+	if n.name == "" {
+		return "the current network namespace"
+	}
+	return fmt.Sprintf("network namespace %q", n.name)
+}
+
 // Close gives the descriptor back. The thread stays where Enter took it.
 func (n *Namespace) Close() {
 	if n.handle.IsOpen() {
@@ -239,12 +279,31 @@ func (n *Namespace) IsCurrent() (bool, error) {
 	if n.IsFresh() {
 		return false, nil
 	}
-	current, err := netns.Get()
-	if err != nil {
-		return false, fmt.Errorf("find the current network namespace (is /proc mounted?): %w", err)
+	return n.isAt(current)
+}
+
+// isAt reports whether path leads to the namespace, which is open: while it is,
+// no other one has its inode.
+func (n *Namespace) isAt(path string) (bool, error) {
+	var own, there unix.Stat_t
+	err := unix.Fstat(int(n.handle), &own)
+	if err == nil {
+		err = unix.Stat(path, &there)
 	}
-	defer current.Close()
-	return current.Equal(n.handle), nil
+	if path == current && errors.Is(err, fs.ErrNotExist) {
+		return false, errNoProc
+	}
+	if err != nil {
+		return false, fmt.Errorf("look at %s: %w", path, err)
+	}
+	return own.Dev == there.Dev && own.Ino == there.Ino, nil
+}
+
+// IsNamed reports whether the path that the namespace was opened by still leads
+// to it.
+func (n *Namespace) IsNamed() bool {
+	named, err := n.isAt(n.path)
+	return err == nil && named
 }
 
 // Enter moves the calling thread into the namespace, and makes sure by its
@@ -258,14 +317,14 @@ func (n *Namespace) Enter() error {
 		return nil
 	}
 	if err := netns.Set(n.handle); err != nil {
-		return fmt.Errorf("enter network namespace %q: %w", n.name, err)
+		return fmt.Errorf("enter %s: %w", n.words(), err)
 	}
 	inside, err := n.IsCurrent()
 	if err != nil {
 		return err
 	}
 	if !inside {
-		return fmt.Errorf("enter network namespace %q: the kernel left this process outside", n.name)
+		return fmt.Errorf("enter %s: the kernel left this process outside", n.words())
 	}
 	return nil
 }
@@ -301,14 +360,28 @@ func (n *Namespace) Do(f func() error) error {
 	return <-done
 }
 
-// Cookie is CurrentCookie of the namespace.
-func (n *Namespace) Cookie() (cookie uint64, err error) {
-	err = n.Do(func() error {
-		cookie = CurrentCookie()
-		return nil
-	})
-	return cookie, err
+// Cookie is CurrentCookie of the namespace. It takes the calling thread there and
+// back, which the caller has locked, and which has to end if it cannot come back:
+// the error then wraps ErrAstray.
+func (n *Namespace) Cookie() (uint64, error) {
+	back, err := Current()
+	if err != nil {
+		return 0, err
+	}
+	defer back.Close()
+	if err := n.Enter(); err != nil {
+		return 0, err
+	}
+	cookie := CurrentCookie()
+	if err := back.Enter(); err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrAstray, err)
+	}
+	return cookie, nil
 }
+
+// ErrAstray says that the calling thread was left in another network namespace
+// than the one it came from.
+var ErrAstray = errors.New("lost between network namespaces")
 
 // ID tells a network namespace from every other one of this boot, whatever it
 // is called.
@@ -330,20 +403,24 @@ func (id ID) Find(name string) *Namespace {
 	if ns := id.open(name); ns != nil {
 		return ns
 	}
-	names, _ := filepath.Glob(Dir + "/*")
+	names, _ := files.ReadDir(Dir)
 	for _, name := range names {
-		if ns := id.open(name); ns != nil {
+		if ns := id.open(name.Name()); ns != nil {
 			return ns
 		}
 	}
 	// Of a process the link alone tells the inode; few have to be opened.
 	link := fmt.Sprintf("net:[%d]", id.Inode)
-	processes, _ := filepath.Glob("/proc/[0-9]*/ns/net")
+	processes, _ := files.ReadDir("/proc")
 	for _, process := range processes {
-		if shown, err := os.Readlink(process); err != nil || shown != link {
+		path := "/proc/" + process.Name() + "/ns/net"
+		if process.Name()[0] > '9' {
 			continue
 		}
-		if ns := id.open(process); ns != nil {
+		if shown, err := os.Readlink(path); err != nil || shown != link {
+			continue
+		}
+		if ns := id.open(path); ns != nil {
 			return ns
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"openrc-netns/internal/files"
 	"openrc-netns/internal/namespace"
 )
 
@@ -41,23 +42,46 @@ func svcdir() string {
 // recordValue is the name of a record among a service's values.
 const recordValue = "netns"
 
-// WriteRecord keeps r for service.
-func WriteRecord(service string, r Record) error {
+// WriteRecord keeps r for service, in one step: a reader finds the old record or
+// the new. Undo puts back what was there, for a start that fails later on. After
+// an error all is as it was.
+func WriteRecord(service string, r Record) (undo func(), err error) {
 	path := ValuePath(service, recordValue)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("record where the service is started: %w", err)
+	before, err := files.Read(path)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !missing {
+		return nil, fmt.Errorf("record where the service is started: %w", err)
+	}
+	dir := filepath.Dir(path)
+	made := os.Mkdir(dir, 0o755) == nil
+	undo = func() {
+		if missing {
+			_ = os.Remove(path)
+		} else {
+			_ = files.Replace(path, before, 0o644)
+		}
+		if made {
+			_ = os.Remove(dir)
+		}
 	}
 	lines := fmt.Sprintf("%d\n%d\n%s\n%s\n", r.ID.Inode, r.ID.Cookie, r.Cgroup, r.Netns)
-	if err := os.WriteFile(path, []byte(lines), 0o644); err != nil {
-		return fmt.Errorf("record where the service is started: %w", err)
+	err = os.MkdirAll(dir, 0o755)
+	if err == nil {
+		err = files.Replace(path, []byte(lines), 0o644)
 	}
-	return nil
+	if err != nil {
+		if made {
+			_ = os.Remove(dir)
+		}
+		return nil, fmt.Errorf("record where the service is started: %w", err)
+	}
+	return undo, nil
 }
 
 // ReadRecord returns what was kept for service; nil where there is nothing.
 func ReadRecord(service string) (*Record, error) {
 	path := ValuePath(service, recordValue)
-	lines, err := os.ReadFile(path)
+	lines, err := files.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -18,13 +18,47 @@ func TestRecordComesBackAsWritten(t *testing.T) {
 		{namespace.ID{Inode: 1}, "", "/run/name space/with blanks"},
 		{namespace.ID{Inode: 2, Cookie: 3}, "/with blanks", ""},
 	} {
-		if err := WriteRecord("sshd", want); err != nil {
+		if _, err := WriteRecord("sshd", want); err != nil {
 			t.Fatal(err)
 		}
 		got, err := ReadRecord("sshd")
 		if err != nil || *got != want {
 			t.Errorf("got %v, %v, want %v", got, err, want)
 		}
+	}
+}
+
+// TestRecordOfAFailedStart takes back what a start wrote: with it goes all that was
+// made, and what was there before is there again.
+func TestRecordOfAFailedStart(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("RC_SVCDIR", dir)
+	record := Record{ID: namespace.ID{Inode: 5, Cookie: 6}, Netns: "vpn"}
+	if err := os.Mkdir(filepath.Join(dir, "options"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	undo, err := WriteRecord("sshd", record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	undo()
+	if left, _ := filepath.Glob(filepath.Join(dir, "options", "*")); left != nil {
+		t.Errorf("left behind: %q", left)
+	}
+
+	if _, err = WriteRecord("sshd", record); err != nil {
+		t.Fatal(err)
+	}
+	undo, err = WriteRecord("sshd", Record{ID: namespace.ID{Inode: 7}, Netns: "other"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	undo()
+	if got, err := ReadRecord("sshd"); err != nil || *got != record {
+		t.Errorf("got %v, %v, want %v", got, err, record)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "options", "sshd", ".*")); left != nil {
+		t.Errorf("left behind: %q", left)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"openrc-netns/internal/confd"
+	"openrc-netns/internal/files"
 	"openrc-netns/internal/launch"
 	"openrc-netns/internal/namespace"
 )
@@ -141,7 +142,7 @@ func runlevel() string {
 	if level := os.Getenv("RC_RUNLEVEL"); level != "" {
 		return level
 	}
-	level, err := os.ReadFile(filepath.Join(svcdir(), "softlevel"))
+	level, err := files.Read(filepath.Join(svcdir(), "softlevel"))
 	if err != nil {
 		return ""
 	}

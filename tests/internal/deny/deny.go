@@ -13,6 +13,7 @@ import (
 var syscalls = map[string]uint32{
 	"bpf":        unix.SYS_BPF,
 	"fsopen":     unix.SYS_FSOPEN,
+	"getcwd":     unix.SYS_GETCWD,
 	"getsockopt": unix.SYS_GETSOCKOPT,
 	"open_tree":  unix.SYS_OPEN_TREE,
 	"setns":      unix.SYS_SETNS,
@@ -20,7 +21,7 @@ var syscalls = map[string]uint32{
 }
 
 var errnos = map[string]unix.Errno{
-	"EINVAL": unix.EINVAL, "ENODEV": unix.ENODEV, "ENOPROTOOPT": unix.ENOPROTOOPT, "ENOSYS": unix.ENOSYS, "EPERM": unix.EPERM,
+	"EAGAIN": unix.EAGAIN, "EINVAL": unix.EINVAL, "ENODEV": unix.ENODEV, "ENOENT": unix.ENOENT, "ENOPROTOOPT": unix.ENOPROTOOPT, "ENOSYS": unix.ENOSYS, "EPERM": unix.EPERM,
 }
 
 // Exec takes
