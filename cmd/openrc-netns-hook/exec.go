@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"openrc-netns/internal/audit"
+	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/vrf"
@@ -95,6 +96,12 @@ func become(action openrc.Action, settings openrc.Settings, argv []string) error
 			ID:     namespace.ID{Inode: plan.Namespace().Inode(), Cookie: namespace.CurrentCookie()},
 			Cgroup: cgroup,
 			Netns:  settings.Netns,
+		}
+		if plan.HasView() {
+			if record.Mounts, err = mounts.CurrentID(); err != nil {
+				plan.Leave()
+				return err
+			}
 		}
 		if undo, err = openrc.WriteRecord(action.Service, record); err != nil {
 			plan.Leave()

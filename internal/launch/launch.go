@@ -65,6 +65,9 @@ type Spec struct {
 	// Inside, where it is set, is entered in place of the namespace that
 	// Netns names; Netns then only chooses the files of /etc/netns.
 	Inside *namespace.Namespace
+	// View, where it is set, is the mount namespace of a service that runs: it has
+	// the private view of its start, and is entered in place of a new one.
+	View *mounts.Namespace
 	// Join, where it is set, is the cgroup that a Plan of the service's start
 	// was confined in, and stands in for VRF and Lock.
 	Join string
@@ -136,7 +139,10 @@ func Check(spec Spec) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := plan.setView(spec); err != nil {
+	if spec.View == nil {
+		err = plan.setView(spec)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := plan.setConfinement(spec); err != nil {
@@ -269,6 +275,9 @@ func (p *Plan) findVRF() (err error) {
 	return err
 }
 
+// HasView reports whether the command gets a mount namespace of its own.
+func (p *Plan) HasView() bool { return !p.view.Empty() }
+
 // Namespace is what Exec enters.
 func (p *Plan) Namespace() *namespace.Namespace { return p.namespace }
 
@@ -336,12 +345,7 @@ func (p *Plan) Enter() (cgroup string, err error) {
 
 // enterView does the part of Enter that concerns the calling thread alone.
 func (p *Plan) enterView() error {
-	if p.home {
-		if err := mounts.GoHome(); err != nil {
-			return err
-		}
-	}
-	if err := p.enterNamed(); err != nil {
+	if err := p.enterNamespaces(); err != nil {
 		return err
 	}
 	if p.confine != nil {
@@ -350,6 +354,21 @@ func (p *Plan) enterView() error {
 		}
 	}
 	return p.view.Apply(p.warn)
+}
+
+func (p *Plan) enterNamespaces() error {
+	if p.spec.View != nil {
+		if err := p.spec.View.Enter(); err != nil {
+			return err
+		}
+		return p.namespace.Enter()
+	}
+	if p.home {
+		if err := mounts.GoHome(); err != nil {
+			return err
+		}
+	}
+	return p.enterNamed()
 }
 
 // enterNamed enters the namespace and takes hold of the files of /etc/netns that

@@ -140,6 +140,9 @@ func Hidden(extra []string) ([]string, error) {
 	return hide, nil
 }
 
+// Empty reports whether the View asks for nothing.
+func (v *View) Empty() bool { return !v.Sysfs && len(v.Binds) == 0 && len(v.Hide) == 0 }
+
 // PickUp takes hold of the sources of Binds, in the mount namespace where the
 // calling thread is: Apply binds these, whatever has their names by then. It
 // changes nothing that others see. It needs CAP_SYS_ADMIN.
@@ -182,7 +185,7 @@ func (v *View) LetGo() {
 // is. After an error the thread is somewhere in between: exit, and the kernel
 // takes it all down.
 func (v *View) Apply(warn func(string)) error {
-	if !v.Sysfs && len(v.Binds) == 0 && len(v.Hide) == 0 {
+	if v.Empty() {
 		return nil
 	}
 	if len(v.picked) != len(v.Binds) {
@@ -266,8 +269,8 @@ func GoHome() error {
 	if err != nil || home {
 		return err
 	}
-	over, err := same("/", "/proc/1/root")
-	if err != nil || !over {
+	at, err := same("/", "/proc/1/root")
+	if err != nil || !at {
 		return err
 	}
 	fd, err := unix.Open("/proc/1/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -275,15 +278,17 @@ func GoHome() error {
 		return fmt.Errorf("open the mount namespace of process 1: %w", err)
 	}
 	defer unix.Close(fd)
-	// The threads of a process share their root and working directory, and
-	// setns(2) wants a thread that does not.
-	if err := unix.Unshare(unix.CLONE_FS); err != nil {
-		return fmt.Errorf("enter the mount namespace of process 1: %w", err)
-	}
-	if err := unix.Setns(fd, unix.CLONE_NEWNS); err != nil {
+	if err := enter(fd); err != nil {
 		return fmt.Errorf("enter the mount namespace of process 1: %w", err)
 	}
 	return nil
+}
+
+// AtRoot reports whether the calling process has the root directory of process 1:
+// it is in no chroot or container.
+func AtRoot() bool {
+	at, err := same("/", "/proc/1/root")
+	return err == nil && at
 }
 
 // same reports whether two paths lead to one file.

@@ -78,7 +78,9 @@ func (a Action) Check(settings Settings, argv, env []string, warn func(string)) 
 	switch {
 	case record != nil:
 		spec.Netns, spec.Join = record.Netns, record.Cgroup
-		spec.Inside, err = a.recorded(record, warn)
+		if spec.Inside, err = a.recorded(record, warn); err == nil && !spec.Inside.IsFresh() {
+			spec.View = record.view(a.Service)
+		}
 	case unreadable != nil && settings.Netns == "":
 		// It may have been started in any namespace.
 		spec.Inside, err = a.elsewhere(unreadable, warn)
@@ -143,6 +145,7 @@ func (a Action) checkResume(spec launch.Spec, warn func(string)) (*launch.Plan, 
 	if spec.Inside, err = a.recorded(record, warn); err != nil {
 		return nil, err
 	}
+	spec.View = record.view(a.Service)
 	return launch.Check(spec)
 }
 

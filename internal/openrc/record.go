@@ -6,9 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"openrc-netns/internal/files"
+	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
 )
 
@@ -23,6 +26,9 @@ type Record struct {
 	Cgroup string
 	// Netns is the setting at start; empty if the namespace is the host's.
 	Netns string
+	// Mounts is the mount namespace with the private view that the start made;
+	// zero if it made none.
+	Mounts mounts.ID
 }
 
 // ValuePath is where service_set_value (openrc-run(8)) would put a value of
@@ -64,7 +70,7 @@ func WriteRecord(service string, r Record) (undo func(), err error) {
 			_ = os.Remove(dir)
 		}
 	}
-	lines := fmt.Sprintf("%d\n%d\n%s\n%s\n", r.ID.Inode, r.ID.Cookie, r.Cgroup, r.Netns)
+	lines := fmt.Sprintf("%d\n%d\n%s\n%s\n%d\n%d\n", r.ID.Inode, r.ID.Cookie, r.Cgroup, r.Netns, r.Mounts.Inode, r.Mounts.Number)
 	err = os.MkdirAll(dir, 0o755)
 	if err == nil {
 		err = files.Replace(path, []byte(lines), 0o644)
@@ -90,11 +96,16 @@ func ReadRecord(service string) (*Record, error) {
 	}
 	var r Record
 	fields := strings.Split(string(lines), "\n")
-	if len(fields) == 5 {
-		_, err = fmt.Sscan(fields[0]+" "+fields[1], &r.ID.Inode, &r.ID.Cookie)
+	const old, all = 5, 7 // with the empty one after the last; the first release wrote no mount namespace
+	if len(fields) == old {
+		fields = slices.Insert(fields, old-1, "0", "0")
+	}
+	if len(fields) == all {
+		_, err = fmt.Sscan(strings.Join([]string{fields[0], fields[1], fields[4], fields[5]}, " "),
+			&r.ID.Inode, &r.ID.Cookie, &r.Mounts.Inode, &r.Mounts.Number)
 		r.Cgroup, r.Netns = fields[2], fields[3]
 	}
-	if len(fields) != 5 || err != nil {
+	if len(fields) != all || err != nil || fields[all-1] != "" {
 		return nil, fmt.Errorf("cannot tell where the service was started: %s is damaged", path)
 	}
 	return &r, nil
@@ -116,4 +127,31 @@ func (r *Record) here() bool {
 	}
 	defer ns.Close()
 	return r.ID == namespace.ID{Inode: ns.Inode(), Cookie: namespace.CurrentCookie()}
+}
+
+// view opens the mount namespace that the start made, if a process of the service
+// lives in it: one that OpenRC has on record, or any other. It is nil where none
+// does, and where this process has another root directory than process 1, because
+// there the root of a mount namespace is not that of who runs in it.
+func (r *Record) view(service string) *mounts.Namespace {
+	if r.Mounts == (mounts.ID{}) || !mounts.AtRoot() {
+		return nil
+	}
+	recorded := ReadDaemons(service)
+	if ns := r.Mounts.Find(append(recorded.PIDs, recorded.Child)); ns != nil {
+		return ns
+	}
+	var pids []int
+	link := fmt.Sprintf("mnt:[%d]", r.Mounts.Inode)
+	processes, _ := files.ReadDir("/proc")
+	for _, process := range processes {
+		pid, err := strconv.Atoi(process.Name())
+		if err != nil {
+			continue
+		}
+		if shown, err := os.Readlink("/proc/" + process.Name() + "/ns/mnt"); err == nil && shown == link {
+			pids = append(pids, pid)
+		}
+	}
+	return r.Mounts.Find(pids)
 }

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
 )
 
@@ -14,9 +15,9 @@ func TestRecordComesBackAsWritten(t *testing.T) {
 		t.Errorf("before any was written: %v, %v", r, err)
 	}
 	for _, want := range []Record{
-		{namespace.ID{Inode: 4026532251, Cookie: 17}, "/openrc.sshd", "vpn"},
-		{namespace.ID{Inode: 1}, "", "/run/name space/with blanks"},
-		{namespace.ID{Inode: 2, Cookie: 3}, "/with blanks", ""},
+		{ID: namespace.ID{Inode: 4026532251, Cookie: 17}, Cgroup: "/openrc.sshd", Netns: "vpn"},
+		{ID: namespace.ID{Inode: 1}, Netns: "/run/name space/with blanks", Mounts: mounts.ID{Inode: 4026532252, Number: 1 << 40}},
+		{ID: namespace.ID{Inode: 2, Cookie: 3}, Cgroup: "/with blanks", Mounts: mounts.ID{Inode: 3}},
 	} {
 		if _, err := WriteRecord("sshd", want); err != nil {
 			t.Fatal(err)
@@ -69,7 +70,15 @@ func TestDamagedRecordIsAnError(t *testing.T) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{"", "1", "1\n2\n", "x\n2\n\nvpn\n", "1\nx\n\nvpn\n", "-1\n2\n\nvpn\n", "1\n2\n\nvpn"} {
+	// One that the first release wrote has no mount namespace.
+	if err := os.WriteFile(path, []byte("1\n2\n/openrc.sshd\nvpn\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	want := Record{ID: namespace.ID{Inode: 1, Cookie: 2}, Cgroup: "/openrc.sshd", Netns: "vpn"}
+	if r, err := ReadRecord("sshd"); err != nil || *r != want {
+		t.Errorf("got %v, %v, want %v", r, err, want)
+	}
+	for _, text := range []string{"", "1", "1\n2\n", "x\n2\n\nvpn\n", "1\nx\n\nvpn\n", "-1\n2\n\nvpn\n", "1\n2\n\nvpn", "1\n2\n\nvpn\n3\n", "1\n2\n\nvpn\n3\nx\n", "1\n2\n\nvpn\n3\n4"} {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}

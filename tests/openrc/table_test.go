@@ -43,6 +43,7 @@ var scenes = []row{
 	{name: "netns_lock, on the service's cgroup", play: locked},
 	{name: "private etc and sysfs, cgroups kept", play: privateView},
 	{name: "private etc broken", play: brokenEtc},
+	{name: "one service, one view", play: oneView},
 	{name: "no setting: outside, no fork or exec more", play: noTax},
 	{name: "an OpenRC that is not known", play: unknownOpenRC},
 	{name: "rc-service -i -c -I -N -s -S", play: conditions},

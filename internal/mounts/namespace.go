@@ -1,0 +1,113 @@
+package mounts
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// ID tells a mount namespace from every other one of this boot. The zero ID is of
+// none.
+type ID struct {
+	// Inode is its number on nsfs, as in the "mnt:[4026531841]" of
+	// /proc/PID/ns/mnt; another one may get it when this one is gone.
+	Inode uint64
+	// Number is that of NS_GET_MNTNS_ID (linux/nsfs.h, Linux 6.11), which no
+	// other one gets; 0 where the kernel has none.
+	Number uint64
+}
+
+// Namespace is an open mount namespace.
+type Namespace struct {
+	id ID
+	fd int
+}
+
+// CurrentID is the ID of the calling thread's mount namespace.
+func CurrentID() (ID, error) {
+	ns, err := openNamespace("/proc/thread-self/ns/mnt")
+	if err != nil {
+		return ID{}, err
+	}
+	ns.Close()
+	return ns.id, nil
+}
+
+// Find opens the mount namespace through the first of the processes that is in it;
+// nil if none is. It needs the rights to trace them (ptrace(2)).
+func (id ID) Find(pids []int) *Namespace {
+	for _, pid := range pids {
+		ns, err := openNamespace("/proc/" + strconv.Itoa(pid) + "/ns/mnt")
+		if err != nil {
+			continue
+		}
+		if ns.id == id {
+			return ns
+		}
+		ns.Close()
+	}
+	return nil
+}
+
+func openNamespace(path string) (*Namespace, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open mount namespace %s: %w", path, err)
+	}
+	ns := &Namespace{fd: fd}
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil {
+		ns.Close()
+		return nil, fmt.Errorf("look at mount namespace %s: %w", path, err)
+	}
+	ns.id.Inode = stat.Ino
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.NS_GET_MNTNS_ID, uintptr(unsafe.Pointer(&ns.id.Number)))
+	if errno != 0 && errno != unix.ENOTTY && errno != unix.EINVAL {
+		ns.Close()
+		return nil, fmt.Errorf("look at mount namespace %s: %w", path, errno)
+	}
+	return ns, nil
+}
+
+// Close gives the descriptor back.
+func (n *Namespace) Close() { unix.Close(n.fd) }
+
+// Enter moves the calling thread into the mount namespace, to the working
+// directory of the same name there. It needs CAP_SYS_ADMIN, CAP_SYS_CHROOT and a
+// locked thread. One with another root directory than the caller's is an error.
+func (n *Namespace) Enter() error {
+	cwd, err := unix.Getwd()
+	if err != nil {
+		return fmt.Errorf("find the working directory: %w", err)
+	}
+	var before, after unix.Stat_t
+	if err := unix.Stat("/", &before); err != nil {
+		return fmt.Errorf("look at the root directory: %w", err)
+	}
+	if err := enter(n.fd); err != nil {
+		return fmt.Errorf("enter the mount namespace of the service: %w", err)
+	}
+	if err := unix.Stat("/", &after); err != nil {
+		return fmt.Errorf("look at the root directory: %w", err)
+	}
+	if before.Dev != after.Dev || before.Ino != after.Ino {
+		return errors.New("the mount namespace of the service has another root directory")
+	}
+	if err := unix.Chdir(cwd); err != nil {
+		return fmt.Errorf("working directory %q in the mount namespace of the service: %w", cwd, err)
+	}
+	return nil
+}
+
+// enter is setns(2), which leaves the thread in the root directory.
+func enter(fd int) error {
+	// The threads of a process share their root and working directory, and
+	// setns(2) wants a thread that does not.
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return err
+	}
+	return unix.Setns(fd, unix.CLONE_NEWNS)
+}

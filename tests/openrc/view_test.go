@@ -1,0 +1,100 @@
+package openrc
+
+import (
+	"os"
+	"testing"
+)
+
+// chrooted is in the manner of Gentoo's named: start_pre mounts what reload and
+// stop look at.
+const chrooted = `#!/sbin/openrc-run
+command=/usr/local/bin/sleeper
+command_args=3600
+command_background=yes
+pidfile="/run/$RC_SVCNAME.pid"
+extra_started_commands="reload"
+
+mounted()
+{
+	[ -e /srv/jail/mounted ] && return 0
+	eerror "No /srv/jail/mounted"
+	return 1
+}
+
+start_pre()
+{
+	mkdir -p /srv/jail && mount -t tmpfs jail /srv/jail && touch /srv/jail/mounted
+}
+
+reload()
+{
+	mounted && [ "$PWD" = / ] && readlink /proc/self/ns/mnt
+}
+
+stop_pre()
+{
+	mounted
+	readlink /proc/self/ns/mnt
+}
+
+stop_post()
+{
+	umount /srv/jail
+}
+`
+
+// oneView asserts that the actions after a start see what the start has mounted,
+// as they would without a network namespace: they act in the mount namespace of
+// the start while a process of the service lives in it, and never in one that the
+// daemon has made for itself.
+func oneView(t *testing.T, h *host) {
+	h.initScript("jailed", chrooted)
+	h.conf("jailed", "netns=vpn")
+	mounts := func(pid string) string {
+		t.Helper()
+		link, err := os.Readlink(h.path("/proc/" + pid + "/ns/mnt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return link
+	}
+	h.sh("rc-service jailed start")
+	contains(t, h.sh("rc-service jailed reload"), mounts(h.daemon()))
+	h.sh("[ ! -e /srv/jail/mounted ]") // the host does not see it
+	before := mounts(h.daemon())
+	contains(t, h.sh("rc-service jailed restart"), before)
+	contains(t, h.sh("rc-service jailed reload"), mounts(h.daemon()))
+
+	// OpenRC does not know of the process by a pidfile: it is looked for.
+	h.sh("rm /run/jailed.pid")
+	contains(t, h.sh("rc-service jailed reload"), mounts(h.daemon()))
+	h.sh("echo " + h.daemon() + " >/run/jailed.pid")
+	before = mounts(h.daemon())
+	contains(t, h.sh("rc-service jailed stop"), before)
+	h.noDaemon()
+
+	// A daemon with a root directory and mounts of its own: there is nobody left in
+	// those of the start, so reload acts in new ones, and never in the daemon's.
+	h.initScript("jailed", chrooted+`
+command=/usr/bin/unshare
+command_args="-m /usr/local/bin/sleeper 3600"
+mounted() { :; }
+stop_post() { :; }
+stop()
+{
+	read -r pid <"$pidfile"
+	kill "$pid"
+	while [ -e "/proc/$pid" ]; do
+		sleep 0.01
+	done
+}
+`)
+	h.sh("rc-service jailed start")
+	own := mounts(h.daemon())
+	if out := h.sh("rc-service jailed reload"); out == own {
+		t.Errorf("reload ran in the daemon's own mount namespace: %s", out)
+	}
+	h.sh("rc-service jailed stop")
+	h.noDaemon()
+	h.sh("rm /etc/init.d/jailed /etc/conf.d/jailed")
+}
