@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"runtime"
 	"slices"
 
 	"github.com/spf13/pflag"
@@ -58,24 +57,30 @@ const (
 	exitNotFound      = 127
 )
 
-func main() {
-	// Namespaces belong to threads; the one that enters also execs.
-	runtime.LockOSThread()
+// All is done here and nothing in main. Namespaces belong to threads, and the one
+// that enters also execs: init functions run on the startup thread, where they
+// stay without being locked to it (runtime.LockOSThread), which would start a
+// thread more.
+func init() {
+	os.Exit(status(run(os.Args[1:])))
+}
 
-	err := run(os.Args[1:])
+func main() {}
+
+// status reports an error, and returns the exit status that goes with it.
+func status(err error) int {
 	if err == nil {
-		return
+		return 0
 	}
 	fmt.Fprintf(os.Stderr, "netns-exec: %v\n", err)
 	var command *launch.CommandError
 	switch {
 	case !errors.As(err, &command):
-		os.Exit(exitFailure)
+		return exitFailure
 	case errors.Is(err, fs.ErrNotExist):
-		os.Exit(exitNotFound)
-	default:
-		os.Exit(exitNotExecutable)
+		return exitNotFound
 	}
+	return exitNotExecutable
 }
 
 func run(args []string) error {

@@ -70,11 +70,23 @@ Exit status: 1 if it fails, else that of COMMAND. Of status and check: 0 if all
 is well, 1 if somebody has to act, 125 if they could not look.
 `
 
+// What every start waits for is done here: init functions run on the startup
+// thread, where they stay without being locked to it (runtime.LockOSThread), which
+// would start a thread more.
+func init() {
+	if len(os.Args) > 1 && (os.Args[1] == "exec" || os.Args[1] == "leave") {
+		run(os.Args[1:])
+	}
+}
+
 func main() {
 	// Namespaces belong to threads; the one that enters also execs.
 	runtime.LockOSThread()
+	run(os.Args[1:])
+}
 
-	args := os.Args[1:]
+// run does what the command line says, and ends the process.
+func run(args []string) {
 	if len(args) == 0 {
 		fail(errors.New("no command given; see: openrc-netns-hook --help"))
 	}
@@ -104,6 +116,7 @@ func main() {
 	if err != nil {
 		fail(err)
 	}
+	os.Exit(0)
 }
 
 func fail(err error) {
