@@ -1,7 +1,6 @@
-// No launch lasts long enough for CPU limits to matter. To find them the runtime
-// would read the whole mount table, which grows with every network namespace of
-// the host, and keep two descriptors; without the goroutine that watches them one
-// has ten context switches fewer.
+// No launch lasts long enough for CPU limits to matter. The runtime would keep two
+// descriptors to watch them by, which a small limit on open files has no room for,
+// and without the goroutine that watches one has ten context switches fewer.
 //
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
