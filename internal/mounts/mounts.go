@@ -8,7 +8,6 @@
 package mounts
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,7 +15,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
 	"openrc-netns/internal/files"
@@ -349,101 +347,4 @@ func hide(path string) error {
 		return fmt.Errorf("hide %q: %w", path, err)
 	}
 	return nil
-}
-
-// newSysfs replaces /sys by one that shows this thread's network namespace,
-// and carries over what was mounted below the old one: control groups, bpf,
-// debugfs and so on, which ip-netns(8) loses.
-func newSysfs(warn func(string)) error {
-	table, err := files.Read("/proc/thread-self/mountinfo")
-	if err != nil {
-		return fmt.Errorf("read the mounts below /sys: %w", err)
-	}
-	mounts, err := mountinfo.GetMountsFromReader(bytes.NewReader(table), mountinfo.PrefixFilter("/sys"))
-	if err != nil {
-		return fmt.Errorf("read the mounts below /sys: %w", err)
-	}
-	old := topmost("/sys", mounts)
-	if old == nil || old.FSType != "sysfs" {
-		return nil // this system does without
-	}
-	sysfs, err := makeSysfs(old.Options)
-	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
-		warn("the kernel allows no new /sys here, as in a container: /sys still shows the devices of the caller's network namespace")
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("mount a new /sys: %w", err)
-	}
-	trees := []tree{{sysfs, "sysfs", "/sys"}}
-	for _, m := range mounts {
-		if m.Parent != old.ID || m.ID == old.ID {
-			continue
-		}
-		t, err := pickUp(m.Mountpoint, m.Mountpoint)
-		if err != nil {
-			return err
-		}
-		trees = append(trees, t)
-	}
-	// A mount that came with a container is locked (mount_namespaces(7)):
-	// it stays, and the new one covers it.
-	_ = unix.Unmount("/sys", unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
-	for _, t := range trees {
-		err := t.putDown()
-		if errors.Is(err, unix.ENOENT) && t.target != "/sys" {
-			// On a directory of a device that is not in this namespace.
-			warn(fmt.Sprintf("the mount on %s is not in the namespace's /sys, which has no such directory", t.target))
-			err = nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// topmost finds the mount at path that is not covered by another one there.
-func topmost(path string, mounts []*mountinfo.Info) *mountinfo.Info {
-	var top *mountinfo.Info
-	for _, m := range mounts {
-		if m.Mountpoint == path && (top == nil || m.Parent == top.ID) {
-			top = m
-		}
-	}
-	return top
-}
-
-// makeSysfs returns a detached sysfs with the flags in options, the per-mount
-// options of proc_pid_mountinfo(5).
-func makeSysfs(options string) (int, error) {
-	fsfd, err := unix.Fsopen("sysfs", unix.FSOPEN_CLOEXEC)
-	if errors.Is(err, unix.ENOSYS) {
-		return -1, errOldKernel
-	}
-	if err != nil {
-		return -1, err
-	}
-	defer unix.Close(fsfd)
-	if err := unix.FsconfigCreate(fsfd); err != nil {
-		return -1, err
-	}
-	attr := 0
-	for option := range strings.SplitSeq(options, ",") {
-		switch option {
-		case "ro":
-			attr |= unix.MOUNT_ATTR_RDONLY
-		case "nosuid":
-			attr |= unix.MOUNT_ATTR_NOSUID
-		case "nodev":
-			attr |= unix.MOUNT_ATTR_NODEV
-		case "noexec":
-			attr |= unix.MOUNT_ATTR_NOEXEC
-		case "noatime":
-			attr |= unix.MOUNT_ATTR_NOATIME
-		case "nodiratime":
-			attr |= unix.MOUNT_ATTR_NODIRATIME
-		}
-	}
-	return unix.Fsmount(fsfd, unix.FSMOUNT_CLOEXEC, attr)
 }
