@@ -93,7 +93,7 @@ func Read(path string) ([]byte, error) {
 
 // ReadDir is os.ReadDir. Any thread may call it.
 func ReadDir(path string) ([]fs.DirEntry, error) {
-	dir, err := Open(path)
+	dir, err := open(path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, err
 	}
