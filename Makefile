@@ -24,8 +24,9 @@ FUZZTIME ?= 10m
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 
-# -checklinkname=0: internal/inherited reads two variables of the Go runtime.
-LDFLAGS = -s -w -checklinkname=0 -X openrc-netns/internal/version.linked=$(VERSION)
+# -checklinkname=0: internal/inherited reads variables of the Go runtime. -E: the
+# binaries start in that package, which hides GODEBUG and the like from the runtime.
+LDFLAGS = -s -w -checklinkname=0 -E _openrc_netns_entry -X openrc-netns/internal/version.linked=$(VERSION)
 export CGO_ENABLED = 0
 GO ?= go
 GOTEST = $(GO) test -ldflags=-checklinkname=0
@@ -87,7 +88,7 @@ uninstall:
 	rm -f '$(DESTDIR)$(FISHCOMPDIR)/netns-exec.fish' '$(DESTDIR)$(FISHCOMPDIR)/openrc-netns-hook.fish'
 
 test: lint
-	@tests/prepare ip pgrep busybox mmdebstrap script
+	@tests/prepare ip pgrep busybox mmdebstrap script strace
 	@table=$$(mktemp) && trap 'rm -f "$$table"' EXIT; \
 		OPENRC_NETNS_TABLE="$$table" $(GOTEST) -timeout 20m -parallel 4 -count=1 ./...; status=$$?; \
 		cat "$$table"; exit $$status
