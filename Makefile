@@ -4,7 +4,8 @@
 #                 MANDIR, BASHCOMPDIR, ZSHCOMPDIR and FISHCOMPDIR say where; without
 #                 DESTDIR, say whether this machine's OpenRC fits
 # make test       everything: lint, unit tests, command line, real OpenRC; at the
-#                 end a table of what was seen on each OpenRC with each shell
+#                 end a table of what was seen on each OpenRC with each shell;
+#                 fails too if it has changed this machine (tests/watch)
 # make demo       show the main job in a throw-away OpenRC root
 # make bench      netns-exec beside ip netns exec, and with a VRF beside ip vrf
 #                 exec, in a virtual machine
@@ -33,7 +34,7 @@ GOTEST = $(GO) test -ldflags=-checklinkname=0
 
 MANUALS = netns-exec.8 openrc-netns-hook.8
 CONFIGS = netns openrc-netns
-SHELL_FILES = .ci/run openrc/50-netns.conf openrc/50-openrc-netns openrc/supervisors.sh openrc/seam tests/prepare tests/bench
+SHELL_FILES = .ci/run openrc/50-netns.conf openrc/50-openrc-netns openrc/supervisors.sh openrc/seam tests/prepare tests/watch tests/bench
 INIT_SCRIPTS = openrc/netns $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
 
 .PHONY: all build install install-completions uninstall test lint demo bench fuzz clean
@@ -90,7 +91,7 @@ uninstall:
 test: lint
 	@tests/prepare ip pgrep busybox mmdebstrap script strace
 	@table=$$(mktemp) && trap 'rm -f "$$table"' EXIT; \
-		OPENRC_NETNS_TABLE="$$table" $(GOTEST) -timeout 20m -parallel 4 -count=1 ./...; status=$$?; \
+		OPENRC_NETNS_TABLE="$$table" tests/watch $(GOTEST) -timeout 20m -parallel 4 -count=1 ./...; status=$$?; \
 		cat "$$table"; exit $$status
 
 lint:

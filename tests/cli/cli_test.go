@@ -259,7 +259,7 @@ func hostState() []byte {
 	var b bytes.Buffer
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")
 	b.Write(mounts)
-	for _, pattern := range []string{"/proc/[0-9]*", "/run/netns/*", "/run/*", "/sys/fs/cgroup/*netns*", "/sys/fs/cgroup/*/*netns*", "/etc/netns/*/*"} {
+	for _, pattern := range []string{"/proc/[0-9]*", "/run/netns/*", "/run/*", "/sys/fs/cgroup/*netns-exec*", "/sys/fs/cgroup/*/*netns-exec*", "/etc/netns/*/*"} {
 		paths, _ := filepath.Glob(pattern)
 		sort.Strings(paths)
 		for _, path := range paths {
