@@ -4,7 +4,8 @@
 #                 MANDIR, BASHCOMPDIR, ZSHCOMPDIR and FISHCOMPDIR say where; without
 #                 DESTDIR, say whether this machine's OpenRC fits
 # make test       everything: lint, unit tests, command line, real OpenRC; at the
-#                 end a table of what was seen on each OpenRC with each shell
+#                 end a table of what was seen on each OpenRC with each shell;
+#                 fails too if it has changed this machine (tests/watch)
 # make demo       show the main job in a throw-away OpenRC root
 # make bench      netns-exec beside ip netns exec, and with a VRF beside ip vrf
 #                 exec, in a virtual machine
@@ -24,15 +25,16 @@ FUZZTIME ?= 10m
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 
-# -checklinkname=0: internal/inherited reads two variables of the Go runtime.
-LDFLAGS = -s -w -checklinkname=0 -X openrc-netns/internal/version.linked=$(VERSION)
+# -checklinkname=0: internal/inherited reads variables of the Go runtime. -E: the
+# binaries start in that package, which hides GODEBUG and the like from the runtime.
+LDFLAGS = -s -w -checklinkname=0 -E _openrc_netns_entry -X openrc-netns/internal/version.linked=$(VERSION)
 export CGO_ENABLED = 0
 GO ?= go
 GOTEST = $(GO) test -ldflags=-checklinkname=0
 
 MANUALS = netns-exec.8 openrc-netns-hook.8
 CONFIGS = netns openrc-netns
-SHELL_FILES = .ci/run openrc/50-netns.conf openrc/50-openrc-netns openrc/supervisors.sh openrc/seam tests/prepare tests/bench
+SHELL_FILES = .ci/run openrc/50-netns.conf openrc/50-openrc-netns openrc/supervisors.sh openrc/seam tests/prepare tests/watch tests/bench
 INIT_SCRIPTS = openrc/netns $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
 
 .PHONY: all build install install-completions uninstall test lint demo bench fuzz clean
@@ -87,9 +89,9 @@ uninstall:
 	rm -f '$(DESTDIR)$(FISHCOMPDIR)/netns-exec.fish' '$(DESTDIR)$(FISHCOMPDIR)/openrc-netns-hook.fish'
 
 test: lint
-	@tests/prepare ip pgrep busybox mmdebstrap script
+	@tests/prepare ip pgrep busybox mmdebstrap script strace
 	@table=$$(mktemp) && trap 'rm -f "$$table"' EXIT; \
-		OPENRC_NETNS_TABLE="$$table" $(GOTEST) -timeout 20m -parallel 4 -count=1 ./...; status=$$?; \
+		OPENRC_NETNS_TABLE="$$table" tests/watch $(GOTEST) -timeout 20m -parallel 4 -count=1 ./...; status=$$?; \
 		cat "$$table"; exit $$status
 
 lint:

@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"openrc-netns/internal/inherited"
 	"openrc-netns/internal/launch"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
@@ -233,7 +234,7 @@ func (o *options) spec() (launch.Spec, error) {
 	spec.Trial = o.dryRun
 	spec.User = o.user
 	spec.Argv = o.argv
-	spec.Env = os.Environ()
+	spec.Env = inherited.Environ()
 	spec.Warn = func(text string) { fmt.Fprintf(os.Stderr, "netns-exec: warning: %s\n", text) }
 	return spec, nil
 }

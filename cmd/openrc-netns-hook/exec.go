@@ -21,7 +21,7 @@ import (
 // takes out of the environment before anything else runs.
 const (
 	// environEnv is the environment in which openrc-run.sh is to start over:
-	// a line for each variable, with \1 for the newlines in it.
+	// a line for each variable, with \1 for the newlines in it; see environment.
 	environEnv = "OPENRC_NETNS_ENVIRON"
 	// enteredEnv is the process that was let in, and the settings it was let
 	// in with, in the drop-in's own spelling.
@@ -68,11 +68,7 @@ func execService(args []string) error {
 func become(action openrc.Action, settings openrc.Settings, argv []string) error {
 	var notices []string
 	warn := func(text string) { notices = append(notices, text) }
-	env := os.Environ()
-	if lines, set := os.LookupEnv(environEnv); set {
-		env = strings.Split(strings.NewReplacer("\n", "\x00", "\x01", "\n").Replace(lines), "\x00")
-	}
-	plan, err := action.Check(settings, argv, env, warn)
+	plan, err := action.Check(settings, argv, environment(), warn)
 	if err != nil {
 		return err
 	}

@@ -1,20 +1,24 @@
 //go:build !mips && !mipsle && !mips64 && !mips64le
 
-// Package inherited hands on what a process inherits and the Go runtime
-// changes as it starts: the ignored signals and the signal mask.
+// Package inherited hands on what a process inherits and the Go runtime changes as
+// it starts, or obeys: the ignored signals and the signal mask, the limit of open
+// files, the environment.
 //
 // The runtime installs a handler for nearly every signal, also for those that
 // were ignored, and unblocks some of them; execve(2) resets handlers to the
 // default. A command that was to run with SIGPIPE ignored would die of it.
 //
-// The runtime keeps what it found, but shows it to nobody, so this package
-// reads two of its variables. The linker allows that with -checklinkname=0
-// only, which the Makefile passes; without it the build stops with an error.
-// Should a later runtime rename them, TestTransparent in tests/cli fails.
+// The runtime keeps what it found, but shows it to nobody, so this package reads
+// variables of it and of package syscall. The linker allows that with
+// -checklinkname=0 only, which the Makefile passes; without it the build stops
+// with an error. Should a later runtime rename them, TestTransparent in tests/cli
+// fails.
 package inherited
 
 import (
 	"fmt"
+	"sync/atomic"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -39,6 +43,13 @@ var foundHandlers [numSignals]uintptr
 //go:linkname foundMask runtime.initSigmask
 var foundMask [2]uint32
 
+// foundOpenFiles is RLIMIT_NOFILE as it was when the process started, where
+// package syscall has raised it (syscall/rlimit.go), else nil. Its Exec puts it back,
+// but does not look whether that was done.
+//
+//go:linkname foundOpenFiles syscall.origRlimitNofile
+var foundOpenFiles atomic.Pointer[syscall.Rlimit]
+
 // sigaction is the head of the kernel's struct sigaction; SIG_IGN needs none
 // of what follows the handler.
 type sigaction struct {
@@ -46,10 +57,13 @@ type sigaction struct {
 	_       [4]uint64
 }
 
-// Restore ignores the signals that were ignored when the process started, and
-// sets the calling thread's signal mask to what it was then. It is the last
-// thing before execve(2), on the thread that calls it.
+// Restore ignores the signals that were ignored when the process started, sets
+// the calling thread's signal mask to what it was then, and RLIMIT_NOFILE too. It
+// is the last thing before execve(2), on the thread that calls it.
 func Restore() error {
+	if err := restoreOpenFiles(); err != nil {
+		return fmt.Errorf("restore the limit of open files: %w", err)
+	}
 	for sig := 1; sig < numSignals; sig++ {
 		if foundHandlers[sig] != sigIgn {
 			continue
@@ -65,6 +79,43 @@ func Restore() error {
 		uintptr(unsafe.Pointer(&foundMask)), 0, unsafe.Sizeof(foundMask), 0, 0)
 	if errno != 0 {
 		return fmt.Errorf("restore the signal mask: %w", errno)
+	}
+	return nil
+}
+
+// restoreOpenFiles sets nothing where nothing was raised: that may have been
+// forbidden too.
+func restoreOpenFiles() error {
+	found := foundOpenFiles.Load()
+	if found == nil {
+		return nil
+	}
+	var now syscall.Rlimit
+	if err := prlimitOpenFiles(nil, &now); err != nil {
+		return err
+	}
+	if now != *found {
+		if err := prlimitOpenFiles(found, nil); err != nil {
+			return err
+		}
+		if err := prlimitOpenFiles(nil, &now); err != nil {
+			return err
+		}
+	}
+	if now != *found {
+		return fmt.Errorf("it is %d and not %d", now.Cur, found.Cur)
+	}
+	foundOpenFiles.Store(nil) // Exec has nothing to do
+	return nil
+}
+
+// prlimitOpenFiles is prlimit(2) without what package syscall does beside it: it
+// would forget the limit that it found.
+func prlimitOpenFiles(set, get *syscall.Rlimit) error {
+	_, _, errno := unix.RawSyscall6(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE,
+		uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(get)), 0, 0)
+	if errno != 0 {
+		return errno
 	}
 	return nil
 }

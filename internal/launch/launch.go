@@ -50,7 +50,8 @@ type Spec struct {
 	User string
 	// Argv is the command; empty means the user's shell.
 	Argv []string
-	// Env is the environment, as in os.Environ.
+	// Env is the environment, as in inherited.Environ: with duplicates, of which
+	// the first counts, as for getenv(3), and with what is no assignment.
 	Env []string
 
 	// Home lets the command see the mounts of process 1 and, where it is not
@@ -457,7 +458,7 @@ func (p *Plan) exec() error {
 	return &CommandError{p.argv[0], err}
 }
 
-// Setenv adds a variable to the command's environment.
+// Setenv sets a variable in the command's environment.
 func (p *Plan) Setenv(name, value string) { p.env = setenv(p.env, name, value) }
 
 func getenv(env []string, name string) string {
@@ -469,15 +470,25 @@ func getenv(env []string, name string) string {
 	return ""
 }
 
-// setenv returns a copy of env with the variable set and the order kept.
+// setenv returns a copy of env with the variable set, in its old place if it has
+// one, as by setenv(3). That would leave duplicates as they are; here they go,
+// because the last one counts for a shell.
 func setenv(env []string, name, value string) []string {
 	result := make([]string, 0, len(env)+1)
+	set := false
 	for _, entry := range env {
-		if !strings.HasPrefix(entry, name+"=") {
+		switch {
+		case !strings.HasPrefix(entry, name+"="):
 			result = append(result, entry)
+		case !set:
+			result = append(result, name+"="+value)
+			set = true
 		}
 	}
-	return append(result, name+"="+value)
+	if !set {
+		result = append(result, name+"="+value)
+	}
+	return result
 }
 
 func shell(env []string) string {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -28,12 +29,19 @@ import (
 // insideEnv marks the run inside, and carries the directory of the binaries.
 const insideEnv = "OPENRC_NETNS_TEST_BIN"
 
-// denyName is the name under which this binary is the command of package deny.
-const denyName = "deny"
+// Names under which this binary is a command: that of package deny, and
+// withEnviron.
+const (
+	denyName    = "deny"
+	environName = "with-environ"
+)
 
 func TestMain(m *testing.M) {
-	if filepath.Base(os.Args[0]) == denyName {
+	switch filepath.Base(os.Args[0]) {
+	case denyName:
 		deny.Exec(os.Args[1:])
+	case environName:
+		withEnviron(os.Args[1:])
 	}
 	flag.Parse()
 	// The transcripts share one /etc and one /run.
@@ -68,7 +76,7 @@ func runInside() int {
 	if err := os.Chmod(bin, 0o755); err != nil {
 		panic(err)
 	}
-	build := exec.Command("go", "build", "-ldflags=-checklinkname=0", "-o", bin, "openrc-netns/cmd/...")
+	build := exec.Command("go", "build", "-ldflags=-checklinkname=0 -E _openrc_netns_entry", "-o", bin, "openrc-netns/cmd/...")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
@@ -76,11 +84,13 @@ func runInside() int {
 		return 1
 	}
 	self, err := os.Executable()
-	if err == nil {
-		err = os.Symlink(self, filepath.Join(bin, denyName))
-	}
 	if err != nil {
 		panic(err)
+	}
+	for _, name := range []string{denyName, environName} {
+		if err := os.Symlink(self, filepath.Join(bin, name)); err != nil {
+			panic(err)
+		}
 	}
 	inside := exec.Command(self, os.Args[1:]...)
 	inside.Stdin, inside.Stdout, inside.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -99,6 +109,31 @@ func runInside() int {
 		return 1
 	}
 	return 0
+}
+
+// withEnviron takes
+//
+//	ENTRY... -- COMMAND [ARG]...
+//
+// and becomes COMMAND, an absolute path, with exactly these entries for its
+// environment, be they twice, empty or no assignment. Escapes are those of a Go
+// string. It does not return.
+func withEnviron(args []string) {
+	end := slices.Index(args, "--")
+	if end < 0 || end == len(args)-1 {
+		fmt.Fprintln(os.Stderr, "usage: with-environ ENTRY... -- COMMAND [ARG]...")
+		os.Exit(2)
+	}
+	env, argv := args[:end], args[end+1:]
+	for i, entry := range env {
+		var err error
+		if env[i], err = strconv.Unquote(`"` + entry + `"`); err != nil {
+			fmt.Fprintf(os.Stderr, "with-environ: %q: %v\n", entry, err)
+			os.Exit(2)
+		}
+	}
+	fmt.Fprintln(os.Stderr, "with-environ:", unix.Exec(argv[0], argv, env))
+	os.Exit(2)
 }
 
 func privateHost() error {
@@ -224,7 +259,7 @@ func hostState() []byte {
 	var b bytes.Buffer
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")
 	b.Write(mounts)
-	for _, pattern := range []string{"/proc/[0-9]*", "/run/netns/*", "/run/*", "/sys/fs/cgroup/*netns*", "/sys/fs/cgroup/*/*netns*", "/etc/netns/*/*"} {
+	for _, pattern := range []string{"/proc/[0-9]*", "/run/netns/*", "/run/*", "/sys/fs/cgroup/*netns-exec*", "/sys/fs/cgroup/*/*netns-exec*", "/etc/netns/*/*"} {
 		paths, _ := filepath.Glob(pattern)
 		sort.Strings(paths)
 		for _, path := range paths {

@@ -77,7 +77,7 @@ func TestInstallAsksThisMachineAlone(t *testing.T) {
 	}
 	dir := t.TempDir()
 	equal(t, "a package", install("DESTDIR="+dir), "")
-	out := install("DESTDIR=", "PREFIX="+dir+"/usr", "SYSCONFDIR="+dir+"/etc")
+	out := install("DESTDIR=", "PREFIX="+dir+"/usr", "SYSCONFDIR="+dir+"/etc", "LSBDIR="+dir+"/lib/lsb")
 	if strings.Count(out, "\n") != 1 || !strings.Contains(out, "OpenRC") {
 		t.Errorf("this machine: %q, want one line on its OpenRC", out)
 	}

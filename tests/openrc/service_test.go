@@ -481,9 +481,10 @@ func TestStartStopDaemonOptions(t *testing.T) {
 		equal(t, "state", h.state("picky"), "stopped")
 		h.noDaemon()
 		h.write("/etc/picky.conf", "")
+		h.sh("echo 'rc_env_allow=\"ODD GODEBUG GOMEMLIMIT\"' >>/etc/rc.conf")
 		// All as it is without us, but for the namespace.
 		look := func() string {
-			h.sh("rc-service picky start")
+			h.sh("ODD=\"$(printf 'a\\001b\\nc')\" GODEBUG=cgocheck=2 GOMEMLIMIT=nonsense rc-service picky start")
 			pid := h.daemon()
 			equal(t, "pidfile", h.sh("cat /run/picky.pid"), pid)
 			return h.sh("cd /proc/" + pid + "; readlink cwd; cat limits oom_score_adj; tr '\\0' '\\n' <environ | sort; ls -l fd | cut -c60-; " +
@@ -491,6 +492,8 @@ func TestStartStopDaemonOptions(t *testing.T) {
 		}
 		inside := look()
 		equal(t, "daemon", h.where(h.daemon()), h.inside())
+		contains(t, inside, "ODD=a\x01b\n")
+		contains(t, inside, "GODEBUG=cgocheck=2\nGOMEMLIMIT=nonsense\n")
 		h.sh("rc-service picky stop")
 		h.sh("rm /etc/conf.d/picky")
 		outside := look()

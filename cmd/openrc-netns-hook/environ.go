@@ -1,0 +1,47 @@
+package main
+
+import (
+	"strings"
+
+	"openrc-netns/internal/inherited"
+)
+
+// environment is the one to start the service in: the drop-in's, or without a
+// drop-in our own.
+func environment() []string {
+	own := inherited.Environ()
+	for _, entry := range own {
+		if lines, found := strings.CutPrefix(entry, environEnv+"="); found {
+			return decodeEnvironment(lines, own)
+		}
+	}
+	return own
+}
+
+// decodeEnvironment reads a line for each variable. A \x01 in it stands for a
+// newline, or for itself. The shell of the drop-in has exported to us all that it
+// has not changed, as it was: own, where it agrees with the line, tells which of
+// them it is. Else it is a newline, which is in the values of many, while a \x01
+// would have to be in a variable that openrc-run.sh or conf.d have changed since,
+// or of a name that the shell does not know as one.
+func decodeEnvironment(lines string, own []string) []string {
+	if lines == "" {
+		return nil
+	}
+	env := strings.Split(lines, "\n")
+	for i, line := range env {
+		if strings.Contains(line, "\x01") {
+			env[i] = decodeEntry(line, own)
+		}
+	}
+	return env
+}
+
+func decodeEntry(line string, own []string) string {
+	for _, entry := range own {
+		if len(entry) == len(line) && strings.ReplaceAll(entry, "\n", "\x01") == line {
+			return entry
+		}
+	}
+	return strings.ReplaceAll(line, "\x01", "\n")
+}

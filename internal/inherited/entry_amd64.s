@@ -1,0 +1,20 @@
+#include "textflag.h"
+
+// See Environ.
+TEXT _openrc_netns_entry(SB),NOSPLIT|NOFRAME,$0
+	MOVQ	0(SP), AX // argc
+	LEAQ	16(SP)(AX*8), AX // envp, behind argv and its NULL
+next:
+	MOVQ	0(AX), CX
+	TESTQ	CX, CX
+	JEQ	done
+	CMPB	0(CX), $'G'
+	JNE	skip
+	CMPB	1(CX), $'O'
+	JNE	skip
+	INCQ	0(AX)
+skip:
+	ADDQ	$8, AX
+	JMP	next
+done:
+	JMP	_rt0_amd64_linux(SB)

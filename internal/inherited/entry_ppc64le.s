@@ -1,0 +1,28 @@
+#include "textflag.h"
+
+// See Environ. Under glibc's dynamic loader, which leaves a zero where argc would
+// be, nothing is done; a static binary has no loader.
+TEXT _openrc_netns_entry(SB),NOSPLIT|NOFRAME,$0
+	MOVD	0(R1), R7 // argc
+	CMP	R7, $0
+	BEQ	done
+	SLD	$3, R7
+	ADD	R1, R7
+	ADD	$16, R7 // envp, behind argv and its NULL
+next:
+	MOVD	0(R7), R8
+	CMP	R8, $0
+	BEQ	done
+	MOVBZ	0(R8), R9
+	CMP	R9, $'G'
+	BNE	skip
+	MOVBZ	1(R8), R9
+	CMP	R9, $'O'
+	BNE	skip
+	ADD	$1, R8
+	MOVD	R8, 0(R7)
+skip:
+	ADD	$8, R7
+	BR	next
+done:
+	BR	_rt0_ppc64le_linux(SB)

@@ -1,0 +1,33 @@
+//go:build !mips && !mipsle && !mips64 && !mips64le
+
+package inherited
+
+import (
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A test starts at the runtime's own entry point, where nothing is hidden: the
+// environment is right all the same. (With the other one: tests/cli.)
+func TestEnviron(t *testing.T) {
+	if os.Getenv("ODD") == "" {
+		cmd := exec.Command("/proc/self/exe", "-test.run=^TestEnviron$", "-test.v")
+		cmd.Env = []string{"O=1", "ODD=GO", "GODEBUG=", "GOOD=2", "ODEBUG=3", "G=", "O"}
+		out, err := cmd.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "--- PASS") {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return
+	}
+	given, err := os.ReadFile("/proc/self/environ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Split(strings.TrimSuffix(string(given), "\x00"), "\x00")
+	if got := Environ(); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

@@ -1,0 +1,114 @@
+// Package tests tests what the tests themselves rely on.
+package tests
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// In a tree to throw away, with a file, a link and a directory in it.
+func TestWatchNotices(t *testing.T) {
+	for name, test := range map[string]struct{ command, want string }{
+		"nothing":               {"cat file >/dev/null; ls dir", ""},
+		"a new file":            {": >dir/new", "changed dir|created dir/new"},
+		"other contents":        {"echo abd >file", "changed file"},
+		"and the time of old":   {"touch -r file /tmp/time.$$; echo abd >file; touch -r /tmp/time.$$ file; rm /tmp/time.$$", "changed file"},
+		"removed":               {"rm dir/file", "changed dir|removed dir/file"},
+		"retouched":             {"touch file", "changed file"},
+		"its mode":              {"chmod 600 file", "changed file"},
+		"a copy in its place":   {"cp -p file copy; mv copy file", "changed .|changed file"},
+		"another link":          {"ln -sfn other link", "changed .|changed link"},
+		"made and removed":      {": >dir/new; rm dir/new", "changed dir"},
+		"the command fails":     {"exit 3", "status 3"},
+		"and changes something": {"touch file; exit 3", "changed file|status 3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if out, err := exec.Command("sh", "-c", "cd "+dir+" && mkdir dir && echo abc >file && : >dir/file && ln -s file link").CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			if got := watched(t, exec.Command("./watch", "--tree", dir, "sh", "-c", "cd "+dir+"; "+test.command), dir); got != test.want {
+				t.Errorf("%s: %q, want %q", test.command, got, test.want)
+			}
+		})
+	}
+}
+
+// Of another file system the mount point alone is listed.
+func TestWatchStaysInItsFileSystem(t *testing.T) {
+	needRoot(t)
+	dir := t.TempDir()
+	script := "mkdir $0/other && mount -t tmpfs none $0/other && mkdir $0/other/dir && ./watch --tree $0 touch $0/other/dir/file"
+	if got := watched(t, exec.Command("unshare", "--mount", "sh", "-c", script, dir), dir); got != "" {
+		t.Errorf("%q", got)
+	}
+}
+
+// The machine's own places, in memory where the test writes.
+func TestWatchKnowsThePlaces(t *testing.T) {
+	needRoot(t)
+	script := `
+set -e
+mount -t tmpfs none /usr/local
+mount -t tmpfs none /run
+mkdir /run/netns /run/openrc /run/other /run/systemd /run/etc /run/work
+mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/etc,workdir=/run/work /etc
+: >/etc/resolv.conf
+./watch sh -c ': >/etc/new; echo nameserver 192.0.2.1 >/etc/resolv.conf; chmod 700 /usr/local
+	: >/run/netns/vpn; : >/run/openrc/softlevel; : >/run/new.pid; : >/run/systemd/new; rmdir /run/other
+	mount -t tmpfs none /run/systemd'`
+	got := "|" + watched(t, exec.Command("unshare", "--mount", "sh", "-c", script), "/") + "|"
+	for _, want := range []string{"created /etc/new", "changed /etc/resolv.conf", "changed /run/netns", "created /run/netns/vpn",
+		"changed /run/openrc", "created /run/openrc/softlevel", "created /run/new.pid", "removed /run/other", "created mount /run/systemd"} {
+		if !strings.Contains(got, "|"+want+"|") {
+			t.Errorf("%q is not in %q", want, got)
+		}
+	}
+	for _, not := range []string{"/run/systemd/new", "changed /etc|"} {
+		if strings.Contains(got, not) {
+			t.Errorf("%q is in %q", not, got)
+		}
+	}
+}
+
+// watched runs the command and returns what it says, with paths from dir and "|" for
+// the ends of lines, and after that its status, unless that is the one to expect.
+func watched(t *testing.T, cmd *exec.Cmd, dir string) string {
+	t.Helper()
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	_ = cmd.Run()
+	head, list, differs := strings.Cut(stderr.String(), "tests/watch: what ran changed this machine:\n")
+	if head != "" {
+		t.Fatal(stderr.String())
+	}
+	var said []string
+	for line := range strings.Lines(list) {
+		what, path, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if relative, err := filepath.Rel(dir, path); err == nil && dir != "/" {
+			path = relative
+		}
+		said = append(said, what+" "+path)
+	}
+	want := 0
+	if differs {
+		want = 1
+	}
+	if status := cmd.ProcessState.ExitCode(); status != want {
+		said = append(said, fmt.Sprintf("status %d", status))
+	}
+	return strings.Join(said, "|")
+}
+
+func needRoot(t *testing.T) {
+	if os.Geteuid() != 0 {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("needs root")
+		}
+		t.Skip("needs root")
+	}
+}
