@@ -70,12 +70,13 @@ func randomFile(random *rand.Rand) []byte {
 	}
 	text := func(n int) {
 		some(n, "netns=vpn", "vrf=", "a", "b c", "=", "/run/x", "~", "~root", "*", "[a]", "{a,b}", "!", "%", "^", "#", " # ", ":", "-n",
-			"$FOO", "$netns", "${FOO}", "${netns}", "${FOO:-a}", "${x-$y}", "${x:+${y} z}", "${x+}", "${FOO##*/}", "${FOO#?}", "${x%%}", "${netns:=a}",
+			"$FOO", "$netns", "${FOO}", "${netns}", "${FOO:-a}", "${x-$y}", "${x:+${y} z}", "${x+}", "${FOO##*/}", "${FOO#?}", "${x%%}", "${netns:=a}", "${FOO:=a}", "$(date)", "`date`", "$(echo a)", "$1", "2>&1", ">/x", ";",
 			"$", "${", "}", "$(", "`", ";", "&", "|", "<", "(", "'", "\"", "\\", "\\\"", "\\$", "\\`", "\\\\", "\\\n",
 			" ", "\t", "\n", "\u00e4", "\u00a0", "\u3042", "\xe3\x81", "\x01", "\x7f", "\f")
 	}
 	for range 1 + random.IntN(4) {
-		some(1, "", "", "", "export ", " ", "# it's\n", "# \\\n", "\n")
+		some(1, "", "", "", "export ", " ", "# it's\n", "# \\\n", "\n", "; ", "[ \"$x\" = a ] && ", "[ -n \"$FOO\" ] || ", "[ ! -e /x ] || ", ": ${FOO:=a}; ",
+			"if [ -d / ]; then ", "else ", "fi\n", "f() {\n", "f() { :; }; ", "}\n", "if x; then\n", "for i in a b; do ", "done; ", "case $1 in a) ", ";; esac\n", "&& ", "echo \"$(date)\" | ")
 		some(1, "netns=", "netns=", "vrf=", "netns_hide=", "FOO=", "FOO=", "x=", "PATH=", "LANG=", "LC_ALL=", "if=", "FOO")
 		for range random.IntN(4) {
 			switch random.IntN(4) {
