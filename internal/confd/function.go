@@ -380,7 +380,15 @@ func (g *gate) redirection() (found bool, err error) {
 		return false, g.refuseInFunction()
 	}
 	g.blanks()
-	return true, g.argument()
+	start := g.pos
+	if err := g.argument(); err != nil {
+		return false, err
+	}
+	number := strings.Trim(string(g.src[start:g.pos]), "0123456789") == ""
+	if number && (g.peek() == '<' || g.peek() == '>') { // the number of a descriptor, and no file
+		return false, g.refuseInFunction()
+	}
+	return true, nil
 }
 
 // substitution checks $(commands), at the dollar sign.
