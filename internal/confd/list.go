@@ -84,14 +84,15 @@ func Mentions(path, name string) bool {
 // MayAssign reports whether a shell that reads the file at path may give name a
 // value, or take it away, where the file is one that ReadFile refuses: it does not
 // unless the file has the name, reads another one, or works out what it assigns to.
-// What it does by a command of another file's making is not seen.
+// What it does by a command of another file's making is not seen. Of what is no text
+// nobody knows.
 func MayAssign(path, name string) bool {
 	src, err := Load(path)
 	return err != nil || mayAssign(withoutComments(src), name)
 }
 
 func mayAssign(src []byte, name string) bool {
-	return mentions(src, name) || readsMore(src) || worksOut(src)
+	return bytes.IndexByte(src, 0) >= 0 || mentions(src, name) || readsMore(src) || worksOut(src)
 }
 
 // Candidates are the assignments to names, and to other names that begin like
