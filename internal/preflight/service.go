@@ -145,6 +145,7 @@ func (l *looker) look(name string, named bool) (*Service, error) {
 		s.lookAtMaker()
 	case s.settings.Confined() && !s.unreadable:
 		s.lookAtScript(l.openrc)
+		s.lookAtOthers()
 		s.lookAtSupervisor(l.openrc)
 		s.lookAtPlace(l.root, l.openrc)
 	}

@@ -268,6 +268,12 @@ func TestCheckFinds(t *testing.T) {
 			want: "fails script-not-executable the init script cannot be executed"},
 		"namespace to be made, no bpf": {conf: "netns=lan\nnetns_lock=yes", before: "ln -s netns /etc/init.d/netns.lan", under: "probe deny bpf ENOSYS",
 			want: "fails kernel this kernel has no bpf(2): CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF are needed"},
+		"pid file": {service: "daemon.two", conf: "netns=vpn", want: `warning pidfile-shared the pid file /run/one.pid is that of the service "daemon" too`,
+			before: "sed -i 's|^pidfile=.*|pidfile=/run/one.pid|' /etc/init.d/daemon; ln -s daemon /etc/init.d/daemon.two; rc-update add daemon default"},
+		"pid file, of a copy": {service: "copy", conf: "netns=vpn", want: `warning pidfile-shared the pid file /run/daemon.pid is that of the service "daemon" too`,
+			before: "sed 's|^pidfile=.*|PIDFILE=\"/run/daemon.pid\"\\npidfile=$PIDFILE|' /etc/init.d/daemon >/etc/init.d/copy; chmod 755 /etc/init.d/copy; rc-service daemon start; rc-service daemon stop; rc-update add daemon default"},
+		"by name": {service: "daemon.two", conf: "netns=vpn", want: `warning service-by-name the init script calls the service "daemon" by its name`,
+			before: "printf 'panic()\n{\n\trc-service daemon stop\n}\n' >>/etc/init.d/daemon; ln -s daemon /etc/init.d/daemon.two; rc-update add daemon default"},
 		"namespace in itself": {service: "netns.lan", before: "ln -s netns /etc/init.d/netns.lan", conf: "netns=lan", outside: true,
 			want: `fails setting-misplaced the service of a network namespace has the setting "netns"`},
 	} {
