@@ -124,7 +124,7 @@ func (l *lookout) idle(s *Service) bool {
 			return false
 		}
 	}
-	return s.daemons.Recorded || openrc.NamesCommand(s.Name)
+	return s.daemons.Recorded || openrc.HasDaemon(s.Name)
 }
 
 // hides reports whether s may have processes that this user cannot see.

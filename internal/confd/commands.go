@@ -88,6 +88,9 @@ func (g *gate) part() error {
 	if g.keyword("if") != "" {
 		return g.condition()
 	}
+	if g.keyword("return") != "" {
+		return g.leave()
+	}
 	start := g.pos
 	if name := g.name(); name != "" && g.parentheses() {
 		return g.function(name)
@@ -187,6 +190,26 @@ func (g *gate) condition() error {
 			return g.compoundEnd()
 		}
 	}
+}
+
+// leave checks a return, after that word.
+func (g *gate) leave() error {
+	g.mayFail = true
+	g.blanks()
+	if g.peek() == '0' {
+		g.pos++
+		g.mayFail = false
+	}
+	g.blanks()
+	switch certain := g.maybe == 0 && !g.passed; {
+	case !certain && g.atPartEnd():
+		g.passed = true
+		return nil
+	case g.depth == 0 && (g.peek() == '#' || g.peek() == '\n' || g.peek() == eof):
+		g.ended = certain
+		return nil
+	}
+	return g.refuse(`"return" with more than 0`, plainRemedy)
 }
 
 // compoundEnd refuses what follows a compound command and belongs to it.

@@ -79,7 +79,7 @@ func randomFile(random *rand.Rand) []byte {
 	}
 	for range 1 + random.IntN(4) {
 		some(1, "", "", "", "export ", " ", "# it's\n", "# \\\n", "\n", "; ", "[ \"$x\" = a ] && ", "[ -n \"$FOO\" ] || ", "[ ! -e /x ] || ", ": ${FOO:=a}; ",
-			"if [ -d / ]; then ", "else ", "fi\n", "f() {\n", "f() { :; }; ", "}\n", "if x; then\n", "for i in a b; do ", "done; ", "case $1 in a) ", ";; esac\n", "&& ", "echo \"$(date)\" | ")
+			"if [ -d / ]; then ", "else ", "fi\n", "f() {\n", "f() { :; }; ", "}\n", "if x; then\n", "for i in a b; do ", "done; ", "return", "return 0\n", "[ x ] && return 0\n", "case $1 in a) ", ";; esac\n", "&& ", "echo \"$(date)\" | ")
 		some(1, "netns=", "netns=", "vrf=", "netns_hide=", "FOO=", "FOO=", "x=", "PATH=", "LANG=", "LC_ALL=", "if=", "FOO")
 		for range random.IntN(4) {
 			switch random.IntN(4) {

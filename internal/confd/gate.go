@@ -23,6 +23,7 @@ const (
 //	           | "export" ( assignment | NAME ) { assignment | NAME }
 //	           | ":" { word }
 //	           | "[" test "]"
+//	           | "return" [ "0" ]   the end of the file, if it is certain
 //	           | "if" lines "then" lines { "elif" lines "then" lines } [ "else" lines ] "fi"
 //	           | NAME "()" "{" commands "}"   see function
 //	assignment = NAME "=" ( literal if NAME is of interest, else word )
@@ -47,6 +48,8 @@ type gate struct {
 	locale string       // the variable that last changed the locale, if one did
 
 	maybe  int      // how many conditions decide whether what is at hand is run
+	passed bool     // there was a return on a condition
+	ended  bool     // there was a return
 	depth  int      // how many compound commands it is in
 	inside string   // the function that it is in the body of, which is not run
 	bodies [][]byte // of functions
@@ -79,6 +82,9 @@ func (g *gate) file() error {
 		g.begin = g.pos
 		if err := g.statement(); err != nil {
 			return err
+		}
+		if g.ended {
+			break // a shell does not look at the rest
 		}
 	}
 	g.begin = g.pos
@@ -157,7 +163,7 @@ func (g *gate) assignment(export bool) error {
 		g.all = append(g.all, Assignment{Name: name, Line: line})
 		return g.word(name, export)
 	}
-	if g.maybe > 0 {
+	if g.maybe > 0 || g.passed {
 		return g.refuse(strconv.Quote(name)+" is set on a condition", exampleRemedy)
 	}
 	value, err := g.literal(name)

@@ -95,6 +95,25 @@ func mayAssign(src []byte, name string) bool {
 	return bytes.IndexByte(src, 0) >= 0 || mentions(src, name) || readsMore(src) || worksOut(src)
 }
 
+// Unreached are the assignments to names, on lines that are nothing else, that
+// stand in a file below a return, and the line of that. They do not count.
+func Unreached(path string, names []string) (found []Assignment, line int) {
+	src, err := Load(path)
+	if err != nil {
+		return nil, 0
+	}
+	g := gate{src: src, line: 1, names: names}
+	if g.file() != nil || !g.ended {
+		return nil, 0
+	}
+	for _, a := range candidates(src, "", names) {
+		if a.Line >= g.line && slices.Contains(names, a.Name) {
+			found = append(found, a)
+		}
+	}
+	return found, g.line - 1
+}
+
 // Candidates are the assignments to names, and to other names that begin like
 // prefix, that stand in a file on a line that is nothing else. They count or not:
 // it is for a file that ReadFile refuses.
@@ -103,6 +122,10 @@ func Candidates(path, prefix string, names []string) []Assignment {
 	if err != nil {
 		return nil
 	}
+	return candidates(src, prefix, names)
+}
+
+func candidates(src []byte, prefix string, names []string) []Assignment {
 	var found []Assignment
 	number := 0
 	for line := range bytes.Lines(src) {
@@ -112,7 +135,7 @@ func Candidates(path, prefix string, names []string) []Assignment {
 			continue
 		}
 		for _, a := range g.all {
-			if strings.HasPrefix(a.Name, prefix) || slices.Contains(names, a.Name) {
+			if prefix != "" && strings.HasPrefix(a.Name, prefix) || slices.Contains(names, a.Name) {
 				found = append(found, a)
 			}
 		}

@@ -77,11 +77,20 @@ func (d *Daemons) add(pidfile string) {
 	}
 }
 
-// NamesCommand reports whether the init script of service has a daemon to start: it
-// sets command, or calls one of the programs that start daemons.
-func NamesCommand(service string) bool {
+// HasDaemon reports whether the init script of service has a daemon to start, by the
+// looks of it: it sets command, calls one of the programs that start daemons, or
+// knows of a pidfile.
+func HasDaemon(service string) bool {
 	script := filepath.Join(InitDir, service)
-	return confd.Assigns(script, "command") || confd.Has(script, "start-stop-daemon") || confd.Has(script, "supervise-daemon")
+	if confd.Assigns(script, "command") {
+		return true
+	}
+	for _, text := range []string{"start-stop-daemon", "supervise-daemon", "pidfile", "PIDFILE"} {
+		if confd.Has(script, text) {
+			return true
+		}
+	}
+	return false
 }
 
 // S6Service is the service whose service directory is dir, the working directory

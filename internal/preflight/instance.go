@@ -86,7 +86,7 @@ func (s *subject) comparePidfiles(own, theirs *pidfiles, other string) {
 
 // called matches a call of another service by its name, and what speaks of one.
 var (
-	called = regexp.MustCompile("(?:^|[\\s;&|(`])(?:(?:/\\S*/)?(?:rc-)?service\\s+(?:-\\S+\\s+)*|/etc/init\\.d/)[\"']?([A-Za-z0-9_.+-]+)[\"']?\\s+([a-z_]+)")
+	called = regexp.MustCompile("(?:^|[\\s;&|(`])(?:(?:/\\S*/)?(?:rc-)?service\\s+(?:-\\S+\\s+)*|/etc/init\\.d/)[\"']?([A-Za-z0-9_.+-]+|\\$[A-Za-z0-9_]+|\\$\\{[A-Za-z0-9_]+\\})[\"']?\\s+([a-z_]+)")
 	spoken = regexp.MustCompile(`\b(v?e(info|warn|error|log)n?|v?e?w?begin|v?e?w?end|echo|printf|description\w*=)`)
 )
 
@@ -100,21 +100,40 @@ func (s *subject) lookForName(script, other string, same bool) {
 	for line := range strings.Lines(string(text)) {
 		number++
 		match := called.FindStringSubmatchIndex(line)
-		if match == nil || strings.HasPrefix(strings.TrimSpace(line), "#") || spoken.MatchString(line[:match[0]]) ||
-			line[match[2]:match[3]] != other || line[match[4]:match[5]] == "status" {
+		if match == nil || strings.HasPrefix(strings.TrimSpace(line), "#") || spoken.MatchString(line[:match[0]]) || line[match[4]:match[5]] == "status" {
+			continue
+		}
+		name := line[match[2]:match[3]]
+		if name != other && !s.standsFor(name, other, string(text)) {
 			continue
 		}
 		remedy := write("call no service that belongs elsewhere")
 		if same {
-			remedy = write("call it by $RC_SVCNAME", Edit{script, number, strings.TrimSuffix(line[:match[2]]+`"$RC_SVCNAME"`+line[match[3]:], "\n")})
-			for _, quote := range []string{`"`, `'`} {
-				remedy.Edits[0].Text = strings.Replace(remedy.Edits[0].Text, quote+`"$RC_SVCNAME"`+quote, `"$RC_SVCNAME"`, 1)
+			before, after := line[:match[2]], strings.TrimSuffix(line[match[3]:], "\n")
+			if quote := before[len(before)-1]; quote == '"' || quote == '\'' {
+				before, after = before[:len(before)-1], after[1:]
 			}
+			remedy = write("call it by $RC_SVCNAME", Edit{script, number, before + `"$RC_SVCNAME"` + after})
 		}
 		s.add("service-by-name", Warning, Where{script, number}, fmt.Sprintf("the init script calls the service %q by its name", other),
 			fmt.Sprintf("that one belongs elsewhere, and is acted on there when it is %s that was asked", s.Name), remedy)
 		return
 	}
+}
+
+// standsFor reports whether a variable may have the name of the other service as its
+// value. A script that knows this service by its own name may do so in another case.
+func (s *subject) standsFor(expansion, other, text string) bool {
+	name := strings.Trim(expansion, "${}")
+	if name == expansion || regexp.MustCompile(`(^|[^A-Za-z0-9_.-])`+regexp.QuoteMeta(s.Name)+`([^A-Za-z0-9_.-]|$)`).MatchString(text) {
+		return false
+	}
+	for _, m := range assigned.FindAllStringSubmatch(text, -1) {
+		if m[1] == name && strings.Trim(m[2], `"'`) == other {
+			return true
+		}
+	}
+	return false
 }
 
 // pidfiles are those that the script of a service names, as far as that can be told
@@ -155,7 +174,11 @@ func readPidfiles(service, script string) *pidfiles {
 	}
 	for _, option := range options {
 		if path, known := p.expand(option.text, 0); known && filepath.IsAbs(path) {
-			p.found[filepath.Clean(path)] = p.origin(option, path)
+			path = filepath.Clean(path)
+			if run, err := filepath.EvalSymlinks("/var/run"); err == nil && run == "/run" {
+				path = strings.TrimPrefix(path, "/var")
+			}
+			p.found[path] = p.origin(option, path)
 		}
 	}
 	return p

@@ -34,13 +34,27 @@ func TestPidfilesOfScripts(t *testing.T) {
 	}
 }
 
+func TestNamesInVariables(t *testing.T) {
+	const script = "name=$SVCNAME\ncase $name in\niptables | ip6tables) ;;\n*) name=\"iptables\" ;;\nesac\nrc-service ${name} stop\n"
+	for service, want := range map[string]bool{"iptables.vpn": true, "ip6tables": false} {
+		s := subject{Service: Service{Name: service}}
+		if got := s.standsFor("${name}", "iptables", script); got != want {
+			t.Errorf("%s: %v, want %v", service, got, want)
+		}
+		if s.standsFor("${name}", "ipset", script) || s.standsFor("$other", "iptables", script) || s.standsFor("name", "iptables", script) {
+			t.Errorf("%s: another name", service)
+		}
+	}
+}
+
 func TestCallsOfServices(t *testing.T) {
 	for line, want := range map[string]string{
 		"\trc-service iptables stop\n":               "iptables stop",
 		"service \"iptables\" restart || return\n":   "iptables restart",
 		"/sbin/rc-service --quiet iptables reload\n": "iptables reload",
 		"[ x ] && /etc/init.d/iptables save\n":       "iptables save",
-		"rc-service \"$RC_SVCNAME\" stop\n":          "",
+		"rc-service \"$RC_SVCNAME\" stop\n":          "$RC_SVCNAME stop",
+		"\t\trc-service ${iptables_name} stop\n":     "${iptables_name} stop",
 		"service_started iptables && x\n":            "",
 	} {
 		got := ""

@@ -194,6 +194,7 @@ func (s *subject) readConf(file string) {
 				s.rename(file, a, known))
 		}
 	}
+	s.lookBelow(file)
 	if !confd.Assigns(file, supervisorName) {
 		return
 	}
@@ -202,6 +203,18 @@ func (s *subject) readConf(file string) {
 		for _, a := range found {
 			s.take(file, a)
 		}
+	}
+}
+
+// lookBelow looks for settings below a return, where nobody reads them: some files
+// come with one as the last line.
+func (s *subject) lookBelow(file string) {
+	found, line := confd.Unreached(file, openrc.Names)
+	for _, a := range found {
+		s.add("setting-unreached", Outside, Where{file, a.Line}, fmt.Sprintf("%q is set below a return", a.Name),
+			"the shell does not read on there, and the service runs without the setting",
+			write("write it above that", Edit{file, line, lineOf(file, a.Line)}, Edit{file, a.Line, lineOf(file, line)}))
+		return
 	}
 }
 

@@ -177,6 +177,7 @@ func TestCheckFinds(t *testing.T) {
 		"misspelt":          {on: "conf.d", conf: "netns=vpn\nnetns_hid=/usr/games", want: `warning setting-unknown there is no setting "netns_hid"`},
 		"only for a shell":  {on: "conf.d", conf: "tunnel=vpn\nnetns=$tunnel", want: `warning settings-unreadable "netns" takes its value from a variable`},
 		"after a condition": {on: "conf.d", conf: "[ \"$SVCNAME\" = mysql ] || rc_provide=\"!mysql\"\nnetns=nowhere", want: `fails namespace-missing network namespace "nowhere" does not exist`},
+		"below a return":    {on: "conf.d", conf: "[ \"$SVCNAME\" = mysql ] || rc_provide=\"!mysql\"\nreturn 0\n# more\nnetns=vpn", want: `outside setting-unreached "netns" is set below a return`},
 		"for all":           {before: "printf 'rc_parallel=NO\\nnetns=vpn # all\\n' >>/etc/rc.conf", outside: true, want: `warning setting-global "netns" is set for every service`},
 		"for all, in a function": {before: "printf 'f() {\\nnetns=vpn\\n}\\nf\\n' >/etc/rc.conf.d/all.conf", after: "rm /etc/rc.conf.d/all.conf", outside: true,
 			want: `warning setting-global "netns" is set for every service`},
