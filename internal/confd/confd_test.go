@@ -235,6 +235,8 @@ var refusedFiles = []struct {
 	{"a function called export", "export() { netns=evil; }\n", 1, `no function can be called "export"`},
 	{"a function without an end", "\nf() {\n:\n", 2, `a function has no "}"`},
 	{"a function in braces of bash", "f() {\n[[ a ]]\n}\n", 2, "'[' in a function"},
+	{"brackets of bash as an argument in a function", "f() {\na [[ b || if x; then c; fi\n}\n", 2, "'[' in a function"},
+	{"a number before a redirection in a function", "f() {\na >2>&1\n}\n", 2, "'>' in a function"},
 	{"a here-document in a function", "f() {\ncat <<x\n}\nx\n}\n", 2, "'<' in a function"},
 	{"an array in a function", "f() {\na=(b)\n}\n", 2, "'(' in a function"},
 	{"a command of more than words", "FOO=\"$(date | cat)\"\n", 1, `"FOO" takes its value from a command that only a shell can read`},

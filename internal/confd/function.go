@@ -310,7 +310,7 @@ func (g *gate) simple() error {
 			return err
 		}
 		word := string(g.src[start:g.pos])
-		if onlyAssignments && isSyntax(word) {
+		if onlyAssignments && isSyntax(word) || word == "[[" { // in any place ash takes && for a word after it
 			g.pos = start
 			return g.refuseInFunction()
 		}
