@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"openrc-netns/internal/openrc"
 )
@@ -84,11 +85,28 @@ func (s *subject) comparePidfiles(own, theirs *pidfiles, other string) {
 	}
 }
 
-// called matches a call of another service by its name, and what speaks of one.
-var (
-	called = regexp.MustCompile("(?:^|[\\s;&|(`])(?:(?:/\\S*/)?(?:rc-)?service\\s+(?:-\\S+\\s+)*|/etc/init\\.d/)[\"']?([A-Za-z0-9_.+-]+|\\$[A-Za-z0-9_]+|\\$\\{[A-Za-z0-9_]+\\})[\"']?\\s+([a-z_]+)")
-	spoken = regexp.MustCompile(`\b(v?e(info|warn|error|log)n?|v?e?w?begin|v?e?w?end|echo|printf|description\w*=)`)
-)
+// patterns are for what a script has on a line.
+type patterns struct {
+	called   *regexp.Regexp // a call of another service by its name
+	spoken   *regexp.Regexp // the beginning of what only speaks of one
+	assigned *regexp.Regexp // NAME=WORD
+	fallback *regexp.Regexp // ${NAME:=TEXT}
+	given    *regexp.Regexp // --pidfile WORD
+	variable *regexp.Regexp // $NAME, ${NAME} and ${NAME:-TEXT}
+}
+
+// match has them compiled when they are wanted: a start, which does not want them,
+// would wait for it.
+var match = sync.OnceValue(func() patterns {
+	return patterns{
+		called:   regexp.MustCompile("(?:^|[\\s;&|(`])(?:(?:/\\S*/)?(?:rc-)?service\\s+(?:-\\S+\\s+)*|/etc/init\\.d/)[\"']?([A-Za-z0-9_.+-]+|\\$[A-Za-z0-9_]+|\\$\\{[A-Za-z0-9_]+\\})[\"']?\\s+([a-z_]+)"),
+		spoken:   regexp.MustCompile(`\b(v?e(info|warn|error|log)n?|v?e?w?begin|v?e?w?end|echo|printf|description\w*=)`),
+		assigned: regexp.MustCompile(`(?:^|[\s;])([A-Za-z_][A-Za-z0-9_]*)=("[^"]*"|'[^']*'|[^\s;"']+)`),
+		fallback: regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*):?=([^}"' ]+)\}`),
+		given:    regexp.MustCompile(`--pidfile[ =]+("[^"]*"|'[^']*'|[^\s;"']+)`),
+		variable: regexp.MustCompile(`\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)(?::?[-=]([^}$]*))?\})`),
+	}
+})
 
 // lookForName looks for calls of another service in the script.
 func (s *subject) lookForName(script, other string, same bool) {
@@ -99,17 +117,17 @@ func (s *subject) lookForName(script, other string, same bool) {
 	number := 0
 	for line := range strings.Lines(string(text)) {
 		number++
-		match := called.FindStringSubmatchIndex(line)
-		if match == nil || strings.HasPrefix(strings.TrimSpace(line), "#") || spoken.MatchString(line[:match[0]]) || line[match[4]:match[5]] == "status" {
+		found := match().called.FindStringSubmatchIndex(line)
+		if found == nil || strings.HasPrefix(strings.TrimSpace(line), "#") || match().spoken.MatchString(line[:found[0]]) || line[found[4]:found[5]] == "status" {
 			continue
 		}
-		name := line[match[2]:match[3]]
+		name := line[found[2]:found[3]]
 		if name != other && !s.standsFor(name, other, string(text)) {
 			continue
 		}
 		remedy := write("call no service that belongs elsewhere")
 		if same {
-			before, after := line[:match[2]], strings.TrimSuffix(line[match[3]:], "\n")
+			before, after := line[:found[2]], strings.TrimSuffix(line[found[3]:], "\n")
 			if quote := before[len(before)-1]; quote == '"' || quote == '\'' {
 				before, after = before[:len(before)-1], after[1:]
 			}
@@ -128,7 +146,7 @@ func (s *subject) standsFor(expansion, other, text string) bool {
 	if name == expansion || regexp.MustCompile(`(^|[^A-Za-z0-9_.-])`+regexp.QuoteMeta(s.Name)+`([^A-Za-z0-9_.-]|$)`).MatchString(text) {
 		return false
 	}
-	for _, m := range assigned.FindAllStringSubmatch(text, -1) {
+	for _, m := range match().assigned.FindAllStringSubmatch(text, -1) {
 		if m[1] == name && strings.Trim(m[2], `"'`) == other {
 			return true
 		}
@@ -153,13 +171,6 @@ type word struct {
 	where Where
 }
 
-var (
-	assigned = regexp.MustCompile(`(?:^|[\s;])([A-Za-z_][A-Za-z0-9_]*)=("[^"]*"|'[^']*'|[^\s;"']+)`)
-	fallback = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*):?=([^}"' ]+)\}`)
-	given    = regexp.MustCompile(`--pidfile[ =]+("[^"]*"|'[^']*'|[^\s;"']+)`)
-	variable = regexp.MustCompile(`\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)(?::?[-=]([^}$]*))?\})`)
-)
-
 func readPidfiles(service, script string) *pidfiles {
 	p := &pidfiles{service: service, found: map[string]Where{}, conf: map[string]word{}, script: map[string]word{}, uncertain: map[string]bool{}}
 	for _, file := range openrc.ConfFiles(service) {
@@ -176,7 +187,7 @@ func readPidfiles(service, script string) *pidfiles {
 		if path, known := p.expand(option.text, 0); known && filepath.IsAbs(path) {
 			path = filepath.Clean(path)
 			if run, err := filepath.EvalSymlinks("/var/run"); err == nil && run == "/run" {
-				path = strings.TrimPrefix(path, "/var")
+				path = strings.Replace(path, "/var/run/", "/run/", 1)
 			}
 			p.found[path] = p.origin(option, path)
 		}
@@ -196,18 +207,18 @@ func (p *pidfiles) read(file string, words map[string]word) (options []word) {
 		if strings.HasPrefix(strings.TrimSpace(line), "#") {
 			continue
 		}
-		for _, m := range assigned.FindAllStringSubmatch(line, -1) {
+		for _, m := range match().assigned.FindAllStringSubmatch(line, -1) {
 			if before, twice := words[m[1]]; twice && before.where.Path == file && before.text != m[2] {
 				p.uncertain[m[1]] = true
 			}
 			words[m[1]] = word{m[2], Where{file, number}}
 		}
-		for _, m := range fallback.FindAllStringSubmatch(line, -1) {
+		for _, m := range match().fallback.FindAllStringSubmatch(line, -1) {
 			if _, set := p.conf[m[1]]; !set && words[m[1]].text == "" {
 				words[m[1]] = word{m[2], Where{file, number}}
 			}
 		}
-		for _, m := range given.FindAllStringSubmatch(line, -1) {
+		for _, m := range match().given.FindAllStringSubmatch(line, -1) {
 			options = append(options, word{m[1], Where{file, number}})
 		}
 	}
@@ -236,8 +247,8 @@ func (p *pidfiles) expand(text string, depth int) (value string, known bool) {
 	}
 	text = strings.Trim(text, `"`)
 	known = depth < 5
-	value = variable.ReplaceAllStringFunc(text, func(expansion string) string {
-		m := variable.FindStringSubmatch(expansion)
+	value = match().variable.ReplaceAllStringFunc(text, func(expansion string) string {
+		m := match().variable.FindStringSubmatch(expansion)
 		name := m[1] + m[2]
 		w, set := p.lookup(name)
 		switch {

@@ -11,6 +11,7 @@ func TestPidfilesOfScripts(t *testing.T) {
 	for script, want := range map[string]string{
 		"pidfile=/run/dnsmasq.pid\n":         "/run/dnsmasq.pid",
 		"pidfile=\"/run/$RC_SVCNAME.pid\"\n": "/run/web.vpn.pid",
+		"pidfile=/var/lib/x.pid\n":           "/var/lib/x.pid",
 		"pidfile='/run/x.pid'\n":             "/run/x.pid",
 		"PIDFILE=/run/x.pid\nstart() {\n\tstart-stop-daemon --pidfile ${PIDFILE}\n": "/run/x.pid",
 		"start-stop-daemon --start --pidfile=/run/a.pid\n--pidfile \"/run/b.pid\"":  "/run/a.pid /run/b.pid",
@@ -58,14 +59,14 @@ func TestCallsOfServices(t *testing.T) {
 		"service_started iptables && x\n":            "",
 	} {
 		got := ""
-		if m := called.FindStringSubmatch(line); m != nil {
+		if m := match().called.FindStringSubmatch(line); m != nil {
 			got = m[1] + " " + m[2]
 		}
 		if got != want {
 			t.Errorf("%q: %q, want %q", line, got, want)
 		}
 	}
-	if !spoken.MatchString("\teinfo \"see ") || spoken.MatchString("[ -e /x ] && ") {
+	if !match().spoken.MatchString("\teinfo \"see ") || match().spoken.MatchString("[ -e /x ] && ") {
 		t.Error("what is said is not told from what is done")
 	}
 }
