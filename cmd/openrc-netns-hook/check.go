@@ -111,6 +111,9 @@ func summary(s preflight.Service) string {
 	if s.Lock {
 		parts = append(parts, "locked")
 	}
+	if !s.Known {
+		parts = append(parts, "settings not known")
+	}
 	if len(parts) == 0 {
 		return "no network namespace, no VRF"
 	}

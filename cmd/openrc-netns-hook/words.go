@@ -100,7 +100,11 @@ func sentence(s *audit.Service, p audit.Problem) string {
 	case audit.NoFile:
 		return fmt.Sprintf("it sees no %s: %s is no longer bound over it", etc, source)
 	case audit.NameGone:
-		return fmt.Sprintf("the name %q was deleted since the start", s.Netns)
+		text := fmt.Sprintf("the name %q was deleted since the start", s.Netns)
+		if len(p.Processes) > 0 {
+			return text + ", and it runs on in what had that name"
+		}
+		return text + ", and nothing of it runs where it was started"
 	case audit.NameReused:
 		return fmt.Sprintf("the name %q leads to another network namespace than at the start", s.Netns)
 	case audit.NotExist:
@@ -124,6 +128,13 @@ func remedy(s *audit.Service) string {
 			for _, process := range p.Processes {
 				kill = append(kill, fmt.Sprint(process.PID))
 			}
+			continue
+		case p.Reason == audit.NameGone && len(p.Processes) > 0:
+			attach := attachName(s, p)
+			if attach == nil {
+				return ""
+			}
+			steps = append(steps, attach...)
 			continue
 		case p.Verdict == audit.Missing, p.Reason == audit.NameGone, p.Reason == audit.IsHost:
 			made, restarts := makeNamespace(s, p)
@@ -149,6 +160,26 @@ func remedy(s *audit.Service) string {
 		steps = append(steps, "kill "+strings.Join(kill, " "))
 	}
 	return strings.Join(steps, " && ")
+}
+
+// attachName are the commands that give the network namespace in which s lives on
+// its name again, with all that is set up in it. A new one would be empty.
+func attachName(s *audit.Service, p audit.Problem) (steps []string) {
+	name := namespace.BaseName(s.Netns)
+	if name == "" {
+		return nil
+	}
+	var stale *namespace.StaleError
+	if errors.As(p.Err, &stale) {
+		steps = append(steps, "rm "+quote(stale.Path))
+	}
+	return append(steps, fmt.Sprintf("ip netns attach %s %d", quote(name), p.Processes[0].PID))
+}
+
+// makesEmpty reports whether the remedy makes a network namespace that nobody sets
+// up.
+func makesEmpty(s *audit.Service) bool {
+	return strings.Contains(remedy(s), "ip netns add ")
 }
 
 // makeNamespace are the commands that make the namespace of s. One that restarts
@@ -199,8 +230,19 @@ func remarks(s *audit.Service) []string {
 	if s.RecordError != nil {
 		result = append(result, s.RecordError.Error())
 	}
-	if s.State == openrc.Crashed {
+	switch {
+	case s.State == openrc.Crashed && len(s.Processes) > 0:
+		names, verb := list(s.Processes)
+		result = append(result, fmt.Sprintf("it is on record as started, and the daemon in its pidfile is gone; %s %s left", names, verb))
+	case s.State == openrc.Crashed:
 		result = append(result, "it is on record as started, and its daemon is gone")
+	case s.NoPidfile:
+		result = append(result, "its pidfile is missing, which OpenRC takes for a crash")
+	case s.Idle:
+		result = append(result, "it is on record as started, and no process of it is there: its daemon has died, or its start was content with one that runs elsewhere")
+	}
+	if makesEmpty(s) {
+		result = append(result, "a network namespace that ip netns add makes is empty: set up in it what the service needs first")
 	}
 	for _, p := range s.Processes {
 		names, _ := list([]audit.Process{p})
@@ -237,7 +279,8 @@ func unseen(u audit.Unseen) []string {
 }
 
 // statusLines are for the status action of a service, where it says nothing of
-// this: where the service runs, and what is wrong; nothing of a stopped one.
+// this: where the service runs, and what is wrong; nothing of a stopped one. That
+// the name leads elsewhere by now the action has said already.
 func statusLines(s *audit.Service) (info string, warnings []string) {
 	if s.Verdict == audit.Stopped || s.Verdict == audit.Missing && len(s.Processes) == 0 {
 		return "", nil
@@ -258,10 +301,25 @@ func statusLines(s *audit.Service) (info string, warnings []string) {
 		info += fmt.Sprintf(", its sockets are bound to VRF %q", s.Settings.VRF)
 	}
 	for _, p := range s.Problems {
+		if p.Verdict == audit.Stale {
+			info = ""
+			continue
+		}
 		warnings = append(warnings, sentence(s, p))
 	}
-	if command := remedy(s); command != "" && len(warnings) > 0 {
-		warnings[len(warnings)-1] += "; " + mendWith + " " + command
+	if s.Idle {
+		warnings = append(warnings, "no process of it is there")
+	}
+	command, lead := remedy(s), mendWith
+	if makesEmpty(s) {
+		lead = "mend it, setting up the new network namespace before the service is started there, with:"
+	}
+	switch {
+	case command == "":
+	case len(warnings) > 0:
+		warnings[len(warnings)-1] += "; " + lead + " " + command
+	default:
+		warnings = []string{lead + " " + command}
 	}
 	return info, warnings
 }

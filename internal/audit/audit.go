@@ -83,6 +83,12 @@ type Service struct {
 	Processes []Process // in the order of their numbers
 	Problems  []Problem // the gravest first
 	Verdict   Verdict
+	// Idle says that it is started, that it has a daemon to run, and that no process
+	// of it is where it belongs.
+	Idle bool
+	// NoPidfile says that a pidfile is missing, from which OpenRC concludes that it
+	// has crashed, and that it has processes.
+	NoPidfile bool
 
 	daemons openrc.Daemons
 }
@@ -175,7 +181,7 @@ const (
 type Problem struct {
 	Verdict   Verdict
 	Reason    Reason
-	Processes []Process // of ProcessesOutside, all in one namespace, and LeftCgroup
+	Processes []Process // of ProcessesOutside, all in one namespace, LeftCgroup, and NameGone, those still there
 	Stray     bool      // of ProcessesOutside: the service itself is where it belongs
 	VRF       string    // of OtherVRF
 	File      string    // of the reasons for DNS: a name in /etc
@@ -249,7 +255,7 @@ func Look(o Options) (*Report, error) {
 	// again, is on its way: a problem counts when two looks in a row agree.
 	const attempts, pause = 5, 100 * time.Millisecond
 	report, err := lookOnce(o)
-	for i := 1; err == nil && report.NeedsAction() && i < attempts; i++ {
+	for i := 1; err == nil && len(report.problems()) > 0 && i < attempts; i++ {
 		before := report.problems()
 		time.Sleep(pause)
 		if report, err = lookOnce(o); err == nil && reflect.DeepEqual(before, report.problems()) {
@@ -259,11 +265,11 @@ func Look(o Options) (*Report, error) {
 	return report, err
 }
 
-// problems are those of all services.
+// problems are those of all services; none where a service is idle.
 func (r *Report) problems() map[string][]Problem {
 	problems := map[string][]Problem{}
 	for _, s := range r.Services {
-		if s.Verdict.NeedsAction() {
+		if s.Verdict.NeedsAction() || s.Idle {
 			problems[s.Name] = s.Problems
 		}
 	}
@@ -278,7 +284,7 @@ func lookOnce(o Options) (*Report, error) {
 			return nil, err
 		}
 	}
-	l := &lookout{}
+	l := &lookout{named: len(o.Services) > 0}
 	for i, name := range names {
 		if slices.Contains(names[:i], name) {
 			continue
@@ -311,6 +317,7 @@ func lookOnce(o Options) (*Report, error) {
 
 // lookout is the work of one Look.
 type lookout struct {
+	named     bool // the services were asked for
 	services  []*Service
 	processes map[int]*process
 	owners    map[int]string // the service that a process is of, confined or not
@@ -347,7 +354,7 @@ func (l *lookout) service(name string) (*Service, error) {
 			return nil, nil
 		}
 	default:
-		if !started && !openrc.MaySetNetns(name) {
+		if !started && !l.named && !openrc.MaySetNetns(name) {
 			return nil, nil
 		}
 		s.SettingsError = err

@@ -22,6 +22,7 @@ func (l *lookout) judge(s *Service) {
 		l.judgeSockets(s)
 		l.judgeFiles(s)
 		l.judgeName(s, want, err)
+		s.Idle = l.idle(s)
 	}
 	s.Verdict = l.verdict(s, want, err)
 }
@@ -111,6 +112,21 @@ func (l *lookout) isHost(s *Service, want *space) bool {
 	return want != nil && want.inode == l.host && !namespace.MeansHost(s.Netns)
 }
 
+// idle reports whether s is started and has nothing where it belongs, though there
+// is a daemon that it should have: it has died, and OpenRC has no pidfile to tell by,
+// or the start was content with another service's.
+func (l *lookout) idle(s *Service) bool {
+	if s.State != openrc.Started || l.hides(s) || s.Record == nil {
+		return false
+	}
+	for _, p := range s.Processes {
+		if p.Position != Session && p.Position != Private {
+			return false
+		}
+	}
+	return s.daemons.Recorded || openrc.HasDaemon(s.Name)
+}
+
 // hides reports whether s may have processes that this user cannot see.
 func (l *lookout) hides(s *Service) bool { return l.unseen.Everybody || s.daemons.Hidden }
 
@@ -134,7 +150,7 @@ func (l *lookout) judgeName(s *Service, want *space, err error) {
 	if s.Record != nil && s.Record.Netns == s.Netns {
 		switch {
 		case err != nil:
-			s.add(Problem{Verdict: Stale, Reason: NameGone, Err: err})
+			s.add(Problem{Verdict: Stale, Reason: NameGone, Err: err, Processes: s.left()})
 		case !want.is(s.Record.ID):
 			s.add(Problem{Verdict: Stale, Reason: NameReused})
 		}
@@ -153,6 +169,17 @@ func (l *lookout) judgeName(s *Service, want *space, err error) {
 		return
 	}
 	s.add(problem)
+}
+
+// left are the processes where s was started, its daemons if there are any.
+func (s *Service) left() []Process {
+	var left []Process
+	for _, p := range slices.Concat(s.Daemons(), s.Processes) {
+		if p.Position == Started && !slices.ContainsFunc(left, func(q Process) bool { return q.PID == p.PID }) {
+			left = append(left, p)
+		}
+	}
+	return left
 }
 
 // Maker is the service that makes the namespace of s, if there is one, and its
@@ -301,7 +328,7 @@ func (l *lookout) verdict(s *Service, want *space, err error) Verdict {
 	case s.State == openrc.Stopped, s.State == openrc.Failed, s.State == openrc.Crashed && len(s.Processes) == 0:
 		return Stopped
 	case s.Settings == nil && s.Record == nil, hidden, want == nil && errors.Is(err, os.ErrPermission),
-		len(s.Processes) == 0 && l.hides(s), s.RecordError != nil && len(s.Processes) == 0:
+		s.Idle, len(s.Processes) == 0 && l.hides(s), s.RecordError != nil && len(s.Processes) == 0:
 		return Unknown
 	case len(s.Processes) == 0 && s.State != openrc.Started:
 		return Stopped

@@ -52,10 +52,10 @@ func (l *lookout) assign() {
 	for pid := range l.processes {
 		l.inherit(pid)
 	}
-	for _, s := range l.services {
-		s.State = l.crashed(s)
-	}
 	l.collect(mains)
+	for _, s := range l.services {
+		l.judgeState(s)
+	}
 }
 
 // supervised gives the daemons that s6 has started to their services: they are in
@@ -106,13 +106,22 @@ func (l *lookout) inherit(pid int) string {
 	return owner
 }
 
-// crashed is the state of s, by the looks of its daemons.
-func (l *lookout) crashed(s *Service) openrc.State {
-	dead := func(pid int) bool { return l.processes[pid] == nil }
-	if s.State == openrc.Started && (s.daemons.Lost || slices.ContainsFunc(s.daemons.PIDs, dead) && !l.unseen.Everybody) {
-		return openrc.Crashed
+// judgeState finds out whether s has crashed. OpenRC takes a missing pidfile for a
+// crash, but a daemon may write another one than its script says.
+func (l *lookout) judgeState(s *Service) {
+	if s.State != openrc.Started {
+		return
 	}
-	return s.State
+	dead := func(pid int) bool { return l.processes[pid] == nil }
+	alive := func(p Process) bool { return !l.processes[p.PID].terminal }
+	switch {
+	case slices.ContainsFunc(s.daemons.PIDs, dead) && !l.unseen.Everybody:
+		s.State = openrc.Crashed
+	case s.daemons.Lost && slices.ContainsFunc(s.Processes, alive):
+		s.NoPidfile = true
+	case s.daemons.Lost:
+		s.State = openrc.Crashed
+	}
 }
 
 // collect gives each service its processes.

@@ -64,6 +64,43 @@ var acceptedFiles = []struct {
 	{"a setting used by another", "netns=vpn\ncommand_args=\"--name ${netns} $vrf ${vrf:-none}\"\n", values{"netns": "vpn"}},
 	{"a locale", "name='b\u00fcro'\nexport LC_ALL=en_GB.UTF-8\nnetns=vpn\n", values{"netns": "vpn"}},
 
+	{"a semicolon", "netns=vpn; export netns\n", values{"netns": "vpn"}},
+	{"semicolons", "netns=\"vpn\";\nFOO=a;netns=b ; vrf=mgmt;# c\n", values{"netns": "b", "vrf": "mgmt"}},
+	{"a command elsewhere", "FOO=\"$(date +%s)\"\nnetns=vpn\nBAR=$(cat /etc/name)-x`date`\n", values{"netns": "vpn"}},
+	{"mysql as on Gentoo", "[ \"$SVCNAME\" = mysql ] || rc_provide=\"!mysql\"\nnetns=vpn\n", values{"netns": "vpn"}},
+	{"mysql as it comes", "[ \"${SVCNAME}\" != mysql ] && rc_provide=\"!mysql\"\n#rc_provide=\"mysql\"\nreturn 0\n# vim\n", values{}},
+	{"a return", "netns=vpn\nreturn # c\nnetns=evil\nif (\n", values{"netns": "vpn"}},
+	{"a return at the end", "netns=vpn\nreturn", values{"netns": "vpn"}},
+	{"a return on a condition", "netns=vpn\n[ x ] && return 0\nFOO=a\nif [ y ]; then return; fi\nreturn\n", values{"netns": "vpn"}},
+	{"conditions", "[ -n \"$FOO\" ] && BAR=a\n[ ! -e /x ] && [ \"$FOO\" != a ] ||\n\t# c\n\texport BAR\nnetns=vpn && [ x ]\n: a\n", values{"netns": "vpn"}},
+	{"a condition last", "netns=vpn\n[ -e /nowhere ] && FOO=a\n", values{"netns": "vpn"}},
+	{"defaults", ": ${FOO:=bar} \"${BAR:=$FOO}\"\n: \"${cfgfile=/etc/x.conf}\"; :\nnetns=vpn\n", values{"netns": "vpn"}},
+	{"if", "netns=vpn\nif [ -e /nowhere ]; then\n\tFOO=a\nelif [ \"$FOO\" = b ]\nthen FOO=\"$(date)\"; else # c\n\t[ -d / ] && BAR=b\n\tif [ x ]; then : ; fi\nfi; vrf=mgmt\n",
+		values{"netns": "vpn", "vrf": "mgmt"}},
+	{"functions", `preup() {
+	# it's a comment with "quotes
+	if ethtool "${IFACE}" 2>/dev/null | grep -q 'Link detected: no'; then
+		ewarn "No link on ${IFACE:-eth0}, $(date +%s) ` + "`date`" + `"
+		return 1
+	fi
+	local name=a[1] x; shift 2>&1
+	for i in a* "$@" \
+		$1 ${2:-b}; do ip link set "$i" up || ! true & done
+	while read -r line; do echo $line >>/tmp/x; done </etc/fstab
+	case "$1" in
+	(a | b*) { echo \"a; } ;;
+	*) ( exit 1 ) || eend $? ;;
+	"") esac
+	netns=evil
+}
+netns_up ()
+{
+	ip link set lo up && echo } "$(case a in a) echo "b)" ;; esac)"
+}
+netns=vpn
+f() { :; }; vrf=mgmt
+`, values{"netns": "vpn", "vrf": "mgmt"}},
+
 	{"sshd as on Gentoo", `# /etc/conf.d/sshd: config file for /etc/init.d/sshd
 
 # Where is your sshd_config file stored?
@@ -163,8 +200,6 @@ var refusedFiles = []struct {
 	{"a form feed", "netns=vpn\f\n", 1, `"netns" has '\f' outside quotes`},
 	{"a control character", "netns='v\x01pn'\n", 1, `"netns" has the control character '\x01'`},
 	{"a byte that is not UTF-8", "netns='caf\xe9'\n", 1, `"netns" has a byte that is not UTF-8`},
-	{"a semicolon", "netns=vpn; export netns\n", 1, `"netns" has ';' outside quotes`},
-	{"a semicolon after quotes", "netns=\"vpn\";\n", 1, `"netns" has ';' outside quotes`},
 	{"an array", "netns=(vpn)\n", 1, `"netns" has '(' outside quotes`},
 	{"unfinished quotes", "FOO=bar\nnetns=\"vpn\nvrf=mgmt\n", 2, `"netns" has a value of several lines`},
 	{"unfinished quotes at the end", "netns='vpn", 1, `"netns" has quotes without an end`},
@@ -178,9 +213,34 @@ var refusedFiles = []struct {
 	{"a bad name", "FOO=bar\n1netns=vpn\n", 2, `'1' where an assignment should begin`},
 	{"a command with a setting", "netns=vpn true\n", 1, `"true" does not begin an assignment`},
 	{"a command", "FOO=\"\n\n\"\nmodprobe tun\n", 4, `"modprobe" does not begin an assignment`},
-	{"a condition", "if [ -e /etc/vpn ]; then\nnetns=vpn\nfi\n", 1, `"if" does not begin an assignment`},
-	{"a test", "[ -e /etc/vpn ] && netns=vpn\n", 1, `'[' where an assignment should begin`},
-	{"a function", "start_pre() {\n\tnetns=vpn\n}\n", 1, `"start_pre" does not begin an assignment`},
+	{"a condition", "if [ -e /etc/vpn ]; then\nnetns=vpn\nfi\n", 2, `"netns" is set on a condition`},
+	{"a condition for another", "if [ x ]; then FOO=a; else\nnetns=vpn\nfi\n", 2, `"netns" is set on a condition`},
+	{"a test", "[ -e /etc/vpn ] && netns=vpn\n", 1, `"netns" is set on a condition`},
+	{"an alternative", "FOO=a || export netns=vpn\n", 1, `"netns" is set on a condition`},
+	{"a setting after a return that may be", "[ x ] && return 0\nnetns=vpn\n", 2, `"netns" is set on a condition`},
+	{"a return that fails", "FOO=a\nreturn 1\n", 2, `"return" with more than 0`},
+	{"a return and more", "return 0; FOO=a\n", 1, `"return" with more than 0`},
+	{"a default for a setting", ": ${netns:=vpn}\n", 1, `":" has an expansion that only a shell can read`},
+	{"a condition that is a command", "if grep -q x /etc/fstab; then FOO=a; fi\n", 1, `"grep" does not begin an assignment`},
+	{"a condition without an end", "\nif [ x ]; then\nFOO=a\n", 2, `"if" has no end`},
+	{"a condition without a command", "if [ x ]; then\nfi\n", 2, `"fi" does not begin an assignment`},
+	{"a test without quotes", "[ $FOO = a ] && BAR=a\n", 1, `"[" has '$' outside quotes`},
+	{"a test of bash", "[ -v FOO ] && BAR=a\n", 1, "a test that shells may take"},
+	{"a test of many words", "[ a = b -o c = d ] && BAR=a\n", 1, "a test that shells may take"},
+	{"a test without an end", "[ x\n", 1, `"[" has no "]"`},
+	{"a pipe", "FOO=a | BAR=b\n", 1, "'|' where an assignment should end"},
+	{"two semicolons", "FOO=a;; BAR=b\n", 1, "';' where an assignment should end"},
+	{"a semicolon first", "; FOO=a\n", 1, "';' where an assignment should begin"},
+	{"a call of a function", "f() { netns=vpn; }\nf\n", 2, `"f" does not begin an assignment`},
+	{"a function called export", "export() { netns=evil; }\n", 1, `no function can be called "export"`},
+	{"a function without an end", "\nf() {\n:\n", 2, `a function has no "}"`},
+	{"a function in braces of bash", "f() {\n[[ a ]]\n}\n", 2, "'[' in a function"},
+	{"brackets of bash as an argument in a function", "f() {\na [[ b || if x; then c; fi\n}\n", 2, "'[' in a function"},
+	{"a number before a redirection in a function", "f() {\na >2>&1\n}\n", 2, "'>' in a function"},
+	{"a here-document in a function", "f() {\ncat <<x\n}\nx\n}\n", 2, "'<' in a function"},
+	{"an array in a function", "f() {\na=(b)\n}\n", 2, "'(' in a function"},
+	{"a command of more than words", "FOO=\"$(date | cat)\"\n", 1, `"FOO" takes its value from a command that only a shell can read`},
+	{"a command that is none", "FOO=\"$(if)\"\n", 1, `"FOO" takes its value from a command that only a shell can read`},
 	{"a group", "{ netns=vpn\n}\n", 1, `'{' where an assignment should begin`},
 	{"another file", "# c\n. /etc/conf.d/common\n", 2, `'.' where an assignment should begin`},
 	{"unset", "netns=vpn\nunset netns\n", 2, `"unset" does not begin an assignment`},
@@ -195,9 +255,7 @@ var refusedFiles = []struct {
 	{"readonly", "readonly netns=vpn\n", 1, `"readonly" does not begin an assignment`},
 	{"local", "local netns=vpn\n", 1, `"local" does not begin an assignment`},
 
-	{"a command elsewhere", "FOO=\"$(date)\"\nnetns=vpn\n", 1, `"FOO" takes its value from a command`},
-	{"a command in backquotes elsewhere", "FOO=`date`\n", 1, `"FOO" takes its value from a command`},
-	{"export of a command", "export FOO=$(date)\n", 1, `"FOO" takes its value from a command`},
+	{"export of a command", "export FOO=$(date)\n", 1, `"FOO" takes its value from a command, outside quotes`},
 	{"arithmetic elsewhere", "FOO=$((netns=5))\n", 1, `"FOO" takes its value from a command`},
 	{"an assignment in an expansion", "FOO=${netns:=vpn}\n", 1, `"FOO" has an expansion that only a shell can read`},
 	{"an assignment in a default", "FOO=\"\n${BAR:-${netns=vpn}}\"\n", 2, `"FOO" has an expansion that only a shell can read`},
@@ -214,7 +272,6 @@ var refusedFiles = []struct {
 	{"export of braces, which bash expands", "export BAR={a,b}{a,b}\n", 1, `"BAR" has '{' outside quotes`},
 	{"a continued line elsewhere", "FOO=a\\\nb\n", 1, `"FOO" goes on after a backslash at the end of the line`},
 	{"a backslash at the end of the file", "FOO=a\\", 1, `"FOO" goes on after a backslash at the end of the line`},
-	{"a list of commands", "FOO=a;netns=vpn\n", 1, `"FOO" has ';' outside quotes`},
 	{"a background command", "FOO=a&netns=vpn\n", 1, `"FOO" has '&' outside quotes`},
 	{"letters outside quotes that are not ASCII", "FOO=b\u00fcro\n", 1, `"FOO" has '` + "\u00fc" + `' outside quotes`},
 	{"a byte outside quotes that is not UTF-8", "FOO=caf\xe9\n", 1, `"FOO" has the byte 0xe9 outside quotes`},

@@ -17,16 +17,25 @@ const (
 // gate walks a conf.d file from end to end and refuses whatever is not in this grammar (POSIX XCU 2.2, 2.3 and 2.6
 // have the full one):
 //
-//	line       = { assignment } [ comment ]
-//	           | "export" ( assignment | NAME ) { assignment | NAME } [ comment ]
+//	line       = [ list { ";" list } [ ";" ] ] [ comment ]
+//	list       = part { ( "&&" | "||" ) part }
+//	part       = { assignment }
+//	           | "export" ( assignment | NAME ) { assignment | NAME }
+//	           | ":" { word }
+//	           | "[" test "]"
+//	           | "return" [ "0" ]   the end of the file, if it is certain
+//	           | "if" lines "then" lines { "elif" lines "then" lines } [ "else" lines ] "fi"
+//	           | NAME "()" "{" commands "}"   see function
 //	assignment = NAME "=" ( literal if NAME is of interest, else word )
 //	literal    = plain characters | one pair of quotes, on one line, with nothing in them that a shell expands
 //	word       = { character | \character | '...' | "..." | expansion }   "..." holds expansions and \ too
-//	expansion  = $NAME | ${NAME} | ${NAME:-text}   also with - + :+ # ## % %% in place of :-
+//	expansion  = $NAME | ${NAME} | ${NAME:-text}   also with - + :+ # ## % %% in place of :-, and, of a NAME that is
+//	             not of interest, with = and := | $(plain words) | `plain words`
 //
-// A blank is a space or a tab, nothing else. What is in the grammar runs no command, changes no variable but the one
-// on its left, and makes no shell stop. A reader of the values need not know what the words of other variables expand
-// to, so these are checked and passed over.
+// A variable of interest is not assigned where that depends on a condition. A blank is a space or a tab, nothing else.
+// What is in the grammar runs no command but "[" and those in an expansion, which runs them in a process of its own; it
+// changes no variable but the one on the left, and makes no shell stop. A reader of the values need not know what the
+// words of other variables expand to, so these are checked and passed over.
 type gate struct {
 	src  []byte
 	pos  int
@@ -37,6 +46,16 @@ type gate struct {
 	all    []Assignment // to any name, in order
 	begin  int          // where the statement at hand begins; the end of src when all have passed
 	locale string       // the variable that last changed the locale, if one did
+
+	maybe  int      // how many conditions decide whether what is at hand is run
+	passed bool     // there was a return on a condition
+	ended  bool     // there was a return
+	depth  int      // how many compound commands it is in
+	inside string   // the function that it is in the body of, which is not run
+	bodies [][]byte // of functions
+
+	programs []string // what a shell runs in a process of its own while it reads the file
+	mayFail  bool     // what was passed last may have a status other than 0
 }
 
 // assignment is one that gives a variable of interest a literal value.
@@ -64,27 +83,47 @@ func (g *gate) file() error {
 		if err := g.statement(); err != nil {
 			return err
 		}
+		if g.ended {
+			break // a shell does not look at the rest
+		}
 	}
 	g.begin = g.pos
 	return nil
 }
 
-// statement checks one line, or more where quotes run over several, with the newline at its end.
+// statement checks one line, or more where quotes or a compound command run over several, with the newline at its end.
 func (g *gate) statement() error {
-	g.blanks()
-	export := g.export()
-	for n := 0; ; n++ {
+	for {
 		g.blanks()
 		switch g.peek() {
 		case '#':
 			g.comment()
 			fallthrough
 		case '\n', eof:
-			if export && n == 0 { // prints all exported variables
-				return g.refuse(`"export" without a name`, plainRemedy)
-			}
 			g.newline()
 			return nil
+		}
+		if err := g.list(); err != nil {
+			return err
+		}
+		g.blanks()
+		if err := g.separator(); err != nil {
+			return err
+		}
+	}
+}
+
+// assignments checks what is one or more of them, or begins with export.
+func (g *gate) assignments() error {
+	export := g.export()
+	g.mayFail = false
+	for n := 0; ; n++ {
+		g.blanks()
+		if n > 0 && g.atPartEnd() {
+			return nil
+		}
+		if export && g.atPartEnd() { // prints all exported variables
+			return g.refuse(`"export" without a name`, plainRemedy)
 		}
 		if err := g.assignment(export); err != nil {
 			return err
@@ -123,6 +162,9 @@ func (g *gate) assignment(export bool) error {
 	if !slices.Contains(g.names, name) {
 		g.all = append(g.all, Assignment{Name: name, Line: line})
 		return g.word(name, export)
+	}
+	if g.maybe > 0 || g.passed {
+		return g.refuse(strconv.Quote(name)+" is set on a condition", exampleRemedy)
 	}
 	value, err := g.literal(name)
 	if err != nil {
@@ -181,7 +223,7 @@ func (g *gate) word(name string, export bool) error {
 			err = g.singleQuotes(name)
 		case c == '"':
 			err = g.doubleQuotes(name)
-		case c == '$' && !export:
+		case (c == '$' || c == '`') && !export:
 			err = g.expansion(name)
 		case c == '\\' && isPrintable(g.at(1)):
 			g.pos += 2
@@ -221,7 +263,7 @@ func (g *gate) doubleQuotes(name string) error {
 		case eof:
 			return g.refuseUnterminated(name, line)
 		case '`':
-			err = g.refuseExpansion(name)
+			err = g.expansion(name)
 		case '$':
 			if g.at(1) == '"' { // a dollar sign as the last character stands for itself
 				g.pos++
@@ -245,18 +287,25 @@ func (g *gate) doubleQuotes(name string) error {
 	return nil
 }
 
-// expansion checks $NAME and the ${...} of the grammar, at the dollar sign. The text in ${NAME:-text} may itself hold
-// $NAME and ${NAME}, but no second text: depth is what shells run out of stack on.
+// expansion checks $NAME, the ${...} of the grammar and commands, at the dollar sign or the backquote. The text in
+// ${NAME:-text} may itself hold $NAME and ${NAME}, but no second text: depth is what shells run out of stack on.
 func (g *gate) expansion(name string) error {
-	if g.simpleExpansion() {
+	switch {
+	case g.peek() == '`':
+		return g.program(name, "`", '`')
+	case g.simpleExpansion():
 		return nil
-	}
-	if g.at(1) != '{' {
+	case g.at(1) == '(' && g.inside != "":
+		return g.substitution(name)
+	case g.at(1) == '(':
+		return g.program(name, "$(", ')')
+	case g.at(1) != '{':
 		return g.refuseExpansion(name)
 	}
 	start := g.pos
 	g.pos += len("${")
-	if g.name() == "" || !g.operator() {
+	variable := g.parameter()
+	if variable == "" || !g.operator(variable) {
 		g.pos = start
 		return g.refuseExpansion(name)
 	}
@@ -274,6 +323,29 @@ func (g *gate) expansion(name string) error {
 	return nil
 }
 
+// program checks a command of plain words, between begin and end, that a shell runs for its output.
+func (g *gate) program(name, begin string, end int) error {
+	start := g.pos
+	g.pos += len(begin)
+	g.blanks()
+	first := g.pos
+	for isPlain(g.peek()) {
+		g.pos++
+	}
+	program := string(g.src[first:g.pos])
+	for isPlain(g.peek()) || g.atBlank() {
+		g.pos++
+	}
+	if g.peek() != end || program == "" || isReserved(program) {
+		g.pos = start
+		return g.refuseExpansion(name)
+	}
+	g.pos++
+	g.programs = append(g.programs, program)
+	g.mayFail = true
+	return nil
+}
+
 // simpleExpansion passes over $NAME or ${NAME}, if one is next.
 func (g *gate) simpleExpansion() bool {
 	start := g.pos
@@ -281,9 +353,13 @@ func (g *gate) simpleExpansion() bool {
 	if g.name() != "" {
 		return true
 	}
+	if g.inside != "" && g.peek() != eof && (isDigit(g.peek()) || strings.IndexByte("@*#?$!", byte(g.peek())) >= 0) {
+		g.pos++
+		return true
+	}
 	if g.peek() == '{' {
 		g.pos++
-		if g.name() != "" && g.peek() == '}' {
+		if g.parameter() != "" && g.peek() == '}' {
 			g.pos++
 			return true
 		}
@@ -292,13 +368,35 @@ func (g *gate) simpleExpansion() bool {
 	return false
 }
 
-// operator passes over what may follow the name in ${NAME:-text}. Not = and ?, which assign and exit.
-func (g *gate) operator() bool {
-	for _, op := range [...]string{":-", ":+", "-", "+", "##", "#", "%%", "%"} {
-		if bytes.HasPrefix(g.src[g.pos:], []byte(op)) {
-			g.pos += len(op)
-			return true
+// parameter passes over what has a value, in braces: a NAME, or in a function an argument of that.
+func (g *gate) parameter() string {
+	if g.inside != "" && isDigit(g.peek()) {
+		g.pos++
+		return string(g.src[g.pos-1 : g.pos])
+	}
+	return g.name()
+}
+
+// operator passes over what may follow the variable in ${NAME:-text}. Not ?, which exits; and those that assign only
+// where nobody wants to know what.
+func (g *gate) operator(variable string) bool {
+	for _, op := range [...]string{":-", ":+", "-", "+", "##", "#", "%%", "%", ":=", "="} {
+		if !bytes.HasPrefix(g.src[g.pos:], []byte(op)) {
+			continue
 		}
+		if strings.HasSuffix(op, "=") {
+			if slices.Contains(g.names, variable) || isSpecial(variable) || isDigit(int(variable[0])) {
+				return false
+			}
+			if isLocale(variable) {
+				g.locale = variable
+			}
+			if g.inside == "" {
+				g.all = append(g.all, Assignment{Name: variable, Line: g.line})
+			}
+		}
+		g.pos += len(op)
+		return true
 	}
 	return false
 }
@@ -371,7 +469,16 @@ func (g *gate) atBlank() bool {
 
 func (g *gate) atWordEnd() bool {
 	c := g.peek()
-	return g.atBlank() || c == '\n' || c == eof
+	return g.atBlank() || c == '\n' || c == eof || c == ';'
+}
+
+// atPartEnd reports whether what is next is none of the words of a command.
+func (g *gate) atPartEnd() bool {
+	switch g.peek() {
+	case '#', '\n', ';', '&', '|', eof:
+		return true
+	}
+	return false
 }
 
 func isLetter(c int) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }

@@ -18,7 +18,8 @@ func TestHeadIsCertain(t *testing.T) {
 	for src, want := range map[string][]Assignment{
 		"#!/sbin/openrc-run\nsupervisor=s6\nstart_pre()\n{\n\t:\n}\n": {{"supervisor", "s6", 2}},
 		"supervisor=s6\n":                             {{"supervisor", "s6", 1}},
-		"start() { :; }\nsupervisor=s6\n":             nil, // who knows what came before
+		"start() { :; }\nsupervisor=s6\n":             {{"supervisor", "s6", 2}},
+		"modprobe tun\nsupervisor=s6\n":               nil, // who knows what came before
 		"supervisor=s6\nf() {\n supervisor=\n}":       nil,
 		"supervisor=s6\nunset supervisor\n":           nil,
 		"supervisor=\nf() { : ${supervisor:=s6}; }\n": nil,
@@ -49,6 +50,27 @@ func TestAssigns(t *testing.T) {
 		"echo netns is $netns\nnetns_etc=x": false,
 	} {
 		if got := assigns(withoutComments([]byte(text)), "netns"); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}
+
+func TestMayAssign(t *testing.T) {
+	for text, want := range map[string]bool{
+		"modprobe tun\n":                          false,
+		"f() {\ncat <<x\n}\nx\n}\n# netns=vpn\n":  false,
+		"FOO=$netns\nmodprobe\nexport BAR=\"$x\"": false,
+		"read -r line </etc/x\n":                  false,
+		"modprobe tun\nnetns=vpn\n":               true,
+		"read netns </etc/which\n":                true,
+		"unset netns\n":                           true,
+		"[ -e x ]&&. /etc/more\n":                 true,
+		"x=$(date); eval \"$x\"\n":                true,
+		"export \"$name=vpn\"\n":                  true,
+		"f() { unset $name; }; f\n":               true,
+		"printf -v $name vpn\n":                   true,
+	} {
+		if got := mayAssign(withoutComments([]byte(text)), "netns"); got != want {
 			t.Errorf("%q: %v", text, got)
 		}
 	}

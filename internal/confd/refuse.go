@@ -47,7 +47,7 @@ func (g *gate) refuseInLiteral(name string) error {
 func (g *gate) refuseUnquoted(name string) error {
 	switch {
 	case g.peek() == '`', g.peek() == '$' && g.at(1) == '(':
-		return g.refuseExpansion(name)
+		return g.refuse(strconv.Quote(name)+" takes its value from a command, outside quotes", "put the value in double quotes")
 	case g.peek() == '\\' && (g.at(1) == '\n' || g.at(1) == eof):
 		return g.refuse(strconv.Quote(name)+" goes on after a backslash at the end of the line", "put the whole value in double quotes")
 	}
@@ -59,7 +59,7 @@ func (g *gate) refuseExpansion(name string) error {
 	name = strconv.Quote(name)
 	switch next := g.at(1); {
 	case g.peek() == '`', next == '(':
-		return g.refuse(name+" takes its value from a command", "write the value itself")
+		return g.refuse(name+" takes its value from a command that only a shell can read", "write the value itself")
 	case next == '{':
 		return g.refuse(name+" has an expansion that only a shell can read", "keep to ${NAME} and ${NAME:-text}")
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"openrc-netns/internal/confd"
 )
 
 // Daemons are the processes of a service that OpenRC has on record.
@@ -25,6 +27,9 @@ type Daemons struct {
 	Lost bool
 	// Hidden is set where this user may not read a pidfile.
 	Hidden bool
+	// Recorded is set where the start has left a process, with a pidfile or
+	// without.
+	Recorded bool
 }
 
 // ReadDaemons reads what OpenRC has on record. dpkg's start-stop-daemon records
@@ -38,6 +43,7 @@ func ReadDaemons(service string) Daemons {
 	}
 	dir := filepath.Join(svcdir(), "daemons", service)
 	entries, _ := os.ReadDir(dir)
+	d.Recorded = len(entries) > 0
 	for _, entry := range entries {
 		text, _ := os.ReadFile(filepath.Join(dir, entry.Name()))
 		for line := range bytes.Lines(text) {
@@ -69,6 +75,22 @@ func (d *Daemons) add(pidfile string) {
 	if pid > 1 {
 		d.PIDs = append(d.PIDs, pid)
 	}
+}
+
+// HasDaemon reports whether the init script of service has a daemon to start, by the
+// looks of it: it sets command, calls one of the programs that start daemons, or
+// knows of a pidfile.
+func HasDaemon(service string) bool {
+	script := filepath.Join(InitDir, service)
+	if confd.Assigns(script, "command") {
+		return true
+	}
+	for _, text := range []string{"start-stop-daemon", "supervise-daemon", "pidfile", "PIDFILE"} {
+		if confd.Has(script, text) {
+			return true
+		}
+	}
+	return false
 }
 
 // S6Service is the service whose service directory is dir, the working directory

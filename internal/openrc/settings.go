@@ -76,29 +76,45 @@ func yesno(word string) (bool, error) {
 // ReadSettings reads the conf.d files of service in the order of openrc-run:
 // for ssh.vpn those of ssh and then those of ssh.vpn, and of each the one of
 // the runlevel if there is one, else the plain one. It is a *NoSettingsError if
-// there is none, and an error if one says what only a shell can work out (see
-// confd.Parse).
+// there is none, and a *confd.SyntaxError if only a shell can work out what one of
+// the settings is: a file that cannot be read (see confd.Parse) says nothing of a
+// setting that it does not name, and nothing that counts where a later one sets it.
 func ReadSettings(service string) (Settings, error) {
 	if err := CheckName(service); err != nil {
 		return Settings{}, err
 	}
 	var settings Settings
 	found := false
+	unknown := map[string]error{}
 	for _, file := range ConfFiles(service) {
 		values, err := confd.ReadFile(file, Names)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
+		found = true
+		if errors.As(err, new(*confd.SyntaxError)) {
+			for _, name := range Names {
+				if confd.MayAssign(file, name) {
+					unknown[name] = err
+				}
+			}
+			continue
+		}
 		if err != nil {
 			return Settings{}, err
 		}
-		found = true
 		for name, value := range values {
 			settings.Set(name, value)
+			delete(unknown, name)
 		}
 	}
 	if !found {
 		return Settings{}, &NoSettingsError{service}
+	}
+	for _, name := range Names {
+		if unknown[name] != nil {
+			return Settings{}, unknown[name]
+		}
 	}
 	return settings, nil
 }

@@ -83,7 +83,8 @@ type System struct {
 // Service is one that has settings of ours, or that makes a network namespace.
 type Service struct {
 	Name      string    `json:"name"`
-	Netns     string    `json:"netns"` // the settings, as far as they can be read
+	Known     bool      `json:"settings_known"` // false if only a shell can tell the settings; then the next three say nothing
+	Netns     string    `json:"netns"`
 	VRF       string    `json:"vrf"`
 	Lock      bool      `json:"lock"`
 	Makes     string    `json:"makes"` // the network namespace that this service makes

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"openrc-netns/internal/confd"
+	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
 )
 
@@ -35,7 +36,7 @@ type subject struct {
 	from       map[string]Where // of what is set, and of supervisor
 	supervisor string
 	script     string // its path; empty if there is none
-	unreadable bool   // a setting of ours cannot be read
+	unreadable bool   // only a shell can tell the settings
 	onHost     bool   // netns leads to the host's network
 }
 
@@ -131,16 +132,20 @@ func (l *looker) look(name string, named bool) (*Service, error) {
 	for _, file := range files {
 		s.readConf(file)
 	}
+	s.readSettings(files)
 	s.readScript()
-	s.Netns, s.VRF = s.settings.Netns, s.settings.VRF
-	if spec, err := s.settings.Spec(); err == nil {
-		s.Lock = spec.Lock
+	if s.Known {
+		s.Netns, s.VRF = s.settings.Netns, s.settings.VRF
+		if spec, err := s.settings.Spec(); err == nil {
+			s.Lock = spec.Lock
+		}
 	}
 	switch {
 	case s.makesNamespace():
 		s.lookAtMaker()
 	case s.settings.Confined() && !s.unreadable:
 		s.lookAtScript(l.openrc)
+		s.lookAtOthers()
 		s.lookAtSupervisor(l.openrc)
 		s.lookAtPlace(l.root, l.openrc)
 	}
@@ -167,17 +172,15 @@ func (s *subject) add(id string, effect Effect, where Where, what, why string, r
 // supervisorName is OpenRC's own setting.
 const supervisorName = "supervisor"
 
-// readConf reads what one file of conf.d says.
+// readConf reads where one file of conf.d says what.
 func (s *subject) readConf(file string) {
-	found, err := confd.List(file, append([]string{supervisorName}, openrc.Names...))
-	var syntax *confd.SyntaxError
+	found, err := confd.List(file, openrc.Names)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		s.Unchecked = append(s.Unchecked, fmt.Sprintf("%s: permission denied", file))
 		return
-	case errors.As(err, &syntax):
-		s.readPart(file, syntax)
-		return
+	case errors.As(err, new(*confd.SyntaxError)):
+		found = confd.Candidates(file, "netns_", nil)
 	case err != nil:
 		s.Unchecked = append(s.Unchecked, err.Error())
 		return
@@ -189,6 +192,59 @@ func (s *subject) readConf(file string) {
 				fmt.Sprintf("there is no setting %q", a.Name),
 				fmt.Sprintf("it does nothing, and looks like %q", known),
 				s.rename(file, a, known))
+		}
+	}
+	s.lookBelow(file)
+	if !confd.Assigns(file, supervisorName) {
+		return
+	}
+	s.supervisor = ""
+	if found, err := confd.Head(file, []string{supervisorName}); err == nil {
+		for _, a := range found {
+			s.take(file, a)
+		}
+	}
+}
+
+// lookBelow looks for settings below a return, where nobody reads them: some files
+// come with one as the last line.
+func (s *subject) lookBelow(file string) {
+	found, line := confd.Unreached(file, openrc.Names)
+	for _, a := range found {
+		s.add("setting-unreached", Outside, Where{file, a.Line}, fmt.Sprintf("%q is set below a return", a.Name),
+			"the shell does not read on there, and the service runs without the setting",
+			write("write it above that", Edit{file, line, lineOf(file, a.Line)}, Edit{file, a.Line, lineOf(file, line)}))
+		return
+	}
+}
+
+// readSettings reads the settings as all do who run no shell. Of a service whose
+// files name none of them it is nobody's business what cannot be read.
+func (s *subject) readSettings(files []string) {
+	settings, err := openrc.ReadSettings(s.Name)
+	s.settings = settings
+	s.Known = err == nil || errors.As(err, new(*openrc.NoSettingsError))
+	var syntax *confd.SyntaxError
+	if !errors.As(err, &syntax) || !openrc.MaySetNetns(s.Name) {
+		return
+	}
+	s.unreadable = true
+	s.add("settings-unreadable", Warning, Where{syntax.Path, syntax.Line},
+		syntax.Problem,
+		"only a shell can tell what the settings are: the service starts with them, and nothing that does not run a shell knows where it belongs: this check, status, netns-exec --service",
+		write(syntax.Remedy))
+	for _, file := range files {
+		for _, a := range confd.Candidates(file, "netns", []string{"netns"}) {
+			if a.Name != "netns" || a.Value == "" || maker(a.Value) != "" {
+				continue
+			}
+			ns, err := namespace.Open(a.Value)
+			if err == nil {
+				ns.Close()
+				continue
+			}
+			what, _, _ := strings.Cut(err.Error(), "; ")
+			s.Unchecked = append(s.Unchecked, fmt.Sprintf("whether %s:%d counts: %s", file, a.Line, what))
 		}
 	}
 }
@@ -246,40 +302,11 @@ func (s *subject) take(file string, a confd.Assignment) {
 	case a.Name == supervisorName:
 		s.supervisor = a.Value
 	case slices.Contains(openrc.Names, a.Name):
-		s.settings.Set(a.Name, a.Value)
+		s.settings.Set(a.Name, a.Value) // readSettings has the last word on those of conf.d
 	default:
 		return
 	}
 	s.from[a.Name] = Where{file, a.Line}
-}
-
-// readPart is for a file that only a shell can read as a whole. What it says of
-// other things is nobody's business.
-func (s *subject) readPart(file string, syntax *confd.SyntaxError) {
-	for _, name := range append([]string{supervisorName}, openrc.Names...) {
-		if !confd.Assigns(file, name) {
-			continue
-		}
-		found, err := confd.Head(file, []string{name})
-		if err == nil && len(found) > 0 {
-			for _, a := range found {
-				s.take(file, a)
-			}
-			continue
-		}
-		if name == supervisorName {
-			s.supervisor = ""
-			continue
-		}
-		if s.unreadable {
-			continue
-		}
-		s.unreadable = true
-		s.add("settings-unreadable", Warning, Where{file, syntax.Line},
-			syntax.Problem,
-			"only a shell can tell what the settings are: the service starts with them, and nothing that does not run a shell knows where it belongs: this check, status, netns-exec --service",
-			write(syntax.Remedy))
-	}
 }
 
 // readScript reads what the init script says as plainly as a file of conf.d does.

@@ -24,6 +24,7 @@ type checkReport struct {
 	}
 	Services []struct {
 		Name, Netns, VRF, Makes string
+		Known                   bool `json:"settings_known"`
 		Lock                    bool
 		Findings                []checkFinding
 		Unchecked               []string
@@ -171,11 +172,13 @@ func TestCheckFinds(t *testing.T) {
 	t.Parallel()
 	scenes := map[string]map[string]checkScene{}
 	for name, test := range map[string]checkScene{
-		"etc word":         {on: "conf.d", conf: "netns=vpn\nnetns_etc=copy", want: `fails setting-bad netns_etc="copy": use "bind" or "none"`},
-		"lock word":        {on: "conf.d", conf: "netns=vpn netns_lock='maybe' x=1", want: `fails setting-bad netns_lock="maybe": use "yes" or "no"`},
-		"misspelt":         {on: "conf.d", conf: "netns=vpn\nnetns_hid=/usr/games", want: `warning setting-unknown there is no setting "netns_hid"`},
-		"only for a shell": {on: "conf.d", conf: "tunnel=vpn\nnetns=$tunnel", want: `warning settings-unreadable "netns" takes its value from a variable`},
-		"for all":          {before: "printf 'rc_parallel=NO\\nnetns=vpn # all\\n' >>/etc/rc.conf", outside: true, want: `warning setting-global "netns" is set for every service`},
+		"etc word":          {on: "conf.d", conf: "netns=vpn\nnetns_etc=copy", want: `fails setting-bad netns_etc="copy": use "bind" or "none"`},
+		"lock word":         {on: "conf.d", conf: "netns=vpn netns_lock='maybe' x=1", want: `fails setting-bad netns_lock="maybe": use "yes" or "no"`},
+		"misspelt":          {on: "conf.d", conf: "netns=vpn\nnetns_hid=/usr/games", want: `warning setting-unknown there is no setting "netns_hid"`},
+		"only for a shell":  {on: "conf.d", conf: "tunnel=vpn\nnetns=$tunnel", want: `warning settings-unreadable "netns" takes its value from a variable`},
+		"after a condition": {on: "conf.d", conf: "[ \"$SVCNAME\" = mysql ] || rc_provide=\"!mysql\"\nnetns=nowhere", want: `fails namespace-missing network namespace "nowhere" does not exist`},
+		"below a return":    {on: "conf.d", conf: "[ \"$SVCNAME\" = mysql ] || rc_provide=\"!mysql\"\nreturn 0\n# more\nnetns=vpn", want: `outside setting-unreached "netns" is set below a return`},
+		"for all":           {before: "printf 'rc_parallel=NO\\nnetns=vpn # all\\n' >>/etc/rc.conf", outside: true, want: `warning setting-global "netns" is set for every service`},
 		"for all, in a function": {before: "printf 'f() {\\nnetns=vpn\\n}\\nf\\n' >/etc/rc.conf.d/all.conf", after: "rm /etc/rc.conf.d/all.conf", outside: true,
 			want: `warning setting-global "netns" is set for every service`},
 		"script and conf.d": {service: "own-netns", conf: "export netns=mgmt", before: "ip netns add mgmt",
@@ -266,6 +269,12 @@ func TestCheckFinds(t *testing.T) {
 			want: "fails script-not-executable the init script cannot be executed"},
 		"namespace to be made, no bpf": {conf: "netns=lan\nnetns_lock=yes", before: "ln -s netns /etc/init.d/netns.lan", under: "probe deny bpf ENOSYS",
 			want: "fails kernel this kernel has no bpf(2): CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF are needed"},
+		"pid file": {service: "daemon.two", conf: "netns=vpn", want: `warning pidfile-shared the pid file /run/one.pid is that of the service "daemon" too`,
+			before: "sed -i 's|^pidfile=.*|pidfile=/run/one.pid|' /etc/init.d/daemon; ln -s daemon /etc/init.d/daemon.two; rc-update add daemon default"},
+		"pid file, of a copy": {service: "copy", conf: "netns=vpn", want: `warning pidfile-shared the pid file /run/daemon.pid is that of the service "daemon" too`,
+			before: "sed 's|^pidfile=.*|PIDFILE=\"/run/daemon.pid\"\\npidfile=$PIDFILE|' /etc/init.d/daemon >/etc/init.d/copy; chmod 755 /etc/init.d/copy; rc-service daemon start; rc-service daemon stop; rc-update add daemon default"},
+		"by name": {service: "daemon.two", conf: "netns=vpn", want: `warning service-by-name the init script calls the service "daemon" by its name`,
+			before: "printf 'panic()\n{\n\trc-service daemon stop\n}\n' >>/etc/init.d/daemon; ln -s daemon /etc/init.d/daemon.two; rc-update add daemon default"},
 		"namespace in itself": {service: "netns.lan", before: "ln -s netns /etc/init.d/netns.lan", conf: "netns=lan", outside: true,
 			want: `fails setting-misplaced the service of a network namespace has the setting "netns"`},
 	} {
@@ -525,6 +534,41 @@ func TestCheckFindsNothing(t *testing.T) {
 	if r := h.check("openrc-netns-hook check"); !r.System.Patched {
 		t.Error("Alpine's patches were not seen")
 	}
+}
+
+// Of settings that only a shell can read nothing is said but that, and that they
+// may be wrong; and status says the same.
+func TestCheckOfWhatOnlyAShellCanRead(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	h.sh("rm /etc/init.d/own-netns")
+	h.conf("daemon", "modprobe tun || :", "netns=vpm", "netns_hid=/usr/games")
+	r := h.check("openrc-netns-hook check")
+	equal(t, "findings", r.ids(), "setting-unknown settings-unreadable")
+	s := r.Services[0]
+	equal(t, "settings", fmt.Sprintf("%v %s", s.Known, s.Netns), "false ")
+	equal(t, "not checked", strings.Join(s.Unchecked, "\n"), `whether /etc/conf.d/daemon:2 counts: network namespace "vpm" does not exist`)
+	contains(t, h.Run("openrc-netns-hook check").Stdout, "daemon: 2 findings (settings not known)")
+	contains(t, h.Run(statusCommand+"daemon").Stdout, "settings unknown: /etc/conf.d/daemon: line 1: ")
+	contains(t, h.fails("netns-exec --service daemon true"), "/etc/conf.d/daemon: line 1: ")
+
+	// What the file does not name, it does not set.
+	h.conf("daemon", "modprobe tun || :")
+	equal(t, "services", fmt.Sprint(len(h.check("openrc-netns-hook check").Services)), "0")
+	h.sh("ln -s daemon /etc/init.d/daemon.two")
+	for _, conf := range []string{"modprobe tun || :", "preup() {\n\tcat <<end\nend\n}", "start_pre() {\n\t[ -n \"$IFACE\" ] && return 0\n}"} {
+		h.conf("daemon", conf)
+		h.conf("daemon.two", "netns=vpn")
+		r = h.check("openrc-netns-hook check daemon.two")
+		equal(t, conf, fmt.Sprintf("%s%v %s", r.ids(), r.Services[0].Known, r.Services[0].Netns), "true vpn")
+		h.says("daemon.two", "stopped", "")
+		contains(t, h.sh(statusCommand+"daemon.two"), "  vpn ")
+		equal(t, conf, h.sh("netns-exec --service daemon.two readlink /proc/self/ns/net"), h.inside())
+	}
+	// Another file may set anything.
+	h.conf("daemon", ". /etc/more")
+	equal(t, "findings", h.check("openrc-netns-hook check daemon.two").ids(), "settings-unreadable")
+	contains(t, h.Run(statusCommand+"daemon.two").Stdout, "settings unknown: ")
 }
 
 func TestCheckCannotLook(t *testing.T) {
