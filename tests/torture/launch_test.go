@@ -18,7 +18,11 @@ type launch struct {
 	env    []string
 	dir    string
 	cgroup int // a descriptor; 0 is the caller's
-	closed int // of descriptors 0 to 2 that are closed, a bit for each
+	closed int // of descriptors 0 to 2 those that are closed, a bit for each
+
+	// prepare, which only tracing knows, is called before the launcher's first instruction.
+	prepare func(pid int) error
+	unshare uintptr // flags of unshare(2), for the launcher itself
 }
 
 // outcome is what became of a launch.
@@ -66,7 +70,7 @@ func newLane() (*lane, error) {
 }
 
 func (l *lane) attr(c launch) *syscall.ProcAttr {
-	attr := &syscall.ProcAttr{Dir: c.dir, Env: c.env, Sys: &syscall.SysProcAttr{}}
+	attr := &syscall.ProcAttr{Dir: c.dir, Env: c.env, Sys: &syscall.SysProcAttr{Unshareflags: c.unshare}}
 	for i, fd := range []int{l.in.r, l.out.w, l.err.w} {
 		file := uintptr(fd)
 		if c.closed&(1<<i) != 0 {

@@ -78,8 +78,19 @@ func halfView(pid int, mark string) string {
 // statusFields are those of /proc/PID/status that a launch is to leave as they were, or to change as asked.
 var statusFields = []string{"Umask", "Uid", "Gid", "Groups", "SigBlk", "SigIgn", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs"}
 
-// portrait is all that can be told of a process from outside, a line for each thing.
-func portrait(pid int) ([]string, error) {
+// portrait is all that can be told of a process from outside, a line for each thing. The calling thread may be in a room
+// where /proc is another one: a thread of the machine looks.
+func portrait(pid int) (lines []string, err error) {
+	done := make(chan struct{})
+	go func() {
+		lines, err = look(pid)
+		close(done)
+	}()
+	<-done
+	return lines, err
+}
+
+func look(pid int) ([]string, error) {
 	dir := fmt.Sprintf("/proc/%d/", pid)
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }

@@ -122,7 +122,7 @@ func TestTorture(t *testing.T) {
 		run   func(*report, time.Time)
 		share float64 // of the time that is left
 	}{
-		{"limit", attackLimits, 0.5},
+		{"limit", attackLimits, 0.2},
 		{"escape", attackEscapes, 0.5},
 		{"inject", attackCalls, 0.35},
 		{"race", attackRaces, 1},
