@@ -178,14 +178,6 @@ func (n *name) writeFile(f, token string) error {
 	return os.Rename(fresh, path)
 }
 
-// top is what the name is now.
-func (n *name) top() nameState {
-	if len(n.stack) == 0 {
-		return nameState{kind: absent}
-	}
-	return n.stack[len(n.stack)-1]
-}
-
 // pop takes the uppermost thing away.
 func (n *name) pop() error {
 	below := nameState{kind: absent}

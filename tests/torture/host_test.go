@@ -88,13 +88,15 @@ func freshRun() error {
 	if err := unix.Mount("none", "/run", "tmpfs", 0, "mode=0755"); err != nil {
 		return fmt.Errorf("mount /run: %w", err)
 	}
-	for _, dir := range []string{"/run/netns", "/run/nscd", "/run/etc", "/run/work", "/run/openrc", outside + "/proc", outside + "/cgroup"} {
+	for _, dir := range []string{"/run/netns", "/run/nscd", "/run/away", "/run/etc", "/run/work", "/run/openrc", outside + "/proc", outside + "/cgroup"} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
 	}
-	if err := os.WriteFile("/run/nscd/socket", nil, 0o644); err != nil {
-		return err
+	for _, file := range []string{"/run/nscd/socket", "/run/away/mark"} {
+		if err := os.WriteFile(file, nil, 0o644); err != nil {
+			return err
+		}
 	}
 	for from, to := range map[string]string{"/proc": outside + "/proc", "/sys/fs/cgroup": outside + "/cgroup"} {
 		if err := unix.Mount(from, to, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
@@ -246,13 +248,20 @@ func newNetns(mark string) (*netns, error) {
 	return r.n, nil
 }
 
-// addMark makes a device to know the calling thread's network namespace by.
+// addMark makes a device to know the calling thread's network namespace by, and brings its loopback up.
 func addMark(name string) error {
 	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return err
 	}
 	defer handle.Close()
+	lo, err := handle.LinkByName("lo")
+	if err == nil {
+		err = handle.LinkSetUp(lo)
+	}
+	if err != nil {
+		return err
+	}
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = name
 	return handle.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "peer"})

@@ -2,6 +2,7 @@ package torture
 
 import (
 	"debug/elf"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -256,6 +257,7 @@ func (p *program) trace(l *lane, c launch, f *fault) (t *traced, err error) {
 
 	begun := false
 	failing := map[int]unix.Errno{}
+	asking := map[int]uintptr{} // threads that ask what driver a device has, and where they want it
 	known := map[int]bool{pid: true}
 	for {
 		var status unix.WaitStatus
@@ -287,8 +289,14 @@ func (p *program) trace(l *lane, c launch, f *fault) (t *traced, err error) {
 				if errno, fails := failing[tid]; fails {
 					delete(failing, tid)
 					setResult(tid, errno)
+				} else if where, asks := asking[tid]; asks {
+					asVRF(tid, where)
 				}
+				delete(asking, tid)
 				break
+			}
+			if info.nr == unix.SYS_IOCTL && info.args[1] == unix.SIOCETHTOOL {
+				asking[tid] = uintptr(info.args[2])
 			}
 			if !begun || infallible[info.nr] || p.ofRuntime(info.at) || info.nr == unix.SYS_WRITE && info.args[0] == 2 {
 				break
@@ -379,6 +387,15 @@ func setResult(tid int, errno unix.Errno) {
 	}
 }
 
+// asVRF makes the device that a thread has asked the driver of a VRF, which this kernel may not have: of struct ifreq,
+// which is at where, the data is struct ethtool_drvinfo of linux/ethtool.h.
+func asVRF(tid int, where uintptr) {
+	var pointer [8]byte
+	if _, err := unix.PtracePeekData(tid, where+unix.IFNAMSIZ, pointer[:]); err == nil {
+		_, _ = unix.PtracePokeData(tid, uintptr(binary.LittleEndian.Uint64(pointer[:]))+4, []byte("vrf\x00"))
+	}
+}
+
 // injection is a kind of launch whose calls fail.
 type injection struct {
 	kind     string
@@ -395,6 +412,9 @@ func (k injection) dir() string {
 	}
 	return "/usr"
 }
+
+// benchMark stands for the device of the bench's namespace, which passes for a VRF (asVRF).
+const benchMark = "@mark"
 
 // start reports whether the launch is a service's start, which is strict.
 func (k injection) start() bool { return strings.HasPrefix(k.kind, "start") }
@@ -415,8 +435,10 @@ func injections() []injection {
 		{kind: "service", argv: func(name, _ string) []string { return []string{bin + "/netns-exec", "--service", name, "--", probe} }},
 		{kind: "lock", argv: hand("--lock")},
 		{kind: "lock-user", argv: hand("--lock", "-u", "nobody")},
+		{kind: "vrf", argv: hand("--vrf", benchMark)},
 		{kind: "start", hook: true, argv: action("start")},
 		{kind: "start-lock", hook: true, argv: action("start", "--lock", "yes")},
+		{kind: "start-vrf", hook: true, argv: action("start", "--vrf", benchMark)},
 		{kind: "start-away", hook: true, argv: action("start"), away: true},
 		{kind: "status", hook: true, argv: action("status"), recorded: true},
 		{kind: "stop", hook: true, argv: action("stop"), recorded: true},
@@ -432,6 +454,18 @@ type bench struct {
 	cgroupDir     string
 	programs      map[bool]*program // the hook, and netns-exec
 	inode         uint64
+	mark          string
+}
+
+// argv is the command line of a kind of launch.
+func (b *bench) argv(k injection) []string {
+	argv := k.argv(b.name, b.service)
+	for i, arg := range argv {
+		if arg == benchMark {
+			argv[i] = b.mark
+		}
+	}
+	return argv
 }
 
 func newBench(i int) (*bench, error) {
@@ -447,7 +481,7 @@ func newBench(i int) (*bench, error) {
 		}
 	}
 	n := pool[i]
-	b.inode = n.inode
+	b.inode, b.mark = n.inode, n.mark
 	if err := bindName(b.name, n.path()); err != nil {
 		return nil, err
 	}
@@ -515,7 +549,7 @@ func (b *bench) traces() []string {
 
 func (b *bench) trace(k injection, f *fault) (t *traced, err error) {
 	trace := func() error {
-		t, err = b.programs[k.hook].trace(b.lane, launch{argv: k.argv(b.name, b.service), env: environment, dir: k.dir(), cgroup: b.cgroup}, f)
+		t, err = b.programs[k.hook].trace(b.lane, launch{argv: b.argv(k), env: environment, dir: k.dir(), cgroup: b.cgroup}, f)
 		return err
 	}
 	if !k.away {
@@ -525,7 +559,7 @@ func (b *bench) trace(k injection, f *fault) (t *traced, err error) {
 }
 
 // awayMark shows nothing in the mounts of the machine.
-const awayMark = "/run/nscd"
+const awayMark = "/run/away"
 
 // inRoom calls a function on a thread that goes with it, and in mounts of its own if room, which makes them what they
 // are to be, is not nil.
@@ -760,7 +794,8 @@ func (b *bench) checkWhole(k injection, t *traced) string {
 	want := []string{
 		"net " + strconv.FormatUint(b.inode, 10), fmt.Sprintf("/etc/resolv.conf %q", token), fmt.Sprintf("/etc/hosts %q", token),
 		"own mounts true", "/sys shows in-host false", "cgroups in sight true", "nscd in sight false",
-		fmt.Sprintf("confined %t", strings.Contains(k.kind, "lock")),
+		"the machine's mounts true",
+		fmt.Sprintf("confined %t", strings.Contains(k.kind, "lock") || strings.Contains(k.kind, "vrf")),
 	}
 	if missing := unlike(want, t.portrait); len(missing) > 0 {
 		return fmt.Sprintf("not %s", strings.Join(missing, "; "))

@@ -157,9 +157,9 @@ var (
 // unclean says what is wrong with a launch that has failed; empty if nothing is: it has ended by itself with a status
 // that the manual names, and said so in one line.
 func (o *outcome) unclean(documented statuses) (promise, text string) {
-	first := strings.ReplaceAll(strings.TrimSpace(o.stderr), "\n", "\n\t")
-	if len(first) > 600 {
-		first = first[:600] + "..."
+	first, _, more := strings.Cut(strings.TrimSpace(o.stderr), "\n")
+	if more {
+		first += " ..."
 	}
 	switch {
 	case o.hung:

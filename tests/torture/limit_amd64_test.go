@@ -216,7 +216,7 @@ func (b *bench) limit(r *report, id string, s shortage, k injection) error {
 		if direct, err = (&program{path: probe}).trace(b.lane, l, nil); err != nil {
 			return err
 		}
-		l.argv = k.argv(b.name, b.service)
+		l.argv = b.argv(k)
 		t, err = b.programs[k.hook].trace(b.lane, l, nil)
 		return err
 	})

@@ -110,6 +110,7 @@ func look(pid int) ([]string, error) {
 	}
 	add("cgroups in sight %t", unix.Access(dir+"root"+cgroupRoot+"/cgroup.procs", unix.F_OK) == nil)
 	add("nscd in sight %t", unix.Access(dir+"root/run/nscd/socket", unix.F_OK) == nil)
+	add("the machine's mounts %t", unix.Access(dir+"root/run/away/mark", unix.F_OK) == nil)
 	for _, link := range []string{"cwd", "root", "exe", "ns/pid", "ns/user", "ns/uts", "ns/ipc", "ns/cgroup"} {
 		to, _ := os.Readlink(dir + link)
 		add("%s %s", link, to)

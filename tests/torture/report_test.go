@@ -93,11 +93,7 @@ func (r *report) print(t *testing.T) {
 
 // repeat is the command that tries the case again. Races take luck; theirs attacks in the same way for a minute.
 func (r *report) repeat(id string) string {
-	length := ""
-	if strings.HasPrefix(id, "race/") {
-		length = "TORTURE_S=60 "
-	}
-	return fmt.Sprintf("%sgo test -ldflags=-checklinkname=0 -count=1 ./tests/torture -args -seed %d -only '%s'", length, r.seed, id)
+	return fmt.Sprintf("make torture TORTURE_S=60 TORTURE_ARGS='-seed %d -only %s'", r.seed, id)
 }
 
 func sortedByCount(classes map[string]int) []string {

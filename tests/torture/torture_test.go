@@ -76,6 +76,14 @@ func runInside() int {
 	if err != nil {
 		panic(err)
 	}
+	// Other users run it as well, and where it is they may not look.
+	text, err := os.ReadFile(self)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(bin, escapeName), text, 0o755)
+	}
+	if err != nil {
+		panic(err)
+	}
 	inside := exec.Command(self, os.Args[1:]...)
 	inside.Stdin, inside.Stdout, inside.Stderr = os.Stdin, os.Stdout, os.Stderr
 	inside.Env = append(os.Environ(), insideEnv+"="+bin)
