@@ -21,8 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Every system call of a launch that the programs make themselves, from the first instruction of main on, fails in
-// turn. The launcher is traced (ptrace(2)); what makes the difference between the programs and the Go runtime is the
+// Every system call of a launch that the programs make themselves, from the first init function on, fails in turn. The launcher is traced (ptrace(2)); what makes the difference between the programs and the Go runtime is the
 // function that the call comes from. Where the command would begin the trace ends, and what it is at that moment is
 // compared with what it is after a launch in which nothing failed.
 
@@ -148,7 +147,7 @@ func parseFault(text string) (fault, bool) {
 // program is a launcher, with what has to be known of it to trace it.
 type program struct {
 	path   string
-	main   uintptr // where main.main begins
+	main   uintptr // where runtime.main begins, which calls the init functions and main.main
 	starts []uint64
 	names  []string
 }
@@ -169,14 +168,14 @@ func readProgram(path string) (*program, error) {
 		if elf.ST_TYPE(s.Info) != elf.STT_FUNC {
 			continue
 		}
-		if s.Name == "main.main" {
+		if s.Name == "runtime.main" {
 			p.main = uintptr(s.Value)
 		}
 		p.starts = append(p.starts, s.Value)
 		p.names = append(p.names, s.Name)
 	}
 	if p.main == 0 {
-		return nil, fmt.Errorf("%s has no symbol main.main", path)
+		return nil, fmt.Errorf("%s has no symbol runtime.main", path)
 	}
 	return p, nil
 }
@@ -614,6 +613,10 @@ func attackCalls(r *report, until time.Time) {
 		b.sweep()
 		if err != nil {
 			failed(fmt.Errorf("inject/%s: %w", k.kind, err))
+			continue
+		}
+		if t.calls["execve"] != 1 {
+			failed(fmt.Errorf("inject/%s: these calls were seen: %v", k.kind, t.calls))
 			continue
 		}
 		for call, times := range t.calls {

@@ -48,19 +48,19 @@ func shortages() []shortage {
 	add := func(s shortage) { list = append(list, s) }
 	add(shortage{name: "none", complete: true})
 	for n := uint64(3); n <= 24; n++ {
-		add(shortage{name: fmt.Sprintf("nofile-%d", n), prepare: rlimit(unix.RLIMIT_NOFILE, n), complete: n >= 16})
+		add(shortage{name: fmt.Sprintf("nofile-%d", n), prepare: rlimit(unix.RLIMIT_NOFILE, n), complete: n >= 12})
 	}
 	const mega = 1 << 20
-	for _, n := range []uint64{8, 64, 128, 256, 512, 1024, 4096} {
-		s := shortage{name: fmt.Sprintf("as-%dM", n), prepare: rlimit(unix.RLIMIT_AS, n*mega), complete: n >= 1024}
-		if n < 1024 {
+	for _, n := range []uint64{8, 64, 256, 512, 800, 1024} {
+		s := shortage{name: fmt.Sprintf("as-%dM", n), prepare: rlimit(unix.RLIMIT_AS, n*mega), complete: n >= 800}
+		if n < 800 {
 			s.admitted = addressSpace
 		}
 		add(s)
 	}
 	for _, n := range []uint64{1, 16, 64, 256, 1024} {
-		s := shortage{name: fmt.Sprintf("data-%dM", n), prepare: rlimit(unix.RLIMIT_DATA, n*mega), complete: n >= 256}
-		if n < 256 {
+		s := shortage{name: fmt.Sprintf("data-%dM", n), prepare: rlimit(unix.RLIMIT_DATA, n*mega), complete: n >= 64}
+		if n < 64 {
 			s.admitted = addressSpace
 		}
 		add(s)
@@ -70,9 +70,9 @@ func shortages() []shortage {
 		add(shortage{name: name + "-0", prepare: rlimit(resource, 0)})
 	}
 	add(shortage{name: "stack-128K", prepare: rlimit(unix.RLIMIT_STACK, 128<<10)})
-	for n := 1; n <= 12; n++ {
-		s := shortage{name: fmt.Sprintf("pids-%d", n), prepare: joinWith("pids", "pids.max", n), complete: n >= 10}
-		if n < 10 {
+	for n := 1; n <= 8; n++ {
+		s := shortage{name: fmt.Sprintf("pids-%d", n), prepare: joinWith("pids", "pids.max", n), complete: n >= 5}
+		if n < 5 {
 			s.admitted = secondThread
 		}
 		add(s)
@@ -239,7 +239,7 @@ func (b *bench) limit(r *report, id string, s shortage, k injection) error {
 		class = "complete"
 		if problem := b.checkWhole(k, t); problem != "" && problem != s.lacks {
 			promise, text = "half of what was asked", problem
-		} else if odd := unlike(inherited(k, direct.portrait), inherited(k, t.portrait)); len(odd) > 0 {
+		} else if odd := unlike(inherited(k, s, direct.portrait), inherited(k, s, t.portrait)); len(odd) > 0 {
 			promise, text = "not transparent", fmt.Sprintf("not as without the launcher: %s", strings.Join(odd, "; "))
 		} else if t.stderr != "" && s.env != nil {
 			promise, text = "not transparent", fmt.Sprintf("it said %q", t.stderr)
@@ -268,7 +268,7 @@ func (b *bench) limit(r *report, id string, s shortage, k injection) error {
 }
 
 // inherited are the lines of a portrait that the kind of launch has to leave as they are.
-func inherited(k injection, lines []string) []string {
+func inherited(k injection, s shortage, lines []string) []string {
 	var kept []string
 	for _, line := range lines {
 		word, _, _ := strings.Cut(line, " ")
@@ -285,7 +285,10 @@ func inherited(k injection, lines []string) []string {
 				continue // of which HOME and others were asked for
 			}
 			line = withoutOurs(line)
-		case "CapBnd":
+		case "ns/cgroup":
+			if s.unshare&unix.CLONE_NEWCGROUP != 0 {
+				continue // each has made its own
+			}
 		}
 		if strings.HasPrefix(word, "Cap") && strings.Contains(k.kind, "lock") {
 			continue
