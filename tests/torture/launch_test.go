@@ -170,7 +170,7 @@ func (o *outcome) unclean(documented statuses) (promise, text string) {
 		return "killed by a signal", fmt.Sprintf("%s: %s", statusText(o.status), first)
 	case !documented.has(o.status.ExitStatus()):
 		return "an undocumented status", fmt.Sprintf("%s: %s", statusText(o.status), first)
-	case strings.Count(o.stderr, "\n") != 1:
+	case strings.Count(o.stderr, "\n")-strings.Count(o.stderr, ": warning: ") != 1:
 		return "not one line", fmt.Sprintf("%s: %q", statusText(o.status), o.stderr)
 	}
 	return "", ""
