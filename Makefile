@@ -123,7 +123,7 @@ bench: build
 		$(GO) run ./tests/bench-vrf "$$dir" tests/bench
 
 torture:
-	TORTURE_S=$(TORTURE_S) $(GOTEST) -timeout 0 -count=1 ./tests/torture -args $(TORTURE_ARGS)
+	TORTURE_S=$(TORTURE_S) $(GOTEST) -v -timeout 0 -count=1 ./tests/torture -args $(TORTURE_ARGS)
 
 fuzz:
 	$(GOTEST) -fuzz=FuzzParseAgreesWithSh -fuzztime=$(FUZZTIME) ./internal/confd

@@ -139,6 +139,11 @@ func shortages() []shortage {
 	return list
 }
 
+// expects reports whether a line of a portrait is another one in each launch: of the cgroup namespace that each makes.
+func (s shortage) expects(line string) bool {
+	return s.unshare&unix.CLONE_NEWCGROUP != 0 && strings.HasPrefix(line, "ns/cgroup ")
+}
+
 // empty hides a directory behind an empty one.
 func empty(dir string) func() error {
 	return func() error { return unix.Mount("none", dir, "tmpfs", 0, "") }
@@ -239,7 +244,7 @@ func (b *bench) limit(r *report, id string, s shortage, k injection) error {
 		class = "complete"
 		if problem := b.checkWhole(k, t); problem != "" && problem != s.lacks {
 			promise, text = "half of what was asked", problem
-		} else if odd := unlike(inherited(k, s, direct.portrait), inherited(k, s, t.portrait)); len(odd) > 0 {
+		} else if odd := slices.DeleteFunc(unlike(inherited(k.kind, direct.portrait), inherited(k.kind, t.portrait)), s.expects); len(odd) > 0 {
 			promise, text = "not transparent", fmt.Sprintf("not as without the launcher: %s", strings.Join(odd, "; "))
 		} else if t.stderr != "" && s.env != nil {
 			promise, text = "not transparent", fmt.Sprintf("it said %q", t.stderr)
@@ -265,46 +270,4 @@ func (b *bench) limit(r *report, id string, s shortage, k injection) error {
 		r.count(id, class)
 	}
 	return nil
-}
-
-// inherited are the lines of a portrait that the kind of launch has to leave as they are.
-func inherited(k injection, s shortage, lines []string) []string {
-	var kept []string
-	for _, line := range lines {
-		word, _, _ := strings.Cut(line, " ")
-		word, _, _ = strings.Cut(word, ":")
-		switch word {
-		case "net", "own", "/sys", "cgroups", "nscd", "confined", "cgroup", "/etc/resolv.conf", "/etc/hosts":
-			continue
-		case "Uid", "Gid", "Groups", "CapPrm", "CapEff":
-			if strings.Contains(k.kind, "user") {
-				continue
-			}
-		case "environ":
-			if strings.Contains(k.kind, "user") {
-				continue // of which HOME and others were asked for
-			}
-			line = withoutOurs(line)
-		case "ns/cgroup":
-			if s.unshare&unix.CLONE_NEWCGROUP != 0 {
-				continue // each has made its own
-			}
-		}
-		if strings.HasPrefix(word, "Cap") && strings.Contains(k.kind, "lock") {
-			continue
-		}
-		kept = append(kept, line)
-	}
-	return kept
-}
-
-// withoutOurs takes out of an environment what the hook and the drop-in tell each other.
-func withoutOurs(line string) string {
-	text, err := strconv.Unquote(strings.TrimPrefix(line, "environ "))
-	if err != nil {
-		return line
-	}
-	entries := strings.Split(text, "\x00")
-	entries = slices.DeleteFunc(entries, func(e string) bool { return strings.HasPrefix(e, "OPENRC_NETNS_") })
-	return fmt.Sprintf("environ %q", strings.Join(entries, "\x00"))
 }

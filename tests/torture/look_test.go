@@ -210,3 +210,42 @@ func cgroupsBelow(dir string) []string {
 	}
 	return found
 }
+
+// inherited are the lines of a portrait that the kind of launch has to leave as they are.
+func inherited(kind string, lines []string) []string {
+	user, lock := strings.Contains(kind, "user"), strings.Contains(kind, "lock")
+	var kept []string
+	for _, line := range lines {
+		word, _, _ := strings.Cut(line, " ")
+		word, _, _ = strings.Cut(word, ":")
+		switch word {
+		case "net", "own", "/sys", "cgroups", "nscd", "confined", "cgroup", "/etc/resolv.conf", "/etc/hosts":
+			continue
+		case "Uid", "Gid", "Groups", "CapPrm", "CapEff":
+			if user {
+				continue
+			}
+		case "environ":
+			if user {
+				continue // of which HOME and others were asked for
+			}
+			line = withoutOurs(line)
+		}
+		if lock && strings.HasPrefix(word, "Cap") {
+			continue
+		}
+		kept = append(kept, line)
+	}
+	return kept
+}
+
+// withoutOurs takes out of an environment what the hook and the drop-in tell each other.
+func withoutOurs(line string) string {
+	text, err := strconv.Unquote(strings.TrimPrefix(line, "environ "))
+	if err != nil {
+		return line
+	}
+	entries := strings.Split(text, "\x00")
+	entries = slices.DeleteFunc(entries, func(e string) bool { return strings.HasPrefix(e, "OPENRC_NETNS_") })
+	return fmt.Sprintf("environ %q", strings.Join(entries, "\x00"))
+}

@@ -62,15 +62,27 @@ type racer struct {
 	report  *report
 	random  *rand.Rand
 	service string
-	doomed  string // a command that cannot be executed
+	doomed  string   // a command that cannot be executed
+	direct  []string // the portrait of the command without a launcher
 }
+
+// portrayed is one in how many launches is compared with the command without a launcher in all that can be told.
+const portrayed = 16
 
 func race(r *report, i int, names []*name, random *rand.Rand, until time.Time) error {
 	lane, err := newLane()
 	if err != nil {
 		return err
 	}
-	c := &racer{lane, r, random, fmt.Sprintf("racer%d", i), fmt.Sprintf("/run/doomed%d", i)}
+	c := &racer{lane: lane, report: r, random: random, service: fmt.Sprintf("racer%d", i), doomed: fmt.Sprintf("/run/doomed%d", i)}
+	o, err := c.run(launch{argv: []string{probe}, env: environment, dir: "/"})
+	if err != nil {
+		return err
+	}
+	if c.direct, err = portrait(o.pid); err != nil {
+		return err
+	}
+	c.finish(&o)
 	if err := os.WriteFile(c.doomed, []byte("#!/nowhere\n"), 0o755); err != nil {
 		return err
 	}
@@ -113,7 +125,7 @@ func (c *racer) raceHand(id, kind string, n *name) error {
 		argv = append(argv, "--lock", n.text)
 		command = c.doomed
 	}
-	o, err := c.run(launch{argv: append(argv, "--", command), env: environment})
+	o, err := c.run(launch{argv: append(argv, "--", command), env: environment, dir: "/"})
 	if err != nil {
 		return err
 	}
@@ -132,6 +144,12 @@ func (c *racer) judge(id, kind string, n *name, o *outcome, documented statuses)
 		return
 	}
 	promise, text := judgeInside(kind, n, o, states)
+	if promise == "" && kind != "start" && c.random.IntN(portrayed) == 0 {
+		lines, err := portrait(o.pid)
+		if odd := unlike(inherited(kind, c.direct), inherited(kind, lines)); len(odd) > 0 || err != nil {
+			promise, text = "not transparent", fmt.Sprintf("not as without the launcher: %s (%v)", strings.Join(odd, "; "), err)
+		}
+	}
 	if promise != "" {
 		c.report.broken(id, promise, fmt.Sprintf("%s: %s", id, text))
 		return
@@ -164,7 +182,7 @@ func (c *racer) judgeFailure(id, kind string, n *name, o *outcome, states []name
 	case !excuse:
 		promise, text = "failed for the sake of another", fmt.Sprintf("the name led to one namespace all the time, but: %s", o.stderr)
 	case strings.Contains(o.stderr, "is stale") && !slices.Contains(kinds, file):
-		promise, text = "advice to remove a good name", fmt.Sprintf("the name was %s: %s", strings.Join(kinds, ", "), o.stderr)
+		promise, text = "advice to remove a good name", fmt.Sprintf("the name was %s: %s", describe(states), o.stderr)
 	case kind == "start":
 		if _, err := os.Lstat("/run/openrc/options/" + c.service); err == nil {
 			promise, text = "something is left", "the record of a failed start, after "+o.stderr
@@ -223,6 +241,11 @@ func judgeInside(kind string, n *name, o *outcome, states []nameState) (promise,
 
 func describe(states []nameState) string {
 	var texts []string
+	const shown = 6
+	if len(states) > shown {
+		texts = append(texts, fmt.Sprintf("%d things, last", len(states)))
+		states = states[:shown]
+	}
 	for _, s := range states {
 		texts = append(texts, fmt.Sprintf("%s (net:[%d], %q)", s.kind, s.inode, s.tokens))
 	}
