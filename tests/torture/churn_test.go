@@ -49,7 +49,7 @@ type fileState struct {
 // name is one below /run/netns, with what somebody makes of it.
 type name struct {
 	text    string
-	order   string // steady, admin or wild: who changes it
+	order   string // steady, admin, again (admin, with one namespace all the time) or wild: who changes it
 	states  history[nameState]
 	files   map[string]*history[fileState] // of wild ones
 	changes atomic.Int64
@@ -94,7 +94,7 @@ func (n *name) churn(stop chan struct{}) error {
 		default:
 		}
 		var err error
-		if n.order == "admin" {
+		if n.order == "admin" || n.order == "again" {
 			if err = n.delete(); err == nil {
 				n.pause(400 * time.Microsecond)
 				err = n.renew()
@@ -132,7 +132,7 @@ func (n *name) delete() error {
 func (n *name) renew() error {
 	n.count++
 	chosen := pool[n.count%len(pool)]
-	if n.order == "steady" {
+	if n.order == "steady" || n.order == "again" {
 		chosen = steady
 	}
 	s := stateOf(chosen)

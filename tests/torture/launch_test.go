@@ -157,10 +157,7 @@ var (
 // unclean says what is wrong with a launch that has failed; empty if nothing is: it has ended by itself with a status
 // that the manual names, and said so in one line.
 func (o *outcome) unclean(documented statuses) (promise, text string) {
-	first, _, more := strings.Cut(strings.TrimSpace(o.stderr), "\n")
-	if more {
-		first += " ..."
-	}
+	first := firstLine(o.stderr)
 	switch {
 	case o.hung:
 		return "a hang", fmt.Sprintf("no end after %v; it said %q", patience, first)
@@ -174,6 +171,15 @@ func (o *outcome) unclean(documented statuses) (promise, text string) {
 		return "not one line", fmt.Sprintf("%s: %q", statusText(o.status), o.stderr)
 	}
 	return "", ""
+}
+
+// firstLine is the first of what has been said.
+func firstLine(text string) string {
+	line, _, more := strings.Cut(strings.TrimSpace(text), "\n")
+	if more {
+		line += " ..."
+	}
+	return line
 }
 
 func (s statuses) has(status int) bool {

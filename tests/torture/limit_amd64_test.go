@@ -255,7 +255,7 @@ func (b *bench) limit(r *report, id string, s shortage, k injection) error {
 			class = "failed cleanly"
 		}
 	case s.complete:
-		promise, text = "failed where it must not", fmt.Sprintf("%s: %s", statusText(t.status), t.stderr)
+		promise, text = "failed where it must not", fmt.Sprintf("%s: %s", statusText(t.status), firstLine(t.stderr))
 	case s.closed&4 != 0:
 		// Nobody hears what it says.
 	default:

@@ -26,7 +26,7 @@ var raceKinds = []string{"hand", "hand", "hand", "path", "user", "lock", "lock",
 func attackRaces(r *report, until time.Time) {
 	random := rand.New(rand.NewPCG(*seed, 1))
 	var names []*name
-	for text, order := range map[string]string{"steady": "steady", "admin": "admin", "admin2": "admin", "wild": "wild"} {
+	for text, order := range map[string]string{"steady": "steady", "admin": "admin", "admin2": "admin", "again": "again", "wild": "wild"} {
 		n, err := newName(text, order, rand.New(rand.NewPCG(random.Uint64(), 2)))
 		if err != nil {
 			r.broken("race", "the attack itself failed", err.Error())

@@ -80,7 +80,7 @@ func (r *report) print(t *testing.T) {
 				continue
 			}
 			seen[v.id] = true
-			t.Errorf("%s: %s\n\trepeat: %s", promise, v.text, r.repeat(v.id))
+			t.Errorf("%s: %s\n\trepeat: %s", promise, strings.TrimSpace(v.text), r.repeat(v.id))
 		}
 		if n := len(r.violations[promise]); n > len(seen) {
 			t.Errorf("%s: %d launches in all", promise, n)
