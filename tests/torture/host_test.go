@@ -127,7 +127,9 @@ func freshSys() error {
 	return os.WriteFile(cgroupRoot+ownCgroup+"/cgroup.procs", []byte("0"), 0)
 }
 
-func cgroupName(pid int) string { return fmt.Sprintf("netns-torture.%d", pid) }
+const cgroupPrefix = "netns-torture."
+
+func cgroupName(pid int) string { return cgroupPrefix + strconv.Itoa(pid) }
 
 // outerPID is this process to the real machine.
 func outerPID() int {
@@ -136,14 +138,23 @@ func outerPID() int {
 	return pid
 }
 
-// sweepCgroup removes what a run has left of its cgroup, from the real machine.
-func sweepCgroup(pid int) {
-	mounts, _ := mountinfo.GetMounts(mountinfo.FSTypeFilter("cgroup2"))
-	current, err := cgroupOf("self")
-	if len(mounts) == 0 || err != nil {
-		return
+// sweepCgroups removes, from the real machine, the cgroups of runs that have ended, by a signal for instance.
+func sweepCgroups() {
+	mounts, _ := mountinfo.GetMounts(func(info *mountinfo.Info) (skip, stop bool) { return !strings.HasPrefix(info.FSType, "cgroup"), false })
+	current, _ := cgroupOf("self")
+	for _, mount := range mounts {
+		dir := mount.Mountpoint
+		if mount.FSType == "cgroup2" {
+			dir = filepath.Join(dir, current)
+		}
+		left, _ := filepath.Glob(filepath.Join(dir, cgroupPrefix+"*"))
+		for _, dir := range left {
+			pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), cgroupPrefix), ".")
+			if _, err := os.Stat("/proc/" + pid); errors.Is(err, fs.ErrNotExist) {
+				removeCgroups(dir)
+			}
+		}
 	}
-	removeCgroups(filepath.Join(mounts[0].Mountpoint, current, cgroupName(pid)))
 }
 
 func leaveHost() {

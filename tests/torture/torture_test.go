@@ -92,7 +92,7 @@ func runInside() int {
 		Pdeathsig:  unix.SIGKILL,
 	}
 	err = inside.Run()
-	sweepCgroup(inside.Process.Pid)
+	sweepCgroups()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() > 0 {
 		return exit.ExitCode()
