@@ -9,6 +9,8 @@
 # make demo       show the main job in a throw-away OpenRC root
 # make bench      netns-exec beside ip netns exec, and with a VRF beside ip vrf
 #                 exec, in a virtual machine
+# make torture    attack the programs and judge every launch; TORTURE_S says for
+#                 how many seconds, TORTURE_ARGS what to repeat
 # make fuzz       the conf.d reader against /bin/sh; FUZZTIME says how long
 
 PREFIX ?= /usr
@@ -22,6 +24,7 @@ BASHCOMPDIR ?= $(DATADIR)/bash-completion/completions
 ZSHCOMPDIR ?= $(DATADIR)/zsh/site-functions
 FISHCOMPDIR ?= $(DATADIR)/fish/vendor_completions.d
 FUZZTIME ?= 10m
+TORTURE_S ?= 600
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 
@@ -37,7 +40,7 @@ CONFIGS = netns openrc-netns
 SHELL_FILES = .ci/run openrc/50-netns.conf openrc/50-openrc-netns openrc/supervisors.sh openrc/seam tests/prepare tests/watch tests/bench
 INIT_SCRIPTS = openrc/netns $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
 
-.PHONY: all build install install-completions uninstall test lint demo bench fuzz clean
+.PHONY: all build install install-completions uninstall test lint demo bench torture fuzz clean
 
 all: build
 
@@ -118,6 +121,9 @@ bench: build
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
 		$(MAKE) -s install DESTDIR="$$dir" && \
 		$(GO) run ./tests/bench-vrf "$$dir" tests/bench
+
+torture:
+	TORTURE_S=$(TORTURE_S) $(GOTEST) -v -timeout 0 -count=1 ./tests/torture -args $(TORTURE_ARGS)
 
 fuzz:
 	$(GOTEST) -fuzz=FuzzParseAgreesWithSh -fuzztime=$(FUZZTIME) ./internal/confd

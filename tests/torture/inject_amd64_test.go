@@ -1,0 +1,830 @@
+package torture
+
+import (
+	"debug/elf"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Every system call of a launch that the programs make themselves, from the first init function on, fails in turn. The launcher is traced (ptrace(2)); what makes the difference between the programs and the Go runtime is the
+// function that the call comes from. Where the command would begin the trace ends, and what it is at that moment is
+// compared with what it is after a launch in which nothing failed.
+
+// errors that a call may fail with. What is not here fails with those of "".
+var plausible = map[string][]unix.Errno{
+	"":              {unix.EPERM, unix.ENOMEM, unix.EINVAL},
+	"openat":        {unix.ENOENT, unix.EACCES, unix.EMFILE, unix.ENOMEM, unix.EINTR, unix.EIO},
+	"newfstatat":    {unix.ENOENT, unix.EACCES, unix.ENOMEM, unix.EIO},
+	"statx":         {unix.ENOENT, unix.EACCES, unix.ENOMEM, unix.EIO},
+	"fstat":         {unix.ENOMEM, unix.EIO},
+	"statfs":        {unix.ENOSYS, unix.ENOMEM, unix.EIO},
+	"fstatfs":       {unix.ENOSYS, unix.ENOMEM, unix.EIO},
+	"faccessat":     {unix.ENOENT, unix.EACCES, unix.ENOMEM, unix.EIO},
+	"faccessat2":    {unix.ENOENT, unix.EACCES, unix.ENOSYS, unix.EIO},
+	"readlinkat":    {unix.ENOENT, unix.EACCES, unix.ENOMEM, unix.EIO},
+	"getcwd":        {unix.ENOENT, unix.ENOMEM, unix.EACCES},
+	"chdir":         {unix.ENOENT, unix.EACCES, unix.ENOMEM, unix.EIO},
+	"read":          {unix.EIO, unix.EINTR, unix.ENOMEM},
+	"pread64":       {unix.EIO, unix.EINTR, unix.ENOMEM},
+	"getdents64":    {unix.EIO, unix.ENOMEM},
+	"write":         {unix.ENOSPC, unix.EIO, unix.EINTR, unix.EBUSY, unix.ENODEV, unix.ENOMEM},
+	"close":         {unix.EIO, unix.EINTR},
+	"lseek":         {unix.EINVAL, unix.ESPIPE},
+	"ioctl":         {unix.ENOTTY, unix.EPERM, unix.ENOMEM, unix.EINVAL},
+	"fcntl":         {unix.EINVAL, unix.EMFILE},
+	"setns":         {unix.EPERM, unix.EINVAL, unix.ENOMEM},
+	"unshare":       {unix.EPERM, unix.ENOSPC, unix.ENOMEM, unix.EINVAL},
+	"mount":         {unix.EPERM, unix.ENOMEM, unix.EINVAL, unix.EBUSY, unix.ENOSPC},
+	"umount2":       {unix.EPERM, unix.EINVAL, unix.EBUSY, unix.ENOMEM},
+	"open_tree":     {unix.ENOSYS, unix.EPERM, unix.ENOENT, unix.ENOMEM, unix.EMFILE},
+	"move_mount":    {unix.ENOSYS, unix.EPERM, unix.ENOENT, unix.ENOMEM, unix.EINVAL, unix.ENOSPC},
+	"fsopen":        {unix.ENOSYS, unix.EPERM, unix.ENODEV, unix.ENOMEM, unix.EMFILE},
+	"fsconfig":      {unix.EPERM, unix.EINVAL, unix.EBUSY, unix.ENOMEM},
+	"fsmount":       {unix.EPERM, unix.EINVAL, unix.ENOMEM, unix.EMFILE},
+	"mount_setattr": {unix.ENOSYS, unix.EPERM, unix.EINVAL, unix.ENOMEM},
+	"bpf":           {unix.EPERM, unix.EINVAL, unix.ENOMEM, unix.EAGAIN, unix.ENOSYS, unix.E2BIG, unix.EACCES},
+	"mkdirat":       {unix.ENOENT, unix.EACCES, unix.ENOSPC, unix.ENOMEM, unix.EROFS},
+	"unlinkat":      {unix.EBUSY, unix.ENOENT, unix.EACCES, unix.EROFS},
+	"renameat":      {unix.ENOENT, unix.ENOSPC, unix.EACCES, unix.EROFS},
+	"socket":        {unix.EMFILE, unix.ENOBUFS, unix.EAFNOSUPPORT, unix.EPERM},
+	"getsockopt":    {unix.ENOPROTOOPT, unix.ENOMEM, unix.EPERM},
+	"setuid":        {unix.EPERM, unix.EAGAIN},
+	"setgid":        {unix.EPERM, unix.EINVAL},
+	"prlimit64":     {unix.EPERM, unix.EINVAL},
+	"capget":        {unix.EPERM, unix.EINVAL},
+	"capset":        {unix.EPERM, unix.EINVAL},
+	"rt_sigaction":  {unix.EINVAL},
+	"epoll_create1": {unix.EMFILE, unix.ENOMEM},
+	"execve":        {unix.ENOENT, unix.EACCES, unix.ENOMEM, unix.E2BIG, unix.ETXTBSY, unix.EIO, unix.EPERM},
+}
+
+// callNames are those that the programs make. One that is missing goes by its number, and fails with the errors of "".
+var callNames = map[uint64]string{
+	unix.SYS_OPENAT: "openat", unix.SYS_NEWFSTATAT: "newfstatat", unix.SYS_STATX: "statx", unix.SYS_FSTAT: "fstat",
+	unix.SYS_STATFS: "statfs", unix.SYS_FSTATFS: "fstatfs", unix.SYS_FACCESSAT: "faccessat", unix.SYS_FACCESSAT2: "faccessat2",
+	unix.SYS_READLINKAT: "readlinkat", unix.SYS_GETCWD: "getcwd", unix.SYS_CHDIR: "chdir", unix.SYS_READ: "read",
+	unix.SYS_PREAD64: "pread64", unix.SYS_GETDENTS64: "getdents64", unix.SYS_WRITE: "write", unix.SYS_CLOSE: "close",
+	unix.SYS_LSEEK: "lseek", unix.SYS_IOCTL: "ioctl", unix.SYS_FCNTL: "fcntl", unix.SYS_SETNS: "setns",
+	unix.SYS_UNSHARE: "unshare", unix.SYS_MOUNT: "mount", unix.SYS_UMOUNT2: "umount2", unix.SYS_OPEN_TREE: "open_tree",
+	unix.SYS_MOVE_MOUNT: "move_mount", unix.SYS_FSOPEN: "fsopen", unix.SYS_FSCONFIG: "fsconfig", unix.SYS_FSMOUNT: "fsmount",
+	unix.SYS_MOUNT_SETATTR: "mount_setattr", unix.SYS_BPF: "bpf", unix.SYS_MKDIRAT: "mkdirat", unix.SYS_UNLINKAT: "unlinkat",
+	unix.SYS_RENAMEAT: "renameat", unix.SYS_SOCKET: "socket", unix.SYS_GETSOCKOPT: "getsockopt", unix.SYS_SETUID: "setuid",
+	unix.SYS_SETGID: "setgid", unix.SYS_SETGROUPS: "setgroups", unix.SYS_PRLIMIT64: "prlimit64", unix.SYS_CAPGET: "capget",
+	unix.SYS_CAPSET: "capset", unix.SYS_PRCTL: "prctl", unix.SYS_RT_SIGACTION: "rt_sigaction", unix.SYS_RT_SIGPROCMASK: "rt_sigprocmask",
+	unix.SYS_EPOLL_CREATE1: "epoll_create1", unix.SYS_EPOLL_CTL: "epoll_ctl", unix.SYS_EVENTFD2: "eventfd2", unix.SYS_EXECVE: "execve",
+	unix.SYS_SETRESUID: "setresuid", unix.SYS_SETRESGID: "setresgid", unix.SYS_EPOLL_PWAIT: "epoll_pwait", unix.SYS_LISTMOUNT: "listmount", unix.SYS_STATMOUNT: "statmount",
+}
+
+// infallible calls cannot fail.
+var infallible = map[uint64]bool{
+	unix.SYS_GETPID: true, unix.SYS_GETPPID: true, unix.SYS_GETTID: true, unix.SYS_GETUID: true, unix.SYS_GETEUID: true,
+	unix.SYS_GETGID: true, unix.SYS_GETEGID: true, unix.SYS_EXIT_GROUP: true, unix.SYS_EXIT: true, unix.SYS_UMASK: true,
+	unix.SYS_SCHED_YIELD: true,
+}
+
+func callName(nr uint64) string {
+	if name, known := callNames[nr]; known {
+		return name
+	}
+	return strconv.FormatUint(nr, 10)
+}
+
+func errnosOf(call string) []unix.Errno {
+	if errnos, known := plausible[call]; known {
+		return errnos
+	}
+	return plausible[""]
+}
+
+// fault is a system call that fails: the one of that name that comes n-th, from 0, or from then on each.
+type fault struct {
+	call    string
+	n       int
+	errno   unix.Errno
+	forever bool
+}
+
+func (f fault) String() string {
+	often := "once"
+	if f.forever {
+		often = "forever"
+	}
+	return fmt.Sprintf("%s.%d=%s,%s", f.call, f.n, unix.ErrnoName(f.errno), often)
+}
+
+// parseFault is the opposite of String.
+func parseFault(text string) (fault, bool) {
+	var f fault
+	place, how, _ := strings.Cut(text, "=")
+	errno, often, _ := strings.Cut(how, ",")
+	call, n, _ := strings.Cut(place, ".")
+	f.call, f.forever = call, often == "forever"
+	var err error
+	f.n, err = strconv.Atoi(n)
+	for e := unix.Errno(1); e < 134; e++ {
+		if unix.ErrnoName(e) == errno {
+			f.errno = e
+		}
+	}
+	return f, err == nil && f.errno != 0
+}
+
+// program is a launcher, with what has to be known of it to trace it.
+type program struct {
+	path   string
+	main   uintptr // where runtime.main begins, which calls the init functions and main.main
+	starts []uint64
+	names  []string
+}
+
+func readProgram(path string) (*program, error) {
+	file, err := elf.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	symbols, err := file.Symbols()
+	if err != nil {
+		return nil, err
+	}
+	sort.Slice(symbols, func(i, j int) bool { return symbols[i].Value < symbols[j].Value })
+	p := &program{path: path}
+	for _, s := range symbols {
+		if elf.ST_TYPE(s.Info) != elf.STT_FUNC {
+			continue
+		}
+		if s.Name == "runtime.main" {
+			p.main = uintptr(s.Value)
+		}
+		p.starts = append(p.starts, s.Value)
+		p.names = append(p.names, s.Name)
+	}
+	if p.main == 0 {
+		return nil, fmt.Errorf("%s has no symbol runtime.main", path)
+	}
+	return p, nil
+}
+
+// function is the one that an instruction belongs to.
+func (p *program) function(at uint64) string {
+	i := sort.Search(len(p.starts), func(i int) bool { return p.starts[i] > at })
+	if i == 0 {
+		return ""
+	}
+	return p.names[i-1]
+}
+
+// ofRuntime reports whether a system call is one that the Go runtime makes for itself.
+func (p *program) ofRuntime(at uint64) bool { return strings.HasPrefix(p.function(at), "runtime.") }
+
+// traced is a launch under ptrace(2).
+type traced struct {
+	outcome
+	calls    map[string]int // those that count, how often by name
+	hit      int            // how often the fault struck
+	portrait []string       // of the command, where it began
+	endless  bool           // the fault struck too often: nobody ends the loop
+}
+
+// tooOften is how often one fault may strike. A launch makes a few hundred calls.
+const tooOften = 3000
+
+// trace launches with a fault, or without one if it is nil. The thread is locked: it alone may wait for what it traces.
+func (p *program) trace(l *lane, c launch, f *fault) (t *traced, err error) {
+	t = &traced{calls: map[string]int{}}
+	attr := l.attr(c)
+	attr.Sys.Ptrace = true
+	pid, err := syscall.ForkExec(p.path, c.argv, attr)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", p.path, err)
+	}
+	t.pid = pid
+	defer func() {
+		if err != nil {
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+	}()
+	if _, err := unix.Wait4(pid, nil, unix.WALL, nil); err != nil {
+		return nil, err
+	}
+	if c.prepare != nil {
+		if err := c.prepare(pid); err != nil {
+			return nil, err
+		}
+	}
+	const options = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_TRACEEXEC | unix.PTRACE_O_EXITKILL
+	if err := unix.PtraceSetOptions(pid, options); err != nil {
+		return nil, err
+	}
+	if p.main == 0 { // the command itself
+		if t.portrait, err = portrait(pid); err == nil {
+			t.running = true
+			err = unix.Kill(pid, unix.SIGKILL)
+		}
+		_, _ = unix.Wait4(pid, &t.status, unix.WALL, nil)
+		return t, err
+	}
+	var original [1]byte
+	if _, err := unix.PtracePeekText(pid, p.main, original[:]); err != nil {
+		return nil, err
+	}
+	if _, err := unix.PtracePokeText(pid, p.main, []byte{0xcc}); err != nil { // int3
+		return nil, err
+	}
+	var hung atomic.Bool
+	timer := time.AfterFunc(patience, func() {
+		hung.Store(true)
+		_ = unix.Kill(pid, unix.SIGKILL)
+	})
+	defer timer.Stop()
+	_ = unix.PtraceSyscall(pid, 0)
+
+	begun := false
+	failing := map[int]unix.Errno{}
+	asking := map[int]uintptr{} // threads that ask what driver a device has, and where they want it
+	known := map[int]bool{pid: true}
+	for {
+		var status unix.WaitStatus
+		tid, err := unix.Wait4(-1, &status, unix.WALL|unix.WNOTHREAD, nil)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("wait for %s: %w", p.path, err)
+		}
+		if !status.Stopped() {
+			if tid == pid && (status.Exited() || status.Signaled()) {
+				t.status, t.hung = status, hung.Load()
+				l.gather(&t.outcome)
+				return t, nil
+			}
+			continue
+		}
+		first := !known[tid]
+		known[tid] = true
+		deliver := 0
+		switch signal := status.StopSignal(); {
+		case signal == unix.SIGTRAP|0x80: // PTRACE_O_TRACESYSGOOD
+			info, err := syscallInfo(tid)
+			if err != nil {
+				break // it has been killed
+			}
+			if info.op == opExit {
+				if errno, fails := failing[tid]; fails {
+					delete(failing, tid)
+					setResult(tid, errno)
+				} else if where, asks := asking[tid]; asks {
+					asVRF(tid, where)
+				}
+				delete(asking, tid)
+				break
+			}
+			if info.nr == unix.SYS_IOCTL && info.args[1] == unix.SIOCETHTOOL {
+				asking[tid] = uintptr(info.args[2])
+			}
+			if !begun || infallible[info.nr] || p.ofRuntime(info.at) || info.nr == unix.SYS_WRITE && info.args[0] == 2 {
+				break
+			}
+			call := callName(info.nr)
+			n := t.calls[call]
+			t.calls[call]++
+			if f == nil || call != f.call || n < f.n || n > f.n && !f.forever {
+				break
+			}
+			failing[tid] = f.errno
+			if t.hit++; t.hit > tooOften {
+				t.endless = true
+				_ = unix.Kill(pid, unix.SIGKILL)
+				break
+			}
+			skipCall(tid)
+		case signal == unix.SIGTRAP && status.TrapCause() == unix.PTRACE_EVENT_EXEC:
+			t.running = true
+			if t.portrait, err = portrait(pid); err != nil {
+				return nil, err
+			}
+			_ = unix.Kill(pid, unix.SIGKILL)
+		case signal == unix.SIGTRAP && status.TrapCause() > 0: // a thread was made
+		case signal == unix.SIGTRAP && !begun:
+			var regs unix.PtraceRegs
+			if err := unix.PtraceGetRegs(tid, &regs); err != nil {
+				break
+			}
+			if regs.Rip != uint64(p.main)+1 {
+				deliver = int(signal)
+				break
+			}
+			begun = true
+			regs.Rip--
+			if _, err := unix.PtracePokeText(tid, p.main, original[:]); err != nil {
+				return nil, err
+			}
+			if err := unix.PtraceSetRegs(tid, &regs); err != nil {
+				return nil, err
+			}
+		case signal == unix.SIGSTOP && first: // every new thread begins with one
+		default:
+			deliver = int(signal)
+		}
+		_ = unix.PtraceSyscall(tid, deliver)
+	}
+}
+
+// callInfo is the head of struct ptrace_syscall_info of linux/ptrace.h, at the entry of a call.
+type callInfo struct {
+	op   uint8
+	_    [3]uint8
+	arch uint32
+	at   uint64
+	_    uint64
+	nr   uint64
+	args [6]uint64
+	_    [2]uint64
+}
+
+const opExit = 2 // PTRACE_SYSCALL_INFO_EXIT
+
+func syscallInfo(tid int) (*callInfo, error) {
+	const getSyscallInfo = 0x420e // PTRACE_GET_SYSCALL_INFO
+	var info callInfo
+	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, getSyscallInfo, uintptr(tid), unsafe.Sizeof(info), uintptr(unsafe.Pointer(&info)), 0, 0)
+	if errno != 0 {
+		return nil, errno
+	}
+	return &info, nil
+}
+
+// skipCall has the kernel do nothing for the call that a thread is about to make.
+func skipCall(tid int) {
+	var regs unix.PtraceRegs
+	if unix.PtraceGetRegs(tid, &regs) == nil {
+		regs.Orig_rax = ^uint64(0)
+		_ = unix.PtraceSetRegs(tid, &regs)
+	}
+}
+
+func setResult(tid int, errno unix.Errno) {
+	var regs unix.PtraceRegs
+	if unix.PtraceGetRegs(tid, &regs) == nil {
+		regs.Rax = uint64(-int64(errno))
+		_ = unix.PtraceSetRegs(tid, &regs)
+	}
+}
+
+// asVRF makes the device that a thread has asked the driver of a VRF, which this kernel may not have: of struct ifreq,
+// which is at where, the data is struct ethtool_drvinfo of linux/ethtool.h.
+func asVRF(tid int, where uintptr) {
+	var pointer [8]byte
+	if _, err := unix.PtracePeekData(tid, where+unix.IFNAMSIZ, pointer[:]); err == nil {
+		_, _ = unix.PtracePokeData(tid, uintptr(binary.LittleEndian.Uint64(pointer[:]))+4, []byte("vrf\x00"))
+	}
+}
+
+// injection is a kind of launch whose calls fail.
+type injection struct {
+	kind     string
+	hook     bool
+	argv     func(name, service string) []string
+	recorded bool // the service has been started
+	living   bool // and its daemon lives
+	away     bool // it comes from the mounts of another service
+}
+
+// dir is the working directory of the launch; OpenRC starts all in that of root.
+func (k injection) dir() string {
+	if k.hook {
+		return "/"
+	}
+	return "/usr"
+}
+
+// benchMark stands for the device of the bench's namespace, which passes for a VRF (asVRF).
+const benchMark = "@mark"
+
+// start reports whether the launch is a service's start, which is strict.
+func (k injection) start() bool { return strings.HasPrefix(k.kind, "start") }
+
+func injections() []injection {
+	hand := func(options ...string) func(string, string) []string {
+		return func(name, _ string) []string {
+			return append(append([]string{bin + "/netns-exec"}, options...), name, "--", probe)
+		}
+	}
+	action := func(action string, settings ...string) func(string, string) []string {
+		return func(name, service string) []string { return hook(service, name, action, settings...) }
+	}
+	return []injection{
+		{kind: "plain", argv: hand("--etc", "none")},
+		{kind: "etc", argv: hand()},
+		{kind: "user", argv: hand("-u", "nobody")},
+		{kind: "service", argv: func(name, _ string) []string { return []string{bin + "/netns-exec", "--service", name, "--", probe} }},
+		{kind: "lock", argv: hand("--lock")},
+		{kind: "lock-user", argv: hand("--lock", "-u", "nobody")},
+		{kind: "vrf", argv: hand("--vrf", benchMark)},
+		{kind: "start", hook: true, argv: action("start")},
+		{kind: "start-lock", hook: true, argv: action("start", "--lock", "yes")},
+		{kind: "start-vrf", hook: true, argv: action("start", "--vrf", benchMark)},
+		{kind: "start-away", hook: true, argv: action("start"), away: true},
+		{kind: "status", hook: true, argv: action("status"), recorded: true},
+		{kind: "stop", hook: true, argv: action("stop"), recorded: true},
+		{kind: "status-living", hook: true, argv: action("status"), recorded: true, living: true},
+		{kind: "stop-living", hook: true, argv: action("stop"), recorded: true, living: true},
+		{kind: "stop-fresh", hook: true, argv: action("stop")},
+	}
+}
+
+// bench is where launches are injected: a name, a service and a cgroup that nobody else uses.
+type bench struct {
+	*lane
+	name, service string
+	cgroup        int
+	cgroupDir     string
+	programs      map[bool]*program // the hook, and netns-exec
+	inode         uint64
+	mark          string
+	daemonLane    *lane
+	daemon        *outcome // of the service, if it lives
+}
+
+// argv is the command line of a kind of launch.
+func (b *bench) argv(k injection) []string {
+	argv := k.argv(b.name, b.service)
+	for i, arg := range argv {
+		if arg == benchMark {
+			argv[i] = b.mark
+		}
+	}
+	return argv
+}
+
+func newBench(i int) (*bench, error) {
+	i %= len(pool)
+	b := &bench{name: fmt.Sprintf("bench%d", i), service: fmt.Sprintf("benched%d", i), programs: map[bool]*program{}}
+	var err error
+	for _, l := range []**lane{&b.lane, &b.daemonLane} {
+		if *l, err = newLane(); err != nil {
+			return nil, err
+		}
+	}
+	for hook, name := range map[bool]string{true: "openrc-netns-hook", false: "netns-exec"} {
+		if b.programs[hook], err = readProgram(filepath.Join(bin, name)); err != nil {
+			return nil, err
+		}
+	}
+	n := pool[i]
+	b.inode, b.mark = n.inode, n.mark
+	if err := bindName(b.name, n.path()); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll("/etc/netns/"+b.name, 0o755); err != nil {
+		return nil, err
+	}
+	for _, f := range tokenFiles {
+		if err := os.WriteFile("/etc/netns/"+b.name+"/"+f, []byte("# "+b.name+"\n"), 0o644); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.WriteFile("/etc/conf.d/"+b.name, []byte("netns="+b.name+"\n"), 0o644); err != nil {
+		return nil, err
+	}
+	b.cgroupDir = cgroupRoot + ownCgroup + "/" + b.name
+	if err := os.Mkdir(b.cgroupDir, 0o755); err != nil {
+		return nil, err
+	}
+	b.cgroup, err = unix.Open(b.cgroupDir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	return b, err
+}
+
+func (b *bench) close() {
+	_ = unix.Unmount("/run/netns/"+b.name, unix.MNT_DETACH)
+	_ = os.Remove("/run/netns/" + b.name)
+	_ = os.RemoveAll("/etc/netns/" + b.name)
+	b.sweep()
+	unix.Close(b.cgroup)
+	removeCgroups(b.cgroupDir)
+	b.lane.close()
+	b.daemonLane.close()
+}
+
+// set brings the bench to what it is before a launch of the kind.
+func (b *bench) set(k injection) error {
+	if !k.recorded {
+		return nil
+	}
+	o, err := b.daemonLane.run(launch{argv: hook(b.service, b.name, "start"), env: environment, cgroup: b.cgroup})
+	if err == nil && !o.running {
+		err = fmt.Errorf("start %s: %s", b.service, o.stderr)
+	}
+	b.daemon = &o
+	if !k.living {
+		b.end()
+	}
+	return err
+}
+
+// end ends the daemon.
+func (b *bench) end() {
+	if b.daemon != nil && b.daemon.running {
+		b.daemonLane.finish(b.daemon)
+	}
+	b.daemon = nil
+}
+
+func (b *bench) sweep() {
+	b.end()
+	_ = os.RemoveAll("/run/openrc/options/" + b.service)
+	for _, dir := range cgroupsBelow(b.cgroupDir) {
+		removeCgroups(dir)
+	}
+}
+
+// traces lists what a launch may leave behind.
+func (b *bench) traces() []string {
+	left := cgroupsBelow(b.cgroupDir)
+	_ = filepath.WalkDir("/run/openrc/options/"+b.service, func(path string, entry os.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			text, _ := os.ReadFile(path)
+			left = append(left, fmt.Sprintf("%s %q", path, text))
+		}
+		return nil
+	})
+	return left
+}
+
+func (b *bench) trace(k injection, f *fault) (t *traced, err error) {
+	trace := func() error {
+		t, err = b.programs[k.hook].trace(b.lane, launch{argv: b.argv(k), env: environment, dir: k.dir(), cgroup: b.cgroup}, f)
+		return err
+	}
+	if !k.away {
+		return t, trace()
+	}
+	return t, inRoom(empty(awayMark), trace)
+}
+
+// awayMark shows nothing in the mounts of the machine.
+const awayMark = "/run/away"
+
+// inRoom calls a function on a thread that goes with it, and in mounts of its own if room, which makes them what they
+// are to be, is not nil.
+func inRoom(room, call func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good
+		done <- func() error {
+			if room == nil {
+				return call()
+			}
+			if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+				return err
+			}
+			if err := room(); err != nil {
+				return fmt.Errorf("make the room: %w", err)
+			}
+			return call()
+		}()
+	}()
+	return <-done
+}
+
+// benches is how many launches are injected at a time.
+const benches = 2
+
+// attackCalls makes every call of every kind of launch fail, as far as the time goes; in a random order.
+func attackCalls(r *report, until time.Time) {
+	type work struct {
+		kind injection
+		fault
+	}
+	var todo []work
+	failed := func(err error) { r.broken("inject", "the attack itself failed", err.Error()) }
+	b, err := newBench(0)
+	if err != nil {
+		failed(err)
+		return
+	}
+	runtime.LockOSThread()
+	for _, k := range injections() {
+		if !wanted("inject/"+k.kind) && !strings.HasPrefix(*only, "inject/"+k.kind+"/") {
+			continue
+		}
+		var t *traced
+		if err = b.set(k); err == nil {
+			t, err = b.trace(k, nil)
+		}
+		if err == nil && !t.running {
+			err = fmt.Errorf("without a fault: %s: %s", statusText(t.status), t.stderr)
+		}
+		b.sweep()
+		if err != nil {
+			failed(fmt.Errorf("inject/%s: %w", k.kind, err))
+			continue
+		}
+		if t.calls["execve"] != 1 {
+			failed(fmt.Errorf("inject/%s: these calls were seen: %v", k.kind, t.calls))
+			continue
+		}
+		for call, times := range t.calls {
+			for n := range times {
+				for _, errno := range errnosOf(call) {
+					todo = append(todo, work{k, fault{call, n, errno, false}})
+					if errno != unix.EINTR { // no signal comes for ever
+						todo = append(todo, work{k, fault{call, n, errno, true}})
+					}
+				}
+			}
+		}
+		if f, one := parseFault(strings.TrimPrefix(*only, "inject/"+k.kind+"/")); one {
+			todo = append(todo[:0], work{k, f})
+		}
+	}
+	slices.SortFunc(todo, func(a, b work) int {
+		return strings.Compare(a.kind.kind+" "+a.String(), b.kind.kind+" "+b.String())
+	})
+	runtime.UnlockOSThread()
+	b.close()
+	shuffle(todo)
+	onBenches(r, "inject", len(todo), until, func(b *bench, i int) error {
+		return b.inject(r, todo[i].kind, todo[i].fault)
+	})
+}
+
+// shuffle puts work into an order that the seed decides.
+func shuffle[W any](todo []W) {
+	rand.New(rand.NewPCG(*seed, 3)).Shuffle(len(todo), func(i, j int) { todo[i], todo[j] = todo[j], todo[i] })
+}
+
+// onBenches does work on all benches, as far as the time goes.
+func onBenches(r *report, part string, work int, until time.Time, do func(b *bench, i int) error) {
+	var next, done atomic.Int64
+	var wait sync.WaitGroup
+	for i := range benches {
+		wait.Go(func() {
+			runtime.LockOSThread()
+			b, err := newBench(i)
+			if err != nil {
+				r.broken(part, "the attack itself failed", err.Error())
+				return
+			}
+			defer b.close()
+			for time.Now().Before(until) {
+				i := int(next.Add(1)) - 1
+				if i >= work {
+					break
+				}
+				if err := do(b, i); err != nil {
+					r.broken(part, "the attack itself failed", err.Error())
+				}
+				done.Add(1)
+			}
+		})
+	}
+	wait.Wait()
+	fmt.Printf("%s: %d of %d cases\n", part, done.Load(), work)
+}
+
+// whole are portraits of commands that were launched without a fault, by bench and kind.
+var whole sync.Map
+
+// inject launches with a fault, and judges what becomes of it.
+func (b *bench) inject(r *report, k injection, f fault) error {
+	id := fmt.Sprintf("inject/%s/%s", k.kind, f)
+	defer b.sweep()
+	if err := b.set(k); err != nil {
+		return err
+	}
+	key := b.name + " " + k.kind
+	right, known := whole.Load(key)
+	if !known {
+		t, err := b.trace(k, nil)
+		if err != nil {
+			return err
+		}
+		if problem := b.checkWhole(k, t); problem != "" {
+			return fmt.Errorf("inject/%s without a fault: %s", k.kind, problem)
+		}
+		right = t.portrait
+		whole.Store(key, right)
+		b.sweep()
+		if err := b.set(k); err != nil {
+			return err
+		}
+	}
+	before := b.traces()
+	t, err := b.trace(k, &f)
+	if err != nil {
+		return err
+	}
+	promise, text := "", ""
+	documented := execStatuses
+	if k.hook {
+		documented = hookStatuses
+	}
+	left := unlike(b.traces(), before)
+	class := "failed cleanly"
+	switch {
+	case t.endless:
+		promise, text = "a loop without an end", fmt.Sprintf("the call failed %d times", t.hit)
+	case t.running && t.hit == 0:
+		class = "complete: the call did not come again"
+	case t.running:
+		class = "complete"
+		odd := slices.DeleteFunc(unlike(t.portrait, right.([]string)), volatile)
+		warned := slices.DeleteFunc(slices.Clone(odd), func(line string) bool { return excused(k, f, line, t) })
+		if len(warned) > 0 {
+			promise, text = "half of what was asked", strings.Join(warned, "; ")
+		} else if len(odd) > 0 {
+			class = "complete but for what the manuals let pass"
+		} else if isTrace(t.stderr) {
+			promise, text = "a trace", t.stderr
+		}
+	default:
+		promise, text = t.unclean(documented)
+		if promise == "" && len(left) > 0 {
+			if f.forever && slices.Contains(cleaners, f.call) {
+				class = "failed, and could not clean up with " + f.call + " failing for ever"
+				break
+			}
+			promise, text = "something is left", fmt.Sprintf("%s, after: %s", strings.Join(left, ", "), t.stderr)
+		}
+	}
+	if promise != "" {
+		r.broken(id, promise, fmt.Sprintf("%s: %s", id, text))
+	} else {
+		r.count(id, class)
+	}
+	return nil
+}
+
+// cleaners are the calls without which no cgroup and no record can be removed.
+var cleaners = []string{"openat", "write", "unlinkat"}
+
+// excused reports whether the manuals say that what a line says can be; most of that only with a warning.
+func excused(k injection, f fault, line string, t *traced) bool {
+	if f.errno == unix.ENOENT && strings.HasPrefix(line, "/etc/") {
+		return true // a directory of files that is not there asks for nothing
+	}
+	warning := t.stderr
+	for _, line := range t.portrait {
+		if strings.HasPrefix(line, "environ ") {
+			_, notice, _ := strings.Cut(line, "OPENRC_NETNS_NOTICE=")
+			warning += notice
+		}
+	}
+	if line == "cgroups in sight false" && strings.Contains(warning, "is not in the namespace's /sys") {
+		return true
+	}
+	isSys := strings.HasPrefix(line, "/sys shows ")
+	if isSys && strings.Contains(warning, "the kernel allows no new /sys here") {
+		return true
+	}
+	if !k.hook || k.start() || warning == "" {
+		return false
+	}
+	// stop and status go on, in a new namespace where they have to.
+	inode, isNet := strings.CutPrefix(line, "net ")
+	known := slices.ContainsFunc(pool, func(n *netns) bool { return strconv.FormatUint(n.inode, 10) == inode })
+	return isNet && !known && inode != strconv.FormatUint(hostInode, 10) ||
+		isSys && strings.HasSuffix(line, " false") || strings.HasPrefix(line, "/etc/")
+}
+
+// volatile lines of a portrait differ between any two launches.
+func volatile(line string) bool {
+	return strings.HasPrefix(line, "environ ") && strings.Contains(line, "OPENRC_NETNS_")
+}
+
+// checkWhole says what is wrong with a launch in which nothing was made to fail, against which the others are measured.
+func (b *bench) checkWhole(k injection, t *traced) string {
+	if !t.running {
+		return fmt.Sprintf("%s: %s", statusText(t.status), t.stderr)
+	}
+	token := "# " + b.name + "\n"
+	if k.kind == "plain" {
+		token = hostToken
+	}
+	want := []string{
+		"net " + strconv.FormatUint(b.inode, 10), fmt.Sprintf("/etc/resolv.conf %q", token), fmt.Sprintf("/etc/hosts %q", token),
+		"own mounts true", "/sys shows in-host false", "cgroups in sight true", "nscd in sight false",
+		"the machine's mounts true",
+		fmt.Sprintf("confined %t", strings.Contains(k.kind, "lock") || strings.Contains(k.kind, "vrf")),
+	}
+	if missing := unlike(want, t.portrait); len(missing) > 0 {
+		return fmt.Sprintf("not %s", strings.Join(missing, "; "))
+	}
+	return ""
+}
