@@ -207,6 +207,7 @@ func (p *Plan) setView(spec Spec) error {
 		}
 	}
 	p.view.Sysfs = p.shown != p.namespace.Inode()
+	p.view.Tolerant, p.view.Warn = spec.Tolerant, spec.Warn
 	if spec.NotHost && !spec.Tolerant {
 		host := p.shown
 		if !spec.Home {
@@ -354,7 +355,7 @@ func (p *Plan) enterView() error {
 			return err
 		}
 	}
-	return p.view.Apply(p.warn)
+	return p.view.Apply()
 }
 
 func (p *Plan) enterNamespaces() error {
@@ -382,15 +383,9 @@ func (p *Plan) enterNamed() error {
 		if err := p.namespace.Enter(); err != nil {
 			return err
 		}
-		if err := p.view.PickUp(); err != nil && !p.spec.Tolerant {
-			return err
-		} else if err != nil {
-			p.warn(err.Error())
-			p.view.Binds = nil
-			p.view.LetGo()
-		}
+		err := p.view.PickUp()
 		if p.spec.Inside != nil || !p.bindsByName() || p.namespace.IsNamed() {
-			return nil
+			return err
 		}
 		named, err := namespace.Open(p.spec.Netns)
 		if err != nil {
@@ -429,11 +424,18 @@ func (p *Plan) Exec() error {
 }
 
 // Leave takes the process out of the cgroup that Enter put it in, and removes that
-// if nothing else is in it: for a launch that is not to go on.
+// if nothing else is in it: for a launch that is not to go on. The calling thread
+// may be another user by now, without the right to; the others are not.
 func (p *Plan) Leave() {
-	if p.confine != nil {
-		p.cgroup.Undo(p.before)
+	if p.confine == nil {
+		return
 	}
+	left := make(chan struct{})
+	go func() {
+		p.cgroup.Undo(p.before)
+		close(left)
+	}()
+	<-left
 }
 
 func (p *Plan) exec() error {

@@ -42,8 +42,21 @@ type View struct {
 	// Hide are paths to cover: a directory with an empty, read-only one,
 	// anything else with /dev/null.
 	Hide []string
+	// Tolerant lets Binds that cannot be made be warnings.
+	Tolerant bool
+	// Warn is told, in one line, what was let pass; never nil.
+	Warn func(string)
 
 	picked []tree // the sources of Binds, by PickUp
+}
+
+// fault is an error of one of Binds, or nothing where that is let pass.
+func (v *View) fault(err error) error {
+	if err != nil && v.Tolerant {
+		v.Warn(err.Error())
+		return nil
+	}
+	return err
 }
 
 // EtcBinds lists the binds for the entries of /etc/netns/NAME; none where the
@@ -147,20 +160,31 @@ func (v *View) Empty() bool { return !v.Sysfs && len(v.Binds) == 0 && len(v.Hide
 func (v *View) PickUp() error {
 	v.LetGo()
 	for _, bind := range v.Binds {
-		t, err := pickUp(bind.Source, bind.Target)
-		if err != nil {
+		t, err := bind.pickUp()
+		if err == nil {
+			v.picked = append(v.picked, t)
+		} else if err := v.fault(err); err != nil {
 			return err
-		}
-		v.picked = append(v.picked, t)
-		var stat unix.Stat_t
-		if err := unix.Fstat(t.fd, &stat); err != nil {
-			return fmt.Errorf("bind %q over %q: %w", bind.Source, bind.Target, err)
-		}
-		if kind := stat.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFDIR {
-			return bind.oddSource()
 		}
 	}
 	return nil
+}
+
+func (b Bind) pickUp() (tree, error) {
+	t, err := pickUp(b.Source, b.Target)
+	if err != nil {
+		return tree{}, err
+	}
+	var stat unix.Stat_t
+	if err := unix.Fstat(t.fd, &stat); err != nil {
+		unix.Close(t.fd)
+		return tree{}, fmt.Errorf("bind %q over %q: %w", b.Source, b.Target, err)
+	}
+	if kind := stat.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFDIR {
+		unix.Close(t.fd)
+		return tree{}, b.oddSource()
+	}
+	return t, nil
 }
 
 // LetGo undoes PickUp.
@@ -177,17 +201,14 @@ func (v *View) LetGo() {
 // in the network namespace that /sys is to show. Nothing that it mounts is
 // seen outside; what the host mounts later arrives inside where the host
 // shares its mounts. Where the kernel forbids a new sysfs, as it does in some
-// containers, the old view of /sys stays and warn is told.
+// containers, the old view of /sys stays and Warn is told.
 //
 // A View that asks for nothing leaves the thread in the mount namespace where it
 // is. After an error the thread is somewhere in between: exit, and the kernel
 // takes it all down.
-func (v *View) Apply(warn func(string)) error {
+func (v *View) Apply() error {
 	if v.Empty() {
 		return nil
-	}
-	if len(v.picked) != len(v.Binds) {
-		return errors.New("the files of the namespace were not picked up")
 	}
 	var below string // the working directory, if it is below /sys
 	if v.Sysfs {
@@ -207,17 +228,19 @@ func (v *View) Apply(warn func(string)) error {
 		return fmt.Errorf("keep mounts apart from the host's: %w", err)
 	}
 	if v.Sysfs {
-		if err := newSysfs(warn); err != nil {
+		if err := newSysfs(v.Warn); err != nil {
 			return err
 		}
 	}
 	for _, t := range v.picked {
-		if err := t.putDown(); err != nil {
+		err := t.putDown()
+		if err == nil {
+			// It was picked up where it is shared with the host.
+			if err := unix.Mount("", t.target, "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
+				return fmt.Errorf("keep %q apart from the host's: %w", t.target, err)
+			}
+		} else if err := v.fault(err); err != nil {
 			return err
-		}
-		// It was picked up where it is shared with the host.
-		if err := unix.Mount("", t.target, "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
-			return fmt.Errorf("keep %q apart from the host's: %w", t.target, err)
 		}
 	}
 	v.picked = nil

@@ -65,9 +65,13 @@ func (e *StaleError) Error() string {
 		e.Name, e.Path, e.Path)
 }
 
-// young is how long a file below Dir may be on its way to become a namespace:
-// ip-netns(8) makes the file first and the namespace then.
-const young = time.Second
+// ip-netns(8) makes the file first and the namespace then, and takes the namespace
+// away first and the file then: for how long a file below Dir may be on its way to
+// become one, and for how long what is left of one may stay.
+const (
+	young   = time.Second
+	settled = 100 * time.Millisecond
+)
 
 // HostError says that a namespace which is to be another one is the host's own.
 type HostError struct{ Name string }
@@ -105,9 +109,8 @@ func Open(name string) (*Namespace, error) {
 	}
 	for _, dir := range dirs {
 		ns, err := openPath(name, filepath.Join(dir, name))
-		for stale := (*StaleError)(nil); errors.As(err, &stale) && stale.young(); {
-			time.Sleep(10 * time.Millisecond)
-			ns, err = openPath(name, stale.Path)
+		if errors.As(err, new(*StaleError)) {
+			ns, err = openLater(name, filepath.Join(dir, name))
 		}
 		if _, missing := err.(*NotExistError); !missing {
 			return ns, err
@@ -116,15 +119,35 @@ func Open(name string) (*Namespace, error) {
 	return nil, &NotExistError{name}
 }
 
-// young reports whether the file was made so lately that somebody may be about to
-// mount a namespace on it.
-func (e *StaleError) young() bool {
-	var stat unix.Stat_t
-	if unix.Stat(e.Path, &stat) != nil {
-		return true // it went: look again
+// openLater opens a namespace whose name leads to an ordinary file. That is stale,
+// and the advice to remove it good, only if nobody is about to put a namespace there
+// or to take the file away: if it is old, and stays as it is for a while.
+func openLater(name, path string) (*Namespace, error) {
+	const (
+		pause    = 10 * time.Millisecond
+		patience = 3 * time.Second // more only if somebody changes the name all the time
+	)
+	var last unix.Stat_t
+	var since time.Time
+	for begin := time.Now(); ; time.Sleep(pause) {
+		var stat unix.Stat_t
+		_ = unix.Lstat(path, &stat)
+		ns, err := openPath(name, path)
+		if !errors.As(err, new(*StaleError)) {
+			return ns, err
+		}
+		now := time.Now()
+		if stat.Ino != last.Ino || stat.Ctim != last.Ctim {
+			last, since = stat, now
+		}
+		age := now.Sub(time.Unix(stat.Ctim.Unix()))
+		switch {
+		case now.Sub(since) >= settled && (age < 0 || age >= young):
+			return nil, err
+		case now.Sub(begin) >= patience:
+			return nil, fmt.Errorf("network namespace %q is being created or deleted by somebody, again and again", name)
+		}
 	}
-	age := time.Since(time.Unix(stat.Ctim.Unix()))
-	return stat.Size == 0 && age >= 0 && age < young
 }
 
 // CheckName refuses what cannot name a network namespace: ip-netns(8) accepts
@@ -279,31 +302,32 @@ func (n *Namespace) IsCurrent() (bool, error) {
 	if n.IsFresh() {
 		return false, nil
 	}
-	return n.isAt(current)
-}
-
-// isAt reports whether path leads to the namespace, which is open: while it is,
-// no other one has its inode.
-func (n *Namespace) isAt(path string) (bool, error) {
+	// While n is open, no other namespace has its inode.
 	var own, there unix.Stat_t
 	err := unix.Fstat(int(n.handle), &own)
 	if err == nil {
-		err = unix.Stat(path, &there)
+		err = unix.Stat(current, &there)
 	}
-	if path == current && errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return false, errNoProc
 	}
 	if err != nil {
-		return false, fmt.Errorf("look at %s: %w", path, err)
+		return false, fmt.Errorf("find the current network namespace: %w", err)
 	}
 	return own.Dev == there.Dev && own.Ino == there.Ino, nil
 }
 
 // IsNamed reports whether the path that the namespace was opened by still leads
-// to it.
+// to it, and has led there ever since: through the same mount.
 func (n *Namespace) IsNamed() bool {
-	named, err := n.isAt(n.path)
-	return err == nil && named
+	const mask = unix.STATX_INO | unix.STATX_MNT_ID | unix.STATX_MNT_ID_UNIQUE // Linux 5.8 and 6.8; else 0
+	var own, there unix.Statx_t
+	if unix.Statx(int(n.handle), "", unix.AT_EMPTY_PATH, mask, &own) != nil ||
+		unix.Statx(unix.AT_FDCWD, n.path, 0, mask, &there) != nil {
+		return false
+	}
+	return own.Dev_major == there.Dev_major && own.Dev_minor == there.Dev_minor && own.Ino == there.Ino &&
+		own.Mnt_id == there.Mnt_id
 }
 
 // Enter moves the calling thread into the namespace, and makes sure by its

@@ -262,7 +262,7 @@ func (c Confinement) prove(h *hierarchy, id uint32) error {
 // as far as they are empty.
 func (h *hierarchy) removeUp(cgroup, stop string) {
 	for cgroup != stop && cgroup != "/" && cgroup != "." {
-		if h.remove(cgroup) != nil {
+		if err := h.remove(cgroup); err != nil && !errors.Is(err, unix.ENOENT) {
 			return
 		}
 		cgroup = path.Dir(cgroup)
