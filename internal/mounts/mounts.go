@@ -44,6 +44,11 @@ type View struct {
 	// Hide are paths to cover: a directory with an empty, read-only one,
 	// anything else with /dev/null.
 	Hide []string
+	// Lock makes read-only what belongs to the kernel as a whole: /proc/sys, /sys
+	// and the like. It needs Linux 5.12 or later.
+	Lock bool
+	// NetSysctl excepts /proc/sys/net from Lock.
+	NetSysctl bool
 }
 
 // EtcBinds lists the binds for the entries of /etc/netns/NAME; none where the
@@ -140,7 +145,7 @@ func Hidden(extra []string) ([]string, error) {
 // is. After an error the thread is somewhere in between: exit, and the kernel
 // takes it all down.
 func (v View) Apply(warn func(string)) error {
-	if !v.Sysfs && len(v.Binds) == 0 && len(v.Hide) == 0 {
+	if !v.Sysfs && len(v.Binds) == 0 && len(v.Hide) == 0 && !v.Lock {
 		return nil
 	}
 	cwd, err := unix.Getwd()
@@ -188,7 +193,13 @@ func (v View) Apply(warn func(string)) error {
 			return fmt.Errorf("working directory %q in the namespace's /sys: %w", cwd, err)
 		}
 	}
-	return nil
+	if !v.Lock {
+		return nil
+	}
+	if err := v.lockKernel(); err != nil {
+		return err
+	}
+	return comeBack(cwd)
 }
 
 var errOldKernel = errors.New("this kernel has no open_tree(2) or fsopen(2): Linux 5.2 or later is needed")

@@ -1,6 +1,7 @@
 package openrc
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -15,7 +16,7 @@ func TestLockByHand(t *testing.T) {
 	h := boot(t, "dash", true)
 	for name, test := range map[string]struct{ command, open, shut string }{
 		"setns by path": {
-			"nsenter --net=/proc/1/ns/net readlink /proc/self/ns/net", h.outside(), "Operation not permitted"},
+			"nsenter --net=/proc/1/ns/net readlink /proc/self/ns/net", h.outside(), "Permission denied"},
 		"setns by a descriptor from outside": {
 			"sh -c 'nsenter --net=/proc/self/fd/9 readlink /proc/self/ns/net' 9</proc/1/ns/net", h.outside(), "Operation not permitted"},
 		"socket in another namespace": {elsewhere, "a socket", "no socket: Operation not permitted"},
@@ -57,7 +58,7 @@ func TestLockInAChosenCgroup(t *testing.T) {
 	contains(t, h.fails("netns-exec --lock --cgroup /nowhere/chosen vpn true"), `netns-exec: create cgroup "/nowhere/chosen": no such file or directory`)
 	for range 2 {
 		equal(t, "cgroup", h.sh(lock+"sed -n s/^0:://p /proc/self/cgroup"), "/chosen")
-		equal(t, "programs", h.sh("probe programs /sys/fs/cgroup/chosen"), "openrc_netns CGroupSock, 12 instructions")
+		equal(t, "programs", h.sh("probe programs /sys/fs/cgroup/chosen"), "openrc_netns CGroupSock, 16 instructions")
 		contains(t, h.fails(lock+elsewhere), "no socket: Operation not permitted")
 	}
 	h.fails(lock + "/run/broken")
@@ -85,9 +86,14 @@ func locked(t *testing.T, h *host) {
 		pid := h.daemon()
 		equal(t, "daemon after "+when, h.where(pid), h.inside())
 		equal(t, "cgroup after "+when, h.sh("sed -n s/^0:://p /proc/"+pid+"/cgroup"), cgroup)
-		equal(t, "programs after "+when, h.sh("probe programs "+mounted+cgroup), "openrc_netns CGroupSock, 12 instructions")
+		equal(t, "programs after "+when, h.sh("probe programs "+mounted+cgroup), "openrc_netns CGroupSock, 16 instructions")
+		// Of capabilities(7): DAC_READ_SEARCH, NET_ADMIN, SYS_MODULE, SYS_RAWIO,
+		// SYS_PTRACE, SYS_ADMIN, SYS_BOOT, MKNOD, PERFMON, BPF, CHECKPOINT_RESTORE.
 		for _, set := range []string{"CapBnd", "CapPrm", "CapEff", "CapInh", "CapAmb"} {
-			equal(t, set+" after "+when, h.sh("echo $((0x$(sed -n 's/^"+set+":.//p' /proc/"+pid+"/status) >> 21 & 1))"), "0")
+			for _, bit := range []int{2, 12, 16, 17, 19, 21, 22, 27, 38, 39, 40} {
+				out := fmt.Sprintf("echo $((0x$(sed -n 's/^%s:.//p' /proc/%s/status) >> %d & 1))", set, pid, bit)
+				equal(t, fmt.Sprintf("capability %d of %s after %s", bit, set, when), h.sh(out), "0")
+			}
 		}
 	}
 	h.sh("rm -f /run/trace.daemon; rc-service daemon status; rc-service daemon reload; rc-service daemon checkconfig")

@@ -107,7 +107,7 @@ func TestByHand(t *testing.T) {
 		equal(t, "cgroups", g.sh(cgroups), before)
 		top := g.sh("netns-exec --vrf mgmt vpn sed -n s/^0:://p /proc/self/cgroup | cut -d/ -f2")
 		programs := g.sh("probe programs /sys/fs/cgroup/" + top)
-		equal(t, "programs", programs, "openrc_netns CGroupSock, 12 instructions")
+		equal(t, "programs", programs, "openrc_netns CGroupSock, 16 instructions")
 	})
 
 	run("a namespace made anew", func(t *testing.T) {
