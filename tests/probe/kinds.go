@@ -19,7 +19,6 @@ func kinds() error {
 		family, kind, protocol int
 	}{
 		{"MPTCP", unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP},
-		{"UDP-Lite", unix.AF_INET, unix.SOCK_DGRAM, unix.IPPROTO_UDPLITE},
 		{"SCTP one to one", unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_SCTP},
 		{"SCTP one to many", unix.AF_INET6, unix.SOCK_SEQPACKET, unix.IPPROTO_SCTP},
 		{"packet", unix.AF_PACKET, unix.SOCK_RAW, 0},
@@ -154,7 +153,35 @@ func stray(port int) error {
 	if err := unix.Listen(fd, 5); err != nil {
 		return err
 	}
-	select {}
+	return stay()
+}
+
+// rxrpc has the kernel make a UDP socket of its own, and stays.
+func rxrpc(port int) error {
+	fd, err := unix.Socket(unix.AF_RXRPC, unix.SOCK_DGRAM, unix.AF_INET)
+	if err != nil {
+		return err
+	}
+	// struct sockaddr_rxrpc of linux/rxrpc.h, with a sockaddr_in.
+	address := struct {
+		family, service, kind, length uint16
+		transport                     unix.RawSockaddrInet4
+		_                             [12]byte
+	}{family: unix.AF_RXRPC, service: 1, kind: unix.SOCK_DGRAM, length: unix.SizeofSockaddrInet4}
+	address.transport.Family = unix.AF_INET
+	address.transport.Port = uint16(port)>>8 | uint16(port)<<8
+	_, _, errno := unix.Syscall(unix.SYS_BIND, uintptr(fd), uintptr(unsafe.Pointer(&address)), unsafe.Sizeof(address))
+	if errno != 0 {
+		return errno
+	}
+	return stay()
+}
+
+// stay does nothing until it is killed.
+func stay() error {
+	for {
+		time.Sleep(time.Hour)
+	}
 }
 
 // errnoOf is the kernel's word for an error, or "done".

@@ -11,6 +11,7 @@
 //	probe sctp             wait for a client, print what its sockets are bound to
 //	probe ask-sctp ADDRESS be that client
 //	probe stray PORT       listen with a socket that is bound to no device
+//	probe rxrpc PORT       have the kernel listen on a UDP port, for AF_RXRPC
 //	probe ways PID DEVICE  try each way out of a lock: PID is a process outside that
 //	                       holds a socket, DEVICE the index of a device there
 //	probe whoami ADDRESS   be a name server whose answer is the address of who asks
@@ -64,6 +65,12 @@ func run(args []string) error {
 	case len(args) == 1 && args[0] == "new-proc":
 		fmt.Println(errnoOf(newProcInside()))
 		return nil
+	case len(args) == 2 && args[0] == "rxrpc":
+		port, err := strconv.Atoi(args[1])
+		if err != nil {
+			return err
+		}
+		return rxrpc(port)
 	case len(args) == 3 && args[0] == "ways":
 		return ways(args[1], args[2])
 	case len(args) == 2 && args[0] == "programs":
@@ -88,7 +95,7 @@ func run(args []string) error {
 	case len(args) > 1 && args[0] == "deny":
 		deny.Exec(args[1:])
 	}
-	return errors.New("usage: probe sockets | kinds | sctp | ask-sctp ADDRESS | stray PORT | ways PID DEVICE | programs CGROUP | detach CGROUP | http PORT ADDRESS... | dns NAME ADDRESS... | ntp ADDRESS... | serve TEXT | ask HOST | deny SYSCALL ERROR COMMAND [ARG]... | whoami ADDRESS")
+	return errors.New("usage: probe sockets | kinds | sctp | ask-sctp ADDRESS | stray PORT | rxrpc PORT | ways PID DEVICE | programs CGROUP | detach CGROUP | http PORT ADDRESS... | dns NAME ADDRESS... | ntp ADDRESS... | serve TEXT | ask HOST | deny SYSCALL ERROR COMMAND [ARG]... | whoami ADDRESS")
 }
 
 func sockets() error {
