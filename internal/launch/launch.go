@@ -127,8 +127,10 @@ func Check(spec Spec) (*Plan, error) {
 	}
 	plan := &Plan{namespace: spec.Inside, join: spec.Join, home: spec.Home, argv: spec.Argv, env: spec.Env, warn: spec.Warn}
 	var err error
-	if plan.keep, err = parseKeep(spec.Keep); err != nil {
-		return nil, err
+	if spec.Lock {
+		if plan.keep, err = parseKeep(spec.Keep); err != nil {
+			return nil, err
+		}
 	}
 	switch {
 	case plan.namespace != nil:

@@ -139,3 +139,49 @@ func TestLockedServiceWithoutOpenRCCgroups(t *testing.T) {
 		equal(t, "cgroups", h.sh("find /sys/fs/cgroup -name '*daemon*'"), "")
 	})
 }
+
+// A daemon can keep what it needs, under start-stop-daemon and under s6.
+func TestLockKeeps(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	has := func(bit int) string {
+		return h.sh(fmt.Sprintf("echo $((0x$(sed -n 's/^CapBnd:.//p' /proc/%s/status) >> %d & 1))", h.daemon(), bit))
+	}
+	h.conf("daemon", "netns=vpn", "netns_lock=yes", "netns_lock_keep=net_admin,Sys_Ptrace")
+	h.sh("rc-service daemon restart; rc-service daemon restart")
+	for bit, want := range map[int]string{12: "1", 19: "1", 21: "0", 27: "0"} {
+		equal(t, fmt.Sprint("capability ", bit), has(bit), want)
+	}
+	contains(t, h.sh("openrc-netns-hook status daemon"), " ok")
+	// A script that changes it would not be believed.
+	h.sh("rc-service daemon stop; echo 'netns_lock_keep=sys_admin' >>/etc/init.d/daemon")
+	contains(t, h.fails("rc-service daemon start"), "the init script changes what conf.d says about netns, vrf or a netns_ variable")
+	h.noDaemon()
+
+	// By hand, and what is refused.
+	h.conf("svc", "netns=vpn", "netns_lock=yes", "netns_lock_keep=mknod")
+	equal(t, "CapBnd", h.sh("netns-exec -s svc --lock-keep bpf sh -c 'echo $((0x$(sed -n s/^CapBnd:.//p /proc/self/status) >> 27 & 1)) $((0x$(sed -n s/^CapBnd:.//p /proc/self/status) >> 39 & 1))'"), "1 1")
+	contains(t, h.sh("netns-exec -n --lock --lock-keep mknod,bpf vpn true"), "keep       CAP_BPF\nkeep       CAP_MKNOD\n")
+	for options, want := range map[string]string{
+		"--lock-keep mknod":         "netns-exec: option --lock-keep goes with --lock; see: netns-exec --help",
+		"--lock --lock-keep=":       "netns-exec: option --lock-keep needs a value; see: netns-exec --help",
+		"--lock --lock-keep chown":  `netns-exec: "chown" is no capability that a lock takes away: use bpf, `,
+		"--lock --lock-keep nosuch": `netns-exec: "nosuch" is no capability that a lock takes away: use bpf, `,
+	} {
+		contains(t, h.fails("netns-exec "+options+" vpn true"), want)
+	}
+}
+
+// What a locked service starts belongs elsewhere, and cannot get there; it is not
+// started in the lock instead.
+func TestLockedServiceStartsNoOther(t *testing.T) {
+	inEachShell(t, func(t *testing.T, h *host) {
+		h.sh("echo 'start_pre() { rc-service daemon start; return 0; }' >>/etc/init.d/plain")
+		for _, conf := range [][]string{{"netns=vpn", "netns_lock=yes"}, {"netns_lock=yes"}} {
+			h.conf("plain", conf...)
+			contains(t, h.Run("rc-service plain start").Output, "daemon: entering a network namespace needs CAP_SYS_ADMIN")
+			equal(t, "daemon", h.state("daemon"), "stopped")
+			h.Run("rc-service plain stop")
+		}
+	})
+}
