@@ -94,6 +94,15 @@ func ways(victim, device string) error {
 		{"reboot", func() error { return unix.Reboot(0x1234) }},
 		{"kernel module", func() error { return unix.InitModule(nil, "") }},
 		{"I/O port", func() error { return ioperm() }},
+		{"macvlan from a user namespace", func() error {
+			return inUserNamespace(unix.CLONE_NEWNET, "new-macvlan", victim, device)
+		}},
+		{"socket to the hypervisor", func() error { return socket(unix.AF_VSOCK, unix.SOCK_STREAM) }},
+		{"input for its terminal", typeAhead},
+		// The last one: what comes after it would not be in the cgroup.
+		{"another cgroup", func() error {
+			return os.WriteFile("/sys/fs/cgroup/cgroup.procs", []byte("0"), 0)
+		}},
 	} {
 		fmt.Printf("%s: %s\n", way.name, errnoOf(way.try()))
 	}
@@ -102,6 +111,14 @@ func ways(victim, device string) error {
 
 func open(path string, flags int) error {
 	fd, err := unix.Open(path, flags|unix.O_CLOEXEC, 0)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err
+}
+
+func socket(family, kind int) error {
+	fd, err := unix.Socket(family, kind, 0)
 	if err == nil {
 		unix.Close(fd)
 	}
