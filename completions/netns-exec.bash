@@ -180,7 +180,7 @@ _netns_exec()
 			break
 			;;
 		--service=*) service=yes ;;
-		--service | --user | --etc | --hide | --vrf | --cgroup) option=${word#--} ;;
+		--service | --user | --etc | --hide | --vrf | --lock-keep | --cgroup) option=${word#--} ;;
 		--*) ;;
 		-?*)
 			# Of the short ones, these two have a value.
@@ -218,9 +218,13 @@ _netns_exec()
 	etc) _netns_offer bind none ;;
 	hide) compopt -o default ;;
 	cgroup) ;;
+	lock-keep)
+		_netns_offer bpf checkpoint_restore dac_read_search mknod net_admin perfmon sys_admin sys_boot \
+			sys_module sys_ptrace sys_rawio
+		;;
 	vrf) [[ $service ]] || _netns_offer_vrfs "$netns" ;;
 	option)
-		_netns_offer --service --user --etc --hide --vrf --lock --cgroup --dry-run --help --version \
+		_netns_offer --service --user --etc --hide --vrf --lock --lock-keep --cgroup --dry-run --help --version \
 			-s -u -n -h -V
 		;;
 	*)

@@ -38,7 +38,7 @@ function __netns_exec_parse
             case --
                 printf '%s\n' command (math $i + 1)
                 return
-            case --service --user --etc --hide --vrf --cgroup
+            case --service --user --etc --hide --vrf --lock-keep --cgroup
                 set option (string sub -s 3 -- $word)
             case '--service=*'
                 set place service
@@ -161,7 +161,8 @@ complete -c netns-exec -n '__netns_exec_at options service value' -s u -l user -
 complete -c netns-exec -n '__netns_exec_at options service value' -l etc -x -a 'bind none' -d 'Bind the entries of /etc/netns over /etc, or not'
 complete -c netns-exec -n '__netns_exec_at options service value' -l hide -r -F -d 'Hide this file or directory'
 complete -c netns-exec -n '__netns_exec_at options service value' -l vrf -x -a '(__netns_exec_vrfs)' -d 'Bind every IP socket to this VRF device'
-complete -c netns-exec -n '__netns_exec_at options service' -l lock -d 'No IP sockets in other namespaces, no CAP_SYS_ADMIN'
+complete -c netns-exec -n '__netns_exec_at options service' -l lock -d 'No IP sockets in other namespaces, no way out through the kernel'
+complete -c netns-exec -n '__netns_exec_at options service value' -l lock-keep -x -a 'bpf checkpoint_restore dac_read_search mknod net_admin perfmon sys_admin sys_boot sys_module sys_ptrace sys_rawio' -d 'Leave this capability, which opens a way'
 complete -c netns-exec -n '__netns_exec_at options service value' -l cgroup -x -d 'The control group for --vrf and --lock'
 complete -c netns-exec -n '__netns_exec_at options service' -s n -l dry-run -d 'Print the plan, run nothing'
 complete -c netns-exec -n '__netns_exec_at options service' -s h -l help -d 'Print a summary'

@@ -19,7 +19,12 @@ _netns_exec_words()
 {
 	local word=
 	set -f
-	! _netns_locked || printf '%s ' --lock
+	if _netns_locked; then
+		printf '%s ' --lock
+		for word in $netns_lock_keep; do
+			printf '%s ' --lock-keep "$(_netns_quote "$word")"
+		done
+	fi
 	[ -z "$vrf" ] || printf '%s ' --vrf "$(_netns_quote "$vrf")"
 	[ "$netns_etc" != none ] || printf '%s ' --etc none
 	for word in $netns_hide; do

@@ -38,7 +38,10 @@ Run COMMAND, or the user's shell, in the network namespace NETNS: a name below
                            leave /etc alone (default bind)
       --hide PATH          hide this file or directory; may be given again
       --vrf VRF            bind every IP socket to this VRF device of the namespace
-      --lock               no IP sockets in other namespaces, no CAP_SYS_ADMIN
+      --lock               no IP sockets in other namespaces, and no way out of this
+                           one through the kernel
+      --lock-keep CAP      leave this capability, net_admin for instance, which opens
+                           a way; may be given again
       --cgroup PATH        do both on this control group, not on one of our own
   -n, --dry-run            check everything, print the plan, run nothing
   -h, --help               print this text
@@ -123,6 +126,7 @@ type options struct {
 	vrf      string
 	cgroup   string
 	lock     bool
+	lockKeep []string
 	dryRun   bool
 	help     bool
 	version  bool
@@ -143,6 +147,7 @@ func parse(args []string) (*options, error) {
 	flags.StringVar(&o.vrf, "vrf", "", "")
 	flags.StringVar(&o.cgroup, "cgroup", "", "")
 	flags.BoolVar(&o.lock, "lock", false, "")
+	flags.StringSliceVar(&o.lockKeep, "lock-keep", nil, "")
 	flags.BoolVarP(&o.dryRun, "dry-run", "n", false, "")
 	flags.BoolVarP(&o.help, "help", "h", false, "")
 	flags.BoolVarP(&o.version, "version", "V", false, "")
@@ -153,6 +158,9 @@ func parse(args []string) (*options, error) {
 		if flag := flags.Lookup(name); flag.Changed && flag.Value.String() == "" {
 			return nil, fmt.Errorf("option --%s needs a value; see: netns-exec --help", name)
 		}
+	}
+	if flags.Changed("lock-keep") && (len(o.lockKeep) == 0 || slices.Contains(o.lockKeep, "")) {
+		return nil, errors.New("option --lock-keep needs a value; see: netns-exec --help")
 	}
 	if slices.Contains(o.hide, "") {
 		return nil, errors.New("option --hide needs a value; see: netns-exec --help")
@@ -227,6 +235,10 @@ func (o *options) spec() (launch.Spec, error) {
 	}
 	spec.Hide = append(spec.Hide, o.hide...)
 	spec.Lock = spec.Lock || o.lock
+	if len(o.lockKeep) > 0 && !spec.Lock {
+		return spec, errors.New("option --lock-keep goes with --lock; see: netns-exec --help")
+	}
+	spec.Keep = append(spec.Keep, o.lockKeep...)
 	if o.cgroup != "" && spec.VRF == "" && !spec.Lock {
 		return spec, errors.New("option --cgroup goes with --vrf or --lock; see: netns-exec --help")
 	}

@@ -51,6 +51,7 @@ func execService(args []string) error {
 	flags.StringVar(&settings.Etc, "etc", "", "")
 	flags.StringVar(&settings.Hide, "hide", "", "")
 	flags.StringVar(&settings.Lock, "lock", "", "")
+	flags.StringVar(&settings.Keep, "lock-keep", "", "")
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("exec: %w; see: openrc-netns-hook --help", err)
 	}
@@ -104,8 +105,12 @@ func become(action openrc.Action, settings openrc.Settings, argv []string) error
 			return err
 		}
 	}
+	lock := settings.Lock
+	if settings.Keep != "" {
+		lock += " " + settings.Keep
+	}
 	plan.Setenv(enteredEnv, fmt.Sprintf("%d|%s|%s|%s|%s|%s", os.Getpid(),
-		settings.Netns, settings.VRF, settings.Etc, settings.Hide, settings.Lock))
+		settings.Netns, settings.VRF, settings.Etc, settings.Hide, lock))
 	if cgroup != "" {
 		plan.Setenv(cgroupEnv, cgroup)
 	}

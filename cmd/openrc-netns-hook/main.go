@@ -56,10 +56,11 @@ service, and removes it if nothing else is in it.
   --action ACTION  what openrc-run is to do; start is strict, stop and status
                    work with the namespace gone
   --restart        a start is to follow: refuse to stop if it would fail
-  --netns NETNS    the settings netns, netns_etc, netns_hide, netns_lock and
-  --etc WORD       vrf of the service
+  --netns NETNS    the settings netns, netns_etc, netns_hide, netns_lock,
+  --etc WORD       netns_lock_keep and vrf of the service
   --hide PATHS
   --lock WORD
+  --lock-keep CAPS
   --vrf VRF
 
   -h, --help       print this text

@@ -51,6 +51,26 @@ func list(processes []audit.Process) (names, verb string) {
 	return "processes " + strings.Join(each, ", "), "are"
 }
 
+// unbound names ports.
+func unbound(sockets []audit.Socket) string {
+	const few = 5
+	var each []string
+	for _, s := range sockets[:min(few, len(sockets))] {
+		what := fmt.Sprintf("%s port %d", s.Protocol, s.Port)
+		if s.Protocol == "raw" {
+			what = fmt.Sprintf("raw socket of protocol %d", s.Port)
+		}
+		each = append(each, what)
+	}
+	if more := len(sockets) - few; more > 0 {
+		each = append(each, fmt.Sprintf("%d more", more))
+	}
+	if len(each) == 1 {
+		return "its " + each[0] + " is"
+	}
+	return "its " + strings.Join(each, ", ") + " are"
+}
+
 // sentence says what is wrong.
 func sentence(s *audit.Service, p audit.Problem) string {
 	etc := "/etc/" + p.File
@@ -89,6 +109,8 @@ func sentence(s *audit.Service, p audit.Problem) string {
 		return fmt.Sprintf("its sockets are bound to VRF %q, and its settings say by now:%s", p.VRF, vrf)
 	case audit.StillBound:
 		return "its sockets are bound to a VRF, and its settings name none by now"
+	case audit.SocketUnbound:
+		return unbound(p.Sockets) + " not bound to VRF" + vrf + ": it hears other networks"
 	case audit.NotLocked:
 		return "it is not locked: netns_lock was set after the start"
 	case audit.StillLocked:

@@ -158,6 +158,8 @@ const (
 	OtherVRF
 	// StillBound, of Unbound: conf.d sets no vrf any more.
 	StillBound
+	// SocketUnbound, of Unbound: Problem.Sockets are not bound to the VRF.
+	SocketUnbound
 	// NotLocked and StillLocked, of Unbound: netns_lock was changed.
 	NotLocked
 	StillLocked
@@ -184,6 +186,7 @@ type Problem struct {
 	Processes []Process // of ProcessesOutside, all in one namespace, LeftCgroup, and NameGone, those still there
 	Stray     bool      // of ProcessesOutside: the service itself is where it belongs
 	VRF       string    // of OtherVRF
+	Sockets   []Socket  // of SocketUnbound
 	File      string    // of the reasons for DNS: a name in /etc
 	HostFile  bool      // of NoFile: the host has one
 	Err       error     // of NameGone and of Missing: that of namespace.Open

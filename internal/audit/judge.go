@@ -293,8 +293,11 @@ func (l *lookout) judgeProgram(s *Service, program *vrf.Confinement, asked, lock
 	case !lock && program.Lock:
 		problem.Reason = StillLocked
 	}
-	if problem.Reason != 0 {
+	switch {
+	case problem.Reason != 0:
 		s.add(problem)
+	case asked && bound != 0 && home != nil && home.err == nil:
+		l.judgeListeners(s, home, device)
 	}
 }
 

@@ -23,6 +23,11 @@ type space struct {
 	err    error // why what follows could not be seen
 	cookie uint64
 	links  []Interface
+
+	heard      bool // and what was seen of its sockets
+	sockets    []Socket
+	masters    map[int]int // which device each device is enslaved to
+	socketsErr error
 }
 
 // name is one in the directory of named namespaces.
@@ -85,22 +90,25 @@ func (s *space) look() {
 		return
 	}
 	s.looked = true
-	ns, err := namespace.Open(s.path)
-	if err != nil {
-		s.err = err
-		return
-	}
-	defer ns.Close()
-	if ns.Inode() != s.inode {
-		s.err = errors.New("it is another one by now")
-		return
-	}
-	s.err = ns.Do(func() error {
+	s.err = s.do(func() error {
 		s.cookie = namespace.CurrentCookie()
 		links, err := links()
 		s.links = links
 		return err
 	})
+}
+
+// do calls f inside.
+func (s *space) do(f func() error) error {
+	ns, err := namespace.Open(s.path)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	if ns.Inode() != s.inode {
+		return errors.New("it is another one by now")
+	}
+	return ns.Do(f)
 }
 
 // links lists the interfaces of the calling thread's namespace.

@@ -37,9 +37,11 @@ type Spec struct {
 	Etc string
 	// Hide are absolute paths to hide besides the resolvers' sockets.
 	Hide []string
-	// Lock keeps the command in the namespace: no IP sockets in any other, and
-	// no CAP_SYS_ADMIN.
+	// Lock keeps the command in the namespace: no IP sockets in any other, and no
+	// way out through the kernel.
 	Lock bool
+	// Keep are the capabilities that Lock is to leave; see CheckKeep.
+	Keep []string
 	// Service is the OpenRC service that the command is; it has a cgroup of its
 	// own. Empty for a command by hand.
 	Service string
@@ -93,6 +95,7 @@ type Plan struct {
 	confine    *vrf.Confinement
 	vrf        string
 	cgroup     vrf.Cgroup
+	keep       capabilities
 	join       string
 	before     string // the cgroup that Enter found the process in
 	home       bool
@@ -130,6 +133,11 @@ func Check(spec Spec) (*Plan, error) {
 	}
 	plan := &Plan{spec: spec, namespace: spec.Inside, join: spec.Join, home: spec.Home, argv: spec.Argv, env: spec.Env, warn: spec.Warn}
 	var err error
+	if spec.Lock {
+		if plan.keep, err = parseKeep(spec.Keep); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case plan.namespace != nil:
 	case spec.Netns == "" && (spec.VRF != "" || spec.Lock):
@@ -232,6 +240,7 @@ func (p *Plan) setView(spec Spec) error {
 			return err
 		}
 	}
+	p.view.Lock, p.view.NetSysctl = spec.Lock, p.keep.has(unix.CAP_NET_ADMIN)
 	p.view.Hide, err = mounts.Hidden(spec.Hide)
 	return tolerate(err)
 }
@@ -301,7 +310,12 @@ func (p *Plan) String() string {
 		line("vrf", fmt.Sprintf("%s (interface %d)", p.vrf, p.confine.Device.Index))
 	}
 	if p.confine != nil && p.confine.Lock {
-		line("lock", "no IP sockets in other network namespaces, no CAP_SYS_ADMIN")
+		line("lock", "no IP sockets in other network namespaces, no way out through the kernel")
+		for _, d := range dropped {
+			if p.keep.has(d.bit) {
+				line("keep", "CAP_"+strings.ToUpper(d.name))
+			}
+		}
 	}
 	if p.cgroup.Path != "" {
 		line("cgroup", p.cgroup.Path)
@@ -440,7 +454,7 @@ func (p *Plan) Leave() {
 
 func (p *Plan) exec() error {
 	if p.confine != nil && p.confine.Lock {
-		if err := dropSysAdmin(); err != nil {
+		if err := lock(p.keep); err != nil {
 			return err
 		}
 	}

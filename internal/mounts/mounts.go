@@ -46,6 +46,11 @@ type View struct {
 	Tolerant bool
 	// Warn is told, in one line, what was let pass; never nil.
 	Warn func(string)
+	// Lock makes read-only what belongs to the kernel as a whole: /proc/sys, /sys
+	// and the like. It needs Linux 5.12 or later.
+	Lock bool
+	// NetSysctl excepts /proc/sys/net from Lock.
+	NetSysctl bool
 
 	picked []tree // the sources of Binds, by PickUp
 }
@@ -152,7 +157,7 @@ func Hidden(extra []string) ([]string, error) {
 }
 
 // Empty reports whether the View asks for nothing.
-func (v *View) Empty() bool { return !v.Sysfs && len(v.Binds) == 0 && len(v.Hide) == 0 }
+func (v *View) Empty() bool { return !v.Sysfs && len(v.Binds) == 0 && len(v.Hide) == 0 && !v.Lock }
 
 // PickUp takes hold of the sources of Binds, in the mount namespace where the
 // calling thread is: Apply binds these, whatever has their names by then. It
@@ -210,6 +215,10 @@ func (v *View) Apply() error {
 	if v.Empty() {
 		return nil
 	}
+	var cwd string
+	if v.Lock {
+		cwd, _ = unix.Getwd()
+	}
 	var below string // the working directory, if it is below /sys
 	if v.Sysfs {
 		var err error
@@ -254,7 +263,13 @@ func (v *View) Apply() error {
 			return fmt.Errorf("working directory %q in the namespace's /sys: %w", below, err)
 		}
 	}
-	return nil
+	if !v.Lock {
+		return nil
+	}
+	if err := v.lockKernel(); err != nil {
+		return err
+	}
+	return comeBack(cwd)
 }
 
 // workingDirectoryBelowSys returns the working directory if it has to be entered

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode"
 
 	"openrc-netns/internal/confd"
 	"openrc-netns/internal/files"
@@ -26,14 +27,15 @@ type Settings struct {
 	Etc   string // netns_etc: bind or none
 	Hide  string // netns_hide: paths to hide, separated by blanks
 	Lock  string // netns_lock: yes or no
+	Keep  string // netns_lock_keep: capabilities that the lock leaves, separated by blanks or commas
 }
 
 // Names are the variables that Settings has, in the order of its fields.
-var Names = []string{"netns", "vrf", "netns_etc", "netns_hide", "netns_lock"}
+var Names = []string{"netns", "vrf", "netns_etc", "netns_hide", "netns_lock", "netns_lock_keep"}
 
 // Set gives the setting that name names a value.
 func (s *Settings) Set(name, value string) {
-	for i, field := range []*string{&s.Netns, &s.VRF, &s.Etc, &s.Hide, &s.Lock} {
+	for i, field := range []*string{&s.Netns, &s.VRF, &s.Etc, &s.Hide, &s.Lock, &s.Keep} {
 		if Names[i] == name {
 			*field = value
 		}
@@ -59,7 +61,16 @@ func (s Settings) Spec() (launch.Spec, error) {
 	if spec.Lock, err = yesno(s.Lock); err != nil {
 		return spec, fmt.Errorf("netns_lock=%q: %w", s.Lock, err)
 	}
+	spec.Keep = Capabilities(s.Keep)
+	if err := launch.CheckKeep(spec.Keep); err != nil {
+		return spec, fmt.Errorf("netns_lock_keep: %w", err)
+	}
 	return spec, nil
+}
+
+// Capabilities are the names in a value of netns_lock_keep.
+func Capabilities(keep string) []string {
+	return strings.FieldsFunc(keep, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
 }
 
 // yesno knows the words that OpenRC's shell function of that name knows.

@@ -70,6 +70,17 @@ func (s *subject) lookAtWords() {
 				s.edit("write one of the two words", setting.name, setting.word))
 		}
 	}
+	if _, err := (openrc.Settings{Keep: s.settings.Keep}).Spec(); err != nil {
+		var good []string
+		for _, name := range openrc.Capabilities(s.settings.Keep) {
+			if launch.CheckKeep([]string{name}) == nil {
+				good = append(good, name)
+			}
+		}
+		s.add("setting-bad", Fails, s.from["netns_lock_keep"], err.Error(),
+			"a value that is not known is an error at start",
+			s.edit("write the names of capabilities that a lock takes away", "netns_lock_keep", strings.Join(good, " ")))
+	}
 }
 
 // lookAtNamespace opens the namespace; nil if there is none. A service that

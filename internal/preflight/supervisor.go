@@ -94,6 +94,9 @@ func (s *subject) operands() string {
 	var words []string
 	if s.Lock {
 		words = append(words, "--lock")
+		if spec, err := s.settings.Spec(); err == nil && len(spec.Keep) > 0 {
+			words = append(words, "--lock-keep", strings.Join(spec.Keep, ","))
+		}
 	}
 	if s.VRF != "" {
 		words = append(words, "--vrf", s.VRF)

@@ -68,7 +68,8 @@ func Find(name string) (Device, error) {
 }
 
 // CheckBound opens an IPv4 or, on a kernel without that, an IPv6 socket and
-// makes sure that it is bound to the device from the start. It is the proof,
+// makes sure that it is bound to the device from the start, and that there is no
+// MPTCP socket to be had, which says that it is bound and is not. It is the proof,
 // from inside the cgroup, that the program does what it is there for.
 func (d Device) CheckBound() error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
@@ -86,5 +87,19 @@ func (d Device) CheckBound() error {
 	if uint32(bound) != d.Index {
 		return fmt.Errorf("a new socket is bound to interface %d and not to VRF %q, which is interface %d", bound, d.Name, d.Index)
 	}
+	if !hasMPTCP() {
+		return nil // to ask for a socket would have the kernel look for a module
+	}
+	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+		if fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_MPTCP); err == nil {
+			unix.Close(fd)
+			return fmt.Errorf("MPTCP is not refused, and would not be bound to VRF %q: is the program on the cgroup that of an older version?", d.Name)
+		}
+	}
 	return nil
+}
+
+// hasMPTCP reports whether this kernel has MPTCP, and asks for no module.
+func hasMPTCP() bool {
+	return unix.Access("/proc/sys/net/mptcp", unix.F_OK) == nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"unsafe"
@@ -53,11 +54,19 @@ const (
 	store32  = unix.BPF_STX | unix.BPF_W | unix.BPF_MEM
 	jumpNot  = unix.BPF_JMP | unix.BPF_JNE | unix.BPF_X
 	jumpNotK = unix.BPF_JMP | unix.BPF_JNE | unix.BPF_K
+	jumpGtK  = unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K
 	call     = unix.BPF_JMP | unix.BPF_CALL
 	exit     = unix.BPF_JMP | unix.BPF_EXIT
 
 	getNetnsCookie = 122 // BPF_FUNC_get_netns_cookie
 	boundDevIf     = 0   // offsetof(struct bpf_sock, bound_dev_if)
+	protocol       = 12  // offsetof(struct bpf_sock, protocol)
+
+	// lastProtocol is the last number that an IP header has room for. What is
+	// above, IPPROTO_SMC and IPPROTO_MPTCP of linux/in.h, is no protocol of the
+	// wire, and its sockets are a front: the kernel makes the ones behind it by
+	// itself, and asks no program for those.
+	lastProtocol = unix.IPPROTO_RAW
 )
 
 // program is for BPF_CGROUP_INET_SOCK_CREATE: it is given the new socket as a
@@ -66,10 +75,17 @@ const (
 // A socket that is bound already was bound by a program further down, because
 // the kernel runs those of child cgroups first: by "ip vrf exec" inside. That
 // was somebody's wish, and stays.
+//
+// What cannot be bound, for the reason at lastProtocol, is refused. The lock alone
+// lets it be: the sockets behind a front are in its namespace.
 func (c Confinement) program() []instruction {
 	elsewhere := int32(1)
 	if c.Lock {
 		elsewhere = 0
+	}
+	last := int32(math.MaxInt32)
+	if c.Device.Index != 0 {
+		last = lastProtocol
 	}
 	const r0, r1, r2, r6 = 0, 1, 2, 6
 	return []instruction{
@@ -77,12 +93,16 @@ func (c Confinement) program() []instruction {
 		{call, 0, 0, getNetnsCookie},      // r0 = its namespace
 		{load64K, registers(r1, 0), 0, int32(uint32(c.Cookie))},
 		{0, 0, 0, int32(uint32(c.Cookie >> 32))},
-		{jumpNot, registers(r0, r1), 6, 0}, // another namespace: elsewhere
+		{jumpNot, registers(r0, r1), 10, 0}, // another namespace: elsewhere
+		{load32, registers(r1, r6), protocol, 0},
+		{jumpGtK, registers(r1, 0), 6, last}, // refused
 		{load32, registers(r1, r6), boundDevIf, 0},
 		{jumpNotK, registers(r1, 0), 2, 0}, // bound already: here
 		{move64K, registers(r2, 0), 0, int32(c.Device.Index)},
 		{store32, registers(r6, r2), boundDevIf, 0},
 		{move64K, registers(r0, 0), 0, 1}, // here
+		{exit, 0, 0, 0},
+		{move64K, registers(r0, 0), 0, 0}, // refused
 		{exit, 0, 0, 0},
 		{move64K, registers(r0, 0), 0, elsewhere}, // elsewhere
 		{exit, 0, 0, 0},
@@ -124,10 +144,11 @@ func bpf(command int, attr unsafe.Pointer, size uintptr) (int, error) {
 }
 
 // load loads the program and returns its descriptor.
-func (c Confinement) load() (int, error) {
+func (c Confinement) load() (int, error) { return load(c.program()) }
+
+func load(instructions []instruction) (int, error) {
 	var pin runtime.Pinner
 	defer pin.Unpin()
-	instructions := c.program()
 	license := []byte("BSD\x00")
 	pin.Pin(&instructions[0])
 	pin.Pin(&license[0])

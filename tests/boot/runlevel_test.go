@@ -56,7 +56,7 @@ netns_down() { note down; }
 	equal(t, "what it supervises", g.sh("readlink /proc/$(pgrep -x -P $(cat /run/supervised.pid) probe)/ns/net"), lab)
 	equal(t, "outside", g.where("outside"), host)
 	equal(t, "bound", g.sh("ip netns exec vpn ss -Hltn 'sport = 7' | sed 's/.*%\\(.*\\):7.*/\\1/' | sort -u"), "mgmt")
-	equal(t, "program", g.sh("probe programs /sys/fs/cgroup/openrc.a-web"), "openrc_netns CGroupSock, 12 instructions")
+	equal(t, "program", g.sh("probe programs /sys/fs/cgroup/openrc.a-web"), "openrc_netns CGroupSock, 16 instructions")
 	equal(t, "bytes from vpn", g.sh("ip netns exec peer probe ask 192.0.2.1"), "tcp: a-web\nudp: a-web")
 	equal(t, "bytes from lab", g.sh("ip netns exec lab probe ask 127.0.0.1"), "tcp: supervised\nudp: supervised")
 	contains(t, g.fails("probe ask 127.0.0.1"), "connection refused")

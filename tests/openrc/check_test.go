@@ -174,6 +174,7 @@ func TestCheckFinds(t *testing.T) {
 	for name, test := range map[string]checkScene{
 		"etc word":          {on: "conf.d", conf: "netns=vpn\nnetns_etc=copy", want: `fails setting-bad netns_etc="copy": use "bind" or "none"`},
 		"lock word":         {on: "conf.d", conf: "netns=vpn netns_lock='maybe' x=1", want: `fails setting-bad netns_lock="maybe": use "yes" or "no"`},
+		"capability":        {on: "conf.d", conf: "netns=vpn\nnetns_lock=yes\nnetns_lock_keep='net_admin, chown'", want: `fails setting-bad netns_lock_keep: "chown" is no capability that a lock takes away: use bpf, checkpoint_restore, dac_read_search, mknod, net_admin, perfmon, sys_admin, sys_boot, sys_module, sys_ptrace or sys_rawio`},
 		"misspelt":          {on: "conf.d", conf: "netns=vpn\nnetns_hid=/usr/games", want: `warning setting-unknown there is no setting "netns_hid"`},
 		"only for a shell":  {on: "conf.d", conf: "tunnel=vpn\nnetns=$tunnel", want: `warning settings-unreadable "netns" takes its value from a variable`},
 		"after a condition": {on: "conf.d", conf: "[ \"$SVCNAME\" = mysql ] || rc_provide=\"!mysql\"\nnetns=nowhere", want: `fails namespace-missing network namespace "nowhere" does not exist`},
@@ -450,7 +451,7 @@ func TestCheckFindsNothing(t *testing.T) {
 	for _, test := range []struct{ name, conf, service, other string }{
 		{"a name", "netns=vpn", "daemon", ""},
 		{"a path", "netns=/run/netns/vpn", "daemon", ""},
-		{"all of it", "netns='vpn' # comment\nexport netns_etc=bind\nnetns_hide=\"/usr/games /run/nscd\" netns_lock=on", "daemon", ""},
+		{"all of it", "netns='vpn' # comment\nexport netns_etc=bind\nnetns_hide=\"/usr/games /run/nscd\" netns_lock=on netns_lock_keep='net_admin SYS_PTRACE'", "daemon", ""},
 		{"of the base", "netns=vpn", "daemon.two", "daemon"},
 		{"of the runlevel", "netns=vpn", "daemon", "daemon.default"},
 		{"with a function", "netns=vpn\nstart_pre() {\n\t:\n}", "daemon", ""},

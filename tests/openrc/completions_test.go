@@ -134,18 +134,20 @@ func (s *terminal) namespaces() {
 		keystroke{typed: "netns-exec /proc/1/ns/ne", line: "netns-exec /proc/1/ns/net "},
 		keystroke{typed: "netns-exec -nu nobody --lock tu", line: "netns-exec -nu nobody --lock tunnel "},
 		keystroke{typed: "netns-exec --hide /srv --cgroup /x --lock tu", line: "netns-exec --hide /srv --cgroup /x --lock tunnel "},
+		keystroke{typed: "netns-exec --lock --lock-keep mknod tu", line: "netns-exec --lock --lock-keep mknod tunnel "},
 		keystroke{typed: "netns-exec --user=nobody:nogroup tu", line: "netns-exec --user=nobody:nogroup tunnel "},
 	)
 }
 
 func (s *terminal) options() {
 	s.press(
-		keystroke{typed: "netns-exec --", lists: []string{"--service", "--user", "--etc", "--hide", "--vrf", "--lock", "--cgroup", "--dry-run", "--help", "--version"}},
+		keystroke{typed: "netns-exec --", lists: []string{"--service", "--user", "--etc", "--hide", "--vrf", "--lock", "--lock-keep", "--cgroup", "--dry-run", "--help", "--version"}},
 		keystroke{typed: "netns-exec -", lists: []string{"-s", "-u", "-n", "-h", "-V"}},
 		keystroke{typed: "netns-exec --hide /etc/conf", line: "netns-exec --hide /etc/conf.d/"},
 		keystroke{typed: "netns-exec --dr", line: "netns-exec --dry-run "},
 		keystroke{typed: "netns-exec --lock --dr", line: "netns-exec --lock --dry-run "},
 		keystroke{typed: "netns-exec vpn --", line: "netns-exec vpn -- "},
+		keystroke{typed: "netns-exec --lock --lock-keep ne", line: "netns-exec --lock --lock-keep net_admin "},
 		keystroke{typed: "netns-exec --etc n", line: "netns-exec --etc none "},
 		keystroke{typed: "netns-exec --etc=b", line: "netns-exec --etc=bind "},
 		keystroke{typed: "netns-exec --user nobo", line: "netns-exec --user nobody "},

@@ -1,6 +1,7 @@
 package openrc
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -15,7 +16,7 @@ func TestLockByHand(t *testing.T) {
 	h := boot(t, "dash", true)
 	for name, test := range map[string]struct{ command, open, shut string }{
 		"setns by path": {
-			"nsenter --net=/proc/1/ns/net readlink /proc/self/ns/net", h.outside(), "Operation not permitted"},
+			"nsenter --net=/proc/1/ns/net readlink /proc/self/ns/net", h.outside(), "Permission denied"},
 		"setns by a descriptor from outside": {
 			"sh -c 'nsenter --net=/proc/self/fd/9 readlink /proc/self/ns/net' 9</proc/1/ns/net", h.outside(), "Operation not permitted"},
 		"socket in another namespace": {elsewhere, "a socket", "no socket: Operation not permitted"},
@@ -57,7 +58,7 @@ func TestLockInAChosenCgroup(t *testing.T) {
 	contains(t, h.fails("netns-exec --lock --cgroup /nowhere/chosen vpn true"), `netns-exec: create cgroup "/nowhere/chosen": no such file or directory`)
 	for range 2 {
 		equal(t, "cgroup", h.sh(lock+"sed -n s/^0:://p /proc/self/cgroup"), "/chosen")
-		equal(t, "programs", h.sh("probe programs /sys/fs/cgroup/chosen"), "openrc_netns CGroupSock, 12 instructions")
+		equal(t, "programs", h.sh("probe programs /sys/fs/cgroup/chosen"), "openrc_netns CGroupSock, 16 instructions")
 		contains(t, h.fails(lock+elsewhere), "no socket: Operation not permitted")
 	}
 	h.fails(lock + "/run/broken")
@@ -85,9 +86,14 @@ func locked(t *testing.T, h *host) {
 		pid := h.daemon()
 		equal(t, "daemon after "+when, h.where(pid), h.inside())
 		equal(t, "cgroup after "+when, h.sh("sed -n s/^0:://p /proc/"+pid+"/cgroup"), cgroup)
-		equal(t, "programs after "+when, h.sh("probe programs "+mounted+cgroup), "openrc_netns CGroupSock, 12 instructions")
+		equal(t, "programs after "+when, h.sh("probe programs "+mounted+cgroup), "openrc_netns CGroupSock, 16 instructions")
+		// Of capabilities(7): DAC_READ_SEARCH, NET_ADMIN, SYS_MODULE, SYS_RAWIO,
+		// SYS_PTRACE, SYS_ADMIN, SYS_BOOT, MKNOD, PERFMON, BPF, CHECKPOINT_RESTORE.
 		for _, set := range []string{"CapBnd", "CapPrm", "CapEff", "CapInh", "CapAmb"} {
-			equal(t, set+" after "+when, h.sh("echo $((0x$(sed -n 's/^"+set+":.//p' /proc/"+pid+"/status) >> 21 & 1))"), "0")
+			for _, bit := range []int{2, 12, 16, 17, 19, 21, 22, 27, 38, 39, 40} {
+				out := fmt.Sprintf("echo $((0x$(sed -n 's/^%s:.//p' /proc/%s/status) >> %d & 1))", set, pid, bit)
+				equal(t, fmt.Sprintf("capability %d of %s after %s", bit, set, when), h.sh(out), "0")
+			}
 		}
 	}
 	h.sh("rm -f /run/trace.daemon; rc-service daemon status; rc-service daemon reload; rc-service daemon checkconfig")
@@ -131,5 +137,51 @@ func TestLockedServiceWithoutOpenRCCgroups(t *testing.T) {
 		h.sh("mv /usr/local/bin/sleeper /usr/local/bin/gone")
 		h.fails("rc-service daemon start")
 		equal(t, "cgroups", h.sh("find /sys/fs/cgroup -name '*daemon*'"), "")
+	})
+}
+
+// A daemon can keep what it needs, under start-stop-daemon and under s6.
+func TestLockKeeps(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	has := func(bit int) string {
+		return h.sh(fmt.Sprintf("echo $((0x$(sed -n 's/^CapBnd:.//p' /proc/%s/status) >> %d & 1))", h.daemon(), bit))
+	}
+	h.conf("daemon", "netns=vpn", "netns_lock=yes", "netns_lock_keep=net_admin,Sys_Ptrace")
+	h.sh("rc-service daemon restart; rc-service daemon restart")
+	for bit, want := range map[int]string{12: "1", 19: "1", 21: "0", 27: "0"} {
+		equal(t, fmt.Sprint("capability ", bit), has(bit), want)
+	}
+	contains(t, h.sh("openrc-netns-hook status daemon"), " ok")
+	// A script that changes it would not be believed.
+	h.sh("rc-service daemon stop; echo 'netns_lock_keep=sys_admin' >>/etc/init.d/daemon")
+	contains(t, h.fails("rc-service daemon start"), "the init script changes what conf.d says about netns, vrf or a netns_ variable")
+	h.noDaemon()
+
+	// By hand, and what is refused.
+	h.conf("svc", "netns=vpn", "netns_lock=yes", "netns_lock_keep=mknod")
+	equal(t, "CapBnd", h.sh("netns-exec -s svc --lock-keep bpf sh -c 'echo $((0x$(sed -n s/^CapBnd:.//p /proc/self/status) >> 27 & 1)) $((0x$(sed -n s/^CapBnd:.//p /proc/self/status) >> 39 & 1))'"), "1 1")
+	contains(t, h.sh("netns-exec -n --lock --lock-keep mknod,bpf vpn true"), "keep       CAP_BPF\nkeep       CAP_MKNOD\n")
+	for options, want := range map[string]string{
+		"--lock-keep mknod":         "netns-exec: option --lock-keep goes with --lock; see: netns-exec --help",
+		"--lock --lock-keep=":       "netns-exec: option --lock-keep needs a value; see: netns-exec --help",
+		"--lock --lock-keep chown":  `netns-exec: "chown" is no capability that a lock takes away: use bpf, `,
+		"--lock --lock-keep nosuch": `netns-exec: "nosuch" is no capability that a lock takes away: use bpf, `,
+	} {
+		contains(t, h.fails("netns-exec "+options+" vpn true"), want)
+	}
+}
+
+// What a locked service starts belongs elsewhere, and cannot get there; it is not
+// started in the lock instead.
+func TestLockedServiceStartsNoOther(t *testing.T) {
+	inEachShell(t, func(t *testing.T, h *host) {
+		h.sh("echo 'start_pre() { rc-service daemon start; return 0; }' >>/etc/init.d/plain")
+		for _, conf := range [][]string{{"netns=vpn", "netns_lock=yes"}, {"netns_lock=yes"}} {
+			h.conf("plain", conf...)
+			contains(t, h.Run("rc-service plain start").Output, "daemon: entering a network namespace needs CAP_SYS_ADMIN")
+			equal(t, "daemon", h.state("daemon"), "stopped")
+			h.Run("rc-service plain stop")
+		}
 	})
 }

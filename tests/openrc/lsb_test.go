@@ -169,7 +169,7 @@ func TestLSBScriptIsConfined(t *testing.T) {
 			h.sshd("start", "inside")
 			pid := h.sh("cat /run/sshd.pid")
 			contains(t, cgroup, h.sh("sed -n s/^0:://p /proc/"+pid+"/cgroup"))
-			equal(t, "programs", h.sh("probe programs "+cgroup), "openrc_netns CGroupSock, 12 instructions")
+			equal(t, "programs", h.sh("probe programs "+cgroup), "openrc_netns CGroupSock, 16 instructions")
 			const sysAdmin = "echo $((0x$(sed -n 's/^CapBnd:\t//p' /proc/%/status) >> 21 & 1))"
 			equal(t, "CAP_SYS_ADMIN of this shell", h.sh(strings.ReplaceAll(sysAdmin, "%", "self")), "1")
 			equal(t, "CAP_SYS_ADMIN of sshd", h.sh(strings.ReplaceAll(sysAdmin, "%", pid)), "0")

@@ -36,7 +36,7 @@ func TestCgroupModes(t *testing.T) {
 				h.sh("rc-service daemon " + when)
 				equal(t, "daemon after "+when, h.where(h.daemon()), h.inside())
 				equal(t, "cgroup after "+when, cgroup(), test.cgroup)
-				equal(t, "programs after "+when, h.sh("probe programs "+test.mounted+test.cgroup), "openrc_netns CGroupSock, 12 instructions")
+				equal(t, "programs after "+when, h.sh("probe programs "+test.mounted+test.cgroup), "openrc_netns CGroupSock, 16 instructions")
 			}
 			h.sh("rm -f /run/trace.daemon; rc-service daemon status; rc-service daemon reload; rc-service daemon checkconfig")
 			ran(h, "daemon", h.inside(), "status", "reload", "checkconfig")

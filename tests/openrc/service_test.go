@@ -122,15 +122,16 @@ func TestBadSettingFailsTheStart(t *testing.T) {
 		conf []string
 		want string
 	}{
-		"name":      {[]string{"netns=../vpn"}, `daemon: bad network namespace name "../vpn": give a name without a slash, or an absolute path`},
-		"netns_etc": {[]string{"netns=vpn", "netns_etc=copy"}, `daemon: netns_etc="copy": use "bind" or "none"`},
-		"hide":      {[]string{"netns=vpn", "netns_hide=/nowhere"}, `daemon: cannot hide "/nowhere": no such file or directory`},
-		"lock":      {[]string{"netns=vpn", "netns_lock=maybe"}, `daemon: netns_lock="maybe": use "yes" or "no"`},
-		"vrf":       {[]string{"netns=vpn", "vrf=mgmt"}, `daemon: VRF "mgmt": no such device in this network namespace`},
-		"no vrf":    {[]string{"netns=vpn", "vrf=lo"}, `daemon: device "lo" is not a VRF`},
-		"vrf alone": {[]string{"vrf=mgmt"}, `daemon: VRF "mgmt": no such device in this network namespace`},
-		"runit":     {[]string{"netns=vpn", "supervisor=runit"}, `daemon: runit would start the daemon outside: remove the settings from conf.d, and start it in the run script with: exec netns-exec vpn -- COMMAND`},
-		"s6":        {[]string{"netns=vpn", "supervisor=s6", "chroot=/srv"}, `daemon: s6 would look for netns-exec below chroot="/srv": use supervisor=supervise-daemon`},
+		"name":       {[]string{"netns=../vpn"}, `daemon: bad network namespace name "../vpn": give a name without a slash, or an absolute path`},
+		"netns_etc":  {[]string{"netns=vpn", "netns_etc=copy"}, `daemon: netns_etc="copy": use "bind" or "none"`},
+		"hide":       {[]string{"netns=vpn", "netns_hide=/nowhere"}, `daemon: cannot hide "/nowhere": no such file or directory`},
+		"capability": {[]string{"netns=vpn", "netns_lock=yes", "netns_lock_keep=net_adm"}, `daemon: netns_lock_keep: "net_adm" is no capability that a lock takes away: use bpf, checkpoint_restore, dac_read_search, mknod, net_admin, perfmon, sys_admin, sys_boot, sys_module, sys_ptrace or sys_rawio`},
+		"lock":       {[]string{"netns=vpn", "netns_lock=maybe"}, `daemon: netns_lock="maybe": use "yes" or "no"`},
+		"vrf":        {[]string{"netns=vpn", "vrf=mgmt"}, `daemon: VRF "mgmt": no such device in this network namespace`},
+		"no vrf":     {[]string{"netns=vpn", "vrf=lo"}, `daemon: device "lo" is not a VRF`},
+		"vrf alone":  {[]string{"vrf=mgmt"}, `daemon: VRF "mgmt": no such device in this network namespace`},
+		"runit":      {[]string{"netns=vpn", "supervisor=runit"}, `daemon: runit would start the daemon outside: remove the settings from conf.d, and start it in the run script with: exec netns-exec vpn -- COMMAND`},
+		"s6":         {[]string{"netns=vpn", "supervisor=s6", "chroot=/srv"}, `daemon: s6 would look for netns-exec below chroot="/srv": use supervisor=supervise-daemon`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

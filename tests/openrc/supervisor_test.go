@@ -187,7 +187,7 @@ func TestS6Locked(t *testing.T) {
 	equal(t, "CAP_SYS_ADMIN", h.sh("echo $((0x$(sed -n 's/^CapBnd:.//p' /proc/"+pid+"/status) >> 21 & 1))"), "0")
 	cgroup := h.sh("sed -n s/^0:://p /proc/" + pid + "/cgroup")
 	equal(t, "cgroup", cgroup, "/openrc.six")
-	equal(t, "programs", h.sh("probe programs /sys/fs/cgroup"+cgroup), "openrc_netns CGroupSock, 12 instructions")
+	equal(t, "programs", h.sh("probe programs /sys/fs/cgroup"+cgroup), "openrc_netns CGroupSock, 16 instructions")
 	pid = h.respawned()
 	equal(t, "respawned daemon", h.where(pid), h.inside())
 	equal(t, "its cgroup", h.sh("sed -n s/^0:://p /proc/"+pid+"/cgroup"), cgroup)
@@ -281,7 +281,7 @@ func TestOwnRunScript(t *testing.T) {
 		"runit, 0.56":             {"trixie", runit, "/etc/sv/own-run/run", []string{"netns=vpn", "netns_etc=none", "netns_lock=yes", `netns_hide="/run/secret /run/it's"`}, `exec netns-exec --lock --etc none --hide /run/secret --hide '/run/it'\''s' vpn -- COMMAND`},
 		"runit, 0.45":             {"bookworm", runit, "/etc/sv/own-run/run", []string{"netns='two words'"}, "exec netns-exec 'two words' -- COMMAND"},
 		"s6, 0.64":                {"sid", s6, "/var/svc.d/own-run/run", []string{"netns=-vpn"}, "exec netns-exec /run/netns/-vpn -- COMMAND"},
-		"s6, 0.64, without netns": {"sid", s6, "/var/svc.d/own-run/run", []string{"netns_lock=yes"}, "exec netns-exec --lock -- COMMAND"},
+		"s6, 0.64, without netns": {"sid", s6, "/var/svc.d/own-run/run", []string{"netns_lock=yes", "netns_lock_keep='net_admin mknod'"}, "exec netns-exec --lock --lock-keep net_admin --lock-keep mknod -- COMMAND"},
 		"s6, 0.56":                {"trixie", s6, "/var/svc.d/own-run/run", []string{"netns=vpn", "netns_lock=yes"}, "exec netns-exec --lock vpn -- COMMAND"},
 		"s6, 0.45":                {"bookworm", s6, "/srv/run-of-six/run", []string{"s6_service_path=/srv/run-of-six", "netns=vpn"}, "exec netns-exec vpn -- COMMAND"},
 	} {

@@ -7,6 +7,16 @@
 //	probe ask HOST         print what the server at HOST answers by TCP and UDP
 //	probe deny SYSCALL ERROR COMMAND [ARG]...
 //	                       become COMMAND on a kernel that answers SYSCALL with ERROR
+//	probe kinds            make sockets of rarer kinds, print what each is bound to
+//	probe sctp             wait for a client, print what its sockets are bound to
+//	probe ask-sctp ADDRESS be that client
+//	probe stray PORT       listen with a socket that is bound to no device
+//	probe rxrpc PORT       have the kernel listen on a UDP port, for AF_RXRPC
+//	probe abstract NAME    listen at a Unix socket of the abstract kind
+//	probe ask-abstract NAME
+//	                       be its client
+//	probe ways PID DEVICE  try each way out of a lock: PID is a process outside that
+//	                       holds a socket, DEVICE the index of a device there
 //	probe whoami ADDRESS   be a name server whose answer is the address of who asks
 //
 // These print a line for each ADDRESS, with the answer or why there is none, and for DNS one for UDP and one for TCP:
@@ -22,6 +32,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -42,6 +53,50 @@ func run(args []string) error {
 	switch {
 	case len(args) == 1 && args[0] == "sockets":
 		return sockets()
+	case len(args) == 1 && args[0] == "kinds":
+		return kinds()
+	case len(args) == 1 && args[0] == "sctp":
+		return sctp()
+	case len(args) == 2 && args[0] == "ask-sctp":
+		return askSCTP(args[1])
+	case len(args) == 2 && args[0] == "stray":
+		port, err := strconv.Atoi(args[1])
+		if err != nil {
+			return err
+		}
+		return stray(port)
+	case len(args) == 1 && args[0] == "new-proc":
+		fmt.Println(errnoOf(newProcInside()))
+		return nil
+	case len(args) == 2 && args[0] == "rxrpc":
+		port, err := strconv.Atoi(args[1])
+		if err != nil {
+			return err
+		}
+		return rxrpc(port)
+	case len(args) == 1 && args[0] == "type-ahead":
+		fmt.Println(errnoOf(typeAheadInside()))
+		return nil
+	case len(args) == 3 && args[0] == "new-macvlan":
+		pid, err := strconv.Atoi(args[1])
+		if err != nil {
+			return err
+		}
+		index, err := strconv.Atoi(args[2])
+		if err != nil {
+			return err
+		}
+		if err := newNSID(pid); err != nil {
+			return err
+		}
+		fmt.Println(errnoOf(macvlan(index)))
+		return nil
+	case len(args) == 2 && args[0] == "abstract":
+		return abstract(args[1])
+	case len(args) == 2 && args[0] == "ask-abstract":
+		return askAbstract(args[1])
+	case len(args) == 3 && args[0] == "ways":
+		return ways(args[1], args[2])
 	case len(args) == 2 && args[0] == "programs":
 		return programs(args[1])
 	case len(args) == 2 && args[0] == "detach":
@@ -64,7 +119,7 @@ func run(args []string) error {
 	case len(args) > 1 && args[0] == "deny":
 		deny.Exec(args[1:])
 	}
-	return errors.New("usage: probe sockets | programs CGROUP | detach CGROUP | http PORT ADDRESS... | dns NAME ADDRESS... | ntp ADDRESS... | serve TEXT | ask HOST | deny SYSCALL ERROR COMMAND [ARG]... | whoami ADDRESS")
+	return errors.New("usage: probe sockets | kinds | sctp | ask-sctp ADDRESS | stray PORT | rxrpc PORT | abstract NAME | ask-abstract NAME | ways PID DEVICE | programs CGROUP | detach CGROUP | http PORT ADDRESS... | dns NAME ADDRESS... | ntp ADDRESS... | serve TEXT | ask HOST | deny SYSCALL ERROR COMMAND [ARG]... | whoami ADDRESS")
 }
 
 func sockets() error {

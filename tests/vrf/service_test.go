@@ -80,7 +80,7 @@ func (g *guest) listens(netns string) string {
 	return g.sh("ip netns exec " + netns + " ss -Hltn 'sport = 7' | sed 's/.*%\\(.*\\):7.*/\\1/' | sort -u")
 }
 
-const oneProgram = "openrc_netns CGroupSock, 12 instructions"
+const oneProgram = "openrc_netns CGroupSock, 16 instructions"
 
 func TestServices(t *testing.T) {
 	g := service(t, vm.Options{})

@@ -72,6 +72,20 @@ func TestStatusOfVRFs(t *testing.T) {
 	mended("no BPF program of ours is on its cgroup /openrc.web")
 	g.sh("rc-service web stop")
 
+	// Open beside the VRF: by a socket that its process has freed, and by one that the
+	// kernel has made for a process, which no program is asked for.
+	g.conf("web", "netns=vpn", "vrf=mgmt")
+	for command, port := range map[string]string{"probe stray 7262": "TCP port 7262", "probe rxrpc 7001": "UDP port 7001"} {
+		g.sh("rc-service web start")
+		g.status("ok", "")
+		g.sh("sh -c 'echo $$ >/sys/fs/cgroup/openrc.web/cgroup.procs; echo $$ >/run/beside; exec ip netns exec vpn " + command + "' >/run/beside.log 2>&1 & sleep 1; cat /run/beside.log >&2; [ -e /proc/$(cat /run/beside) ]")
+		g.status("unbound", "its "+port+` is not bound to VRF "mgmt": it hears other networks`)
+		contains(t, g.Run("rc-service web status").Output, port)
+		g.sh("kill $(cat /run/beside); while [ -e /proc/$(cat /run/beside) ]; do sleep 0.1; done; sleep 1")
+		g.status("ok", "")
+		g.sh("rc-service web stop")
+	}
+
 	// Alone, on the host's network; started before it was set.
 	g.sh("rm /etc/conf.d/web; rc-service web start")
 	g.conf("web", "vrf=host")

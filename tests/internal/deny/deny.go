@@ -11,13 +11,15 @@ import (
 )
 
 var syscalls = map[string]uint32{
-	"bpf":        unix.SYS_BPF,
-	"fsopen":     unix.SYS_FSOPEN,
-	"getcwd":     unix.SYS_GETCWD,
-	"getsockopt": unix.SYS_GETSOCKOPT,
-	"open_tree":  unix.SYS_OPEN_TREE,
-	"setns":      unix.SYS_SETNS,
-	"unshare":    unix.SYS_UNSHARE,
+	"bpf":                     unix.SYS_BPF,
+	"fsopen":                  unix.SYS_FSOPEN,
+	"getcwd":                  unix.SYS_GETCWD,
+	"getsockopt":              unix.SYS_GETSOCKOPT,
+	"landlock_create_ruleset": unix.SYS_LANDLOCK_CREATE_RULESET,
+	"mount_setattr":           unix.SYS_MOUNT_SETATTR,
+	"open_tree":               unix.SYS_OPEN_TREE,
+	"setns":                   unix.SYS_SETNS,
+	"unshare":                 unix.SYS_UNSHARE,
 }
 
 var errnos = map[string]unix.Errno{

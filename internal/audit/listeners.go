@@ -1,0 +1,183 @@
+package audit
+
+import (
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"openrc-netns/internal/vrf"
+)
+
+// Socket is an IP socket that waits for what comes in.
+type Socket struct {
+	Protocol string // TCP, UDP or raw
+	Port     int    // of raw the number of the protocol
+	// Interface is the index of the device that it is bound to; 0 if to none.
+	Interface int
+
+	cgroup uint64 // the one that it was made in, see vrf.IDs
+	inode  uint64 // as in /proc/PID/fd; of what the kernel has made for itself, in none
+}
+
+// listening lists the sockets of a network namespace, once, as sock_diag(7) has
+// them. The sockets that the kernel makes on behalf of a process are among them.
+func (s *space) listening() ([]Socket, error) {
+	if s.heard {
+		return s.sockets, s.socketsErr
+	}
+	s.heard = true
+	s.socketsErr = s.do(func() error {
+		devices, err := netlink.LinkList()
+		if err != nil {
+			return err
+		}
+		s.masters = map[int]int{}
+		for _, device := range devices {
+			s.masters[device.Attrs().Index] = device.Attrs().MasterIndex
+		}
+		for _, protocol := range []struct {
+			number uint8
+			name   string
+		}{{unix.IPPROTO_TCP, "TCP"}, {unix.IPPROTO_UDP, "UDP"}, {unix.IPPROTO_RAW, "raw"}} {
+			for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+				found, err := dump(family, protocol.number)
+				if err == unix.ENOENT || err == unix.EINVAL || err == unix.EOPNOTSUPP {
+					continue // this kernel does not list such sockets
+				}
+				if err != nil {
+					return err
+				}
+				for _, socket := range found {
+					socket.Protocol = protocol.name
+					s.sockets = append(s.sockets, socket)
+				}
+			}
+		}
+		return nil
+	})
+	return s.sockets, s.socketsErr
+}
+
+// dump asks the kernel for the sockets of one kind: struct inet_diag_req_v2 and
+// struct inet_diag_msg of linux/inet_diag.h.
+func dump(family, protocol uint8) ([]Socket, error) {
+	const (
+		closed, listen, bound = 7, 10, 13 // TCP_CLOSE, TCP_LISTEN and TCP_BOUND_INACTIVE of net/tcp_states.h
+		message               = 72        // size of struct inet_diag_msg
+		sourcePort            = 4         // offsets in it
+		ifindex               = 40
+		inode                 = 68
+		cgroupID              = 21 // INET_DIAG_CGROUP_ID
+	)
+	request := nl.NewNetlinkRequest(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
+	request.AddData(diagRequest{family, protocol, 1<<closed | 1<<listen | 1<<bound})
+	answers, err := request.Execute(unix.NETLINK_INET_DIAG, 0)
+	if err != nil {
+		return nil, err
+	}
+	var sockets []Socket
+	for _, m := range answers {
+		if len(m) < message {
+			continue
+		}
+		socket := Socket{
+			Port:      int(binary.BigEndian.Uint16(m[sourcePort:])),
+			Interface: int(binary.NativeEndian.Uint32(m[ifindex:])),
+			inode:     uint64(binary.NativeEndian.Uint32(m[inode:])),
+		}
+		attributes, err := nl.ParseRouteAttr(m[message:])
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range attributes {
+			if a.Attr.Type&^unix.NLA_F_NESTED == cgroupID && len(a.Value) == 8 {
+				socket.cgroup = binary.NativeEndian.Uint64(a.Value)
+			}
+		}
+		sockets = append(sockets, socket)
+	}
+	return sockets, nil
+}
+
+// diagRequest is struct inet_diag_req_v2 of linux/inet_diag.h, for a dump.
+type diagRequest struct {
+	family, protocol uint8
+	states           uint32
+}
+
+func (r diagRequest) Len() int { return 56 }
+
+func (r diagRequest) Serialize() []byte {
+	b := make([]byte, r.Len())
+	b[0], b[1] = r.family, r.protocol
+	binary.NativeEndian.PutUint32(b[4:], r.states)
+	return b
+}
+
+// judgeListeners looks for sockets of s that wait for what comes in from elsewhere
+// than its VRF: those that its processes have, and those that were made in its
+// cgroup, by whomever.
+func (l *lookout) judgeListeners(s *Service, home *space, device Interface) {
+	sockets, err := home.listening()
+	if err != nil {
+		l.unseen.Programs++
+		return
+	}
+	cgroups, err := vrf.IDs(s.Record.Cgroup)
+	if err != nil {
+		l.unseen.Programs++
+		return
+	}
+	var inodes map[uint64]bool
+	var stray []Socket
+	for _, socket := range sockets {
+		// What a device of the VRF hears is the VRF's.
+		if socket.Interface == device.Index || home.masters[socket.Interface] == device.Index {
+			continue
+		}
+		if !slices.Contains(cgroups, socket.cgroup) {
+			if inodes == nil {
+				inodes = socketsOf(s.Daemons(), home.inode)
+			}
+			if !inodes[socket.inode] {
+				continue
+			}
+		}
+		if !slices.ContainsFunc(stray, func(other Socket) bool {
+			return other.Protocol == socket.Protocol && other.Port == socket.Port
+		}) {
+			stray = append(stray, socket)
+		}
+	}
+	if len(stray) > 0 {
+		s.add(Problem{Verdict: Unbound, Reason: SocketUnbound, Sockets: stray})
+	}
+}
+
+// socketsOf are the sockets that processes in a network namespace have, by their
+// inodes.
+func socketsOf(processes []Process, netns uint64) map[uint64]bool {
+	inodes := map[uint64]bool{}
+	for _, p := range processes {
+		if p.Inode != netns {
+			continue
+		}
+		links, _ := filepath.Glob("/proc/" + strconv.Itoa(p.PID) + "/fd/*")
+		for _, link := range links {
+			target, err := os.Readlink(link)
+			if number, socket := strings.CutPrefix(target, "socket:["); err == nil && socket {
+				if inode, err := strconv.ParseUint(strings.TrimSuffix(number, "]"), 10, 64); err == nil {
+					inodes[inode] = true
+				}
+			}
+		}
+	}
+	return inodes
+}

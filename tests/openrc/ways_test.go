@@ -1,0 +1,156 @@
+package openrc
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// ways are those that netns-exec(8) has in its table, with what the kernel says to
+// a locked root. Without the lock each is open, in a kernel that has it.
+var ways = map[string]string{
+	"setns by path":                "EACCES",
+	"setns by pidfd":               "EPERM",
+	"number for another namespace": "EPERM",
+	"macvlan on its device":        "EPERM",
+	"device of one's own":          "EPERM",
+	"pidfd_getfd":                  "EPERM",
+	"ptrace":                       "EPERM",
+	"memory of another process":    "EACCES",
+	"root of another process":      "EACCES",
+	"another process as its user":  "EPERM",
+	"core_pattern":                 "EROFS",
+	"core_pattern by a new proc":   "EPERM",
+	"modprobe":                     "EROFS",
+	"sysctl of the network":        "EROFS",
+	"sysrq-trigger":                "EROFS",
+	"uevent_helper":                "EROFS",
+	"uevent of a device":           "EROFS",
+	"mount":                        "EPERM",
+	"remount of /proc/sys":         "EPERM",
+	"node of a disk":               "EPERM",
+	"file by its handle":           "EPERM",
+	"BPF program":                  "EPERM",
+	"perf event of the kernel":     "EACCES",
+	"reboot":                       "EPERM",
+	"kernel module":                "EPERM",
+	"I/O port":                     "EPERM",
+}
+
+// others are those that the lock changes nothing of: admitted, or shut to whoever
+// asks. What they lead to is in the manual too.
+var others = map[string]string{
+	"macvlan from a user namespace": "EPERM",
+	"socket to the hypervisor":      "done",
+	"input for its terminal":        "done",
+	"another cgroup":                "done",
+}
+
+// hasDomains reports whether this kernel has the kind of Landlock domain that keeps
+// a lock apart from processes of the same user: that of Linux 6.12.
+func hasDomains() bool {
+	version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, 1)
+	return errno == 0 && version >= 6
+}
+
+// tryWays has the probe try them as the command of a launch.
+func tryWays(h *host, launch string) map[string]string {
+	h.t.Helper()
+	said := map[string]string{}
+	for line := range strings.Lines(h.sh(launch + " probe ways $(cat /run/victim) $(cat /sys/class/net/outer/ifindex)")) {
+		name, answer, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		said[name] = answer
+	}
+	return said
+}
+
+func TestWaysOut(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	h.sh("ip link add outer type veth peer name inner; mkdir -p /mnt /tmp")
+	h.sh("/usr/local/bin/sleeper 1000 </dev/null >/dev/null 2>&1 & printf %s $! >/run/victim")
+	h.sh("setpriv --reuid 65534 --regid 65534 --clear-groups /usr/local/bin/sleeper 1000 </dev/null >/dev/null 2>&1 & printf %s $! >/run/process-of-nobody; sleep 0.2")
+	missing := func(answer string) bool { return answer == "ENOENT" || answer == "ENOSYS" }
+
+	ways := maps.Clone(ways)
+	if !hasDomains() {
+		t.Log("another process as its user: open in this kernel, which has no such Landlock domains")
+		delete(ways, "another process as its user")
+	}
+	open := tryWays(h, "netns-exec vpn")
+	for name, said := range others {
+		if open[name] != said {
+			t.Logf("%s: not in this kernel: %s", name, open[name])
+		}
+	}
+	for name, shut := range ways {
+		switch {
+		case missing(open[name]):
+			t.Logf("%s: not in this kernel: %s", name, open[name])
+		case open[name] == shut:
+			t.Errorf("%s: shut without the lock: %s", name, open[name])
+		default:
+			t.Logf("%s: without the lock: %s", name, open[name])
+		}
+	}
+	for what, launch := range map[string]string{
+		"in a namespace": "netns-exec --lock vpn", "at home": "netns-exec --lock --",
+		"where it had been": "cd /proc/sys/kernel && netns-exec --lock vpn",
+	} {
+		said := tryWays(h, launch)
+		for name, shut := range ways {
+			if said[name] != shut && !(missing(open[name]) && said[name] != "done") {
+				t.Errorf("%s: %s: %s, want %s", what, name, said[name], shut)
+			}
+		}
+		for name := range others {
+			equal(t, what+": "+name, said[name], open[name])
+		}
+		equal(t, "ways "+what, fmt.Sprint(len(said)), fmt.Sprint(len(open)))
+	}
+
+	// What is kept opens what it is said to open, and nothing else.
+	for keep, opened := range map[string][]string{
+		"net_admin":       {"number for another namespace", "macvlan on its device", "device of one's own", "sysctl of the network"},
+		"SYS_PTRACE":      {"pidfd_getfd", "ptrace", "memory of another process", "root of another process", "setns by path", "another process as its user"},
+		"mknod":           {"node of a disk"},
+		"dac_read_search": {"file by its handle"},
+	} {
+		said := tryWays(h, "netns-exec --lock --lock-keep "+keep+" vpn")
+		for _, name := range opened {
+			want := "done"
+			if name == "setns by path" {
+				want = "EPERM" // it can be opened by now, and not be entered
+			}
+			equal(t, keep+": "+name, said[name], want)
+			delete(said, name)
+		}
+		for name, answer := range said {
+			if want, shut := ways[name]; shut && answer != want && !missing(open[name]) {
+				t.Errorf("%s: %s: %s, want %s", keep, name, answer, want)
+			}
+		}
+	}
+
+	// By the working directory, and by another mount of proc.
+	for _, try := range []string{
+		"cd /proc/sys/kernel && netns-exec --lock vpn sh -c ': 2>/dev/null >>core_pattern'",
+		"mkdir -p /srv/proc && mount -t proc proc /srv/proc && netns-exec --lock vpn sh -c ': 2>/dev/null >>/srv/proc/sys/kernel/core_pattern'",
+		"netns-exec --lock vpn sh -c ': 2>/dev/null >>/srv/proc/sys/kernel/core_pattern'",
+	} {
+		h.fails(try)
+	}
+	h.sh("mount --bind /proc/sys/kernel /srv")
+	h.fails("netns-exec --lock vpn sh -c ': 2>/dev/null >>/srv/core_pattern'")
+	// The caller's own mounts are as they were.
+	h.sh(": >>/proc/sys/kernel/core_pattern; umount /srv /srv/proc")
+
+	if hasDomains() {
+		h.sh("netns-exec vpn probe abstract way-out >/dev/null 2>&1 & sleep 0.3; netns-exec vpn probe ask-abstract way-out")
+		contains(t, h.fails("netns-exec --lock vpn probe ask-abstract way-out"), "operation not permitted")
+		h.sh("netns-exec --lock vpn sh -c 'probe abstract inside & sleep 0.3; probe ask-abstract inside; status=$?; kill $!; exit $status'")
+	}
+}

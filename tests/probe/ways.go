@@ -1,0 +1,270 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"unsafe"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// ways tries each way out of a lock that leads through the kernel, and prints what
+// the kernel says: "done", or the name of the error. Nothing is done by it: a file
+// is opened and not written to, and what is made goes again.
+func ways(victim, device string) error {
+	runtime.LockOSThread()
+	pid, err := strconv.Atoi(victim)
+	if err != nil {
+		return err
+	}
+	index, err := strconv.Atoi(device)
+	if err != nil {
+		return err
+	}
+	proc := "/proc/" + victim
+	for _, way := range []struct {
+		name string
+		try  func() error
+	}{
+		{"setns by path", func() error { return setns(proc + "/ns/net") }},
+		{"setns by pidfd", func() error {
+			fd, err := unix.PidfdOpen(pid, 0)
+			if err != nil {
+				return err
+			}
+			defer unix.Close(fd)
+			return unix.Setns(fd, unix.CLONE_NEWNET)
+		}},
+		{"number for another namespace", func() error { return newNSID(pid) }},
+		{"macvlan on its device", func() error { return macvlan(index) }},
+		{"device of one's own", func() error { return newLink("veth", 0, -1) }},
+		{"pidfd_getfd", func() error { return stealSocket(pid) }},
+		{"ptrace", func() error {
+			err := ptrace(unix.PTRACE_SEIZE, pid)
+			if err == nil {
+				err = ptrace(unix.PTRACE_INTERRUPT, pid)
+				_, _ = unix.Wait4(pid, nil, unix.WALL, nil)
+				_ = ptrace(unix.PTRACE_DETACH, pid)
+			}
+			return err
+		}},
+		{"memory of another process", func() error { return open(proc+"/mem", unix.O_RDWR) }},
+		{"root of another process", func() error { return open(proc+"/root/", unix.O_RDONLY) }},
+		{"another process as its user", func() error { return asNobody(func() error { return stealSocketOf("nobody") }) }},
+		{"core_pattern", func() error { return open("/proc/sys/kernel/core_pattern", unix.O_WRONLY) }},
+		{"core_pattern by a new proc", newProc},
+		{"modprobe", func() error { return open("/proc/sys/kernel/modprobe", unix.O_WRONLY) }},
+		{"sysctl of the network", func() error { return open("/proc/sys/net/ipv4/ip_forward", unix.O_WRONLY) }},
+		{"sysrq-trigger", func() error { return open("/proc/sysrq-trigger", unix.O_WRONLY) }},
+		{"uevent_helper", func() error { return open("/sys/kernel/uevent_helper", unix.O_WRONLY) }},
+		{"uevent of a device", func() error { return open("/sys/class/net/lo/uevent", unix.O_WRONLY) }},
+		{"mount", func() error { return unix.Mount("none", "/mnt", "tmpfs", 0, "") }},
+		{"remount of /proc/sys", func() error {
+			return unix.Mount("", "/proc/sys", "", unix.MS_REMOUNT|unix.MS_BIND, "")
+		}},
+		{"node of a disk", func() error {
+			const disk = "/tmp/way-out"
+			defer os.Remove(disk)
+			return unix.Mknod(disk, unix.S_IFBLK|0o600, int(unix.Mkdev(240, 0))) // local use: no driver has it
+		}},
+		{"file by its handle", openByHandle},
+		{"BPF program", func() error {
+			attr := struct {
+				kind, key, value, entries uint32
+			}{2, 4, 4, 1} // BPF_MAP_TYPE_ARRAY
+			fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_MAP_CREATE, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
+			if errno != 0 {
+				return errno
+			}
+			return unix.Close(int(fd))
+		}},
+		{"perf event of the kernel", func() error {
+			attr := unix.PerfEventAttr{Type: unix.PERF_TYPE_SOFTWARE, Config: unix.PERF_COUNT_SW_CPU_CLOCK}
+			attr.Size = uint32(unsafe.Sizeof(attr))
+			fd, err := unix.PerfEventOpen(&attr, -1, 0, -1, 0)
+			if err == nil {
+				unix.Close(fd)
+			}
+			return err
+		}},
+		// The kernel looks at the capability first, and has no such command.
+		{"reboot", func() error { return unix.Reboot(0x1234) }},
+		{"kernel module", func() error { return unix.InitModule(nil, "") }},
+		{"I/O port", func() error { return ioperm() }},
+		{"macvlan from a user namespace", func() error {
+			return inUserNamespace(unix.CLONE_NEWNET, "new-macvlan", victim, device)
+		}},
+		{"socket to the hypervisor", func() error { return socket(unix.AF_VSOCK, unix.SOCK_STREAM) }},
+		{"input for its terminal", typeAhead},
+		// The last one: what comes after it would not be in the cgroup.
+		{"another cgroup", func() error {
+			return os.WriteFile("/sys/fs/cgroup/cgroup.procs", []byte("0"), 0)
+		}},
+	} {
+		fmt.Printf("%s: %s\n", way.name, errnoOf(way.try()))
+	}
+	return nil
+}
+
+func open(path string, flags int) error {
+	fd, err := unix.Open(path, flags|unix.O_CLOEXEC, 0)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err
+}
+
+func socket(family, kind int) error {
+	fd, err := unix.Socket(family, kind, 0)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err
+}
+
+// onThread runs f on a thread that ends with it.
+func onThread(f func() error) error {
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		result <- f()
+	}()
+	return <-result
+}
+
+func setns(path string) error {
+	return onThread(func() error {
+		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		return unix.Setns(fd, unix.CLONE_NEWNET)
+	})
+}
+
+// nsid is a number that nothing else uses.
+const nsid = 4711
+
+// newNSID gives the network namespace of a process a number in this one
+// (RTM_NEWNSID of rtnetlink(7)).
+func newNSID(pid int) error {
+	request := nl.NewNetlinkRequest(unix.RTM_NEWNSID, unix.NLM_F_REQUEST|unix.NLM_F_ACK)
+	request.AddData(nl.NewRtGenMsg())
+	request.AddData(nl.NewRtAttr(unix.NETNSA_NSID, nl.Uint32Attr(nsid)))
+	request.AddData(nl.NewRtAttr(unix.NETNSA_PID, nl.Uint32Attr(uint32(pid))))
+	_, err := request.Execute(unix.NETLINK_ROUTE, 0)
+	return err
+}
+
+func macvlan(index int) error { return newLink("macvlan", index, nsid) }
+
+// newLink makes a device of a kind, on the one with that index in the namespace of
+// that number if there are any, and deletes it.
+func newLink(kind string, index, number int) error {
+	const name = "way-out"
+	request := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_REQUEST|unix.NLM_F_ACK|unix.NLM_F_CREATE|unix.NLM_F_EXCL)
+	request.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+	request.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
+	if number >= 0 {
+		request.AddData(nl.NewRtAttr(unix.IFLA_LINK, nl.Uint32Attr(uint32(index))))
+		request.AddData(nl.NewRtAttr(unix.IFLA_LINK_NETNSID, nl.Uint32Attr(uint32(number))))
+	}
+	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
+	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated(kind))
+	request.AddData(info)
+	_, err := request.Execute(unix.NETLINK_ROUTE, 0)
+	if err == nil {
+		request = nl.NewNetlinkRequest(unix.RTM_DELLINK, unix.NLM_F_REQUEST|unix.NLM_F_ACK)
+		request.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+		request.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
+		if _, gone := request.Execute(unix.NETLINK_ROUTE, 0); gone != nil {
+			return gone
+		}
+	}
+	return err
+}
+
+func stealSocket(pid int) error {
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(pidfd)
+	fd, err := unix.PidfdGetfd(pidfd, 0, 0)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err
+}
+
+// stealSocketOf is given the name of a user; the number of a process of that user
+// is in a file that the test wrote.
+func stealSocketOf(user string) error {
+	text, err := os.ReadFile("/run/process-of-" + user)
+	if err != nil {
+		return err
+	}
+	pid, err := strconv.Atoi(string(text))
+	if err != nil {
+		return err
+	}
+	return stealSocket(pid)
+}
+
+// asNobody runs f on a thread of user 65534, as root can.
+func asNobody(f func() error) error {
+	return onThread(func() error {
+		// The kernel's own call: the thread alone changes.
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, 65534, 65534, 65534); errno != 0 {
+			return errno
+		}
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534); errno != 0 {
+			return errno
+		}
+		return f()
+	})
+}
+
+func ptrace(request, pid int) error {
+	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, uintptr(request), uintptr(pid), 0, 0, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// openByHandle opens a file by its handle, past what hides its path
+// (open_by_handle_at(2)).
+func openByHandle() error {
+	const file = "/run/way-out"
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		return err
+	}
+	defer os.Remove(file)
+	handle, _, err := unix.NameToHandleAt(unix.AT_FDCWD, file, 0)
+	if err != nil {
+		return err
+	}
+	dir, err := unix.Open("/run", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(dir)
+	fd, err := unix.OpenByHandleAt(dir, handle, unix.O_RDONLY)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err
+}
+
+func ioperm() error {
+	_, _, errno := unix.Syscall(unix.SYS_IOPERM, 0x80, 1, 1)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
