@@ -136,7 +136,7 @@ func (g *gate) test() error {
 	return nil
 }
 
-// operand passes over a word of a test that has to be that, if it is next.
+// operand passes over a word that has to be that, if it is next.
 func (g *gate) operand(word string) bool {
 	start := g.pos
 	for _, c := range []byte(word) {
@@ -196,8 +196,7 @@ func (g *gate) condition() error {
 func (g *gate) leave() error {
 	g.mayFail = true
 	g.blanks()
-	if g.peek() == '0' {
-		g.pos++
+	if g.operand("0") {
 		g.mayFail = false
 	}
 	g.blanks()
