@@ -80,7 +80,7 @@ func become(action openrc.Action, settings openrc.Settings, argv []string) error
 			if where != "" {
 				plan.Setenv(whereEnv, where)
 			}
-			notices = append(notices, warnings...)
+			notices = join(notices, warnings)
 		}
 	}
 	cgroup, err := plan.Enter()
@@ -120,6 +120,16 @@ func become(action openrc.Action, settings openrc.Settings, argv []string) error
 	err = plan.Exec()
 	undo()
 	return err
+}
+
+// join puts what status says behind what the action has to say. A remedy alone goes
+// on the line that it is for.
+func join(notices, warnings []string) []string {
+	if len(notices) > 0 && len(warnings) > 0 && strings.HasPrefix(warnings[0], "mend it") {
+		notices[len(notices)-1] += "; " + warnings[0]
+		warnings = warnings[1:]
+	}
+	return append(notices, warnings...)
 }
 
 // leave takes the calling openrc-run.sh out of the cgroup that was made for its

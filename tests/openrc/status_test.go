@@ -215,8 +215,8 @@ func TestStatusVerdicts(t *testing.T) {
 		h.conf("plain", "netns=vpn")
 		h.sh("rc-service plain start; ip netns delete vpn")
 		contains(t, h.Run(statusCommand+"plain").Stdout, "a network namespace that ip netns add makes is empty: set up in it what the service needs first")
-		equal(t, "status", h.sh("exec 2>&1; rc-service plain status"), " * plain: the network namespace \"vpn\" that the service was started in is gone: acting in a new, empty one\n"+
-			" * plain: mend it, setting up the new network namespace before the service is started there, with: ip netns add vpn && rc-service plain restart\n"+
+		equal(t, "status", h.sh("exec 2>&1; rc-service plain status"), " * plain: the network namespace \"vpn\" that the service was started in is gone: acting in a new, empty one"+
+			"; mend it, setting up the new network namespace before the service is started there, with: ip netns add vpn && rc-service plain restart\n"+
 			" * status: started")
 		h.mended("plain", "stale", `the name "vpn" was deleted since the start, and nothing of it runs where it was started`, "ok")
 	})
@@ -714,8 +714,8 @@ func TestStatusActionSaysWhere(t *testing.T) {
 
 		// What the action says of the name is not said again.
 		h.sh("rm /etc/netns/vpn/resolv.conf; ip netns delete vpn")
-		equal(t, "status", h.sh("exec 2>&1; rc-service daemon status"), " * daemon: the name \"vpn\" no longer leads to the network namespace that the service was started in: acting in that one\n"+
-			" * daemon: mend it with: ip netns attach vpn "+h.daemon()+"\n"+
+		equal(t, "status", h.sh("exec 2>&1; rc-service daemon status"), " * daemon: the name \"vpn\" no longer leads to the network namespace that the service was started in: acting in that one"+
+			"; mend it with: ip netns attach vpn "+h.daemon()+"\n"+
 			" * status: started")
 		h.sh("ip netns add vpn; rc-service daemon restart")
 
