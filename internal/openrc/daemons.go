@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
-	"os"
+
 	"path/filepath"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"openrc-netns/internal/files"
 
 	"openrc-netns/internal/confd"
 )
@@ -42,10 +44,10 @@ func ReadDaemons(service string) Daemons {
 		root = text
 	}
 	dir := filepath.Join(svcdir(), "daemons", service)
-	entries, _ := os.ReadDir(dir)
+	entries, _ := files.ReadDir(dir)
 	d.Recorded = len(entries) > 0
 	for _, entry := range entries {
-		text, _ := os.ReadFile(filepath.Join(dir, entry.Name()))
+		text, _ := files.Read(filepath.Join(dir, entry.Name()))
 		for line := range bytes.Lines(text) {
 			pidfile, found := strings.CutPrefix(strings.TrimSuffix(string(line), "\n"), "pidfile=")
 			if found && pidfile != "" {
