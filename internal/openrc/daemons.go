@@ -4,16 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
-
 	"path/filepath"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
-	"openrc-netns/internal/files"
-
 	"openrc-netns/internal/confd"
+	"openrc-netns/internal/files"
 )
 
 // Daemons are the processes of a service that OpenRC has on record.
