@@ -19,18 +19,43 @@ _netns_depend()
 	# Where OpenRC no longer goes the way that the drop-in relies on, the service
 	# would start outside. It must not start at all then, and this is the one place
 	# to see to it.
-	if ! _netns_ask; then
+	if ! _netns_answered && ! _netns_ask; then
 		eerror "$RC_SVCNAME: this OpenRC starts services in a way that openrc-netns does not know"
 		need netns-unsupported-by-this-openrc
 	fi
 }
 
-# (Of the programs that work out dependencies not all set RC_PATH.)
+# gendepends.sh has a subshell for each service, and one answer does for all of them.
+# It is kept with what tells this run from the next one, which asks again: the ID of
+# the shell, and when it was started (proc_pid_stat(5)).
+_netns_answered()
+{
+	local run='' answer=''
+	[ -r "$_netns_answer" ] && read -r answer <"$_netns_answer" || return 1
+	_netns_read_run
+	[ "$answer" = "$run" ]
+}
+
+_netns_read_run()
+{
+	local line=''
+	read -r line <"/proc/$$/stat"
+	# shellcheck disable=SC2086 # words
+	set -- ${line##*) }
+	run="$$ ${20}"
+}
+
+# (Of the programs that work out dependencies not all set RC_PATH or RC_SVCDIR.)
+_netns_answer="${RC_SVCDIR:-/run/openrc}/openrc-netns.seam"
+
 _netns_ask()
 {
-	local answer=''
+	local run='' answer=''
 	answer="$(OPENRC_NETNS_PROBE=yes RC_PATH="${RC_PATH:-/etc}" "${0%/*}/openrc-run.sh" "$_dir/$RC_SVCNAME" describe 2>/dev/null 3>&-)"
-	[ "$answer" = openrc-netns ]
+	[ "$answer" = openrc-netns ] || return 1
+	_netns_read_run
+	# Who may not write it asks again.
+	[ ! -w "${_netns_answer%/*}" ] || echo "$run" >"$_netns_answer"
 }
 
 _netns_version=v1

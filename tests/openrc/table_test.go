@@ -47,6 +47,7 @@ var scenes = []row{
 	{name: "no setting: nothing that librc parses", play: noSettings},
 	{name: "no setting: few system calls more", play: fewCalls},
 	{name: "library missing or of another version", play: lostLibrary},
+	{name: "dependencies: asked once, not once a service", play: flatUpdate},
 	{name: "an OpenRC that is not known", play: unknownOpenRC},
 	{name: "rc-service -i -c -I -N -s -S", play: conditions},
 	{name: "rc-service --dry-run", play: dryRun},
