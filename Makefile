@@ -7,7 +7,8 @@
 #                 end a table of what was seen on each OpenRC with each shell
 # make demo       show the main job in a throw-away OpenRC root
 # make bench      netns-exec beside ip netns exec, and with a VRF beside ip vrf
-#                 exec, in a virtual machine
+#                 exec, in a virtual machine; services beside an OpenRC without
+#                 the drop-in, and confined ones beside Alpine's patched one
 # make fuzz       the conf.d reader against /bin/sh; FUZZTIME says how long
 
 PREFIX ?= /usr
@@ -122,7 +123,8 @@ bench: build
 	@tests/bench
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
 		$(MAKE) -s install DESTDIR="$$dir" && \
-		$(GO) run ./tests/bench-vrf "$$dir" tests/bench
+		$(GO) run ./tests/bench-vrf "$$dir" tests/bench && \
+		$(GO) run ./tests/bench-services "$$dir"
 
 fuzz:
 	$(GOTEST) -fuzz=FuzzParseAgreesWithSh -fuzztime=$(FUZZTIME) ./internal/confd
