@@ -26,36 +26,26 @@ _netns_depend()
 }
 
 # gendepends.sh has a subshell for each service, and one answer does for all of them.
-# It is kept with what tells this run from the next one, which asks again: the ID of
-# the shell, and when it was started (proc_pid_stat(5)).
+# It is kept with the IDs of that shell and of its parent, and is not older than the
+# shell: the next run asks again. (Of the programs that work out dependencies not all
+# set RC_PATH or RC_SVCDIR.)
+_netns_answer="${RC_SVCDIR:-/run/openrc}/openrc-netns.seam"
+
 _netns_answered()
 {
-	local run='' answer=''
-	[ -r "$_netns_answer" ] && read -r answer <"$_netns_answer" || return 1
-	_netns_read_run
-	[ "$answer" = "$run" ]
+	local run=''
+	# (The age of a directory of /proc is that of the first look at it.)
+	[ -e "/proc/$$" ] && [ -r "$_netns_answer" ] && [ ! "/proc/$$" -nt "$_netns_answer" ] &&
+		read -r run <"$_netns_answer" && [ "$run" = "$$ $PPID" ]
 }
-
-_netns_read_run()
-{
-	local line=''
-	read -r line <"/proc/$$/stat"
-	# shellcheck disable=SC2086 # words
-	set -- ${line##*) }
-	run="$$ ${20}"
-}
-
-# (Of the programs that work out dependencies not all set RC_PATH or RC_SVCDIR.)
-_netns_answer="${RC_SVCDIR:-/run/openrc}/openrc-netns.seam"
 
 _netns_ask()
 {
-	local run='' answer=''
+	local answer=''
 	answer="$(OPENRC_NETNS_PROBE=yes RC_PATH="${RC_PATH:-/etc}" "${0%/*}/openrc-run.sh" "$_dir/$RC_SVCNAME" describe 2>/dev/null 3>&-)"
 	[ "$answer" = openrc-netns ] || return 1
-	_netns_read_run
 	# Who may not write it asks again.
-	[ ! -w "${_netns_answer%/*}" ] || echo "$run" >"$_netns_answer"
+	[ ! -w "${_netns_answer%/*}" ] || echo "$$ $PPID" >"$_netns_answer"
 }
 
 _netns_version=v1

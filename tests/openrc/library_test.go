@@ -81,7 +81,7 @@ func loseLibrary(t *testing.T, h *host, losses []loss) {
 		h.conf("daemon", "netns=vpn")
 		h.sh("rc-service daemon start; rm /run/trace.daemon; " + test.change + "; ip netns delete vpn")
 		h.killDaemon()
-		h.sh("exec 2>&1; rc-service daemon stop")
+		h.Run("rc-service daemon stop || { rc-service daemon zap; rm -f /run/daemon.pid; }") // dpkg's start-stop-daemon wants one
 		if where := trace(h, "daemon")["stop_pre"]; where == "" || where == h.outside() {
 			t.Errorf("%s: with all gone, stop_pre ran in %q", test.name, where)
 		}
@@ -121,19 +121,26 @@ func noSettings(t *testing.T, h *host) {
 // settings. The shells read the cgroup byte by byte: that is counted once.
 func fewCalls(t *testing.T, h *host) {
 	const most = 60
-	commands := []string{"start", "status", "stop"}
-	count := func() (calls []int) {
+	commands := []string{"status", "describe"}
+	count := func() []int {
 		h.sh("rc-update -u")
-		for _, command := range commands {
-			n := 0
-			if _, err := fmt.Sscan(h.sh("strace -f -qq -o /run/trace."+command+" rc-service plain "+command+" >/dev/null"+
-				`; sed -e '/^[0-9]* *\(read\|ppoll\|poll\|lseek\|rt_sigprocmask\)(/d' -e '/^[0-9]* [-+<]/d' /run/trace.`+command+" | wc -l"), &n); err != nil {
-				t.Fatal(err)
+		calls := make([]int, len(commands))
+		for i, command := range commands {
+			// The fewest of some runs: programs that wait for others take some more or less.
+			for range 4 {
+				n := 0
+				if _, err := fmt.Sscan(h.sh("strace -f -qq -o /run/trace."+command+" rc-service plain "+command+" >/dev/null 2>&1"+
+					`; sed -e '/^[0-9]* *\(read\|ppoll\|poll\|lseek\|rt_sigprocmask\)(/d' -e '/^[0-9]* [-+<]/d' /run/trace.`+command+" | wc -l"), &n); err != nil {
+					t.Fatal(err)
+				}
+				if calls[i] == 0 || n < calls[i] {
+					calls[i] = n
+				}
 			}
-			calls = append(calls, n)
 		}
 		return calls
 	}
+	h.sh("rc-service plain start")
 	with := count()
 	for _, command := range commands {
 		equal(t, command+": looks at the cgroup", h.sh(`grep -c '"/proc/self/cgroup"' /run/trace.`+command), "1")
@@ -141,7 +148,7 @@ func fewCalls(t *testing.T, h *host) {
 	}
 	h.sh("mv " + dropin + " /root")
 	without := count()
-	h.sh("mv /root/50-netns.conf " + dropin)
+	h.sh("mv /root/50-netns.conf " + dropin + "; rc-service plain stop")
 	for i, command := range commands {
 		if with[i]-without[i] > most {
 			t.Errorf("%s: %d system calls, and %d without the drop-in", command, with[i], without[i])
