@@ -8,7 +8,8 @@
 #                 fails too if it has changed this machine (tests/watch)
 # make demo       show the main job in a throw-away OpenRC root
 # make bench      netns-exec beside ip netns exec, and with a VRF beside ip vrf
-#                 exec, in a virtual machine
+#                 exec, in a virtual machine; services beside an OpenRC without
+#                 the drop-in, and confined ones beside Alpine's patched one
 # make torture    attack the programs and judge every launch; TORTURE_S says for
 #                 how many seconds, TORTURE_ARGS what to repeat
 # make fuzz       the conf.d reader against /bin/sh; FUZZTIME says how long
@@ -35,9 +36,13 @@ export CGO_ENABLED = 0
 GO ?= go
 GOTEST = $(GO) test -ldflags=-checklinkname=0
 
+# What the drop-in reads for services with settings.
+LIBRARY = $(wildcard openrc/*.sh)
+# The shell files name the hook and the library.
+PATHS = sed -e 's|/usr/sbin/openrc-netns-hook|$(SBINDIR)/openrc-netns-hook|' -e 's|/usr/share/openrc-netns|$(DATADIR)/openrc-netns|'
 MANUALS = netns-exec.8 openrc-netns-hook.8
 CONFIGS = netns openrc-netns
-SHELL_FILES = .ci/run openrc/50-netns.conf openrc/50-openrc-netns openrc/supervisors.sh openrc/seam tests/prepare tests/watch tests/bench
+SHELL_FILES = .ci/run openrc/50-netns.conf openrc/50-openrc-netns $(LIBRARY) openrc/seam tests/prepare tests/watch tests/bench
 INIT_SCRIPTS = openrc/netns $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
 
 .PHONY: all build install install-completions uninstall test lint demo bench torture fuzz clean
@@ -50,17 +55,19 @@ build:
 install: build install-completions
 	install -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d' '$(DESTDIR)$(SYSCONFDIR)/conf.d' '$(DESTDIR)$(SYSCONFDIR)/init.d' '$(DESTDIR)$(MANDIR)/man8'
 	install -m 755 bin/netns-exec bin/openrc-netns-hook '$(DESTDIR)$(SBINDIR)'
-	sed -e 's|^_netns_hook=.*|_netns_hook=$(SBINDIR)/openrc-netns-hook|' \
-		-e 's|^_netns_share=.*|_netns_share=$(DATADIR)/openrc-netns|' openrc/50-netns.conf \
-		>'$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf'
-	chmod 644 '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf'
 	install -d '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d'
 	ln -sf ../../rc.conf.d/50-netns.conf '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d/50-netns.conf'
-	sed 's|^_netns_hook=.*|_netns_hook=$(SBINDIR)/openrc-netns-hook|' openrc/netns \
-		>'$(DESTDIR)$(SYSCONFDIR)/init.d/netns'
+	$(PATHS) openrc/netns >'$(DESTDIR)$(SYSCONFDIR)/init.d/netns'
 	chmod 755 '$(DESTDIR)$(SYSCONFDIR)/init.d/netns'
 	install -d '$(DESTDIR)$(DATADIR)/openrc-netns'
-	install -m 644 openrc/supervisors.sh '$(DESTDIR)$(DATADIR)/openrc-netns'
+	for file in $(LIBRARY); do \
+		$(PATHS) $$file >'$(DESTDIR)$(DATADIR)/openrc-netns/'$${file##*/} || exit; \
+	done
+	chmod 644 '$(DESTDIR)$(DATADIR)/openrc-netns/'*.sh
+# In one step, and last: a service may start meanwhile.
+	$(PATHS) openrc/50-netns.conf >'$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf.new'
+	chmod 644 '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf.new'
+	mv '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf.new' '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf'
 	install -d '$(DESTDIR)$(LSBDIR)/init-functions.d'
 	install -m 644 openrc/50-openrc-netns '$(DESTDIR)$(LSBDIR)/init-functions.d'
 	for file in $(CONFIGS); do \
@@ -80,7 +87,8 @@ install-completions:
 # The administrator's conf.d files stay.
 uninstall:
 	rm -f '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf' '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d/50-netns.conf' '$(DESTDIR)$(SYSCONFDIR)/init.d/netns'
-	rm -f '$(DESTDIR)$(LSBDIR)/init-functions.d/50-openrc-netns' '$(DESTDIR)$(DATADIR)/openrc-netns/supervisors.sh'
+	rm -f '$(DESTDIR)$(LSBDIR)/init-functions.d/50-openrc-netns' 
+	for file in $(LIBRARY); do rm -f '$(DESTDIR)$(DATADIR)/openrc-netns/'$${file##*/}; done
 	[ ! -d '$(DESTDIR)$(DATADIR)/openrc-netns' ] || rmdir '$(DESTDIR)$(DATADIR)/openrc-netns'
 	rm -f '$(DESTDIR)$(SBINDIR)/netns-exec' '$(DESTDIR)$(SBINDIR)/openrc-netns-hook'
 	for file in $(CONFIGS); do \
@@ -120,7 +128,8 @@ bench: build
 	@tests/bench
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
 		$(MAKE) -s install DESTDIR="$$dir" && \
-		$(GO) run ./tests/bench-vrf "$$dir" tests/bench
+		$(GO) run ./tests/bench-vrf "$$dir" tests/bench && \
+		$(GO) run ./tests/bench-services "$$dir"
 
 torture:
 	TORTURE_S=$(TORTURE_S) $(GOTEST) -v -timeout 0 -count=1 ./tests/torture -args $(TORTURE_ARGS)

@@ -1,8 +1,8 @@
 # shellcheck shell=sh disable=SC1090,SC1091,SC2034,SC2154,SC2317,SC3043
 #
 # Supervisors that start the daemon from a process of their own, outside: s6 and
-# runit. The drop-in reads this file where one of them is used, in the middle of
-# openrc-run.sh; see there for what is not defined here.
+# runit. service.sh reads this file where one of them is used; see there for what is
+# not defined here.
 
 # A word for the command line of a shell.
 _netns_quote()
@@ -99,7 +99,7 @@ _netns_start_s6()
 		output_logger="$output_logger" error_logger="$error_logger"
 
 	_netns_settings
-	if [ -n "$_netns_inside" ] && [ "$_netns_inside" != "$_netns_now" ]; then
+	if [ -n "$_netns_inside" ] && [ "${_netns_inside#* }" != "$_netns_now" ]; then
 		_netns_refuse_late
 	fi
 	if _netns_asked; then
@@ -171,3 +171,5 @@ _netns_verify_s6()
 	eerror "$RC_SVCNAME: this OpenRC uses s6 in a way that openrc-netns does not know: use supervisor=supervise-daemon"
 	exit 1
 }
+
+_netns_version=v1

@@ -23,8 +23,8 @@ const (
 	// environEnv is the environment in which openrc-run.sh is to start over:
 	// a line for each variable, with \1 for the newlines in it; see environment.
 	environEnv = "OPENRC_NETNS_ENVIRON"
-	// enteredEnv is the process that was let in, and the settings it was let
-	// in with, in the drop-in's own spelling.
+	// enteredEnv is the process that was let in, a blank, and what the drop-in
+	// gave as --token: the settings in a spelling of its own.
 	enteredEnv = "OPENRC_NETNS_ENTERED"
 	// cgroupEnv is the cgroup that binds the sockets of what is started.
 	cgroupEnv = "OPENRC_NETNS_CGROUP"
@@ -40,25 +40,39 @@ const (
 func execService(args []string) error {
 	var action openrc.Action
 	var settings openrc.Settings
+	var word, token string
 	flags := pflag.NewFlagSet("exec", pflag.ContinueOnError)
 	flags.SetInterspersed(false)
 	flags.Usage = func() {}
 	flags.StringVar(&action.Service, "service", "", "")
 	flags.StringVar(&action.Name, "action", "", "")
 	flags.BoolVar(&action.Restart, "restart", false, "")
-	flags.StringVar(&settings.Netns, "netns", "", "")
-	flags.StringVar(&settings.VRF, "vrf", "", "")
-	flags.StringVar(&settings.Etc, "etc", "", "")
-	flags.StringVar(&settings.Hide, "hide", "", "")
-	flags.StringVar(&settings.Lock, "lock", "", "")
-	flags.StringVar(&settings.Keep, "lock-keep", "", "")
-	if err := flags.Parse(args); err != nil {
+	flags.StringVar(&word, "protocol", "", "")
+	flags.StringVar(&token, "token", "", "")
+	values := make([]*string, len(openrc.Names))
+	for i, name := range openrc.Names {
+		values[i] = flags.String(name, "", "")
+	}
+	err := flags.Parse(args)
+	if word != openrc.Protocol {
+		if action.Name == openrc.Start || action.Restart {
+			return refuse(action, "openrc-netns-hook is not of the version of the drop-in, install openrc-netns again")
+		}
+		if word != "" { // the drop-in's, and what stops a service both know
+			flags.ParseErrorsAllowlist.UnknownFlags = true
+			err = flags.Parse(args)
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("exec: %w; see: openrc-netns-hook --help", err)
+	}
+	for i, name := range openrc.Names {
+		settings.Set(name, *values[i])
 	}
 	if action.Service == "" || action.Name == "" || flags.NArg() == 0 {
 		return errors.New("exec: needs --service, --action and a command; see: openrc-netns-hook --help")
 	}
-	err := become(action, settings, flags.Args())
+	err = become(action, settings, token, flags.Args())
 	if action.Name == openrc.Start {
 		// The drop-in has let OpenRC make the service's cgroup.
 		_ = vrf.Leave(action.Service, 0)
@@ -66,7 +80,15 @@ func execService(args []string) error {
 	return eerror(fmt.Sprintf("%s: %v", action.Service, err))
 }
 
-func become(action openrc.Action, settings openrc.Settings, argv []string) error {
+// refuse refuses a start, or the stop that one is to follow.
+func refuse(action openrc.Action, why string) error {
+	if action.Name != openrc.Start {
+		why = "not stopped, because the start would fail: " + why
+	}
+	return eerror(action.Service + ": " + why)
+}
+
+func become(action openrc.Action, settings openrc.Settings, token string, argv []string) error {
 	var notices []string
 	warn := func(text string) { notices = append(notices, text) }
 	plan, err := action.Check(settings, argv, environment(), warn)
@@ -105,12 +127,7 @@ func become(action openrc.Action, settings openrc.Settings, argv []string) error
 			return err
 		}
 	}
-	lock := settings.Lock
-	if settings.Keep != "" {
-		lock += " " + settings.Keep
-	}
-	plan.Setenv(enteredEnv, fmt.Sprintf("%d|%s|%s|%s|%s|%s", os.Getpid(),
-		settings.Netns, settings.VRF, settings.Etc, settings.Hide, lock))
+	plan.Setenv(enteredEnv, fmt.Sprintf("%d %s", os.Getpid(), token))
 	if cgroup != "" {
 		plan.Setenv(cgroupEnv, cgroup)
 	}

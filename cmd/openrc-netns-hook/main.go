@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 
 	"github.com/spf13/pflag"
 
@@ -40,10 +41,10 @@ namespace if there is none, brings its loopback up, moves the interfaces in and
 sets the sysctls; if one of these fails it undoes the others. down undoes what
 up did, and nothing else.
 
-exec and leave are what the drop-in in /etc/rc.conf.d calls; to run a command by
-hand use netns-exec(8). exec becomes COMMAND in the network namespace of a
-service. leave takes the calling process out of the cgroup that was made for the
-service, and removes it if nothing else is in it.
+exec and leave are what the drop-in in /etc/rc.conf.d calls, and lost where it has
+lost its library; to run a command by hand use netns-exec(8). exec becomes COMMAND
+in the network namespace of a service. leave takes the calling process out of the
+cgroup that was made for the service, and removes it if nothing else is in it.
 
   --json           print what status has seen or check has found for programs
   --watch[=SECONDS]
@@ -56,12 +57,14 @@ service, and removes it if nothing else is in it.
   --action ACTION  what openrc-run is to do; start is strict, stop and status
                    work with the namespace gone
   --restart        a start is to follow: refuse to stop if it would fail
-  --netns NETNS    the settings netns, netns_etc, netns_hide, netns_lock,
-  --etc WORD       netns_lock_keep and vrf of the service
-  --hide PATHS
-  --lock WORD
-  --lock-keep CAPS
+  --protocol WORD  the version of the drop-in that calls
+  --token TEXT     what the drop-in is to have back inside
+  --netns NETNS    the settings of the service, each by its name
   --vrf VRF
+  --netns_etc WORD
+  --netns_hide PATHS
+  --netns_lock WORD
+  --netns_lock_keep CAPS
 
   -h, --help       print this text
   -V, --version    print the version
@@ -74,7 +77,7 @@ is well, 1 if somebody has to act, 125 if they could not look.
 // thread, where they stay without being locked to it (runtime.LockOSThread), which
 // would start a thread more.
 func init() {
-	if len(os.Args) > 1 && (os.Args[1] == "exec" || os.Args[1] == "leave") {
+	if len(os.Args) > 1 && slices.Contains([]string{"exec", "lost", "leave"}, os.Args[1]) {
 		run(os.Args[1:])
 	}
 }
@@ -100,9 +103,9 @@ func run(args []string) {
 		os.Exit(status(args[1:]))
 	case "check":
 		os.Exit(check(args[1:]))
-	case "exec", "leave", "up", "down":
+	case "exec", "lost", "leave", "up", "down":
 		command := map[string]func([]string) error{
-			"exec": execService, "leave": leave, "up": up, "down": down,
+			"exec": execService, "lost": lost, "leave": leave, "up": up, "down": down,
 		}[args[0]]
 		if err = launch.CheckSecure(); err == nil {
 			err = command(args[1:])

@@ -1,6 +1,16 @@
 package preflight
 
-import "testing"
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"openrc-netns/internal/openrc"
+)
 
 func TestAssignLeavesTheRestOfTheLine(t *testing.T) {
 	for _, test := range []struct{ line, name, value, want string }{
@@ -40,5 +50,49 @@ func TestNearestIsAMistakeAway(t *testing.T) {
 		if got := nearest(name, []string{"a", "sshd", "dnsmasq"}); got != want {
 			t.Errorf("nearest(%q) = %q, want %q", name, got, want)
 		}
+	}
+}
+
+// The drop-in, its library and this package know each other by one word, and the
+// library's files are those that are looked for.
+func TestVersionsAgree(t *testing.T) {
+	read := func(name string) string {
+		t.Helper()
+		text, err := os.ReadFile("../../openrc/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	if got := versionIn(read("50-netns.conf")); got != openrc.Protocol {
+		t.Errorf("the drop-in is of version %q, want %q", got, openrc.Protocol)
+	}
+	if want := "exec --protocol " + openrc.Protocol + " "; !strings.Contains(read("service.sh"), want) {
+		t.Errorf("service.sh does not say %q", want)
+	}
+	files, err := filepath.Glob("../../openrc/*.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, file := range files {
+		files[i] = filepath.Base(file)
+		// In the last line: a file that was cut off has none.
+		if want := "\n" + libraryVersion + openrc.Protocol + "\n"; !strings.HasSuffix(read(files[i]), want) {
+			t.Errorf("%s does not end in %q", file, want)
+		}
+	}
+	if diff := cmp.Diff(slices.Sorted(slices.Values(library)), files); diff != "" {
+		t.Errorf("the library (-looked for +there):\n%s", diff)
+	}
+}
+
+// The shell hands over the settings that Go knows.
+func TestSettingsAgree(t *testing.T) {
+	text, err := os.ReadFile("../../openrc/service.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `_netns_names="` + strings.Join(openrc.Names, " ") + "\"\n"; !strings.Contains(string(text), want) {
+		t.Errorf("service.sh does not say %s", want)
 	}
 }

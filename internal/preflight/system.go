@@ -14,7 +14,6 @@ import (
 
 	"openrc-netns/internal/confd"
 	"openrc-netns/internal/openrc"
-	dropin "openrc-netns/openrc"
 )
 
 // The drop-in, and the link to it for the services of users.
@@ -125,53 +124,83 @@ func (s *System) lookAtDropin() bool {
 			"for everybody else each command of OpenRC that reads it fails, as rc-service(8) with status does",
 			run("let everybody read it", "chmod 644 "+dropinPath))
 	}
-	if plain(string(text)) != plain(dropin.Text) {
-		s.add("dropin-changed", Warning, Where{Path: dropinPath},
-			"the drop-in is not the one that belongs to this openrc-netns-hook",
-			"the two rely on each other: one of another version, or one that was edited, may let a service start in the wrong place",
+	if word := versionIn(string(text)); word != openrc.Protocol {
+		s.add("dropin-version", Fails, Where{Path: dropinPath},
+			"the drop-in is not of the version of this openrc-netns-hook",
+			"the two rely on each other: no service with settings starts",
 			run(reinstall))
 	}
-	hook, line := valueOf(hookSetting, string(text))
+	hook, line := pathIn(string(text), "/openrc-netns-hook")
 	if hook != "" && !executable(hook) {
 		s.add("hook-missing", Fails, Where{dropinPath, line},
 			fmt.Sprintf("%s is not there, or cannot be executed", hook),
 			"the drop-in needs it to enter a network namespace: no service that has one starts or stops",
 			run(reinstall))
 	}
-	share, line := valueOf(shareSetting, string(text))
-	if _, err := os.Stat(filepath.Join(share, "supervisors.sh")); share != "" && errors.Is(err, fs.ErrNotExist) {
-		s.add("supervisors-missing", Warning, Where{dropinPath, line},
-			fmt.Sprintf("%s is not there", filepath.Join(share, "supervisors.sh")),
-			"the drop-in needs it for s6 and runit: no service that has settings and one of these starts",
-			run(reinstall))
+	if service, _ := pathIn(string(text), "/service.sh"); service != "" {
+		s.lookAtLibrary(filepath.Dir(service))
 	}
 	return true
 }
 
-// The lines of the drop-in that "make install" changes.
+// library are the files that the drop-in reads for services with settings.
+var library = []string{"service.sh", "script.sh", "maker.sh", "lsb.sh", "supervisors.sh", "depend.sh"}
+
+// lookAtLibrary looks for the first file that the drop-in would not take.
+func (s *System) lookAtLibrary(dir string) {
+	for _, name := range library {
+		file := filepath.Join(dir, name)
+		text, err := os.ReadFile(file)
+		what := ""
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			what = "is not there"
+		case errors.Is(err, fs.ErrPermission):
+			s.Unchecked = append(s.Unchecked, fmt.Sprintf("%s: permission denied", file))
+			return
+		case err != nil:
+			what = fmt.Sprintf("cannot be read: %v", errors.Unwrap(err))
+		case !strings.HasSuffix(string(text), "\n"+libraryVersion+openrc.Protocol+"\n"):
+			what = "is not of the version of this openrc-netns-hook"
+		default:
+			continue
+		}
+		s.add("library-missing", Fails, Where{Path: file}, file+" "+what,
+			"the drop-in needs it for services with settings: none that this file is for starts",
+			run(reinstall))
+		return
+	}
+}
+
+// What sets the version that a file of the library has, in its last line, and what
+// the drop-in compares it with.
 const (
-	hookSetting  = "_netns_hook="
-	shareSetting = "_netns_share="
+	libraryVersion = "_netns_version="
+	wantedVersion  = `case "$_netns_version" in `
 )
 
-// valueOf finds what the drop-in sets a variable to, and the line.
-func valueOf(setting, text string) (value string, number int) {
+// versionIn is the version that the drop-in wants its library to have; empty if it
+// has none.
+func versionIn(text string) string {
+	_, rest, _ := strings.Cut(text, wantedVersion)
+	word, _, found := strings.Cut(rest, ")")
+	if !found {
+		return ""
+	}
+	return word
+}
+
+// pathIn finds the word in the code of a drop-in that ends in suffix, and its line.
+func pathIn(text, suffix string) (path string, number int) {
 	for line := range strings.Lines(text) {
 		number++
-		if value, found := strings.CutPrefix(line, setting); found {
-			return strings.TrimSpace(value), number
+		for _, word := range strings.Fields(line) {
+			if strings.HasPrefix(word, "/") && strings.HasSuffix(word, suffix) {
+				return word, number
+			}
 		}
 	}
 	return "", 0
-}
-
-// plain is the text of a drop-in without what "make install" has changed.
-func plain(text string) string {
-	for _, setting := range []string{hookSetting, shareSetting} {
-		value, _ := valueOf(setting, text)
-		text = strings.Replace(text, setting+value+"\n", "", 1)
-	}
-	return text
 }
 
 // lookAtSeam asks the installed OpenRC the question that the drop-in asks when
@@ -215,7 +244,8 @@ func (s *System) lookAtUsers() {
 	link, err := os.Stat(userDropinPath)
 	if file, fileErr := os.Stat(dropinPath); err == nil && fileErr == nil && !os.SameFile(link, file) {
 		text, err := os.ReadFile(userDropinPath)
-		if err == nil && plain(string(text)) == plain(dropin.Text) {
+		original, originalErr := os.ReadFile(dropinPath)
+		if err == nil && originalErr == nil && bytes.Equal(text, original) {
 			return // a copy does as well
 		}
 	} else if err == nil || errors.Is(err, fs.ErrPermission) {

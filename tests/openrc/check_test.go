@@ -246,10 +246,11 @@ func TestCheckFinds(t *testing.T) {
 
 		"no drop-in":             {conf: "netns=vpn", before: "rm /etc/rc.conf.d/50-netns.conf", want: "outside dropin-missing the drop-in is not installed"},
 		"drop-in for root only":  {conf: "netns=vpn", before: "chmod 600 /etc/rc.conf.d/50-netns.conf", want: "warning dropin-unreadable only root can read the drop-in"},
-		"drop-in of another one": {conf: "netns=vpn", before: "echo '# mine' >>/etc/rc.conf.d/50-netns.conf", want: "warning dropin-changed the drop-in is not the one that belongs to this openrc-netns-hook"},
+		"drop-in of another one": {conf: "netns=vpn", before: "sed -i 's/in v1)/in v0)/' /etc/rc.conf.d/50-netns.conf", want: "fails dropin-version the drop-in is not of the version of this openrc-netns-hook"},
 		"drop-in a directory":    {conf: "netns=vpn", before: "cd /etc/rc.conf.d; rm 50-netns.conf; mkdir 50-netns.conf", want: "outside dropin-unreadable the drop-in cannot be read: is a directory"},
-		"no hook":                {conf: "netns=vpn", before: "sed -i 's|^_netns_hook=.*|_netns_hook=/nowhere|' /etc/rc.conf.d/50-netns.conf", want: "fails hook-missing /nowhere is not there, or cannot be executed"},
-		"no supervisors.sh":      {conf: "netns=vpn", before: "rm /usr/share/openrc-netns/supervisors.sh", want: "warning supervisors-missing /usr/share/openrc-netns/supervisors.sh is not there"},
+		"no hook":                {conf: "netns=vpn", before: "sed -i 's|/usr/sbin/openrc-netns-hook|/nowhere/openrc-netns-hook|' /etc/rc.conf.d/50-netns.conf /usr/share/openrc-netns/service.sh", want: "fails hook-missing /nowhere/openrc-netns-hook is not there, or cannot be executed"},
+		"no library":             {conf: "netns=vpn", before: "rm -r /usr/share/openrc-netns", want: "fails library-missing /usr/share/openrc-netns/service.sh is not there"},
+		"library of another one": {conf: "netns=vpn", before: "sed -i s/v1$/v0/ /usr/share/openrc-netns/script.sh", want: "fails library-missing /usr/share/openrc-netns/script.sh is not of the version of this openrc-netns-hook"},
 		"OpenRC of tomorrow":     {conf: "netns=vpn", before: "cd /usr/lib/rc/sh; cp -p openrc-run.sh stock; sed -i 's/sourcex/load/g' openrc-run.sh", after: "mv /usr/lib/rc/sh/stock /usr/lib/rc/sh/openrc-run.sh; sleep 1; touch /etc/conf.d/daemon", want: "fails seam-unknown this OpenRC starts services in a way that openrc-netns does not know"},
 
 		"mdns": {conf: "netns=vpn", before: "mkdir /run/avahi-daemon; : >/run/avahi-daemon/socket; echo 'hosts: files mdns4_minimal [NOTFOUND=return] dns' >/etc/nsswitch.conf",

@@ -41,6 +41,14 @@ func nestedCalls(t *testing.T, h *host) {
 	h.sh("rc-service nest stop")
 	h.noDaemon()
 
+	// The same, with a setting that asks for nothing by itself.
+	h.conf("own-netns", "netns_etc=none")
+	h.sh("netns-exec mgmt rc-service own-netns start")
+	equal(t, "own-netns", h.where(h.daemon()), h.inside())
+	equal(t, "resolv.conf", resolv(), hostFiles)
+	h.sh("netns-exec mgmt rc-service own-netns stop; rm /etc/conf.d/own-netns")
+	h.noDaemon()
+
 	// By hand, from a shell inside.
 	h.sh("rm /etc/conf.d/daemon; netns-exec vpn rc-service daemon start")
 	equal(t, "daemon", h.where(h.daemon()), h.outside())

@@ -76,7 +76,7 @@ func TestS6(t *testing.T) {
 		// is as it was without.
 		h.sh("mv /usr/share/openrc-netns/supervisors.sh /root")
 		h.conf("six", append(more, "netns=vpn")...)
-		contains(t, h.fails("rc-service six start"), "six: cannot use supervisor=s6: /usr/share/openrc-netns/supervisors.sh is missing, install openrc-netns again")
+		contains(t, h.fails("rc-service six start"), "six: /usr/share/openrc-netns/supervisors.sh is missing or of another version than the drop-in, install openrc-netns again")
 		h.noDaemon()
 		h.conf("six", more...)
 		h.sh("rc-service six start")

@@ -437,7 +437,7 @@ func injections() []injection {
 		{kind: "lock-user", argv: hand("--lock", "-u", "nobody")},
 		{kind: "vrf", argv: hand("--vrf", benchMark)},
 		{kind: "start", hook: true, argv: action("start")},
-		{kind: "start-lock", hook: true, argv: action("start", "--lock", "yes")},
+		{kind: "start-lock", hook: true, argv: action("start", "--netns_lock", "yes")},
 		{kind: "start-vrf", hook: true, argv: action("start", "--vrf", benchMark)},
 		{kind: "start-away", hook: true, argv: action("start"), away: true},
 		{kind: "status", hook: true, argv: action("status"), recorded: true},

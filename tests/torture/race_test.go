@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"openrc-netns/internal/openrc"
 )
 
 // racers is how many launches go on at a time.
@@ -292,7 +294,7 @@ func hasCapability(status, set string, capability int) (bool, error) {
 
 // hook is the launch of a service's action, as the drop-in has it.
 func hook(service, netns, action string, settings ...string) []string {
-	argv := []string{bin + "/openrc-netns-hook", "exec", "--service", service, "--action", action, "--netns", netns}
+	argv := []string{bin + "/openrc-netns-hook", "exec", "--protocol", openrc.Protocol, "--service", service, "--action", action, "--netns", netns}
 	return append(append(argv, settings...), "--", probe)
 }
 

@@ -1,0 +1,277 @@
+# shellcheck shell=sh disable=SC1090,SC2034,SC2154,SC2317,SC3013,SC3043
+#
+# What a service has in store that has to do with network namespaces and VRFs. The
+# drop-in, 50-netns.conf, reads this file in the middle of openrc-run.sh, where
+# conf.d, the init script or what is on record says so. The process is replaced by
+# openrc-netns-hook, which enters the namespace and starts openrc-run.sh over, inside.
+# Nothing of the init script has run by then.
+
+_netns_hook=/usr/sbin/openrc-netns-hook
+_netns_share=/usr/share/openrc-netns
+
+# The settings, in the order in which they are compared and handed over.
+_netns_names="netns vrf netns_etc netns_hide netns_lock netns_lock_keep"
+
+# What the hook left for the process that it started over. It counts for this
+# process alone, no child and no other service may take it for its own.
+_netns_inside='' _netns_cgroup='' _netns_notice='' _netns_where='' _netns_action='' _netns_known='' _netns_lost='' _netns_ready=''
+case "$OPENRC_NETNS_ENTERED" in
+"$$ "*)
+	_netns_inside="${OPENRC_NETNS_ENTERED#* }"
+	_netns_cgroup="$OPENRC_NETNS_CGROUP"
+	_netns_notice="$OPENRC_NETNS_NOTICE"
+	_netns_where="$OPENRC_NETNS_WHERE"
+	;;
+esac
+unset OPENRC_NETNS_ENTERED OPENRC_NETNS_CGROUP OPENRC_NETNS_NOTICE OPENRC_NETNS_WHERE
+
+# The looks of the drop-in, from now on.
+_netns_look()
+{
+	_netns_check
+}
+
+_netns_look_again()
+{
+	_netns_check_script
+	_netns_settings
+	_netns_known="$_netns_now"
+	_netns_look_late()
+	{
+		_netns_check_late
+	}
+}
+
+# Read another file of the library. Without it nothing starts.
+_netns_need()
+{
+	! _netns_read "$_netns_share/$1" || return 0
+	[ -n "$_netns_action" ] || _netns_read_action
+	if [ "$_netns_lost" != "$1" ]; then
+		eerror "$RC_SVCNAME: $_netns_share/$1 is missing or of another version than the drop-in, install openrc-netns again"
+		_netns_lost="$1"
+	fi
+	if [ "$_netns_action" = start ] || _netns_restarting; then
+		exit 1
+	fi
+	return 1
+}
+
+# Do the settings ask for a lock?
+_netns_locked()
+{
+	local netns='' vrf=''
+	_netns_asked
+}
+
+# Go where the service belongs, unless this process is there.
+_netns_check()
+{
+	local line=
+	if [ -n "$OPENRC_NETNS_PROBE" ]; then
+		_netns_answer_probe
+	fi
+	if [ -z "$_netns_inside" ] && ! _netns_asked &&
+		[ ! -e "$RC_SVCDIR/options/$RC_SVCNAME/netns" ] && ! _netns_away; then
+		return 0
+	fi
+	[ -n "$_netns_action" ] || _netns_read_action
+	case "$_netns_action" in
+	depend | describe) return 0 ;;
+	"") return 0 ;; # OpenRC refuses it, in its own words
+	start)
+		# What is on record of an earlier start says nothing, unless this is the
+		# rest of it.
+		[ -n "$_netns_inside" ] || _netns_asked || _netns_away || _netns_resuming || return 0
+		;;
+	esac
+	if _netns_asked && [ "$RC_SERVICE" -ef "${RC_SERVICE%/*}/netns" ]; then
+		_netns_need maker.sh || exit 1
+		_netns_stay_out
+		[ -n "$_netns_inside" ] || _netns_asked || _netns_away || return 0
+	fi
+	[ -n "$_netns_inside" ] || _netns_enter
+	_netns_look_at_lsb
+	# Before the script is read: what will look at it has to be there.
+	[ -n "$_netns_ready" ] || ! _netns_need script.sh || _netns_ready=yes
+
+	# Alpine's OpenRC puts this before its start-stop-daemon: ip netns exec. It
+	# would enter a second time, and lose all that is mounted below /sys.
+	RC_VRF_EXEC=
+	if [ -n "$_netns_where" ]; then
+		einfo "$RC_SVCNAME: $_netns_where"
+		_netns_where=
+	fi
+	if [ -n "$_netns_notice" ]; then
+		while IFS='' read -r line; do
+			ewarn "$RC_SVCNAME: $line"
+		done <<-EOF
+			$_netns_notice
+		EOF
+		_netns_notice=
+	fi
+}
+
+# The action is the last argument of openrc-run.sh, out of sight in a function.
+# The shells' read drops the NULs between the arguments.
+_netns_read_action()
+{
+	local line=
+	if IFS='' read -r line <"/proc/$$/cmdline" || [ "${line#*"$0$RC_SERVICE"}" = "$line" ]; then
+		eerror "$RC_SVCNAME: cannot tell the action from /proc/$$/cmdline"
+		exit 1
+	fi
+	_netns_action="${line#*"$0$RC_SERVICE"}"
+}
+
+# The settings as they are now, in a spelling that nobody else has to know: it goes to
+# the hook and comes back, to be compared.
+_netns_settings()
+{
+	local name='' value=''
+	_netns_now=
+	for name in $_netns_names; do
+		eval "value=\$$name"
+		_netns_now="$_netns_now
+$name=$value"
+	done
+}
+
+# Was this process let in for what is on record, or brought home, with settings that
+# ask for nothing?
+_netns_unasked()
+{
+	case "$_netns_inside" in
+	"unasked "*) return 0 ;;
+	esac
+	return 1
+}
+
+# Is this a stop that a start is to follow?
+_netns_restarting()
+{
+	case "$_netns_action $RC_CMD" in
+	"stop restart" | "stop condrestart" | "stop conditionalrestart") return 0 ;;
+	esac
+	return 1
+}
+
+# Is this the rest of a start that left the service inactive? It belongs where its
+# beginning was, whatever the name leads to by now.
+_netns_resuming()
+{
+	[ "$_netns_action" = start ] && [ -e "$RC_SVCDIR/wasinactive/$RC_SVCNAME" ] &&
+		[ -e "$RC_SVCDIR/options/$RC_SVCNAME/netns" ]
+}
+
+# The program that binds sockets goes on the service's own cgroup. OpenRC makes
+# that, and moves this process there, where it uses cgroups; it does it again
+# later, which changes nothing.
+_netns_set_cgroup()
+{
+	[ "$(command -v cgroup2_set_limits)" = cgroup2_set_limits ] && cgroup2_set_limits
+}
+
+_netns_enter()
+{
+	local restart='' name='' value='' asked=unasked
+	if [ "$_netns_action" = status ] && [ "$(id -u)" != 0 ]; then
+		ewarn "$RC_SVCNAME: only root can look inside its network namespace, this is what OpenRC knows"
+		_status
+		exit $?
+	fi
+	if [ ! -x "$_netns_hook" ]; then
+		eerror "$RC_SVCNAME: cannot enter its network namespace: $_netns_hook is missing, install openrc-netns again"
+		exit 1
+	fi
+	if _netns_restarting; then
+		restart=--restart
+	fi
+	if [ "$_netns_action" = start ] && [ "$vrf$netns_lock" ]; then
+		_netns_set_cgroup
+	fi
+	# openrc-run.sh is to start over in the environment that it was given, not in
+	# what it and conf.d have made of that: PATH would grow. An environment
+	# variable cannot hold NULs, so they trade places with newlines.
+	OPENRC_NETNS_ENVIRON="$(tr '\000\n' '\n\001' <"/proc/$$/environ")"
+	export OPENRC_NETNS_ENVIRON
+	! _netns_asked || asked=asked
+	_netns_settings
+	set --
+	for name in $_netns_names; do
+		eval "value=\$$name"
+		set -- "$@" "--$name" "$value"
+	done
+	exec "$_netns_hook" exec --protocol v1 --service "$RC_SVCNAME" --action "$_netns_action" $restart \
+		--token "$asked $_netns_now" "$@" -- "$0" "$RC_SERVICE" "$_netns_action"
+	exit 1
+}
+
+# The last look before the script runs.
+_netns_check_script()
+{
+	! _netns_need script.sh || _netns_check_script
+}
+
+# A function of the script may still set netns or vrf, start_pre for instance. It
+# runs where the settings have led before; the daemon must not follow it there.
+# OpenRC's own ways to start one (the script sets command) all announce it.
+_netns_check_late()
+{
+	_netns_settings
+	[ "$_netns_now" != "$_netns_known" ] && _netns_asked || return 0
+	[ -n "$_netns_action" ] || _netns_read_action
+	[ "$_netns_action" = start ] || return 0
+	_netns_refuse_late
+}
+
+_netns_refuse_late()
+{
+	eerror "$RC_SVCNAME: a function of the init script sets netns, vrf or a netns_ variable, which is too late: set it in /etc/conf.d/$RC_SVCNAME"
+	exit 1
+}
+
+# A script with an LSB header is not sourced. OpenRC evaluates what lsb2rcconf
+# makes of the header, and in the end becomes the script: the last look goes
+# between the two.
+_netns_look_at_lsb()
+{
+	lsb2rcconf()
+	{
+		local header=
+		header="$(command lsb2rcconf "$@")"
+		[ -z "$header" ] || printf '%s\n_netns_check_script\n_netns_check_lsb\n' "$header"
+	}
+}
+
+_netns_check_lsb()
+{
+	! _netns_need lsb.sh || _netns_check_lsb
+}
+
+# By the time of s6_start the functions of the script that come before have run.
+# It matters to a service without settings too: what s6.sh keeps of a start with
+# settings would be used again.
+_netns_take_s6()
+{
+	if [ -z "$_netns_inside" ]; then
+		command -v _s6_servicedir_create >/dev/null && [ -r "$_netns_share/supervisors.sh" ] || return 0
+	fi
+	s6_start()
+	{
+		_netns_need supervisors.sh
+		_netns_start_s6
+	}
+}
+
+# Somebody asks whether this OpenRC takes the way past sourcex that all this
+# depends on: it does.
+_netns_answer_probe()
+{
+	_netns_read_action
+	[ "$_netns_action" = describe ] || return 0
+	echo openrc-netns
+	exit 0
+}
+
+_netns_version=v1
