@@ -39,10 +39,7 @@ func main() {
 
 // Each command is run in rounds, a few times on one machine, a few times on the
 // next, so that what this machine does meanwhile falls on all of them.
-const (
-	rounds = 12
-	each   = "5"
-)
+const each = 5
 
 // confinedServices have dependencies of their own to be worked out.
 const confinedServices = 200
@@ -53,16 +50,17 @@ type row struct {
 	what, beside string
 	command      string
 	before       string // before each run, not measured
+	rounds       int
 	machines     []string
 }
 
 var rows = []row{
-	{"unconfined describe", "no drop-in", "rc-service plain describe", ":", []string{"gate", "none", "again"}},
-	{"unconfined status", "no drop-in", "rc-service plain status", ":", []string{"gate", "none", "again"}},
-	{"unconfined start", "no drop-in", "rc-service plain start", "rc-service plain stop", []string{"gate", "none", "again"}},
-	{"confined start", "OpenRC with Alpine's patches", "rc-service confined start", "rc-service confined stop", []string{"gate", "patched"}},
-	{"confined status", "OpenRC with Alpine's patches", "rc-service confined status", ":", []string{"gate", "patched"}},
-	{fmt.Sprintf("rc-update -u, %d confined", confinedServices), "no drop-in", "rc-update -u", ":", []string{"many", "many, none", "many, none again"}},
+	{"unconfined describe", "no drop-in", "rc-service plain describe", ":", 12, []string{"gate", "none", "again"}},
+	{"unconfined status", "no drop-in", "rc-service plain status", ":", 12, []string{"gate", "none", "again"}},
+	{"unconfined start", "no drop-in", "rc-service plain start", "rc-service plain stop", 12, []string{"gate", "none", "again"}},
+	{"confined start", "OpenRC with Alpine's patches", "rc-service confined start", "rc-service confined stop", 12, []string{"gate", "patched"}},
+	{"confined status", "OpenRC with Alpine's patches", "rc-service confined status", ":", 12, []string{"gate", "patched"}},
+	{fmt.Sprintf("rc-update -u, %d confined", confinedServices), "no drop-in", "rc-update -u", ":", 3, []string{"many", "many, none", "many, none again"}},
 }
 
 const plainScript = "#!/sbin/openrc-run\nstart() { :; }\n"
@@ -90,20 +88,24 @@ func run(installed string) error {
 	if err != nil {
 		return err
 	}
-	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "what\tbeside\t/bin/sh\tours\ttheirs\tratio\ttheirs against itself")
+	kernel, err := exec.Command("uname", "-r").Output()
+	if err != nil {
+		return err
+	}
 	for _, shell := range []string{"dash", "bash", "busybox"} {
-		if err := bench(table, shell, installed, string(self)); err != nil {
+		table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+		openrc, err := bench(table, shell, installed, string(self))
+		if err != nil {
 			return fmt.Errorf("%s: %w", shell, err)
 		}
+		fmt.Printf("\n%s with %s, Linux %s", openrc, shell, kernel)
+		table.Flush()
 	}
-	table.Flush()
-	kernel, _ := exec.Command("uname", "-r").Output()
-	fmt.Printf("medians of %d runs each, Linux %s", rounds*5, kernel)
 	return nil
 }
 
-func bench(table *tabwriter.Writer, shell, installed, self string) error {
+// bench fills the table for a shell, and returns the version of OpenRC.
+func bench(table *tabwriter.Writer, shell, installed, self string) (version string, err error) {
 	machines := map[string]*machine.Machine{}
 	for _, r := range rows {
 		for _, name := range r.machines {
@@ -112,19 +114,20 @@ func bench(table *tabwriter.Writer, shell, installed, self string) error {
 			}
 			m, err := prepare(name, shell, installed, self)
 			if err != nil {
-				return fmt.Errorf("machine %q: %w", name, err)
+				return "", fmt.Errorf("machine %q: %w", name, err)
 			}
 			defer m.Close()
 			machines[name] = m
 		}
 	}
+	fmt.Fprintln(table, "what\tbeside\tours\ttheirs\tratio\ttheirs against itself\truns")
 	for _, r := range rows {
 		times := make([][]time.Duration, len(r.machines))
-		for range rounds {
+		for range r.rounds {
 			for i, name := range r.machines {
 				found, err := measure(machines[name], r)
 				if err != nil {
-					return fmt.Errorf("%s: %w", r.what, err)
+					return "", fmt.Errorf("%s: %w", r.what, err)
 				}
 				times[i] = append(times[i], found...)
 			}
@@ -133,10 +136,10 @@ func bench(table *tabwriter.Writer, shell, installed, self string) error {
 		if len(times) > 2 {
 			noise = fmt.Sprintf("%.3f", ratio(times[2], times[1]))
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%.2f ms\t%.2f ms\t%.3f\t%s\n", r.what, r.beside, shell,
-			milliseconds(median(times[0])), milliseconds(median(times[1])), ratio(times[0], times[1]), noise)
+		fmt.Fprintf(table, "%s\t%s\t%.2f ms\t%.2f ms\t%.3f\t%s\t%d\n", r.what, r.beside,
+			milliseconds(median(times[0])), milliseconds(median(times[1])), ratio(times[0], times[1]), noise, len(times[0]))
 	}
-	return nil
+	return strings.TrimSpace(machines["none"].Run("openrc --version").Stdout), nil
 }
 
 func prepare(name, shell, installed, self string) (*machine.Machine, error) {
@@ -171,7 +174,7 @@ func prepare(name, shell, installed, self string) (*machine.Machine, error) {
 }
 
 func measure(m *machine.Machine, r row) (times []time.Duration, err error) {
-	result := m.Run(fmt.Sprintf("/usr/local/bin/bench time %s '%s' '%s'", each, r.before, r.command))
+	result := m.Run(fmt.Sprintf("/usr/local/bin/bench time %d '%s' '%s'", each, r.before, r.command))
 	if err := result.Err(); err != nil {
 		return nil, err
 	}
