@@ -120,7 +120,7 @@ func noSettings(t *testing.T, h *host) {
 // fewCalls bounds what the drop-in adds to the system calls of a service without
 // settings. The shells read the cgroup byte by byte: that is counted once.
 func fewCalls(t *testing.T, h *host) {
-	const most = 60
+	const most = 100 // 40 to 80 were seen; each look more at the settings would be dozens
 	commands := []string{"status", "describe"}
 	count := func() []int {
 		h.sh("rc-update -u")
