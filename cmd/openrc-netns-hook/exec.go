@@ -110,11 +110,17 @@ func become(action openrc.Action, settings openrc.Settings, token string, argv [
 		return err
 	}
 	undo := func() {}
-	if action.Name == openrc.Start && settings.Confined() && !action.Resumes() {
+	// The rest of a start has a record, which changes if the view of its beginning has
+	// gone.
+	if resumes := action.Resumes(); action.Name == openrc.Start && settings.Confined() && (!resumes || plan.HasView()) {
 		record := openrc.Record{
 			ID:     namespace.ID{Inode: plan.Namespace().Inode(), Cookie: namespace.CurrentCookie()},
 			Cgroup: cgroup,
 			Netns:  settings.Netns,
+			View:   settings.View(),
+		}
+		if before, err := openrc.ReadRecord(action.Service); resumes && err == nil && before != nil {
+			record.Netns, record.Cgroup = before.Netns, before.Cgroup
 		}
 		if plan.HasView() {
 			if record.Mounts, err = mounts.CurrentID(); err != nil {

@@ -255,11 +255,11 @@ func (g *gate) spaces() {
 func isBlank(c int) bool { return c == ' ' || c == '\t' }
 
 // isReserved reports whether word is one that begins or ends something in a shell's grammar, or names a builtin that a
-// function cannot be named like (POSIX XCU 2.4 and 2.14, and what bash and ash add).
+// function cannot be named like (POSIX XCU 2.4 and 2.14, and what bash, dash and ash add).
 func isReserved(word string) bool {
 	switch word {
 	case "case", "coproc", "do", "done", "elif", "else", "esac", "fi", "for", "function", "if", "in", "select", "then", "time", "until", "while",
-		"break", "continue", "eval", "exec", "exit", "export", "readonly", "return", "set", "shift", "source", "times", "trap", "unset":
+		"break", "continue", "eval", "exec", "exit", "export", "local", "readonly", "return", "set", "shift", "source", "times", "trap", "unset":
 		return true
 	}
 	return false

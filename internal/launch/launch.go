@@ -374,10 +374,17 @@ func (p *Plan) enterView() error {
 
 func (p *Plan) enterNamespaces() error {
 	if p.spec.View != nil {
-		if err := p.spec.View.Enter(); err != nil {
+		err := p.spec.View.Enter()
+		if err == nil {
+			return p.namespace.Enter()
+		}
+		if !p.spec.Tolerant || errors.Is(err, mounts.ErrAstray) {
 			return err
 		}
-		return p.namespace.Enter()
+		p.warn(fmt.Sprintf("%v: acting in a new view", err))
+		if err := p.setView(p.spec); err != nil {
+			return err
+		}
 	}
 	if p.home {
 		if err := mounts.GoHome(); err != nil {

@@ -269,6 +269,9 @@ func (v *View) Apply() error {
 	if err := v.lockKernel(); err != nil {
 		return err
 	}
+	if err := leaveOuterTree(); err != nil {
+		return err
+	}
 	return comeBack(cwd)
 }
 

@@ -37,14 +37,16 @@ func CurrentID() (ID, error) {
 }
 
 // Find opens the mount namespace through the first of the processes that is in it;
-// nil if none is. It needs the rights to trace them (ptrace(2)).
+// nil if none is. It needs the rights to trace them (ptrace(2)). Where ID has no
+// Number, another mount namespace may have come to have the inode: the caller then
+// gives only processes that he knows otherwise.
 func (id ID) Find(pids []int) *Namespace {
 	for _, pid := range pids {
 		ns, err := openNamespace("/proc/" + strconv.Itoa(pid) + "/ns/mnt")
 		if err != nil {
 			continue
 		}
-		if ns.id == id {
+		if ns.id.Inode == id.Inode && (id.Number == 0 || ns.id.Number == id.Number) {
 			return ns
 		}
 		ns.Close()
@@ -77,23 +79,45 @@ func (n *Namespace) Close() { unix.Close(n.fd) }
 
 // Enter moves the calling thread into the mount namespace, to the working
 // directory of the same name there. It needs CAP_SYS_ADMIN, CAP_SYS_CHROOT and a
-// locked thread. One with another root directory than the caller's is an error.
+// locked thread, with the root directory of process 1. One with another root
+// directory, or without that working directory, is an error, and the thread is
+// back where it was then; else the error wraps ErrAstray.
 func (n *Namespace) Enter() error {
 	cwd, err := unix.Getwd()
 	if err != nil {
 		return fmt.Errorf("find the working directory: %w", err)
 	}
-	var before, after unix.Stat_t
+	back, err := openNamespace("/proc/thread-self/ns/mnt")
+	if err != nil {
+		return err
+	}
+	defer back.Close()
+	var before unix.Stat_t
 	if err := unix.Stat("/", &before); err != nil {
 		return fmt.Errorf("look at the root directory: %w", err)
 	}
 	if err := enter(n.fd); err != nil {
 		return fmt.Errorf("enter the mount namespace of the service: %w", err)
 	}
-	if err := unix.Stat("/", &after); err != nil {
+	if err = settle(before, cwd); err == nil {
+		return nil
+	}
+	if astray := enter(back.fd); astray != nil {
+		return fmt.Errorf("%w: %w", ErrAstray, astray)
+	}
+	if astray := unix.Chdir(cwd); astray != nil {
+		return fmt.Errorf("%w: %w", ErrAstray, astray)
+	}
+	return err
+}
+
+// settle ends Enter, in the mount namespace that was entered.
+func settle(root unix.Stat_t, cwd string) error {
+	var stat unix.Stat_t
+	if err := unix.Stat("/", &stat); err != nil {
 		return fmt.Errorf("look at the root directory: %w", err)
 	}
-	if before.Dev != after.Dev || before.Ino != after.Ino {
+	if root.Dev != stat.Dev || root.Ino != stat.Ino {
 		return errors.New("the mount namespace of the service has another root directory")
 	}
 	if err := unix.Chdir(cwd); err != nil {
@@ -101,6 +125,10 @@ func (n *Namespace) Enter() error {
 	}
 	return nil
 }
+
+// ErrAstray says that the calling thread was left in another mount namespace than
+// the one it came from.
+var ErrAstray = errors.New("lost between mount namespaces")
 
 // enter is setns(2), which leaves the thread in the root directory.
 func enter(fd int) error {

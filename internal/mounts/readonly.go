@@ -154,17 +154,57 @@ func openMount(m *mountinfo.Info) (int, error) {
 }
 
 // comeBack looks up the working directory once more, which lockKernel may have
-// covered: by the old way to it all is writable.
+// covered, or which may have been covered before: by the old way to it all is
+// writable.
 func comeBack(cwd string) error {
-	var fs unix.Statfs_t
-	if err := unix.Statfs(".", &fs); err != nil {
-		return fmt.Errorf("look at the working directory: %w", err)
-	}
-	if fs.Type != unix.PROC_SUPER_MAGIC {
-		return nil
+	if cwd == "" {
+		return errors.New("the working directory was removed, and a lock cannot tell what is there: start from another one")
 	}
 	if err := unix.Chdir(cwd); err != nil {
-		return fmt.Errorf("working directory %q in the read-only /proc: %w", cwd, err)
+		return fmt.Errorf("working directory %q under a lock: %w", cwd, err)
 	}
 	return nil
+}
+
+// leaveOuterTree takes what is outside of the root directory, as in a chroot, out of
+// the thread's mount namespace: chroot(2) leads out of a chroot, and to a /proc that
+// is not read-only. The root directory is a mount point then, or Apply has failed.
+func leaveOuterTree() error {
+	wrap := func(err error) error {
+		if err != nil {
+			return fmt.Errorf("take what is outside of the root directory away: %w", err)
+		}
+		return nil
+	}
+	root, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return wrap(err)
+	}
+	defer unix.Close(root)
+	self, err := openNamespace("/proc/thread-self/ns/mnt")
+	if err != nil {
+		return wrap(err)
+	}
+	defer self.Close()
+	// setns(2) makes the root of the mount namespace the root directory.
+	if err := enter(self.fd); err != nil {
+		return wrap(err)
+	}
+	var inner, outer unix.Statx_t
+	if err := unix.Statx(root, "", unix.AT_EMPTY_PATH, unix.STATX_INO|unix.STATX_MNT_ID, &inner); err != nil {
+		return wrap(err)
+	}
+	if err := unix.Statx(unix.AT_FDCWD, "/", 0, unix.STATX_INO|unix.STATX_MNT_ID, &outer); err != nil {
+		return wrap(err)
+	}
+	if inner.Mnt_id == outer.Mnt_id && inner.Ino == outer.Ino {
+		return nil
+	}
+	if err := unix.Fchdir(root); err != nil {
+		return wrap(err)
+	}
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return wrap(err)
+	}
+	return wrap(unix.Unmount(".", unix.MNT_DETACH))
 }

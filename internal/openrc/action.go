@@ -53,7 +53,7 @@ func (a Action) Check(settings Settings, argv, env []string, warn func(string)) 
 			return nil, err
 		}
 		if a.Resumes() {
-			return a.checkResume(spec, warn)
+			return a.checkResume(settings, spec, warn)
 		}
 		return checkStart(spec)
 	}
@@ -127,7 +127,7 @@ func (a Action) Resumes() bool {
 
 // checkResume plans the rest of a start where its beginning acted, whatever the
 // name leads to by now.
-func (a Action) checkResume(spec launch.Spec, warn func(string)) (*launch.Plan, error) {
+func (a Action) checkResume(settings Settings, spec launch.Spec, warn func(string)) (*launch.Plan, error) {
 	record, err := ReadRecord(a.Service)
 	if err != nil {
 		return nil, err
@@ -145,7 +145,9 @@ func (a Action) checkResume(spec launch.Spec, warn func(string)) (*launch.Plan, 
 	if spec.Inside, err = a.recorded(record, warn); err != nil {
 		return nil, err
 	}
-	spec.View = record.view(a.Service)
+	if spec.View = record.view(a.Service); spec.View != nil && settings.Confined() && record.View != settings.View() {
+		return nil, errors.New("netns_etc, netns_hide, netns_lock or netns_lock_keep was changed since the beginning of the start: stop it, and start it again")
+	}
 	return launch.Check(spec)
 }
 

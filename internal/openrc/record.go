@@ -13,6 +13,7 @@ import (
 	"openrc-netns/internal/files"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
+	"openrc-netns/internal/vrf"
 )
 
 // Record says where a service was started. It is kept among the values of
@@ -29,6 +30,9 @@ type Record struct {
 	// Mounts is the mount namespace with the private view that the start made;
 	// zero if it made none.
 	Mounts mounts.ID
+	// View are the settings that the view was made with, as Settings.View has
+	// them.
+	View string
 }
 
 // ValuePath is where service_set_value (openrc-run(8)) would put a value of
@@ -70,7 +74,7 @@ func WriteRecord(service string, r Record) (undo func(), err error) {
 			_ = os.Remove(dir)
 		}
 	}
-	lines := fmt.Sprintf("%d\n%d\n%s\n%s\n%d\n%d\n", r.ID.Inode, r.ID.Cookie, r.Cgroup, r.Netns, r.Mounts.Inode, r.Mounts.Number)
+	lines := fmt.Sprintf("%d\n%d\n%s\n%s\n%d\n%d\n%s\n", r.ID.Inode, r.ID.Cookie, r.Cgroup, r.Netns, r.Mounts.Inode, r.Mounts.Number, r.View)
 	err = os.MkdirAll(dir, 0o755)
 	if err == nil {
 		err = files.Replace(path, []byte(lines), 0o644)
@@ -96,14 +100,14 @@ func ReadRecord(service string) (*Record, error) {
 	}
 	var r Record
 	fields := strings.Split(string(lines), "\n")
-	const old, all = 5, 7 // with the empty one after the last; the first release wrote no mount namespace
+	const old, all = 5, 8 // with the empty one after the last; once there was no mount namespace in it
 	if len(fields) == old {
-		fields = slices.Insert(fields, old-1, "0", "0")
+		fields = slices.Insert(fields, old-1, "0", "0", "")
 	}
 	if len(fields) == all {
 		_, err = fmt.Sscan(strings.Join([]string{fields[0], fields[1], fields[4], fields[5]}, " "),
 			&r.ID.Inode, &r.ID.Cookie, &r.Mounts.Inode, &r.Mounts.Number)
-		r.Cgroup, r.Netns = fields[2], fields[3]
+		r.Cgroup, r.Netns, r.View = fields[2], fields[3], fields[6]
 	}
 	if len(fields) != all || err != nil || fields[all-1] != "" {
 		return nil, fmt.Errorf("cannot tell where the service was started: %s is damaged", path)
@@ -119,8 +123,15 @@ func (r *Record) find() *namespace.Namespace {
 	return r.ID.Find(r.Netns)
 }
 
-// here reports whether the calling thread is in the recorded namespace.
+// here reports whether the calling thread is where the start was: in its network
+// namespace, its mount namespace and its cgroup.
 func (r *Record) here() bool {
+	if view, err := mounts.CurrentID(); err != nil || r.Mounts != (mounts.ID{}) && view != r.Mounts {
+		return false
+	}
+	if cgroup, err := vrf.Current(); r.Cgroup != "" && (err != nil || cgroup != r.Cgroup && !strings.HasPrefix(cgroup, r.Cgroup+"/")) {
+		return false
+	}
 	ns, err := namespace.Current()
 	if err != nil {
 		return false
@@ -130,28 +141,42 @@ func (r *Record) here() bool {
 }
 
 // view opens the mount namespace that the start made, if a process of the service
-// lives in it: one that OpenRC has on record, or any other. It is nil where none
-// does, and where this process has another root directory than process 1, because
-// there the root of a mount namespace is not that of who runs in it.
+// lives in it. It is nil where none does, and where this process has another root
+// directory than process 1, because there the root of a mount namespace is not that
+// of who runs in it.
 func (r *Record) view(service string) *mounts.Namespace {
 	if r.Mounts == (mounts.ID{}) || !mounts.AtRoot() {
 		return nil
 	}
+	return r.findView(service)
+}
+
+func (r *Record) findView(service string) *mounts.Namespace {
 	recorded := ReadDaemons(service)
-	if ns := r.Mounts.Find(append(recorded.PIDs, recorded.Child)); ns != nil {
+	candidates := append(recorded.PIDs, recorded.Child)
+	if r.Mounts.Number == 0 {
+		// Its inode may be another's by now. It counts only for a process that OpenRC
+		// has on record for the service, in the service's network namespace.
+		network := fmt.Sprintf("net:[%d]", r.ID.Inode)
+		return r.Mounts.Find(slices.DeleteFunc(candidates, func(pid int) bool { return namespaceOf(pid, "net") != network }))
+	}
+	if ns := r.Mounts.Find(candidates); ns != nil {
 		return ns
 	}
 	var pids []int
 	link := fmt.Sprintf("mnt:[%d]", r.Mounts.Inode)
 	processes, _ := files.ReadDir("/proc")
 	for _, process := range processes {
-		pid, err := strconv.Atoi(process.Name())
-		if err != nil {
-			continue
-		}
-		if shown, err := os.Readlink("/proc/" + process.Name() + "/ns/mnt"); err == nil && shown == link {
+		if pid, err := strconv.Atoi(process.Name()); err == nil && namespaceOf(pid, "mnt") == link {
 			pids = append(pids, pid)
 		}
 	}
 	return r.Mounts.Find(pids)
+}
+
+// namespaceOf is what the link in /proc/PID/ns says, such as net:[4026531840]; empty
+// if it cannot be read.
+func namespaceOf(pid int, kind string) string {
+	link, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, kind))
+	return link
 }

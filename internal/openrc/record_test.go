@@ -3,6 +3,7 @@ package openrc
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"openrc-netns/internal/mounts"
@@ -17,7 +18,7 @@ func TestRecordComesBackAsWritten(t *testing.T) {
 	for _, want := range []Record{
 		{ID: namespace.ID{Inode: 4026532251, Cookie: 17}, Cgroup: "/openrc.sshd", Netns: "vpn"},
 		{ID: namespace.ID{Inode: 1}, Netns: "/run/name space/with blanks", Mounts: mounts.ID{Inode: 4026532252, Number: 1 << 40}},
-		{ID: namespace.ID{Inode: 2, Cookie: 3}, Cgroup: "/with blanks", Mounts: mounts.ID{Inode: 3}},
+		{ID: namespace.ID{Inode: 2, Cookie: 3}, Cgroup: "/with blanks", Mounts: mounts.ID{Inode: 3}, View: Settings{Hide: "/a\n/b"}.View()},
 	} {
 		if _, err := WriteRecord("sshd", want); err != nil {
 			t.Fatal(err)
@@ -63,6 +64,51 @@ func TestRecordOfAFailedStart(t *testing.T) {
 	}
 }
 
+// Before Linux 6.11 a mount namespace has an inode and no number, and the inode may be
+// another's: only a process that OpenRC has on record shows the way there.
+func TestViewWithoutANumber(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	dir := t.TempDir()
+	t.Setenv("RC_SVCDIR", dir)
+	here, err := mounts.CurrentID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ns, err := namespace.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ns.Close()
+	record := Record{ID: namespace.ID{Inode: ns.Inode()}, Mounts: mounts.ID{Inode: here.Inode}}
+	if record.findView("sshd") != nil {
+		t.Error("found through a process that is not on record")
+	}
+	daemons := filepath.Join(dir, "daemons", "sshd")
+	if err := os.MkdirAll(daemons, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	pidfile := filepath.Join(dir, "pid")
+	for path, text := range map[string]string{
+		filepath.Join(daemons, "001"): "exec=sleeper\npidfile=" + pidfile + "\n",
+		pidfile:                       strconv.Itoa(os.Getpid()),
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if view := record.findView("sshd"); view == nil {
+		t.Error("not found through the process on record")
+	} else {
+		view.Close()
+	}
+	record.ID.Inode++
+	if record.findView("sshd") != nil {
+		t.Error("found in another network namespace")
+	}
+}
+
 func TestDamagedRecordIsAnError(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("RC_SVCDIR", dir)
@@ -78,7 +124,7 @@ func TestDamagedRecordIsAnError(t *testing.T) {
 	if r, err := ReadRecord("sshd"); err != nil || *r != want {
 		t.Errorf("got %v, %v, want %v", r, err, want)
 	}
-	for _, text := range []string{"", "1", "1\n2\n", "x\n2\n\nvpn\n", "1\nx\n\nvpn\n", "-1\n2\n\nvpn\n", "1\n2\n\nvpn", "1\n2\n\nvpn\n3\n", "1\n2\n\nvpn\n3\nx\n", "1\n2\n\nvpn\n3\n4"} {
+	for _, text := range []string{"", "1", "1\n2\n", "x\n2\n\nvpn\n", "1\nx\n\nvpn\n", "-1\n2\n\nvpn\n", "1\n2\n\nvpn", "1\n2\n\nvpn\n3\n", "1\n2\n\nvpn\n3\nx\n", "1\n2\n\nvpn\n3\n4", "1\n2\n\nvpn\n3\n4\n", "1\n2\n\nvpn\n3\n4\n\nx"} {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -48,6 +48,12 @@ func (s Settings) Confined() bool {
 	return s.Netns != "" || s.VRF != "" || lock || err != nil
 }
 
+// View spells, in one line, the settings that the private view of a start depends on,
+// to compare.
+func (s Settings) View() string {
+	return fmt.Sprintf("%q", []string{s.Etc, s.Hide, s.Lock, s.Keep})
+}
+
 // Spec makes the settings a launch.Spec. A value that is none of those that a
 // setting knows is an error.
 func (s Settings) Spec() (launch.Spec, error) {

@@ -213,7 +213,7 @@ func (s *subject) lookBelow(file string) {
 	for _, a := range found {
 		s.add("setting-unreached", Outside, Where{file, a.Line}, fmt.Sprintf("%q is set below a return", a.Name),
 			"the shell does not read on there, and the service runs without the setting",
-			write("write it above that", Edit{file, line, lineOf(file, a.Line)}, Edit{file, a.Line, lineOf(file, line)}))
+			write("write it above that", Edit{file, line, lineOf(file, a.Line) + "\n" + lineOf(file, line)}, Edit{file, a.Line, ""}))
 		return
 	}
 }

@@ -30,7 +30,8 @@ type Cgroup struct {
 	// not the one above.
 	Path string
 
-	made bool // Apply made the one that Path names
+	made  bool   // Apply made the one that Path names
+	fresh uint32 // the program that Apply put where there was none, on a cgroup that nobody else is in
 }
 
 // Check refuses a Path that cannot be the cgroup of one command.
@@ -141,7 +142,7 @@ func (c Confinement) Apply(g *Cgroup) (string, error) {
 			}
 			g.made = g.made || made
 		}
-		if err = c.apply(h, program, process, g.Service != "" || g.Path != ""); err == nil {
+		if err = c.apply(h, g, program, process); err == nil {
 			return program, nil
 		}
 		g.undo(h, process, current)
@@ -157,7 +158,7 @@ func (c Confinement) Apply(g *Cgroup) (string, error) {
 // launch that fails later on, and does what it can.
 func (g *Cgroup) Undo(before string) {
 	current, err := Current()
-	if err != nil || current == before {
+	if err != nil || current == before && g.fresh == 0 {
 		return
 	}
 	h, err := openHierarchy()
@@ -169,8 +170,12 @@ func (g *Cgroup) Undo(before string) {
 }
 
 func (g *Cgroup) undo(h *hierarchy, cgroup, before string) {
+	if g.fresh != 0 {
+		h.detach(cgroup, g.fresh)
+		g.fresh = 0
+	}
 	switch {
-	case h.join(before, 0) != nil:
+	case cgroup == before, h.join(before, 0) != nil:
 	case g.Path == "":
 		h.removeUp(cgroup, before)
 	case g.made:
@@ -180,7 +185,8 @@ func (g *Cgroup) undo(h *hierarchy, cgroup, before string) {
 
 // apply does all by descriptor: a cgroup may be removed, and made again without
 // a program, between two looks at its name.
-func (c Confinement) apply(h *hierarchy, program, process string, exclusive bool) error {
+func (c Confinement) apply(h *hierarchy, g *Cgroup, program, process string) error {
+	exclusive := g.Service != "" || g.Path != ""
 	if err := makeBelow(h.fd, program); err != nil {
 		return err
 	}
@@ -211,6 +217,9 @@ func (c Confinement) apply(h *hierarchy, program, process string, exclusive bool
 	id, err := idOf(fd)
 	if err != nil {
 		return err
+	}
+	if exclusive && len(there.ours) == 0 {
+		g.fresh = id
 	}
 	leaf := cgroup
 	if below := strings.TrimPrefix(process, program); below != "" {
@@ -256,6 +265,25 @@ func (c Confinement) prove(h *hierarchy, id uint32) error {
 		return c.Device.CheckBound()
 	}
 	return nil
+}
+
+// detach takes the program of that number off the cgroup.
+func (h *hierarchy) detach(cgroup string, id uint32) {
+	dir, err := h.open(cgroup)
+	if err != nil {
+		return
+	}
+	defer unix.Close(dir)
+	there, err := attached(dir)
+	if err != nil {
+		return
+	}
+	defer there.close()
+	for _, program := range there.ours {
+		if found, err := idOf(program); err == nil && found == id {
+			_ = detach(dir, program)
+		}
+	}
 }
 
 // removeUp removes the cgroups from cgroup up to, and without, the given one,

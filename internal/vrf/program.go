@@ -188,7 +188,8 @@ func load(instructions []instruction) (int, error) {
 }
 
 // attach puts the program on the cgroup, in place of the one of ours that there
-// lists; a cgroup never has two.
+// lists; a cgroup has two only if two launches by hand come at once, and then
+// both do the same.
 func attach(cgroup, program int, there programs) error {
 	attr := attachAttr{target: uint32(cgroup), program: uint32(program), attachType: attachType, flags: flagAllowMulti}
 	if len(there.ours) > 0 {
@@ -215,10 +216,17 @@ func clear(cgroup int) error {
 	}
 	defer there.close()
 	for _, program := range append(there.ours, there.others...) {
-		attr := attachAttr{target: uint32(cgroup), program: uint32(program), attachType: attachType}
-		if _, err := bpf(progDetach, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); err != nil {
-			return fmt.Errorf("detach a BPF program: %w", err)
+		if err := detach(cgroup, program); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+func detach(cgroup, program int) error {
+	attr := attachAttr{target: uint32(cgroup), program: uint32(program), attachType: attachType}
+	if _, err := bpf(progDetach, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); err != nil {
+		return fmt.Errorf("detach a BPF program: %w", err)
 	}
 	return nil
 }
@@ -279,7 +287,10 @@ func attached(cgroup int) (programs, error) {
 		get := struct{ id, next, flags uint32 }{id: id}
 		fd, err := bpf(progGetFdByID, unsafe.Pointer(&get), unsafe.Sizeof(get))
 		switch {
-		case err != nil: // it went meanwhile
+		case errors.Is(err, unix.ENOENT): // it went meanwhile
+		case err != nil:
+			there.close()
+			return programs{}, fmt.Errorf("look at a BPF program of the cgroup: %w", err)
 		case isOurs(fd):
 			there.ours = append(there.ours, fd)
 		default:

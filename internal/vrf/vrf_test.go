@@ -1,6 +1,7 @@
 package vrf
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
@@ -171,5 +172,59 @@ func TestProgram(t *testing.T) {
 	}
 	if got, err := Inspect(cgroup); got != nil || err != nil {
 		t.Errorf("without the cgroup: %+v, %v", got, err)
+	}
+}
+
+// TestUndoTakesTheProgramOff fails a launch on a cgroup that was there: what joins it
+// later is not to be confined for somebody who never ran.
+func TestUndoTakesTheProgramOff(t *testing.T) {
+	if inChild(t, "TestUndoTakesTheProgramOff") {
+		return
+	}
+	cookie, _ := elsewhere(t)
+	before, err := Current()
+	if err != nil {
+		t.Skip(err)
+	}
+	h, err := openHierarchy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.close()
+	path := fmt.Sprintf("/vrf_test.undo.%d", os.Getpid())
+	if _, err := h.mkdir(path); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := h.remove(path); err != nil {
+			t.Error(err)
+		}
+	}()
+	dir, err := h.open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(dir)
+	programs := func() int {
+		t.Helper()
+		ids, err := query(dir, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(ids)
+	}
+	c, g := Confinement{Cookie: cookie, Lock: true}, Cgroup{Path: path}
+	if _, err := c.Apply(&g); err != nil {
+		t.Fatal(err)
+	}
+	if programs() != 1 {
+		t.Errorf("%d programs", programs())
+	}
+	g.Undo(before)
+	if programs() != 0 {
+		t.Errorf("%d programs are left", programs())
+	}
+	if current, err := Current(); err != nil || current != before {
+		t.Errorf("in %s, %v, want %s", current, err, before)
 	}
 }

@@ -98,3 +98,43 @@ stop()
 	h.noDaemon()
 	h.sh("rm /etc/init.d/jailed /etc/conf.d/jailed")
 }
+
+// The rest of a start acts in the view of its beginning, which cannot become that of
+// other settings: it fails, and no daemon is left half hidden or half locked.
+func TestSettingsChangedWhileInactive(t *testing.T) {
+	inEachShell(t, func(t *testing.T, h *host) {
+		h.initScript("late", `#!/sbin/openrc-run
+command=/usr/local/bin/sleeper
+command_args=3600
+command_background=yes
+pidfile=/run/late.pid
+start_inactive=yes
+in_background_fake="start stop"
+`)
+		h.conf("late", "netns=vpn")
+		h.Run("rc-service late start")
+		equal(t, "state", h.state("late"), "inactive")
+		for _, change := range []string{"netns_hide=/srv", "netns_lock=yes", "netns_etc=none"} {
+			h.conf("late", "netns=vpn", change)
+			contains(t, h.fails("IN_BACKGROUND=yes rc-service late start"),
+				"netns_etc, netns_hide, netns_lock or netns_lock_keep was changed since the beginning of the start: stop it, and start it again")
+		}
+		h.conf("late", "netns=vpn")
+		h.sh("IN_BACKGROUND=yes rc-service late start")
+		equal(t, "state", h.state("late"), "started")
+		equal(t, "daemon", h.where(h.daemon()), h.inside())
+		h.sh("rc-service late stop")
+		h.noDaemon()
+	})
+}
+
+// A mount namespace that has another root directory by now does not stop a stop.
+func TestViewWithAnotherRoot(t *testing.T) {
+	inEachShell(t, func(t *testing.T, h *host) {
+		h.conf("daemon", "netns=vpn")
+		h.sh("rc-service daemon start")
+		h.sh("nsenter -t " + h.daemon() + " -m sh -c 'mkdir -p /srv/root && mount -t tmpfs root /srv/root && mkdir /srv/root/old && cd /srv/root && busybox pivot_root . old'")
+		contains(t, h.sh("exec 2>&1; rc-service daemon stop"), "the mount namespace of the service has another root directory: acting in a new view")
+		h.noDaemon()
+	})
+}
