@@ -120,7 +120,10 @@ func become(action openrc.Action, settings openrc.Settings, token string, argv [
 			View:   settings.View(),
 		}
 		if before, err := openrc.ReadRecord(action.Service); resumes && err == nil && before != nil {
-			record.Netns, record.Cgroup = before.Netns, before.Cgroup
+			record.Netns = before.Netns
+			if cgroup == "" {
+				record.Cgroup = before.Cgroup
+			}
 		}
 		if plan.HasView() {
 			if record.Mounts, err = mounts.CurrentID(); err != nil {
