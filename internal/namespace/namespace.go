@@ -67,10 +67,12 @@ func (e *StaleError) Error() string {
 
 // ip-netns(8) makes the file first and the namespace then, and takes the namespace
 // away first and the file then: for how long a file below Dir may be on its way to
-// become one, and for how long what is left of one may stay.
+// become one, and how often, with a pause between, what is left of one is looked at.
+// (It is a number of looks because all of this takes longer on a busy machine.)
 const (
-	young   = time.Second
-	settled = 100 * time.Millisecond
+	young = time.Second
+	looks = 30
+	pause = 10 * time.Millisecond
 )
 
 // HostError says that a namespace which is to be another one is the host's own.
@@ -123,12 +125,9 @@ func Open(name string) (*Namespace, error) {
 // and the advice to remove it good, only if nobody is about to put a namespace there
 // or to take the file away: if it is old, and stays as it is for a while.
 func openLater(name, path string) (*Namespace, error) {
-	const (
-		pause    = 10 * time.Millisecond
-		patience = 3 * time.Second // more only if somebody changes the name all the time
-	)
+	const patience = 10 * time.Second // more only if somebody changes the name all the time
 	var last unix.Stat_t
-	var since time.Time
+	same := 0
 	for begin := time.Now(); ; time.Sleep(pause) {
 		var stat unix.Stat_t
 		_ = unix.Lstat(path, &stat)
@@ -136,15 +135,15 @@ func openLater(name, path string) (*Namespace, error) {
 		if !errors.As(err, new(*StaleError)) {
 			return ns, err
 		}
-		now := time.Now()
-		if stat.Ino != last.Ino || stat.Ctim != last.Ctim {
-			last, since = stat, now
+		if same++; stat.Ino != last.Ino || stat.Ctim != last.Ctim {
+			last, same = stat, 0
 		}
+		now := time.Now()
 		age := now.Sub(time.Unix(stat.Ctim.Unix()))
 		switch {
-		case now.Sub(since) >= settled && (age < 0 || age >= young):
+		case same >= looks && (age < 0 || age >= young):
 			return nil, err
-		case now.Sub(begin) >= patience:
+		case same < looks && now.Sub(begin) >= patience:
 			return nil, fmt.Errorf("network namespace %q is being created or deleted by somebody, again and again", name)
 		}
 	}
