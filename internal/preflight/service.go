@@ -210,12 +210,16 @@ func (s *subject) readConf(file string) {
 // come with one as the last line.
 func (s *subject) lookBelow(file string) {
 	found, line := confd.Unreached(file, openrc.Names)
-	for _, a := range found {
-		s.add("setting-unreached", Outside, Where{file, a.Line}, fmt.Sprintf("%q is set below a return", a.Name),
-			"the shell does not read on there, and the service runs without the setting",
-			write("write it above that", Edit{file, line, lineOf(file, a.Line) + "\n" + lineOf(file, line)}, Edit{file, a.Line, ""}))
+	if len(found) == 0 {
 		return
 	}
+	a := found[0]
+	remedy := write("write it above that")
+	if text := strings.TrimSpace(lineOf(file, a.Line)); strings.HasPrefix(text, a.Name+"=") && !strings.ContainsAny(text, " \t;#") {
+		remedy = write("write it above that", Edit{file, a.Line, ""}, Edit{file, line, text + "; " + lineOf(file, line)})
+	}
+	s.add("setting-unreached", Outside, Where{file, a.Line}, fmt.Sprintf("%q is set below a return", a.Name),
+		"the shell does not read on there, and the service runs without the setting", remedy)
 }
 
 // readSettings reads the settings as all do who run no shell. Of a service whose
