@@ -24,23 +24,22 @@ import (
 func Open(path string) (*os.File, error) { return open(path, unix.O_RDONLY, 0) }
 
 func open(path string, flags int, mode uint32) (*os.File, error) {
-	for {
-		fd, err := unix.Open(path, flags|unix.O_CLOEXEC|unix.O_NOCTTY, mode)
-		switch err {
-		case nil:
-			if flags&unix.O_NONBLOCK != 0 {
-				// It has done its work, and os.NewFile takes it for a wish to poll.
-				if err := unix.SetNonblock(fd, false); err != nil {
-					unix.Close(fd)
-					return nil, &fs.PathError{Op: "open", Path: path, Err: err}
-				}
-			}
-			return os.NewFile(uintptr(fd), path), nil
-		case unix.EINTR: // a FUSE file system; as os.Open does
-		default:
-			return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	const attempts = 100 // a FUSE file system may answer EINTR, as os.Open knows
+	var fd int
+	err := error(unix.EINTR)
+	for i := 0; i < attempts && err == unix.EINTR; i++ {
+		fd, err = unix.Open(path, flags|unix.O_CLOEXEC|unix.O_NOCTTY, mode)
+	}
+	if err == nil && flags&unix.O_NONBLOCK != 0 {
+		// It has done its work, and os.NewFile takes it for a wish to poll.
+		if err = unix.SetNonblock(fd, false); err != nil {
+			unix.Close(fd)
 		}
 	}
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 // OpenRegular is Open for what has to be a regular file: opening a FIFO, a device
