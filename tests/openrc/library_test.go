@@ -130,7 +130,7 @@ func fewCalls(t *testing.T, h *host) {
 			for range 4 {
 				n := 0
 				if _, err := fmt.Sscan(h.sh("strace -f -qq -o /run/trace."+command+" rc-service plain "+command+" >/dev/null 2>&1"+
-					`; sed -e '/^[0-9]* *\(read\|ppoll\|poll\|lseek\|rt_sigprocmask\)(/d' -e '/^[0-9]* [-+<]/d' /run/trace.`+command+" | wc -l"), &n); err != nil {
+					`; sed -e '/^[0-9]* *\(read\|ppoll\|poll\|lseek\|rt_sigprocmask\)(/d' -e '/^[0-9]* *[-+<]/d' /run/trace.`+command+" | wc -l"), &n); err != nil {
 					t.Fatal(err)
 				}
 				if calls[i] == 0 || n < calls[i] {
