@@ -1,4 +1,4 @@
-# make            build bin/netns-exec and bin/openrc-netns-hook
+# make            build bin/netns-exec, bin/openrc-netns-hook and bin/rc-netns
 # make install    install them, the drop-in, the init script, the manuals and the
 #                 completions; DESTDIR, PREFIX, SBINDIR, SYSCONFDIR, DATADIR, LSBDIR,
 #                 MANDIR, BASHCOMPDIR, ZSHCOMPDIR and FISHCOMPDIR say where; without
@@ -38,9 +38,9 @@ GOTEST = $(GO) test -ldflags=-checklinkname=0
 
 # What the drop-in reads for services with settings.
 LIBRARY = $(wildcard openrc/*.sh)
-# The shell files name the hook and the library.
-PATHS = sed -e 's|/usr/sbin/openrc-netns-hook|$(SBINDIR)/openrc-netns-hook|' -e 's|/usr/share/openrc-netns|$(DATADIR)/openrc-netns|'
-MANUALS = netns-exec.8 openrc-netns-hook.8
+# The shell files name the programs and the library.
+PATHS = sed -e 's|/usr/sbin/|$(SBINDIR)/|' -e 's|/usr/share/openrc-netns|$(DATADIR)/openrc-netns|'
+MANUALS = netns-exec.8 openrc-netns-hook.8 rc-netns.8
 CONFIGS = netns openrc-netns
 SHELL_FILES = .ci/run openrc/50-netns.conf openrc/50-openrc-netns $(LIBRARY) openrc/seam tests/prepare tests/watch tests/bench
 INIT_SCRIPTS = openrc/netns $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
@@ -54,7 +54,7 @@ build:
 
 install: build install-completions
 	install -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d' '$(DESTDIR)$(SYSCONFDIR)/conf.d' '$(DESTDIR)$(SYSCONFDIR)/init.d' '$(DESTDIR)$(MANDIR)/man8'
-	install -m 755 bin/netns-exec bin/openrc-netns-hook '$(DESTDIR)$(SBINDIR)'
+	install -m 755 bin/netns-exec bin/openrc-netns-hook bin/rc-netns '$(DESTDIR)$(SBINDIR)'
 	install -d '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d'
 	ln -sf ../../rc.conf.d/50-netns.conf '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d/50-netns.conf'
 	$(PATHS) openrc/netns >'$(DESTDIR)$(SYSCONFDIR)/init.d/netns'
@@ -80,9 +80,9 @@ install: build install-completions
 install-completions:
 	install -d '$(DESTDIR)$(BASHCOMPDIR)' '$(DESTDIR)$(ZSHCOMPDIR)' '$(DESTDIR)$(FISHCOMPDIR)'
 	install -m 644 completions/netns-exec.bash '$(DESTDIR)$(BASHCOMPDIR)/netns-exec'
-	ln -sf netns-exec '$(DESTDIR)$(BASHCOMPDIR)/openrc-netns-hook'
+	ln -sf netns-exec '$(DESTDIR)$(BASHCOMPDIR)/rc-netns'
 	install -m 644 completions/_netns-exec '$(DESTDIR)$(ZSHCOMPDIR)'
-	install -m 644 completions/netns-exec.fish completions/openrc-netns-hook.fish '$(DESTDIR)$(FISHCOMPDIR)'
+	install -m 644 completions/netns-exec.fish completions/rc-netns.fish '$(DESTDIR)$(FISHCOMPDIR)'
 
 # The administrator's conf.d files stay.
 uninstall:
@@ -90,14 +90,14 @@ uninstall:
 	rm -f '$(DESTDIR)$(LSBDIR)/init-functions.d/50-openrc-netns' 
 	for file in $(LIBRARY); do rm -f '$(DESTDIR)$(DATADIR)/openrc-netns/'$${file##*/}; done
 	[ ! -d '$(DESTDIR)$(DATADIR)/openrc-netns' ] || rmdir '$(DESTDIR)$(DATADIR)/openrc-netns'
-	rm -f '$(DESTDIR)$(SBINDIR)/netns-exec' '$(DESTDIR)$(SBINDIR)/openrc-netns-hook'
+	rm -f '$(DESTDIR)$(SBINDIR)/netns-exec' '$(DESTDIR)$(SBINDIR)/openrc-netns-hook' '$(DESTDIR)$(SBINDIR)/rc-netns'
 	for file in $(CONFIGS); do \
 		! cmp -s conf.d/$$file '$(DESTDIR)$(SYSCONFDIR)/conf.d/'$$file || \
 			rm '$(DESTDIR)$(SYSCONFDIR)/conf.d/'$$file; \
 	done
 	cd '$(DESTDIR)$(MANDIR)/man8' && rm -f $(MANUALS)
-	rm -f '$(DESTDIR)$(BASHCOMPDIR)/netns-exec' '$(DESTDIR)$(BASHCOMPDIR)/openrc-netns-hook' '$(DESTDIR)$(ZSHCOMPDIR)/_netns-exec'
-	rm -f '$(DESTDIR)$(FISHCOMPDIR)/netns-exec.fish' '$(DESTDIR)$(FISHCOMPDIR)/openrc-netns-hook.fish'
+	rm -f '$(DESTDIR)$(BASHCOMPDIR)/netns-exec' '$(DESTDIR)$(BASHCOMPDIR)/rc-netns' '$(DESTDIR)$(ZSHCOMPDIR)/_netns-exec'
+	rm -f '$(DESTDIR)$(FISHCOMPDIR)/netns-exec.fish' '$(DESTDIR)$(FISHCOMPDIR)/rc-netns.fish'
 
 test: lint
 	@tests/prepare ip pgrep busybox mmdebstrap script strace

@@ -2,7 +2,7 @@
 #
 # (_netns_words sets the variables of its callers.)
 #
-# Completion of netns-exec(8) and openrc-netns-hook(8) for bash, with
+# Completion of netns-exec(8) and rc-netns(8) for bash, with
 # bash-completion 2.11 or later. This file is installed under both names.
 #
 # Names are never given to eval or to compgen -W, which would run what is quoted
@@ -243,7 +243,7 @@ _netns_exec()
 	esac
 }
 
-_openrc_netns_hook()
+_rc_netns()
 {
 	local cur='' cword=0 words=() file='' names=()
 
@@ -252,14 +252,15 @@ _openrc_netns_hook()
 	if ((cword == 1)); then
 		case "$cur" in
 		-*) _netns_offer --help --version -h -V ;;
-		*) _netns_offer status check up down ;;
+		*) _netns_offer status check settings up down ;;
 		esac
 		return
 	fi
 	case "${words[1]} $cur" in
 	"status -"*) _netns_offer --json --watch ;;
 	"check -"*) _netns_offer --json ;;
-	"status "* | "check "*) _netns_offer_services all ;;
+	"settings -"*) _netns_offer --null ;;
+	"status "* | "check "* | "settings "*) _netns_offer_services all ;;
 	"up -"*) _netns_offer --interface --sysctl ;;
 	"up "* | "down "*)
 		case "${words[cword - 1]}" in
@@ -279,4 +280,4 @@ _openrc_netns_hook()
 }
 
 complete -F _netns_exec netns-exec
-complete -F _openrc_netns_hook openrc-netns-hook
+complete -F _rc_netns rc-netns

@@ -14,14 +14,14 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
-
-	"github.com/spf13/pflag"
+	"strings"
 
 	"openrc-netns/internal/inherited"
 	"openrc-netns/internal/launch"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/option"
+	"openrc-netns/internal/rcnetns"
 	"openrc-netns/internal/version"
 )
 
@@ -91,12 +91,11 @@ func run(args []string) error {
 		return err
 	}
 	o, err := parse(args)
-	if err != nil {
-		return err
-	}
 	switch {
-	case o.help:
+	case errors.Is(err, option.ErrHelp):
 		return print(usage)
+	case err != nil:
+		return fmt.Errorf("%w; see: netns-exec --help", err)
 	case o.version:
 		return print("netns-exec " + version.String() + "\n")
 	}
@@ -128,7 +127,6 @@ type options struct {
 	lock     bool
 	lockKeep []string
 	dryRun   bool
-	help     bool
 	version  bool
 	netns    string
 	hasNetns bool
@@ -137,37 +135,23 @@ type options struct {
 
 func parse(args []string) (*options, error) {
 	var o options
-	flags := pflag.NewFlagSet("netns-exec", pflag.ContinueOnError)
-	flags.SetInterspersed(false) // options end at the first operand
-	flags.Usage = func() {}
-	flags.StringVarP(&o.service, "service", "s", "", "")
-	flags.StringVarP(&o.user, "user", "u", "", "")
-	flags.StringVar(&o.etc, "etc", "", "")
-	flags.StringArrayVar(&o.hide, "hide", nil, "")
-	flags.StringVar(&o.vrf, "vrf", "", "")
-	flags.StringVar(&o.cgroup, "cgroup", "", "")
-	flags.BoolVar(&o.lock, "lock", false, "")
-	flags.StringSliceVar(&o.lockKeep, "lock-keep", nil, "")
-	flags.BoolVarP(&o.dryRun, "dry-run", "n", false, "")
-	flags.BoolVarP(&o.help, "help", "h", false, "")
-	flags.BoolVarP(&o.version, "version", "V", false, "")
-	if err := flags.Parse(args); err != nil {
-		return nil, usageError(err)
+	var set option.Set
+	set.Value(&o.service, "service", 's')
+	set.Value(&o.user, "user", 'u')
+	set.Value(&o.etc, "etc", 0)
+	set.Values(&o.hide, "hide")
+	set.Value(&o.vrf, "vrf", 0)
+	set.Value(&o.cgroup, "cgroup", 0)
+	set.Flag(&o.lock, "lock", 0)
+	set.Values(&o.lockKeep, "lock-keep")
+	set.Flag(&o.dryRun, "dry-run", 'n')
+	set.Flag(&o.version, "version", 'V')
+	operands, dashes, err := set.Parse(args)
+	if err != nil {
+		return nil, err
 	}
-	for _, name := range []string{"service", "user", "etc", "vrf", "cgroup"} {
-		if flag := flags.Lookup(name); flag.Changed && flag.Value.String() == "" {
-			return nil, fmt.Errorf("option --%s needs a value; see: netns-exec --help", name)
-		}
-	}
-	if flags.Changed("lock-keep") && (len(o.lockKeep) == 0 || slices.Contains(o.lockKeep, "")) {
-		return nil, errors.New("option --lock-keep needs a value; see: netns-exec --help")
-	}
-	if slices.Contains(o.hide, "") {
-		return nil, errors.New("option --hide needs a value; see: netns-exec --help")
-	}
-	operands := flags.Args()
 	// A "--" right after the options, or --service, means that no NETNS comes.
-	if len(operands) > 0 && flags.ArgsLenAtDash() != 0 && o.service == "" {
+	if len(operands) > 0 && !dashes && o.service == "" {
 		o.netns, o.hasNetns = operands[0], true
 		operands = operands[1:]
 		if len(operands) > 0 && operands[0] == "--" {
@@ -178,36 +162,12 @@ func parse(args []string) (*options, error) {
 	return &o, nil
 }
 
-// usageError puts the library's words into ours.
-func usageError(err error) error {
-	const see = "see: netns-exec --help"
-	var unknown *pflag.NotExistError
-	var valueless *pflag.ValueRequiredError
-	var invalid *pflag.InvalidValueError
-	switch {
-	case errors.As(err, &unknown):
-		return fmt.Errorf("unknown option %q; %s", dashed(unknown.GetSpecifiedName(), unknown.GetSpecifiedShortnames()), see)
-	case errors.As(err, &valueless):
-		return fmt.Errorf("option %q needs a value; %s", dashed(valueless.GetSpecifiedName(), valueless.GetSpecifiedShortnames()), see)
-	case errors.As(err, &invalid):
-		return fmt.Errorf("option %q takes no value %q; %s", "--"+invalid.GetFlag().Name, invalid.GetValue(), see)
-	}
-	return fmt.Errorf("%w; %s", err, see)
-}
-
-func dashed(name, shortnames string) string {
-	if shortnames != "" {
-		return "-" + name
-	}
-	return "--" + name
-}
-
 // spec joins the command line with the settings of the service.
 func (o *options) spec() (launch.Spec, error) {
 	var spec launch.Spec
 	switch {
 	case o.service != "":
-		settings, err := openrc.ReadSettings(o.service)
+		settings, err := readSettings(o.service)
 		if err != nil {
 			return spec, err
 		}
@@ -238,7 +198,9 @@ func (o *options) spec() (launch.Spec, error) {
 	if len(o.lockKeep) > 0 && !spec.Lock {
 		return spec, errors.New("option --lock-keep goes with --lock; see: netns-exec --help")
 	}
-	spec.Keep = append(spec.Keep, o.lockKeep...)
+	for _, names := range o.lockKeep {
+		spec.Keep = append(spec.Keep, strings.Split(names, ",")...)
+	}
 	if o.cgroup != "" && spec.VRF == "" && !spec.Lock {
 		return spec, errors.New("option --cgroup goes with --vrf or --lock; see: netns-exec --help")
 	}
@@ -249,6 +211,21 @@ func (o *options) spec() (launch.Spec, error) {
 	spec.Env = inherited.Environ()
 	spec.Warn = func(text string) { fmt.Fprintf(os.Stderr, "netns-exec: warning: %s\n", text) }
 	return spec, nil
+}
+
+// readSettings has conf.d read, which takes more than the rest of a launch.
+func readSettings(service string) (openrc.Settings, error) {
+	var settings openrc.Settings
+	answer, err := rcnetns.Ask("settings", "--null", "--", service)
+	if err != nil {
+		return settings, err
+	}
+	for entry := range strings.SplitSeq(answer, "\x00") {
+		if name, value, found := strings.Cut(entry, "="); found {
+			settings.Set(name, value)
+		}
+	}
+	return settings, nil
 }
 
 // print reports what scripts would miss: a full disk, a closed pipe.

@@ -7,13 +7,12 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
-	"openrc-netns/internal/audit"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/option"
 	"openrc-netns/internal/vrf"
 )
 
@@ -41,38 +40,39 @@ func execService(args []string) error {
 	var action openrc.Action
 	var settings openrc.Settings
 	var word, token string
-	flags := pflag.NewFlagSet("exec", pflag.ContinueOnError)
-	flags.SetInterspersed(false)
-	flags.Usage = func() {}
-	flags.StringVar(&action.Service, "service", "", "")
-	flags.StringVar(&action.Name, "action", "", "")
-	flags.BoolVar(&action.Restart, "restart", false, "")
-	flags.StringVar(&word, "protocol", "", "")
-	flags.StringVar(&token, "token", "", "")
-	values := make([]*string, len(openrc.Names))
+	set := option.Set{AllowEmpty: true}
+	set.Value(&action.Service, "service", 0)
+	set.Value(&action.Name, "action", 0)
+	set.Flag(&action.Restart, "restart", 0)
+	set.Value(&word, "protocol", 0)
+	set.Value(&token, "token", 0)
+	values := make([]string, len(openrc.Names))
 	for i, name := range openrc.Names {
-		values[i] = flags.String(name, "", "")
+		set.Value(&values[i], name, 0)
 	}
-	err := flags.Parse(args)
+	argv, _, err := set.Parse(args)
+	if errors.Is(err, option.ErrHelp) {
+		return err
+	}
 	if word != openrc.Protocol {
 		if action.Name == openrc.Start || action.Restart {
 			return refuse(action, "openrc-netns-hook is not of the version of the drop-in, install openrc-netns again")
 		}
 		if word != "" { // the drop-in's, and what stops a service both know
-			flags.ParseErrorsAllowlist.UnknownFlags = true
-			err = flags.Parse(args)
+			set.IgnoreUnknown = true
+			argv, _, err = set.Parse(args)
 		}
 	}
 	if err != nil {
 		return fmt.Errorf("exec: %w; see: openrc-netns-hook --help", err)
 	}
 	for i, name := range openrc.Names {
-		settings.Set(name, *values[i])
+		settings.Set(name, values[i])
 	}
-	if action.Service == "" || action.Name == "" || flags.NArg() == 0 {
+	if action.Service == "" || action.Name == "" || len(argv) == 0 {
 		return errors.New("exec: needs --service, --action and a command; see: openrc-netns-hook --help")
 	}
-	err = become(action, settings, token, flags.Args())
+	err = become(action, settings, token, argv)
 	if action.Name == openrc.Start {
 		// The drop-in has let OpenRC make the service's cgroup.
 		_ = vrf.Leave(action.Service, 0)
@@ -96,14 +96,11 @@ func become(action openrc.Action, settings openrc.Settings, token string, argv [
 		return err
 	}
 	if action.Name == openrc.Status {
-		// Seen from outside; and what cannot be told is no reason to fail.
-		if report, err := audit.Look(audit.Options{Services: []string{action.Service}}); err == nil {
-			where, warnings := statusLines(&report.Services[0])
-			if where != "" {
-				plan.Setenv(whereEnv, where)
-			}
-			notices = join(notices, warnings)
+		where, warnings := whereabouts(action.Service, settings, plan.Namespace())
+		if where != "" {
+			plan.Setenv(whereEnv, where)
 		}
+		notices = join(notices, warnings)
 	}
 	cgroup, err := plan.Enter()
 	if err != nil {
@@ -162,13 +159,15 @@ func join(notices, warnings []string) []string {
 // service, and removes that once nothing else is in it.
 func leave(args []string) error {
 	var service string
-	flags := pflag.NewFlagSet("leave", pflag.ContinueOnError)
-	flags.Usage = func() {}
-	flags.StringVar(&service, "service", "", "")
-	if err := flags.Parse(args); err != nil {
+	var set option.Set
+	set.Value(&service, "service", 0)
+	operands, _, err := set.Parse(args)
+	switch {
+	case errors.Is(err, option.ErrHelp):
+		return err
+	case err != nil:
 		return fmt.Errorf("leave: %w; see: openrc-netns-hook --help", err)
-	}
-	if service == "" || flags.NArg() != 0 {
+	case service == "" || len(operands) > 0:
 		return errors.New("leave: needs --service and nothing else; see: openrc-netns-hook --help")
 	}
 	return vrf.Leave(service, os.Getppid())

@@ -7,12 +7,12 @@ import (
 	"os"
 	"strings"
 
-	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
 	"openrc-netns/internal/files"
 	"openrc-netns/internal/inherited"
 	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/option"
 )
 
 // lostToken is what the drop-in is told, in place of settings, when it has to do
@@ -32,7 +32,7 @@ const (
 // and netns_lock; openrc-run.sh and the init script.
 func lost(args []string) error {
 	if len(args) == 1 && (args[0] == "-h" || args[0] == "--help") {
-		return pflag.ErrHelp
+		return option.ErrHelp
 	}
 	if len(args) != 7 {
 		return errors.New("lost: needs what the drop-in gives it; see: openrc-netns-hook --help")

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/serviceconf"
 )
 
 // Verdict is what is to be said of a service in one word.
@@ -343,11 +344,11 @@ func (l *lookout) service(name string) (*Service, error) {
 		return nil, &UnknownServiceError{name}
 	}
 	started := s.Record != nil || s.RecordError != nil
-	settings, err := openrc.ReadSettings(name)
+	settings, err := serviceconf.Read(name)
 	switch {
 	case err == nil && settings.Confined():
 		s.Settings, s.Netns = &settings, settings.Netns
-	case err == nil, errors.As(err, new(*openrc.NoSettingsError)):
+	case err == nil, errors.As(err, new(*serviceconf.NotExistError)):
 		if !started {
 			return nil, nil
 		}
@@ -357,7 +358,7 @@ func (l *lookout) service(name string) (*Service, error) {
 			return nil, nil
 		}
 	default:
-		if !started && !l.named && !openrc.MaySetNetns(name) {
+		if !started && !l.named && !serviceconf.MaySetNetns(name) {
 			return nil, nil
 		}
 		s.SettingsError = err

@@ -9,6 +9,7 @@ import (
 	"openrc-netns/internal/launch"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/serviceconf"
 	"openrc-netns/internal/vrf"
 )
 
@@ -124,7 +125,7 @@ func (l *lookout) idle(s *Service) bool {
 			return false
 		}
 	}
-	return s.daemons.Recorded || openrc.HasDaemon(s.Name)
+	return s.daemons.Recorded || serviceconf.HasDaemon(s.Name)
 }
 
 // hides reports whether s may have processes that this user cannot see.

@@ -117,7 +117,7 @@ func (a Action) Resumes() bool {
 	if a.Name != Start {
 		return false
 	}
-	_, err := os.Lstat(filepath.Join(svcdir(), "wasinactive", a.Service))
+	_, err := os.Lstat(filepath.Join(StateDir(), "wasinactive", a.Service))
 	if err != nil {
 		return false
 	}

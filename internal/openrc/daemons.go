@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"openrc-netns/internal/confd"
 	"openrc-netns/internal/files"
 )
 
@@ -41,7 +40,7 @@ func ReadDaemons(service string) Daemons {
 	if text, err := readLine(ValuePath(service, "chroot")); err == nil {
 		root = text
 	}
-	dir := filepath.Join(svcdir(), "daemons", service)
+	dir := filepath.Join(StateDir(), "daemons", service)
 	entries, _ := files.ReadDir(dir)
 	d.Recorded = len(entries) > 0
 	for _, entry := range entries {
@@ -77,27 +76,11 @@ func (d *Daemons) add(pidfile string) {
 	}
 }
 
-// HasDaemon reports whether the init script of service has a daemon to start, by the
-// looks of it: it sets command, calls one of the programs that start daemons, or
-// knows of a pidfile.
-func HasDaemon(service string) bool {
-	script := filepath.Join(InitDir, service)
-	if confd.Assigns(script, "command") {
-		return true
-	}
-	for _, text := range []string{"start-stop-daemon", "supervise-daemon", "pidfile", "PIDFILE"} {
-		if confd.Has(script, text) {
-			return true
-		}
-	}
-	return false
-}
-
 // S6Service is the service whose service directory is dir, the working directory
 // of an s6-supervise(8); empty if it is not one that OpenRC has made. OpenRC calls
 // it by the variable name of the script, which is mostly not set.
 func S6Service(dir string) string {
-	if filepath.Dir(dir) != filepath.Join(svcdir(), "s6-services") {
+	if filepath.Dir(dir) != filepath.Join(StateDir(), "s6-services") {
 		return ""
 	}
 	return filepath.Base(dir)

@@ -38,11 +38,11 @@ type Record struct {
 // ValuePath is where service_set_value (openrc-run(8)) would put a value of
 // service.
 func ValuePath(service, value string) string {
-	return filepath.Join(svcdir(), "options", service, value)
+	return filepath.Join(StateDir(), "options", service, value)
 }
 
-// svcdir is where OpenRC keeps its state.
-func svcdir() string {
+// StateDir is where OpenRC keeps its state.
+func StateDir() string {
 	if dir := os.Getenv("RC_SVCDIR"); dir != "" {
 		return dir
 	}

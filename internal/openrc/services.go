@@ -7,12 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-
-	"openrc-netns/internal/confd"
 )
 
 // InitDir is where the init scripts of services are.
 const InitDir = "/etc/init.d"
+
+// ConfDir is where openrc-run(8) looks for the settings of services.
+const ConfDir = "/etc/conf.d"
 
 // NotBootedError says that OpenRC has not booted this machine, and so knows
 // nothing about its services.
@@ -27,7 +28,7 @@ func (e *NotBootedError) Error() string {
 
 // CheckBooted returns a *NotBootedError where OpenRC has not booted the machine.
 func CheckBooted() error {
-	path := filepath.Join(svcdir(), "softlevel")
+	path := filepath.Join(StateDir(), "softlevel")
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return &NotBootedError{path}
 	} else if err != nil {
@@ -87,30 +88,9 @@ func ReadState(service string) State {
 	// Of several marks, OpenRC takes the one that comes last here.
 	state := Stopped
 	for _, s := range []State{Failed, Started, Starting, Stopping, Inactive} {
-		if _, err := os.Lstat(filepath.Join(svcdir(), string(s), service)); err == nil {
+		if _, err := os.Lstat(filepath.Join(StateDir(), string(s), service)); err == nil {
 			state = s
 		}
 	}
 	return state
-}
-
-// NoSettingsError says that a service has no conf.d file.
-type NoSettingsError struct{ Service string }
-
-func (e *NoSettingsError) Error() string {
-	return fmt.Sprintf("service %q has no settings: there is no %s", e.Service, filepath.Join(ConfDir, e.Service))
-}
-
-// MaySetNetns reports whether a conf.d file of service, one that ReadSettings
-// refuses, assigns to a variable that confines services, for all that can be told
-// without a shell.
-func MaySetNetns(service string) bool {
-	for _, file := range ConfFiles(service) {
-		for _, name := range []string{"netns", "vrf", "netns_lock"} {
-			if confd.Assigns(file, name) {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -5,20 +5,12 @@ package openrc
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 	"unicode"
 
-	"openrc-netns/internal/confd"
-	"openrc-netns/internal/files"
 	"openrc-netns/internal/launch"
 	"openrc-netns/internal/namespace"
 )
-
-// ConfDir is where openrc-run(8) looks for the settings of services.
-const ConfDir = "/etc/conf.d"
 
 // Settings are the variables of a conf.d file, as a shell would have them.
 type Settings struct {
@@ -35,11 +27,26 @@ var Names = []string{"netns", "vrf", "netns_etc", "netns_hide", "netns_lock", "n
 
 // Set gives the setting that name names a value.
 func (s *Settings) Set(name, value string) {
+	if field := s.field(name); field != nil {
+		*field = value
+	}
+}
+
+// Get returns the value of the setting that name names.
+func (s *Settings) Get(name string) string {
+	if field := s.field(name); field != nil {
+		return *field
+	}
+	return ""
+}
+
+func (s *Settings) field(name string) *string {
 	for i, field := range []*string{&s.Netns, &s.VRF, &s.Etc, &s.Hide, &s.Lock, &s.Keep} {
 		if Names[i] == name {
-			*field = value
+			return field
 		}
 	}
+	return nil
 }
 
 // Confined reports whether the settings ask for anything.
@@ -90,94 +97,10 @@ func yesno(word string) (bool, error) {
 	return false, errors.New(`use "yes" or "no"`)
 }
 
-// ReadSettings reads the conf.d files of service in the order of openrc-run:
-// for ssh.vpn those of ssh and then those of ssh.vpn, and of each the one of
-// the runlevel if there is one, else the plain one. It is a *NoSettingsError if
-// there is none, and a *confd.SyntaxError if only a shell can work out what one of
-// the settings is: a file that cannot be read (see confd.Parse) says nothing of a
-// setting that it does not name, and nothing that counts where a later one sets it.
-func ReadSettings(service string) (Settings, error) {
-	if err := CheckName(service); err != nil {
-		return Settings{}, err
-	}
-	var settings Settings
-	found := false
-	unknown := map[string]error{}
-	for _, file := range ConfFiles(service) {
-		values, err := confd.ReadFile(file, Names)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		found = true
-		if errors.As(err, new(*confd.SyntaxError)) {
-			for _, name := range Names {
-				if confd.MayAssign(file, name) {
-					unknown[name] = err
-				}
-			}
-			continue
-		}
-		if err != nil {
-			return Settings{}, err
-		}
-		for name, value := range values {
-			settings.Set(name, value)
-			delete(unknown, name)
-		}
-	}
-	if !found {
-		return Settings{}, &NoSettingsError{service}
-	}
-	for _, name := range Names {
-		if unknown[name] != nil {
-			return Settings{}, unknown[name]
-		}
-	}
-	return settings, nil
-}
-
-// ConfFiles lists the files that ReadSettings reads for service, in its order.
-func ConfFiles(service string) []string {
-	bases := []string{service}
-	if base, _, multiplexed := strings.Cut(service, "."); multiplexed && base != "" {
-		bases = []string{base, service}
-	}
-	level := runlevel()
-	var files []string
-	for _, base := range bases {
-		choice := []string{base + "." + level, base}
-		if level == "" {
-			choice = choice[1:]
-		}
-		for _, name := range choice {
-			file := filepath.Join(ConfDir, name)
-			if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
-				files = append(files, file)
-				break
-			}
-		}
-	}
-	return files
-}
-
 // CheckName refuses what cannot name a service: names become parts of paths.
 func CheckName(service string) error {
 	if service == "" || service == "." || service == ".." || strings.Contains(service, "/") {
 		return fmt.Errorf("bad service name %q", service)
 	}
 	return nil
-}
-
-// runlevel is the one that OpenRC is in: openrc-run's children have it in
-// RC_RUNLEVEL, everybody else finds it in softlevel. Empty where OpenRC has
-// not booted the machine.
-func runlevel() string {
-	if level := os.Getenv("RC_RUNLEVEL"); level != "" {
-		return level
-	}
-	level, err := files.Read(filepath.Join(svcdir(), "softlevel"))
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(level))
 }

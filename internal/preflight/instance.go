@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/serviceconf"
 )
 
 // A second service of one script, sshd.vpn beside sshd, shares with the first what
@@ -63,7 +64,7 @@ func sameFile(a, b string) bool {
 
 // apart reports whether another service belongs in another place.
 func (s *subject) apart(other string) bool {
-	settings, err := openrc.ReadSettings(other)
+	settings, err := serviceconf.Read(other)
 	return err != nil || settings.Netns != s.settings.Netns || settings.VRF != s.settings.VRF
 }
 
@@ -173,7 +174,7 @@ type word struct {
 
 func readPidfiles(service, script string) *pidfiles {
 	p := &pidfiles{service: service, found: map[string]Where{}, conf: map[string]word{}, script: map[string]word{}, uncertain: map[string]bool{}}
-	for _, file := range openrc.ConfFiles(service) {
+	for _, file := range serviceconf.Files(service) {
 		p.read(file, p.conf)
 	}
 	options := p.read(script, p.script)

@@ -8,7 +8,8 @@ import (
 	"openrc-netns/internal/confd"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
-	"openrc-netns/internal/setup"
+	"openrc-netns/internal/provision"
+	"openrc-netns/internal/serviceconf"
 )
 
 // makesNamespace reports whether the script is ours, linked to netns.NAME.
@@ -41,11 +42,11 @@ func (s *subject) lookAtMaker() {
 		}
 	}
 	s.lookAtList("netns_interfaces", "interface-bad", "what is not an interface cannot be moved in", func(list string) error {
-		_, err := setup.ParseInterfaces(list)
+		_, err := provision.ParseInterfaces(list)
 		return err
 	})
 	s.lookAtList("netns_sysctl", "sysctl-bad", "what is not a setting of the network cannot be set", func(list string) error {
-		_, err := setup.ParseSysctls(list)
+		_, err := provision.ParseSysctls(list)
 		return err
 	})
 }
@@ -53,7 +54,7 @@ func (s *subject) lookAtMaker() {
 // lookAtList looks at a list that the start takes apart, as the start does.
 func (s *subject) lookAtList(name, id, why string, parse func(string) error) {
 	list := ""
-	for _, file := range openrc.ConfFiles(s.Name) {
+	for _, file := range serviceconf.Files(s.Name) {
 		found, err := confd.Head(file, []string{name})
 		if err != nil {
 			return // readConf has said so

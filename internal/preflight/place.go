@@ -15,7 +15,7 @@ import (
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
-	"openrc-netns/internal/setup"
+	"openrc-netns/internal/provision"
 	"openrc-netns/internal/vrf"
 )
 
@@ -113,7 +113,7 @@ func (s *subject) lookAtNamespace(root bool) *namespace.Namespace {
 		s.Unchecked = append(s.Unchecked, err.Error())
 		return nil
 	}
-	if maker(name) != "" && setup.Makes(err) {
+	if maker(name) != "" && provision.Makes(err) {
 		if s.VRF != "" && root {
 			s.Unchecked = append(s.Unchecked, fmt.Sprintf("VRF %q: the service netns.%s makes its network namespace first", s.VRF, name))
 		}

@@ -15,6 +15,7 @@ import (
 	"openrc-netns/internal/confd"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/serviceconf"
 )
 
 const (
@@ -119,7 +120,7 @@ func (l *looker) look(name string, named bool) (*Service, error) {
 	if _, err := os.Stat(filepath.Join(initDir, name)); err == nil {
 		s.script = filepath.Join(initDir, name)
 	}
-	files := openrc.ConfFiles(name)
+	files := serviceconf.Files(name)
 	if s.script == "" {
 		s.script = elsewhere(name)
 	}
@@ -225,11 +226,11 @@ func (s *subject) lookBelow(file string) {
 // readSettings reads the settings as all do who run no shell. Of a service whose
 // files name none of them it is nobody's business what cannot be read.
 func (s *subject) readSettings(files []string) {
-	settings, err := openrc.ReadSettings(s.Name)
+	settings, err := serviceconf.Read(s.Name)
 	s.settings = settings
-	s.Known = err == nil || errors.As(err, new(*openrc.NoSettingsError))
+	s.Known = err == nil || errors.As(err, new(*serviceconf.NotExistError))
 	var syntax *confd.SyntaxError
-	if !errors.As(err, &syntax) || !openrc.MaySetNetns(s.Name) {
+	if !errors.As(err, &syntax) || !serviceconf.MaySetNetns(s.Name) {
 		return
 	}
 	s.unreadable = true

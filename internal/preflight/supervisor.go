@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"openrc-netns/internal/confd"
-	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/serviceconf"
 )
 
 // lookAtSupervisor looks for one that starts the daemon from elsewhere, and that
@@ -67,7 +67,7 @@ func (s *subject) refusedByS6(system System) string {
 // variable is the value of one of OpenRC's variables as far as it can be read
 // without a shell; else empty.
 func (s *subject) variable(name string) (value string) {
-	for _, file := range append(openrc.ConfFiles(s.Name), s.script) {
+	for _, file := range append(serviceconf.Files(s.Name), s.script) {
 		if !confd.Assigns(file, name) {
 			continue
 		}
@@ -81,7 +81,7 @@ func (s *subject) variable(name string) (value string) {
 
 // assigns reports whether a file may give the variable a value.
 func (s *subject) assigns(name string) bool {
-	for _, file := range append(openrc.ConfFiles(s.Name), s.script) {
+	for _, file := range append(serviceconf.Files(s.Name), s.script) {
 		if confd.Assigns(file, name) {
 			return true
 		}

@@ -158,9 +158,47 @@ func (h *hierarchy) remove(cgroup string) error {
 	return unix.Unlinkat(h.fd, "."+cgroup, unix.AT_REMOVEDIR)
 }
 
+// Processes lists the processes in a cgroup, a path as in /proc/PID/cgroup. It is an
+// error if there are cgroups below, whose processes are its own too.
+func Processes(cgroup string) ([]int, error) {
+	h, err := openHierarchy()
+	if err != nil {
+		return nil, err
+	}
+	defer h.close()
+	dir := fmt.Sprintf("/proc/thread-self/fd/%d/%s/", h.fd, path.Join(".", cgroup))
+	entries, err := files.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("list the processes of cgroup %q: %w", cgroup, err)
+	}
+	for _, entry := range entries {
+		if entry.IsDir() {
+			return nil, fmt.Errorf("there are cgroups below cgroup %q", cgroup)
+		}
+	}
+	lines, err := files.Read(dir + "cgroup.procs")
+	if err != nil {
+		return nil, fmt.Errorf("list the processes of cgroup %q: %w", cgroup, err)
+	}
+	var pids []int
+	for line := range strings.Lines(string(lines)) {
+		if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
 // Current returns the cgroup v2 of this process, as in /proc/PID/cgroup.
 func Current() (string, error) {
-	table, err := files.Read("/proc/self/cgroup")
+	return cgroupIn("/proc/self/cgroup")
+}
+
+// Of is Current for another process.
+func Of(pid int) (string, error) { return cgroupIn(fmt.Sprintf("/proc/%d/cgroup", pid)) }
+
+func cgroupIn(file string) (string, error) {
+	table, err := files.Read(file)
 	if err != nil {
 		return "", fmt.Errorf("find the cgroup of this process: %w", err)
 	}

@@ -112,12 +112,12 @@ func (s *scene) play(installed string) {
 	s.show("bash -c 'exec 3<>/dev/tcp/127.0.0.1/22'", "Connection refused")
 
 	s.say("An administrator asks which service runs where, and whether that is true:")
-	s.show("openrc-netns-hook status", " ok\n")
+	s.show("rc-netns status", " ok\n")
 
 	s.say("Now somebody deletes the namespace. The status says so, and what to do. A restart",
 		"would lose the daemon, so it is refused:")
 	s.show("ip netns delete vpn", "")
-	s.show("openrc-netns-hook status", "stale: the name \"vpn\" was deleted")
+	s.show("rc-netns status", "stale: the name \"vpn\" was deleted")
 	s.show("rc-service sshd restart", "not stopped, because the start would fail")
 	s.show("pgrep -x sshd", "")
 	s.say("A stop works, in the namespace that the daemon still lives in:")

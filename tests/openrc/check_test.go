@@ -12,7 +12,7 @@ import (
 	"openrc-netns/tests/machine"
 )
 
-// checkReport is what "openrc-netns-hook check --json" prints, as its manual has it.
+// checkReport is what "rc-netns check --json" prints, as its manual has it.
 type checkReport struct {
 	Version int
 	System  struct {
@@ -321,7 +321,7 @@ func TestCheckFinds(t *testing.T) {
 
 // documented are the findings that the manual has.
 func documented(t *testing.T) []string {
-	manual, err := os.ReadFile("../../man/openrc-netns-hook.8")
+	manual, err := os.ReadFile("../../man/rc-netns.8")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -373,7 +373,7 @@ func (b checkScene) play(h *host) {
 	if b.under != "" {
 		under = strings.Replace(b.under, "probe", "/usr/sbin/probe", 1) + " "
 	}
-	check := under + "/usr/sbin/openrc-netns-hook check"
+	check := under + "/usr/sbin/rc-netns check"
 	service := under + "/usr/sbin/rc-service " + b.service + " "
 	if b.release == "" {
 		service = strings.Replace(service, "/usr/sbin/rc-service", "/usr/bin/rc-service", 1)
@@ -469,7 +469,7 @@ func TestCheckFindsNothing(t *testing.T) {
 			h.sh("mkdir /run/avahi-daemon; : >/run/avahi-daemon/socket")
 		}
 		h.conf(conf, test.conf)
-		r := h.check("openrc-netns-hook check")
+		r := h.check("rc-netns check")
 		equal(t, test.name, r.ids(), "")
 		var seen []string
 		for _, s := range r.Services {
@@ -494,14 +494,14 @@ func TestCheckFindsNothing(t *testing.T) {
 	// With a service its namespace's is looked at.
 	h.sh("rc-service netns.lan stop")
 	h.conf("daemon", "netns=lan", "vrf=mgmt")
-	r := h.check("openrc-netns-hook check daemon")
+	r := h.check("rc-netns check daemon")
 	equal(t, "services", r.Services[0].Name+" "+r.Services[1].Name, "daemon netns.lan")
 	equal(t, "unchecked", strings.Join(r.Services[0].Unchecked, "\n"), `VRF "mgmt": the service netns.lan makes its network namespace first`)
 
 	// A function after the list leaves it certain, one that may change it does not.
 	h.conf("plain", "more=$(echo --netns $netns)")
 	h.conf("netns.lan", "netns_interfaces=$(ls /sys/class/net)")
-	r = h.check("openrc-netns-hook check netns.lan")
+	r = h.check("rc-netns check netns.lan")
 	equal(t, "unchecked", strings.Join(r.Services[0].Unchecked, "\n"), "netns_interfaces in /etc/conf.d/netns.lan: only a shell can read it")
 
 	// Files that are nobody's settings.
@@ -511,16 +511,16 @@ func TestCheckFindsNothing(t *testing.T) {
 	}
 	h.sh("mv /etc/conf.d/daemon.default /etc/conf.d/daemon.nonetwork")
 	h.sh("mkdir -p /etc/runlevels/nonetwork")
-	equal(t, "services", fmt.Sprint(len(h.check("openrc-netns-hook check").Services)), "1")
+	equal(t, "services", fmt.Sprint(len(h.check("rc-netns check").Services)), "1")
 	// Named, a service without settings is looked at.
-	contains(t, h.sh("openrc-netns-hook check plain"), "plain: ok (no network namespace, no VRF)")
-	equal(t, "services", fmt.Sprint(len(h.check("openrc-netns-hook check plain daemon").Services)), "2")
+	contains(t, h.sh("rc-netns check plain"), "plain: ok (no network namespace, no VRF)")
+	equal(t, "services", fmt.Sprint(len(h.check("rc-netns check plain daemon").Services)), "2")
 
 	// A script in another directory that OpenRC knows is one too, and a link to
 	// nowhere is none: daemon.two.
 	h.sh("rm /etc/nsswitch.conf; mkdir /usr/lib/rc/init.d; mv /etc/init.d/daemon /usr/lib/rc/init.d/far")
 	h.conf("far", "netns=vpn")
-	equal(t, "script elsewhere", h.check("openrc-netns-hook check far").ids(), "")
+	equal(t, "script elsewhere", h.check("rc-netns check far").ids(), "")
 	h.sh("rc-service far start")
 	equal(t, "script elsewhere", h.where(h.daemon()), h.inside())
 
@@ -528,12 +528,12 @@ func TestCheckFindsNothing(t *testing.T) {
 	h.sh("ip netns add mgmt; echo nameserver 127.0.0.1 >/etc/resolv.conf; echo nameserver 192.0.2.53 >/etc/netns/vpn/resolv.conf")
 	h.conf("far", "netns=mgmt")
 	for _, from := range []string{"", "netns-exec vpn ", "cd /etc; netns-exec vpn "} {
-		equal(t, from+"check", h.check(from+"openrc-netns-hook check far").ids(), "resolver-loopback")
+		equal(t, from+"check", h.check(from+"rc-netns check far").ids(), "resolver-loopback")
 	}
 
 	// Alpine's patches do no harm.
 	h.sh("echo '# RC_VRF_EXEC' >>/usr/lib/rc/sh/start-stop-daemon.sh")
-	if r := h.check("openrc-netns-hook check"); !r.System.Patched {
+	if r := h.check("rc-netns check"); !r.System.Patched {
 		t.Error("Alpine's patches were not seen")
 	}
 }
@@ -545,23 +545,23 @@ func TestCheckOfWhatOnlyAShellCanRead(t *testing.T) {
 	h := boot(t, "dash", true)
 	h.sh("rm /etc/init.d/own-netns")
 	h.conf("daemon", "modprobe tun || :", "netns=vpm", "netns_hid=/usr/games")
-	r := h.check("openrc-netns-hook check")
+	r := h.check("rc-netns check")
 	equal(t, "findings", r.ids(), "setting-unknown settings-unreadable")
 	s := r.Services[0]
 	equal(t, "settings", fmt.Sprintf("%v %s", s.Known, s.Netns), "false ")
 	equal(t, "not checked", strings.Join(s.Unchecked, "\n"), `whether /etc/conf.d/daemon:2 counts: network namespace "vpm" does not exist`)
-	contains(t, h.Run("openrc-netns-hook check").Stdout, "daemon: 2 findings (settings not known)")
+	contains(t, h.Run("rc-netns check").Stdout, "daemon: 2 findings (settings not known)")
 	contains(t, h.Run(statusCommand+"daemon").Stdout, "settings unknown: /etc/conf.d/daemon: line 1: ")
 	contains(t, h.fails("netns-exec --service daemon true"), "/etc/conf.d/daemon: line 1: ")
 
 	// What the file does not name, it does not set.
 	h.conf("daemon", "modprobe tun || :")
-	equal(t, "services", fmt.Sprint(len(h.check("openrc-netns-hook check").Services)), "0")
+	equal(t, "services", fmt.Sprint(len(h.check("rc-netns check").Services)), "0")
 	h.sh("ln -s daemon /etc/init.d/daemon.two")
 	for _, conf := range []string{"modprobe tun || :", "preup() {\n\tcat <<end\nend\n}", "start_pre() {\n\t[ -n \"$IFACE\" ] && return 0\n}"} {
 		h.conf("daemon", conf)
 		h.conf("daemon.two", "netns=vpn")
-		r = h.check("openrc-netns-hook check daemon.two")
+		r = h.check("rc-netns check daemon.two")
 		equal(t, conf, fmt.Sprintf("%s%v %s", r.ids(), r.Services[0].Known, r.Services[0].Netns), "true vpn")
 		h.says("daemon.two", "stopped", "")
 		contains(t, h.sh(statusCommand+"daemon.two"), "  vpn ")
@@ -569,7 +569,7 @@ func TestCheckOfWhatOnlyAShellCanRead(t *testing.T) {
 	}
 	// Another file may set anything.
 	h.conf("daemon", ". /etc/more")
-	equal(t, "findings", h.check("openrc-netns-hook check daemon.two").ids(), "settings-unreadable")
+	equal(t, "findings", h.check("rc-netns check daemon.two").ids(), "settings-unreadable")
 	contains(t, h.Run(statusCommand+"daemon.two").Stdout, "settings unknown: ")
 }
 
@@ -578,20 +578,20 @@ func TestCheckCannotLook(t *testing.T) {
 	h := boot(t, "dash", true)
 	h.conf("daemon", "netns=vpn")
 	for command, want := range map[string]string{
-		"openrc-netns-hook check nosuch":      `check: service "nosuch" does not exist: there is neither /etc/init.d/nosuch nor /etc/conf.d/nosuch`,
-		"openrc-netns-hook check daemon ../x": `check: bad service name "../x"`,
-		"openrc-netns-hook check --yaml":      "check: unknown flag: --yaml; see: openrc-netns-hook --help",
-		"openrc-netns-hook check --json ''":   `check: bad service name ""`,
-		"openrc-netns-hook check >/dev/full":  "check: write to standard output: no space left on device",
-		"mount -t tmpfs none /usr/lib/rc; openrc-netns-hook check; code=$?; umount /usr/lib/rc; exit $code": "check: there is no OpenRC here: no openrc-run.sh in the directories where OpenRC keeps its shell files",
+		"rc-netns check nosuch":      `check: service "nosuch" does not exist: there is neither /etc/init.d/nosuch nor /etc/conf.d/nosuch`,
+		"rc-netns check daemon ../x": `check: bad service name "../x"`,
+		"rc-netns check --yaml":      "check: unknown flag: --yaml; see: rc-netns --help",
+		"rc-netns check --json ''":   `check: bad service name ""`,
+		"rc-netns check >/dev/full":  "check: write to standard output: no space left on device",
+		"mount -t tmpfs none /usr/lib/rc; rc-netns check; code=$?; umount /usr/lib/rc; exit $code": "check: there is no OpenRC here: no openrc-run.sh in the directories where OpenRC keeps its shell files",
 	} {
 		out := h.Run(command)
-		equal(t, command, fmt.Sprintf("%d %s%s", out.Code, out.Stderr, out.Stdout), "125 openrc-netns-hook: "+want+"\n")
+		equal(t, command, fmt.Sprintf("%d %s%s", out.Code, out.Stderr, out.Stdout), "125 rc-netns: "+want+"\n")
 	}
 
 	// Without root it looks as far as it can, and says what it did not see.
 	user := func(command string) checkReport {
-		return h.check("setpriv --reuid daemon --regid daemon --clear-groups openrc-netns-hook " + command)
+		return h.check("setpriv --reuid daemon --regid daemon --clear-groups rc-netns " + command)
 	}
 	h.conf("nest", "vrf=mgmt")
 	r := user("check daemon nest")
@@ -612,13 +612,13 @@ func TestCheckUserServices(t *testing.T) {
 	h := boot(t, "dash", true)
 	for _, change := range []string{"rm", "rm -r /etc/user #", "ln -sf /dev/null", "cp --remove-destination /etc/fstab"} {
 		h.sh(": >/etc/fstab; " + change + " /etc/user/rc.conf.d/50-netns.conf")
-		r := h.check("openrc-netns-hook check")
+		r := h.check("rc-netns check")
 		equal(t, change, r.ids(), "user-dropin-missing")
 		h.apply(r.findings()[0])
-		equal(t, change, h.check("openrc-netns-hook check").ids(), "")
+		equal(t, change, h.check("rc-netns check").ids(), "")
 	}
 	h.sh("cp --remove-destination /etc/rc.conf.d/50-netns.conf /etc/user/rc.conf.d")
-	equal(t, "a copy", h.check("openrc-netns-hook check").ids(), "")
+	equal(t, "a copy", h.check("rc-netns check").ids(), "")
 }
 
 // In a chroot that is no mount point nothing can be kept apart.
@@ -628,12 +628,12 @@ func TestCheckInChroot(t *testing.T) {
 	h.conf("daemon", "netns=vpn")
 	h.sh("rm /etc/init.d/own-netns; mkdir -p /root/a; mount --rbind / /root/a; mkdir -p /root/a/var/b; cp -a /bin /sbin /lib* /etc /root/a/var/b/ 2>/dev/null; mkdir -p /root/a/var/b/usr /root/a/var/b/proc /root/a/var/b/run /root/a/var/b/sys /root/a/var/b/tmp /root/a/var/b/dev; for d in usr proc run sys dev; do mount --rbind /$d /root/a/var/b/$d; done")
 	const root = "/root/a/var/b"
-	r := h.check("chroot " + root + " openrc-netns-hook check")
+	r := h.check("chroot " + root + " rc-netns check")
 	equal(t, "findings", r.ids(), "start-fails")
 	contains(t, h.fails("chroot "+root+" rc-service daemon start"), r.findings()[0].What)
 	contains(t, r.findings()[0].What, "mount --rbind DIR DIR")
 	h.sh(strings.ReplaceAll("mount --rbind DIR DIR", "DIR", root))
-	equal(t, "findings", h.check("chroot "+root+" openrc-netns-hook check").ids(), "")
+	equal(t, "findings", h.check("chroot "+root+" rc-netns check").ids(), "")
 	h.sh("chroot " + root + " rc-service daemon start")
 	equal(t, "the daemon", h.where(h.daemon()), h.inside())
 }
@@ -645,14 +645,14 @@ func TestCheckOnATerminal(t *testing.T) {
 	h := boot(t, "dash", true)
 	h.conf("daemon", "netns=nowhere")
 	terminal := func(env string) string {
-		return strings.ReplaceAll(h.sh(env+" script -qec 'stty cols 50; openrc-netns-hook check daemon || echo status $?' /dev/null </dev/null"), "\r", "")
+		return strings.ReplaceAll(h.sh(env+" script -qec 'stty cols 50; rc-netns check daemon || echo status $?' /dev/null </dev/null"), "\r", "")
 	}
 	coloured := terminal("TERM=xterm")
 	contains(t, coloured, "daemon: \x1b[1;31m1 finding\x1b[0m (netns nowhere)")
 	plain := terminal("TERM=dumb")
 	equal(t, "with NO_COLOR", terminal("TERM=xterm NO_COLOR=1"), plain)
 	equal(t, "without its colours", strings.NewReplacer("\x1b[1;31m", "", "\x1b[1;32m", "", "\x1b[1;33m", "", "\x1b[0m", "").Replace(coloured), plain)
-	version := h.check("openrc-netns-hook check daemon").System.OpenRC
+	version := h.check("rc-netns check daemon").System.OpenRC
 	equal(t, "text", plain, "system: ok (OpenRC "+version+`)
 daemon: 1 finding (netns nowhere)
   does not start: network namespace "nowhere" does
@@ -667,17 +667,17 @@ daemon: 1 finding (netns nowhere)
            ip netns add nowhere
 status 1`)
 	// Elsewhere a line is a line.
-	contains(t, h.Run("TERM=xterm openrc-netns-hook check").Stdout, "\n    do:    create it; to have it at every boot, see the network namespace as a service in openrc-netns-hook(8):\n")
+	contains(t, h.Run("TERM=xterm rc-netns check").Stdout, "\n    do:    create it; to have it at every boot, see the network namespace as a service in openrc-netns-hook(8):\n")
 }
 
 // The example in the manual, typed in.
 func TestCheckManual(t *testing.T) {
 	t.Parallel()
-	manual, err := os.ReadFile("../../man/openrc-netns-hook.8")
+	manual, err := os.ReadFile("../../man/rc-netns.8")
 	if err != nil {
 		t.Fatal(err)
 	}
-	const first = "# openrc-netns-hook check\n"
+	const first = "# rc-netns check\n"
 	_, example, _ := strings.Cut(string(manual), first)
 	example, _, _ = strings.Cut(example, ".Ed\n")
 	h := boot(t, "dash", true)
@@ -692,6 +692,6 @@ func TestCheckManual(t *testing.T) {
 		}
 	}
 	session = strings.NewReplacer("\r", "", ">/etc/conf.d/chronyd\n\n", ">/etc/conf.d/chronyd\n").Replace(session)
-	version := h.check("openrc-netns-hook check").System.OpenRC
+	version := h.check("rc-netns check").System.OpenRC
 	equal(t, "the session", session, strings.ReplaceAll(first+example, "0.64.1", version))
 }

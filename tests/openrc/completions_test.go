@@ -75,7 +75,7 @@ func TestCompletions(t *testing.T) {
 				s.scene("options", s.options)
 				s.scene("a VRF before its namespace", func() { s.vrfBeforeNamespace(release) })
 				s.scene("commands", s.commands)
-				s.scene("hook", s.hook)
+				s.scene("rc-netns", s.rcNetns)
 			})
 			equal(t, "what a name has made the shells do", h.sh("ls /root/ran /ran 2>/dev/null || true"), "")
 			inEach(t, h, "someone", (*terminal).unprivileged)
@@ -210,21 +210,22 @@ func (s *terminal) commands() {
 	)
 }
 
-func (s *terminal) hook() {
+func (s *terminal) rcNetns() {
 	s.press(
-		keystroke{typed: "openrc-netns-hook ", lists: []string{"status", "check", "up", "down"}, omits: []string{"exec", "leave"}},
-		keystroke{typed: "openrc-netns-hook --", lists: []string{"--help", "--version"}},
-		keystroke{typed: "openrc-netns-hook st", line: "openrc-netns-hook status "},
-		keystroke{typed: "openrc-netns-hook status we", line: "openrc-netns-hook status web "},
-		keystroke{typed: "openrc-netns-hook status --js", line: "openrc-netns-hook status --json "},
-		keystroke{typed: "openrc-netns-hook status web pla", line: "openrc-netns-hook status web plain "},
-		keystroke{typed: "openrc-netns-hook check --js", line: "openrc-netns-hook check --json "},
-		keystroke{typed: "openrc-netns-hook check ", lists: []string{"web", "plain", "netns.lab"}, omits: []string{"README"}},
-		keystroke{typed: "openrc-netns-hook check --w"},
-		keystroke{typed: "openrc-netns-hook down la", line: "openrc-netns-hook down lab "},
-		keystroke{typed: "openrc-netns-hook down my", line: `openrc-netns-hook down my\ vpn `},
-		keystroke{typed: "openrc-netns-hook up ", lists: []string{"vpn", "tunnel", "lab"}},
-		keystroke{typed: "openrc-netns-hook up --interface mg", line: "openrc-netns-hook up --interface mgmt "},
+		keystroke{typed: "rc-netns ", lists: []string{"status", "check", "settings", "up", "down"}},
+		keystroke{typed: "rc-netns --", lists: []string{"--help", "--version"}},
+		keystroke{typed: "rc-netns st", line: "rc-netns status "},
+		keystroke{typed: "rc-netns status we", line: "rc-netns status web "},
+		keystroke{typed: "rc-netns status --js", line: "rc-netns status --json "},
+		keystroke{typed: "rc-netns status web pla", line: "rc-netns status web plain "},
+		keystroke{typed: "rc-netns check --js", line: "rc-netns check --json "},
+		keystroke{typed: "rc-netns check ", lists: []string{"web", "plain", "netns.lab"}, omits: []string{"README"}},
+		keystroke{typed: "rc-netns check --w"},
+		keystroke{typed: "rc-netns settings we", line: "rc-netns settings web "},
+		keystroke{typed: "rc-netns down la", line: "rc-netns down lab "},
+		keystroke{typed: "rc-netns down my", line: `rc-netns down my\ vpn `},
+		keystroke{typed: "rc-netns up ", lists: []string{"vpn", "tunnel", "lab"}},
+		keystroke{typed: "rc-netns up --interface mg", line: "rc-netns up --interface mgmt "},
 	)
 }
 
@@ -234,7 +235,7 @@ func (s *terminal) unprivileged() {
 		keystroke{typed: "netns-exec --service w", line: "netns-exec --service web "},
 		keystroke{typed: "netns-exec --vrf mg", line: "netns-exec --vrf mgmt "},
 		keystroke{typed: "netns-exec --vrf b vpn", left: 4},
-		keystroke{typed: "openrc-netns-hook status we", line: "openrc-netns-hook status web "},
+		keystroke{typed: "rc-netns status we", line: "rc-netns status web "},
 	)
 }
 
@@ -243,8 +244,8 @@ func (s *terminal) nothingThere() {
 		keystroke{typed: "netns-exec t"},
 		keystroke{typed: "netns-exec --vrf b vpn", left: 4},
 		keystroke{typed: "netns-exec --service w"},
-		keystroke{typed: "openrc-netns-hook status w"},
-		keystroke{typed: "openrc-netns-hook down l"},
+		keystroke{typed: "rc-netns status w"},
+		keystroke{typed: "rc-netns down l"},
 	)
 }
 
@@ -264,7 +265,7 @@ func (h *host) installCompletions() {
 	h.sh(`bash -n /usr/share/bash-completion/completions/netns-exec &&
 		zsh -n /usr/share/zsh/vendor-completions/_netns-exec &&
 		fish --no-execute /usr/share/fish/vendor_completions.d/netns-exec.fish &&
-		fish --no-execute /usr/share/fish/vendor_completions.d/openrc-netns-hook.fish`)
+		fish --no-execute /usr/share/fish/vendor_completions.d/rc-netns.fish`)
 }
 
 func TestUninstall(t *testing.T) {

@@ -152,7 +152,7 @@ func TestLockKeeps(t *testing.T) {
 	for bit, want := range map[int]string{12: "1", 19: "1", 21: "0", 27: "0"} {
 		equal(t, fmt.Sprint("capability ", bit), has(bit), want)
 	}
-	contains(t, h.sh("openrc-netns-hook status daemon"), " ok")
+	contains(t, h.sh("rc-netns status daemon"), " ok")
 	// A script that changes it would not be believed.
 	h.sh("rc-service daemon stop; echo 'netns_lock_keep=sys_admin' >>/etc/init.d/daemon")
 	contains(t, h.fails("rc-service daemon start"), "the init script changes what conf.d says about netns, vrf or a netns_ variable")

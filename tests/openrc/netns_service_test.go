@@ -405,9 +405,9 @@ func TestStaleJournalDeletesNothing(t *testing.T) {
 	h.nothingRecorded("netns.lan")
 
 	// Names that look alike have journals of their own.
-	h.sh("ip netns delete lan; for name in lan lan.new setup setup.new; do openrc-netns-hook up $name; done; openrc-netns-hook up --sysctl net.ipv4.ip_forward=1 lan")
+	h.sh("ip netns delete lan; for name in lan lan.new setup setup.new; do rc-netns up $name; done; rc-netns up --sysctl net.ipv4.ip_forward=1 lan")
 	for _, name := range []string{"setup.new", "lan", "lan.new", "setup"} {
-		h.sh("openrc-netns-hook down " + name)
+		h.sh("rc-netns down " + name)
 	}
 	equal(t, "names", h.names(), "vpn")
 	h.nothingRecorded("netns.lan")
@@ -424,10 +424,10 @@ func TestStartMendsWhatACrashLeft(t *testing.T) {
 	// sysctl, an interface. Held before or behind that system call, the hook is
 	// killed when the file is seen to be there.
 	const lines = `lines() { n=0; while read -r _; do n=$((n + 1)); done 2>/dev/null <"$1"; echo $n; }
-		strace -f -o /dev/null -e trace=renameat -e inject=renameat:HELD=500000 openrc-netns-hook up \
+		strace -f -o /dev/null -e trace=renameat -e inject=renameat:HELD=500000 rc-netns up \
 			--interface eth1:wan --sysctl net.ipv4.ip_forward=1 lan >/dev/null 2>&1 & pid=$!
 		while [ -d /proc/$pid ] && [ "$(lines /run/openrc-netns/lan/FILE 2>/dev/null)" != STEP ]; do sleep 0.01; done
-		pkill -KILL -f '^openrc-netns-hook up'; wait $pid; echo $?`
+		pkill -KILL -f '^rc-netns up'; wait $pid; echo $?`
 	for step := range 4 {
 		for held, file := range map[string]string{"delay_enter": "setup.new", "delay_exit": "setup"} {
 			what := fmt.Sprintf("%s %d: ", held, step+1)
@@ -444,7 +444,7 @@ func TestStartMendsWhatACrashLeft(t *testing.T) {
 	}
 	// Killed, and another namespace under the name since.
 	h.conf("netns.lan")
-	h.sh("openrc-netns-hook up lan; ip netns delete lan; ip netns add lan; rc-service netns.lan start; rc-service netns.lan stop")
+	h.sh("rc-netns up lan; ip netns delete lan; ip netns add lan; rc-service netns.lan start; rc-service netns.lan stop")
 	equal(t, "names", h.names(), "lan vpn")
 	if strings.Contains(h.sh("ip -n lan link show lo"), "LOOPBACK,UP") {
 		t.Error("the loopback is still up")
@@ -567,14 +567,14 @@ func TestNamespacesAreMadeAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
 	h.sh("ip netns delete vpn; umount /run/netns; rmdir /run/netns")
-	h.sh("for i in 1 2 3 4 5 6 7 8; do openrc-netns-hook up lan$i & done; wait")
+	h.sh("for i in 1 2 3 4 5 6 7 8; do rc-netns up lan$i & done; wait")
 	equal(t, "names", h.names(), "lan1 lan2 lan3 lan4 lan5 lan6 lan7 lan8")
 	equal(t, "mount points", h.sh("grep -c ' /run/netns ' /proc/self/mountinfo"), "1")
-	h.sh("for i in 1 2 3 4 5 6 7 8; do openrc-netns-hook down lan$i & done; wait")
+	h.sh("for i in 1 2 3 4 5 6 7 8; do rc-netns down lan$i & done; wait")
 	equal(t, "names", h.names(), "")
 	// They wait for each other, and for ip-netns(8), which locks the directory too.
 	h.sh(`set -e; exec 9</run/netns; flock 9
-		openrc-netns-hook up lan 9<&- & sleep 0.3; [ ! -e /run/netns/lan ]
+		rc-netns up lan 9<&- & sleep 0.3; [ ! -e /run/netns/lan ]
 		flock -u 9; wait; [ -e /run/netns/lan ]`)
 }
 
@@ -582,38 +582,38 @@ func TestUpByHand(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
 	h.sh("ip link add eth1 type veth peer name eth1p; ip link add eth2 type veth peer name eth2p")
-	h.sh("openrc-netns-hook up --interface eth1 --interface eth2:wan --sysctl net.ipv4.ip_forward=1 --sysctl net.ipv4.ip_local_port_range='2000 3000' lan")
+	h.sh("rc-netns up --interface eth1 --interface eth2:wan --sysctl net.ipv4.ip_forward=1 --sysctl net.ipv4.ip_local_port_range='2000 3000' lan")
 	equal(t, "devices inside", h.devices("lan"), "eth1 lo wan")
 	equal(t, "sysctl", h.sh("ip netns exec lan sysctl -n net.ipv4.ip_local_port_range"), "2000\t3000")
-	h.sh("openrc-netns-hook down lan")
+	h.sh("rc-netns down lan")
 	equal(t, "devices outside", h.devices(""), "eth1 eth1p eth2 eth2p lo")
 	h.nothingRecorded("netns.lan")
 	for command, want := range map[string]string{
-		"up":                                  "openrc-netns-hook: up: needs the name of one network namespace",
+		"up":                                  "rc-netns: up: needs the name of one network namespace",
 		"up ../x":                             `bad network namespace name "../x"`,
 		"up /run/netns/lan":                   `bad network namespace name "/run/netns/lan": give a name without a slash`,
-		"down --all lan":                      "openrc-netns-hook: down: unknown flag: --all",
+		"down --all lan":                      "rc-netns: down: unknown flag: --all",
 		"up --interface eth1:a:b lan":         `bad interface "eth1:a:b"`,
 		"up host 3</proc/1/ns/net":            `"host" is the host's own network namespace`,
-		"up lan; openrc-netns-hook down lan/": `bad network namespace name "lan/"`,
+		"up lan; rc-netns down lan/": `bad network namespace name "lan/"`,
 	} {
 		if command == "up host 3</proc/1/ns/net" {
 			h.sh("ip netns attach host 1")
 		}
-		contains(t, h.fails("openrc-netns-hook "+command), want)
+		contains(t, h.fails("rc-netns "+command), want)
 	}
-	h.sh("openrc-netns-hook down lan; ip netns delete host")
-	contains(t, h.fails("unshare -m openrc-netns-hook up lan"), "openrc-netns-hook: this is not the host's mount namespace; enter that first, with: nsenter -t 1 -m -n")
-	contains(t, h.fails("setpriv --bounding-set -sys_admin --inh-caps -sys_admin openrc-netns-hook up lan"), "needs CAP_SYS_ADMIN")
+	h.sh("rc-netns down lan; ip netns delete host")
+	contains(t, h.fails("unshare -m rc-netns up lan"), "rc-netns: this is not the host's mount namespace; enter that first, with: nsenter -t 1 -m -n")
+	contains(t, h.fails("setpriv --bounding-set -sys_admin --inh-caps -sys_admin rc-netns up lan"), "needs CAP_SYS_ADMIN")
 	// From a confined shell: a service goes home by itself, by hand there is the remedy.
 	h.service("lan", "netns_interfaces=eth1")
 	h.sh("netns-exec vpn rc-service netns.lan start")
 	equal(t, "devices inside", h.devices("lan"), "eth1 lo")
 	h.sh("netns-exec vpn rc-service netns.lan stop")
 	equal(t, "names", h.names(), "vpn")
-	h.sh("netns-exec vpn nsenter -t 1 -m -n openrc-netns-hook up --interface eth1 lan")
+	h.sh("netns-exec vpn nsenter -t 1 -m -n rc-netns up --interface eth1 lan")
 	equal(t, "devices inside", h.devices("lan"), "eth1 lo")
-	h.sh("openrc-netns-hook down lan")
+	h.sh("rc-netns down lan")
 	equal(t, "names", h.names(), "vpn")
 	h.nothingRecorded("netns")
 }

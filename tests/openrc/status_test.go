@@ -55,7 +55,7 @@ type statusReport struct {
 	Unseen []string `json:"unseen"`
 }
 
-const statusCommand = "openrc-netns-hook status "
+const statusCommand = "rc-netns status "
 
 // statusJSON is what status says to a program, and its exit status.
 func (h *host) statusJSON(before, args string) (statusReport, int) {
@@ -401,20 +401,20 @@ func TestStatusOfAll(t *testing.T) {
 	h.sh("echo 1 >/sys/fs/cgroup/openrc.daemon/cgroup.freeze; timeout 2 " + statusCommand + "; echo 0 >/sys/fs/cgroup/openrc.daemon/cgroup.freeze; kill -CONT $(cat /run/daemon.pid)")
 
 	for args, want := range map[string]string{
-		"nosuch":           `openrc-netns-hook: status: unknown service "nosuch": there is no /etc/init.d/nosuch`,
-		"../daemon":        `openrc-netns-hook: status: bad service name "../daemon"`,
-		"picky":            `openrc-netns-hook: status: service "picky" is not confined: /etc/conf.d sets none of netns, vrf and netns_lock for it`,
-		"--nosuch":         `openrc-netns-hook: status: unknown flag: --nosuch; see: openrc-netns-hook --help`,
-		"--watch":          `openrc-netns-hook: status: --watch needs a terminal that it can clear: leave it out, and call status again and again`,
-		"--watch=0":        `openrc-netns-hook: status: --watch=0: give a number of seconds from 1 to 86400`,
-		"--watch=2 --json": `openrc-netns-hook: status: --watch is for people and --json for programs: give one of the two`,
+		"nosuch":           `rc-netns: status: unknown service "nosuch": there is no /etc/init.d/nosuch`,
+		"../daemon":        `rc-netns: status: bad service name "../daemon"`,
+		"picky":            `rc-netns: status: service "picky" is not confined: /etc/conf.d sets none of netns, vrf and netns_lock for it`,
+		"--nosuch":         `rc-netns: status: unknown flag: --nosuch; see: rc-netns --help`,
+		"--watch":          `rc-netns: status: --watch needs a terminal that it can clear: leave it out, and call status again and again`,
+		"--watch=0":        `rc-netns: status: --watch=0: give a number of seconds from 1 to 86400`,
+		"--watch=2 --json": `rc-netns: status: --watch is for people and --json for programs: give one of the two`,
 	} {
 		result := h.Run(statusCommand + args)
 		equal(t, args, strings.TrimSpace(result.Output), want)
 		equal(t, "exit status of "+args, fmt.Sprint(result.Code), "125")
 	}
 	result := h.Run("mv /run/openrc /run/elsewhere; " + statusCommand)
-	equal(t, "no OpenRC", strings.TrimSpace(result.Output), "openrc-netns-hook: status: OpenRC has not booted this machine: there is no /run/openrc/softlevel")
+	equal(t, "no OpenRC", strings.TrimSpace(result.Output), "rc-netns: status: OpenRC has not booted this machine: there is no /run/openrc/softlevel")
 	equal(t, "exit status", fmt.Sprint(result.Code), "125")
 	h.sh("mv /run/elsewhere /run/openrc")
 	result = h.Run(statusCommand + " >/dev/full")
@@ -514,11 +514,11 @@ func TestStatusExampleOfTheManual(t *testing.T) {
 		echo netns=mgmt >/etc/conf.d/sshd; echo netns=vpn >/etc/conf.d/web
 		rc-service sshd start; rc-service web start
 		cp /etc/resolv.conf /etc/new; mv /etc/new /etc/resolv.conf`)
-	manual, err := os.ReadFile("../../man/openrc-netns-hook.8")
+	manual, err := os.ReadFile("../../man/rc-netns.8")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, example, _ := strings.Cut(strings.ReplaceAll(string(manual), `\(aq`, "'"), "\n# openrc-netns-hook status\n")
+	_, example, _ := strings.Cut(strings.ReplaceAll(string(manual), `\(aq`, "'"), "\n# rc-netns status\n")
 	want, after, found := strings.Cut(example, "\n# ")
 	equal(t, "status", strings.TrimSuffix(h.Run(statusCommand).Stdout, "\n"), want)
 	command, answer, _ := strings.Cut(after, "\n# ")

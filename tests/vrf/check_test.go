@@ -15,7 +15,7 @@ func TestCheck(t *testing.T) {
 	g := service(t, vm.Options{})
 	check := func() (ids []string, commands []string, edits []string) {
 		t.Helper()
-		out := g.Run("openrc-netns-hook check --json web")
+		out := g.Run("rc-netns check --json web")
 		var report struct {
 			Services []struct {
 				Findings []struct {

@@ -169,7 +169,7 @@ func TestServices(t *testing.T) {
 		equal(t, "listens", g.listens("vpn"), "mgmt")
 		equal(t, "its peer", g.sh("ip netns exec peer-m probe ask 192.0.2.1"), "tcp: six\nudp: six")
 		contains(t, g.fails("ip netns exec peer-b probe ask 192.0.2.1"), "connection refused")
-		contains(t, g.sh("openrc-netns-hook status six"), "ok")
+		contains(t, g.sh("rc-netns status six"), "ok")
 		equal(t, "cgroup of the respawned", g.cgroup(g.respawned(first)), "/openrc.six")
 		equal(t, "the respawned listens", g.listens("vpn"), "mgmt")
 		g.sh("rc-service six restart")

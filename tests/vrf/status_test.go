@@ -8,11 +8,11 @@ import (
 	"openrc-netns/tests/vm"
 )
 
-// status asserts what "openrc-netns-hook status web" says, and returns the remedy
+// status asserts what "rc-netns status web" says, and returns the remedy
 // that it gives.
 func (g *guest) status(verdict, text string) string {
 	g.t.Helper()
-	result := g.Run("openrc-netns-hook status web")
+	result := g.Run("rc-netns status web")
 	alarm := 1
 	if verdict == "ok" || verdict == "stopped" {
 		alarm = 0
@@ -41,8 +41,8 @@ func TestStatusOfVRFs(t *testing.T) {
 	g.sh("rc-service web start")
 	g.status("ok", g.daemon()+"  probe ")
 	contains(t, g.sh("rc-service web status"), `web: runs in network namespace "vpn", its sockets are bound to VRF "mgmt"`)
-	contains(t, g.sh("openrc-netns-hook status --json"), `"vrf": "mgmt"`)
-	contains(t, g.sh("openrc-netns-hook status --json"), `"kind": "vrf"`)
+	contains(t, g.sh("rc-netns status --json"), `"vrf": "mgmt"`)
+	contains(t, g.sh("rc-netns status --json"), `"kind": "vrf"`)
 
 	// A device made anew has another index.
 	g.sh("ip -n vpn link delete mgmt; ip -n vpn link add mgmt type vrf table 10; ip -n vpn link set mgmt up")

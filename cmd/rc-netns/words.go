@@ -346,4 +346,15 @@ func statusLines(s *audit.Service) (info string, warnings []string) {
 	return info, warnings
 }
 
+// forOpenRC is what openrc-netns-hook(8) asks for: where the service runs, then a
+// warning a line.
+func forOpenRC(s *audit.Service) string {
+	info, warnings := statusLines(s)
+	var text strings.Builder
+	for _, line := range append([]string{info}, warnings...) {
+		text.WriteString(clean(line) + "\n")
+	}
+	return text.String()
+}
+
 const mendWith = "mend it with:"

@@ -24,6 +24,7 @@ import (
 type statusOptions struct {
 	services []string
 	json     bool
+	openrc   bool
 	watch    int // seconds between two looks; 0 for one look
 }
 
@@ -54,6 +55,9 @@ func runStatus(args []string) (problem bool, err error) {
 		return false, err
 	}
 	text := ""
+	if o.openrc {
+		return false, write(forOpenRC(&report.Services[0]))
+	}
 	if o.json {
 		text, err = encode(describe(report))
 	} else {
@@ -72,12 +76,16 @@ func parseStatus(args []string) (*statusOptions, error) {
 	flags := pflag.NewFlagSet("status", pflag.ContinueOnError)
 	flags.Usage = func() {}
 	flags.BoolVar(&o.json, "json", false, "")
+	flags.BoolVar(&o.openrc, "openrc", false, "")
 	flags.StringVar(&seconds, "watch", "", "")
 	flags.Lookup("watch").NoOptDefVal = "2"
 	if err := flags.Parse(args); err != nil {
-		return nil, fmt.Errorf("%w; see: openrc-netns-hook --help", err)
+		return nil, fmt.Errorf("%w; see: rc-netns --help", err)
 	}
 	o.services = flags.Args()
+	if o.openrc && (len(o.services) != 1 || flags.NFlag() != 1) {
+		return nil, errors.New("--openrc is for one service, and goes with no other option")
+	}
 	if !flags.Changed("watch") {
 		return &o, nil
 	}

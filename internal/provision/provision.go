@@ -1,4 +1,4 @@
-// Package setup makes a named network namespace ready for services, and undoes
+// Package provision makes a named network namespace ready for services, and undoes
 // that: it makes the namespace where there is none, brings its loopback up,
 // moves network interfaces in and sets sysctls.
 //
@@ -10,7 +10,7 @@
 // namespaces are named in its mount namespace. Both functions need
 // CAP_SYS_ADMIN and CAP_NET_ADMIN, leave the calling thread where it is, and may
 // be called from any one; two at a time for the same name are not safe.
-package setup
+package provision
 
 import (
 	"errors"

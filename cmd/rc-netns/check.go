@@ -29,7 +29,7 @@ func runCheck(args []string) (problem bool, err error) {
 	flags.Usage = func() {}
 	flags.BoolVar(&asJSON, "json", false, "")
 	if err := flags.Parse(args); err != nil {
-		return false, fmt.Errorf("%w; see: openrc-netns-hook --help", err)
+		return false, fmt.Errorf("%w; see: rc-netns --help", err)
 	}
 	if err := launch.CheckSecure(); err != nil {
 		return false, err

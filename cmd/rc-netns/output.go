@@ -21,7 +21,7 @@ const (
 	exitNoLook  = 125 // they could not look
 )
 
-// conclude ends status or check: it says what went wrong, and returns the exit
+// conclude ends a command: it says what went wrong, and returns the exit
 // status.
 func conclude(command string, problem bool, err error) int {
 	if errors.Is(err, pflag.ErrHelp) {
@@ -29,7 +29,10 @@ func conclude(command string, problem bool, err error) int {
 	}
 	switch {
 	case err != nil:
-		fmt.Fprintf(os.Stderr, "openrc-netns-hook: %s: %v\n", command, err)
+		if command != "" {
+			command += ": "
+		}
+		fmt.Fprintf(os.Stderr, "rc-netns: %s%v\n", command, err)
 		return exitNoLook
 	case problem:
 		return exitProblem

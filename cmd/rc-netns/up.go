@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"openrc-netns/internal/launch"
-	"openrc-netns/internal/setup"
+	"openrc-netns/internal/provision"
 )
 
 // up makes a network namespace what the settings of its service say.
@@ -25,17 +25,17 @@ func up(args []string) error {
 		return err
 	}
 	return serviceError(name, func() (err error) {
-		spec := setup.Spec{Name: name}
-		if spec.Interfaces, err = setup.ParseInterfaces(strings.Join(interfaces, " ")); err != nil {
+		spec := provision.Spec{Name: name}
+		if spec.Interfaces, err = provision.ParseInterfaces(strings.Join(interfaces, " ")); err != nil {
 			return err
 		}
-		if spec.Sysctls, err = setup.ParseSysctls(strings.Join(sysctls, " ")); err != nil {
+		if spec.Sysctls, err = provision.ParseSysctls(strings.Join(sysctls, " ")); err != nil {
 			return err
 		}
 		if err := launch.CheckPrivilege(); err != nil {
 			return err
 		}
-		return setup.Up(spec, func(text string) { say("einfo", text) })
+		return provision.Up(spec, func(text string) { say("einfo", text) })
 	})
 }
 
@@ -51,16 +51,16 @@ func down(args []string) error {
 		if err := launch.CheckPrivilege(); err != nil {
 			return err
 		}
-		return setup.Down(name, func(text string) { say("ewarn", text) })
+		return provision.Down(name, func(text string) { say("ewarn", text) })
 	})
 }
 
 func parseName(flags *pflag.FlagSet, args []string) (string, error) {
 	if err := flags.Parse(args); err != nil {
-		return "", fmt.Errorf("%s: %w; see: openrc-netns-hook --help", flags.Name(), err)
+		return "", fmt.Errorf("%s: %w; see: rc-netns --help", flags.Name(), err)
 	}
 	if flags.NArg() != 1 {
-		return "", fmt.Errorf("%s: needs the name of one network namespace; see: openrc-netns-hook --help", flags.Name())
+		return "", fmt.Errorf("%s: needs the name of one network namespace; see: rc-netns --help", flags.Name())
 	}
 	return flags.Arg(0), nil
 }
@@ -68,22 +68,21 @@ func parseName(flags *pflag.FlagSet, args []string) (string, error) {
 // service is the OpenRC service of a network namespace.
 func service(name string) string { return "netns." + name }
 
-// serviceError has OpenRC print each error of f, with the service's name first.
+// serviceError has OpenRC print each error of f, with the service's name first; by
+// hand, where there is no OpenRC around, it returns them.
 func serviceError(name string, f func() error) error {
 	err := f()
-	if err == nil {
-		return nil
+	if err == nil || os.Getenv("RC_LIBEXECDIR") == "" {
+		return err
 	}
-	lines := strings.Split(err.Error(), "\n")
-	last := len(lines) - 1
-	for _, line := range lines[:last] {
-		say("eerror", service(name)+": "+line)
+	for line := range strings.Lines(err.Error()) {
+		say("eerror", service(name)+": "+strings.TrimSuffix(line, "\n"))
 	}
-	if os.Getenv("RC_LIBEXECDIR") == "" {
-		return errors.New(lines[last])
-	}
-	return eerror(service(name) + ": " + lines[last])
+	return errSaid
 }
+
+// errSaid is for what has been said already.
+var errSaid = errors.New("failed")
 
 // say runs OpenRC's program of that name, eerror for instance; without one, the
 // text goes to standard error.
@@ -98,5 +97,5 @@ func say(program, text string) {
 			return
 		}
 	}
-	fmt.Fprintf(os.Stderr, "openrc-netns-hook: %s\n", text)
+	fmt.Fprintf(os.Stderr, "rc-netns: %s\n", text)
 }

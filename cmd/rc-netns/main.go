@@ -1,0 +1,99 @@
+// Rc-netns shows an administrator which services run in which network namespaces, and
+// what would keep them from it. See rc-netns(8).
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	// Its entry point comes before that of the Go runtime, in all programs of ours.
+	_ "openrc-netns/internal/inherited"
+	"openrc-netns/internal/launch"
+	"openrc-netns/internal/version"
+)
+
+const usage = `Usage: rc-netns [status] [--json | --watch[=SECONDS]] [SERVICE]...
+       rc-netns check [--json] [SERVICE]...
+       rc-netns settings [--null] SERVICE
+       rc-netns up [--interface DEVICE[:NEWNAME]]... [--sysctl KEY=VALUE]... NETNS
+       rc-netns down NETNS
+
+status shows which service runs where, whether that is where its settings say,
+and what to do if not. check looks, before a start, for what would keep services
+from running there; it starts nothing. With no SERVICE they look at all that have
+settings.
+
+settings prints what conf.d sets for a service, as status, check and netns-exec(8)
+read it.
+
+up and down are what the service netns.NETNS calls. up makes the network
+namespace if there is none, brings its loopback up, moves the interfaces in and
+sets the sysctls; if one of these fails it undoes the others. down undoes what
+up did, and nothing else.
+
+  --json           print what status has seen or check has found for programs
+  --watch[=SECONDS]
+                   show it again and again, every 2 seconds or as given
+  --null           end each setting with a NUL byte, and quote nothing
+  --interface DEVICE[:NEWNAME]
+                   move DEVICE in, and call it NEWNAME there
+  --sysctl KEY=VALUE
+                   set a sysctl below net, as sysctl(8) would
+
+  -h, --help       print this text
+  -V, --version    print the version
+
+Exit status: 0 if all is well, 1 if somebody has to act or up or down failed, 125 if
+status or check could not look.
+`
+
+func main() {
+	// Namespaces belong to threads.
+	runtime.LockOSThread()
+	os.Exit(run(os.Args[1:]))
+}
+
+// run does what the command line says, and returns the exit status.
+func run(args []string) int {
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
+		if len(args) > 0 && (args[0] == "-V" || args[0] == "--version") {
+			return conclude("", false, write("rc-netns "+version.String()+"\n"))
+		}
+		return status(args)
+	}
+	switch args[0] {
+	case "status":
+		return status(args[1:])
+	case "check":
+		return check(args[1:])
+	case "settings":
+		return printSettings(args[1:])
+	case "up":
+		return manage(up, args[1:])
+	case "down":
+		return manage(down, args[1:])
+	}
+	return conclude("", false, fmt.Errorf("unknown command %q; see: rc-netns --help", args[0]))
+}
+
+// manage does what changes something, for root.
+func manage(command func([]string) error, args []string) int {
+	err := launch.CheckSecure()
+	if err == nil {
+		err = command(args)
+	}
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, pflag.ErrHelp):
+		return conclude("", false, write(usage))
+	case !errors.Is(err, errSaid):
+		fmt.Fprintf(os.Stderr, "rc-netns: %v\n", err)
+	}
+	return 1
+}

@@ -1,0 +1,36 @@
+# Completion of rc-netns(8) for fish, 3.6 or later.
+
+# Those that are there, and those that have a service.
+function __rc_netns_namespaces
+    set -l files /run/netns/* /etc/init.d/netns.*
+    set -q files[1]
+    or return
+    string match -rv -- '[[:cntrl:]]|/-[^/]*$' $files | string replace -r '^/etc/init.d/netns\.|.*/' ''
+end
+
+function __rc_netns_services
+    for script in /etc/init.d/*
+        test -f $script -a -x $script
+        and string replace -rf '.*/([^-].*)' '$1' -- $script | string match -v '*.sh'
+    end
+end
+
+function __rc_netns_interfaces
+    string replace -r '.*/' '' -- /sys/class/net/*
+end
+
+complete -c rc-netns -f
+complete -c rc-netns -n __fish_use_subcommand -s h -l help -d 'Print a summary'
+complete -c rc-netns -n __fish_use_subcommand -s V -l version -d 'Print the version'
+complete -c rc-netns -n __fish_use_subcommand -a status -d 'Show which service runs where'
+complete -c rc-netns -n __fish_use_subcommand -a check -d 'Look for what would go wrong'
+complete -c rc-netns -n __fish_use_subcommand -a settings -d 'Print what conf.d sets'
+complete -c rc-netns -n __fish_use_subcommand -a up -d 'Make a network namespace'
+complete -c rc-netns -n __fish_use_subcommand -a down -d 'Undo what up did'
+complete -c rc-netns -n '__fish_seen_subcommand_from status check' -l json -d 'Print JSON'
+complete -c rc-netns -n '__fish_seen_subcommand_from status' -l watch -d 'Show it again and again'
+complete -c rc-netns -n '__fish_seen_subcommand_from status check settings' -a '(__rc_netns_services)' -d Service
+complete -c rc-netns -n '__fish_seen_subcommand_from settings' -s 0 -l null -d 'End each with a NUL byte'
+complete -c rc-netns -n '__fish_seen_subcommand_from up' -l interface -x -a '(__rc_netns_interfaces)' -d 'Move this interface in'
+complete -c rc-netns -n '__fish_seen_subcommand_from up' -l sysctl -x -d 'Set this sysctl'
+complete -c rc-netns -n '__fish_seen_subcommand_from up down' -a '(__rc_netns_namespaces)' -d 'Network namespace'
