@@ -589,13 +589,13 @@ func TestUpByHand(t *testing.T) {
 	equal(t, "devices outside", h.devices(""), "eth1 eth1p eth2 eth2p lo")
 	h.nothingRecorded("netns.lan")
 	for command, want := range map[string]string{
-		"up":                                  "rc-netns: up: needs the name of one network namespace",
-		"up ../x":                             `bad network namespace name "../x"`,
-		"up /run/netns/lan":                   `bad network namespace name "/run/netns/lan": give a name without a slash`,
-		"down --all lan":                      "rc-netns: down: unknown flag: --all",
-		"up --interface eth1:a:b lan":         `bad interface "eth1:a:b"`,
-		"up host 3</proc/1/ns/net":            `"host" is the host's own network namespace`,
-		"up lan; rc-netns down lan/": `bad network namespace name "lan/"`,
+		"up":                          "rc-netns: up: needs the name of one network namespace",
+		"up ../x":                     `bad network namespace name "../x"`,
+		"up /run/netns/lan":           `bad network namespace name "/run/netns/lan": give a name without a slash`,
+		"down --all lan":              "rc-netns: down: unknown flag: --all",
+		"up --interface eth1:a:b lan": `bad interface "eth1:a:b"`,
+		"up host 3</proc/1/ns/net":    `"host" is the host's own network namespace`,
+		"up lan; rc-netns down lan/":  `bad network namespace name "lan/"`,
 	} {
 		if command == "up host 3</proc/1/ns/net" {
 			h.sh("ip netns attach host 1")
