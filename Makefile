@@ -9,7 +9,8 @@
 # make demo       show the main job in a throw-away OpenRC root
 # make bench      netns-exec beside ip netns exec, and with a VRF beside ip vrf
 #                 exec, in a virtual machine; services beside an OpenRC without
-#                 the drop-in, and confined ones beside Alpine's patched one
+#                 the drop-in, and confined ones beside Alpine's patched one;
+#                 BENCH_ARGS="-shell dash -row start" for some of these
 # make torture    attack the programs and judge every launch; TORTURE_S says for
 #                 how many seconds, TORTURE_ARGS what to repeat
 # make fuzz       the conf.d reader against /bin/sh; FUZZTIME says how long
@@ -129,7 +130,7 @@ bench: build
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
 		$(MAKE) -s install DESTDIR="$$dir" && \
 		$(GO) run ./tests/bench-vrf "$$dir" tests/bench && \
-		$(GO) run ./tests/bench-services "$$dir"
+		$(GO) run ./tests/bench-services $(BENCH_ARGS) "$$dir"
 
 torture:
 	TORTURE_S=$(TORTURE_S) $(GOTEST) -v -timeout 0 -count=1 ./tests/torture -args $(TORTURE_ARGS)

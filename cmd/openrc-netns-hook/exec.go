@@ -19,9 +19,6 @@ import (
 // What the drop-in and the hook tell each other. All but the first the drop-in
 // takes out of the environment before anything else runs.
 const (
-	// environEnv is the environment in which openrc-run.sh is to start over:
-	// a line for each variable, with \1 for the newlines in it; see environment.
-	environEnv = "OPENRC_NETNS_ENVIRON"
 	// enteredEnv is the process that was let in, a blank, and what the drop-in
 	// gave as --token: the settings in a spelling of its own.
 	enteredEnv = "OPENRC_NETNS_ENTERED"
@@ -91,7 +88,7 @@ func refuse(action openrc.Action, why string) error {
 func become(action openrc.Action, settings openrc.Settings, token string, argv []string) error {
 	var notices []string
 	warn := func(text string) { notices = append(notices, text) }
-	plan, err := action.Check(settings, argv, environment(), warn)
+	plan, err := action.Check(settings, argv, openrc.Environment(), warn)
 	if err != nil {
 		return err
 	}

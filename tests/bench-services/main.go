@@ -5,6 +5,8 @@ package main
 
 import (
 	"cmp"
+	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,18 +19,27 @@ import (
 )
 
 // usage is for people; "time" is what the program calls itself as, in a machine.
-const usage = "usage: bench-services DIR, where DIR is what make install DESTDIR=DIR has filled"
+const usage = `usage: bench-services [-shell SHELL] [-row TEXT] DIR
+DIR is what make install DESTDIR=DIR has filled; the options limit the run to one
+shell, and to the rows with TEXT in them.`
 
 func main() {
 	machine.Init()
+	shell := flag.String("shell", "", "")
+	text := flag.String("row", "", "")
+	flag.Usage = func() { fmt.Fprintln(os.Stderr, usage) }
+	flag.Parse()
+	args := flag.Args()
 	var err error
 	switch {
-	case len(os.Args) == 5 && os.Args[1] == "time":
-		err = clock(os.Args[2], os.Args[3], os.Args[4])
-	case len(os.Args) == 2:
-		err = run(os.Args[1])
+	case len(args) == 4 && args[0] == "time":
+		err = clock(args[1], args[2], args[3])
+	case len(args) == 1:
+		rows = slices.DeleteFunc(rows, func(r row) bool { return !strings.Contains(r.what, *text) })
+		shells = slices.DeleteFunc(shells, func(s string) bool { return *shell != "" && s != *shell })
+		err = run(args[0])
 	default:
-		fmt.Fprintln(os.Stderr, usage)
+		flag.Usage()
 		os.Exit(2)
 	}
 	if err != nil {
@@ -40,6 +51,8 @@ func main() {
 // Each command is run in rounds, a few times on one machine, a few times on the
 // next, so that what this machine does meanwhile falls on all of them.
 const each = 5
+
+var shells = []string{"dash", "bash", "busybox"}
 
 // confinedServices have dependencies of their own to be worked out.
 const confinedServices = 200
@@ -92,7 +105,7 @@ func run(installed string) error {
 	if err != nil {
 		return err
 	}
-	for _, shell := range []string{"dash", "bash", "busybox"} {
+	for _, shell := range shells {
 		table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 		openrc, err := bench(table, shell, installed, string(self))
 		if err != nil {
@@ -139,7 +152,10 @@ func bench(table *tabwriter.Writer, shell, installed, self string) (version stri
 		fmt.Fprintf(table, "%s\t%s\t%.2f ms\t%.2f ms\t%.3f\t%s\t%d\n", r.what, r.beside,
 			milliseconds(median(times[0])), milliseconds(median(times[1])), ratio(times[0], times[1]), noise, len(times[0]))
 	}
-	return strings.TrimSpace(machines["none"].Run("openrc --version").Stdout), nil
+	for _, m := range machines {
+		return strings.TrimSpace(m.Run("openrc --version").Stdout), nil
+	}
+	return "", errors.New("no row has that in its name")
 }
 
 func prepare(name, shell, installed, self string) (*machine.Machine, error) {

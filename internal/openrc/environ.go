@@ -1,4 +1,4 @@
-package main
+package openrc
 
 import (
 	"strings"
@@ -6,9 +6,13 @@ import (
 	"openrc-netns/internal/inherited"
 )
 
-// environment is the one to start the service in: the drop-in's, or without a
+// environEnv is the environment in which openrc-run.sh is to start over, a line for each
+// variable; see decodeEnvironment.
+const environEnv = "OPENRC_NETNS_ENVIRON"
+
+// Environment is the one to start the service in: the drop-in's, or without a
 // drop-in our own.
-func environment() []string {
+func Environment() []string {
 	own := inherited.Environ()
 	for _, entry := range own {
 		if lines, found := strings.CutPrefix(entry, environEnv+"="); found {
