@@ -175,7 +175,8 @@ _netns_set_cgroup()
 _netns_enter()
 {
 	local restart='' name='' value='' asked=unasked
-	if [ "$_netns_action" = status ] && [ "$(id -u)" != 0 ]; then
+	# Is this user another than that of process 1, root? Without a fork to ask id(1).
+	if [ "$_netns_action" = status ] && [ ! -O /proc/1 ]; then
 		ewarn "$RC_SVCNAME: only root can look inside its network namespace, this is what OpenRC knows"
 		_status
 		exit $?

@@ -10,11 +10,14 @@ import (
 )
 
 // whereabouts is what the status of a service has to say of where it runs, and what is
-// wrong with that. Mostly nothing is, which takes a few looks to see; for the rest
-// there is rc-netns(8). What cannot be told is no reason for a status to fail.
+// wrong with that. Mostly nothing is, which a glance shows; for the rest there is
+// rc-netns(8). What cannot be told is no reason for a status to fail.
 func whereabouts(service string, settings openrc.Settings, ns *namespace.Namespace) (where string, warnings []string) {
-	if openrc.InPlace(service, settings, ns) {
+	switch running, sure := openrc.Glance(service, settings, ns); {
+	case running && sure:
 		return fmt.Sprintf("runs in network namespace %q", settings.Netns), nil
+	case sure:
+		return "", nil
 	}
 	output, err := rcnetns.Ask("status", "--openrc", "--", service)
 	if err != nil {

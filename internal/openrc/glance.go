@@ -16,15 +16,32 @@ import (
 	"openrc-netns/internal/vrf"
 )
 
-// InPlace reports whether a started service is, without a doubt, as its settings say:
-// the daemons that OpenRC has on record and all processes in its cgroup are in ns,
-// which has to have a name and still has it, and see the files of /etc/netns. It is for the many times
-// in which nothing is wrong, and looks at nothing else; false asks for a thorough look
-// (package audit), as what binds sockets does in any case. The caller has to be on the
-// host's mounts, as root.
-func InPlace(service string, settings Settings, ns *namespace.Namespace) bool {
+// Glance reports whether a service runs, and whether it is sure that this is as its
+// settings say. Running is all in place: the daemons that OpenRC has on record and the
+// processes in its cgroup are in ns, which has to have a name and still has it, and see
+// the files of /etc/netns. One that does not run has left no process in its cgroup. It is
+// for the many times in which nothing is wrong, and looks at nothing else; where it is not
+// sure a thorough look is due (package audit), as it is for what binds sockets. The caller
+// has to be on the host's mounts, as root.
+func Glance(service string, settings Settings, ns *namespace.Namespace) (running, sure bool) {
 	record, err := ReadRecord(service)
-	if err != nil || record == nil || record.Cgroup != "" || record.Netns != settings.Netns || namespace.BaseName(settings.Netns) != settings.Netns {
+	if err != nil {
+		return false, false
+	}
+	if record == nil && ReadState(service) == Stopped {
+		return false, leftNone("/openrc."+service) && leftNone("/"+service) // 0.45
+	}
+	return true, record != nil && inPlace(service, settings, record, ns)
+}
+
+// leftNone reports whether a cgroup has no processes, or does not exist.
+func leftNone(cgroup string) bool {
+	pids, err := vrf.Processes(cgroup)
+	return err == nil && len(pids) == 0 || errors.Is(err, fs.ErrNotExist)
+}
+
+func inPlace(service string, settings Settings, record *Record, ns *namespace.Namespace) bool {
+	if record.Cgroup != "" || record.Netns != settings.Netns || namespace.BaseName(settings.Netns) != settings.Netns {
 		return false
 	}
 	spec, err := settings.Spec()
