@@ -252,15 +252,16 @@ _rc_netns()
 	if ((cword == 1)); then
 		case "$cur" in
 		-*) _netns_offer --help --version -h -V ;;
-		*) _netns_offer status check settings up down ;;
+		*) _netns_offer status check egress settings up down ;;
 		esac
 		return
 	fi
 	case "${words[1]} $cur" in
 	"status -"*) _netns_offer --json --watch ;;
 	"check -"*) _netns_offer --json ;;
+	"egress -"*) _netns_offer --json ;;
 	"settings -"*) _netns_offer --null ;;
-	"status "* | "check "* | "settings "*) _netns_offer_services all ;;
+	"status "* | "check "* | "egress "* | "settings "*) _netns_offer_services all ;;
 	"up -"*) _netns_offer --interface --sysctl ;;
 	"up "* | "down "*)
 		case "${words[cword - 1]}" in

@@ -19,6 +19,7 @@ import (
 
 const usage = `Usage: rc-netns [status] [--json | --watch[=SECONDS]] [SERVICE]...
        rc-netns check [--json] [SERVICE]...
+       rc-netns egress [--json] [SERVICE | NETNS]...
        rc-netns settings [--null] SERVICE
        rc-netns up [--interface DEVICE[:NEWNAME]]... [--sysctl KEY=VALUE]... NETNS
        rc-netns down NETNS
@@ -27,6 +28,10 @@ status shows which service runs where, whether that is where its settings say,
 and what to do if not. check looks, before a start, for what would keep services
 from running there; it starts nothing. With no SERVICE they look at all that have
 settings.
+
+egress shows where the packets of services and network namespaces would leave, by
+asking the kernel: nothing is sent. With no name it shows all confined services that
+run.
 
 settings prints what conf.d sets for a service, as status, check and netns-exec(8)
 read it.
@@ -48,8 +53,9 @@ up did, and nothing else.
   -h, --help       print this text
   -V, --version    print the version
 
-Exit status: 0 if all is well, 1 if somebody has to act or up or down failed, 125 if
-status or check could not look.
+Exit status: 0 if all is well, 1 if somebody has to act, if there is a way
+out beside a tunnel, or if up or down failed, 125 if
+status, check or egress could not look.
 `
 
 func main() {
@@ -71,6 +77,8 @@ func run(args []string) int {
 		return status(args[1:])
 	case "check":
 		return check(args[1:])
+	case "egress":
+		return printEgress(args[1:])
 	case "settings":
 		return printSettings(args[1:])
 	case "up":

@@ -212,7 +212,7 @@ func (s *terminal) commands() {
 
 func (s *terminal) rcNetns() {
 	s.press(
-		keystroke{typed: "rc-netns ", lists: []string{"status", "check", "settings", "up", "down"}},
+		keystroke{typed: "rc-netns ", lists: []string{"status", "check", "egress", "settings", "up", "down"}},
 		keystroke{typed: "rc-netns --", lists: []string{"--help", "--version"}},
 		keystroke{typed: "rc-netns st", line: "rc-netns status "},
 		keystroke{typed: "rc-netns status we", line: "rc-netns status web "},

@@ -1,0 +1,316 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"openrc-netns/internal/egress"
+	"openrc-netns/internal/launch"
+	"openrc-netns/internal/mounts"
+	"openrc-netns/internal/namespace"
+	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/serviceconf"
+	"openrc-netns/internal/terminal"
+)
+
+// printEgress shows where the packets of services and network namespaces would leave,
+// and returns the status to exit with.
+func printEgress(args []string) int {
+	problem, err := runEgress(args)
+	return conclude("egress", problem, err)
+}
+
+// subject is one that is asked about.
+type subject struct {
+	name string
+	egress.Subject
+}
+
+func runEgress(args []string) (problem bool, err error) {
+	var asJSON bool
+	flags := pflag.NewFlagSet("egress", pflag.ContinueOnError)
+	flags.Usage = func() {}
+	flags.BoolVar(&asJSON, "json", false, "")
+	if err := flags.Parse(args); err != nil {
+		return false, fmt.Errorf("%w; see: rc-netns --help", err)
+	}
+	if err := launch.CheckSecure(); err != nil {
+		return false, err
+	}
+	if err := launch.CheckPrivilege(); err != nil {
+		return false, err
+	}
+	if err := mounts.GoHome(); err != nil {
+		return false, err
+	}
+	subjects, err := egressSubjects(flags.Args())
+	if err != nil {
+		return false, err
+	}
+	document := egressJSON{Version: egressSchema, Subjects: []egressSubjectJSON{}}
+	var lines []string
+	for i, s := range subjects {
+		report, err := egress.Look(s.Subject)
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", s.name, err)
+		}
+		problem = problem || report.Verdict == egress.Also
+		document.Subjects = append(document.Subjects, describeEgress(s, report))
+		if i > 0 {
+			lines = append(lines, "")
+		}
+		lines = append(lines, egressLines(s, report)...)
+	}
+	if len(subjects) == 0 {
+		lines = append(lines, "no confined service runs")
+	}
+	text := strings.Join(lines, "\n") + "\n"
+	if asJSON {
+		if text, err = encode(document); err != nil {
+			return false, err
+		}
+	}
+	return problem, write(text)
+}
+
+// egressSubjects finds the services and namespaces of these names, or else all confined
+// services that run.
+func egressSubjects(names []string) ([]subject, error) {
+	var subjects []subject
+	all := len(names) == 0
+	if all {
+		var err error
+		if names, err = openrc.Services(); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range names {
+		s, err := egressSubject(name, all)
+		if err != nil {
+			return nil, err
+		}
+		if s != nil && !(all && s.PID == 0) {
+			subjects = append(subjects, *s)
+		}
+	}
+	return subjects, nil
+}
+
+// egressSubject returns nil for a service that is not confined, where all are asked for.
+func egressSubject(name string, all bool) (*subject, error) {
+	record, err := openrc.ReadRecord(name)
+	if err != nil && !all {
+		return nil, err
+	}
+	if record == nil && !openrc.HasScript(name) {
+		if slices.Contains(namespace.Names(), name) || strings.HasPrefix(name, "/") {
+			return &subject{name, egress.Subject{Netns: name}}, nil
+		}
+		return nil, fmt.Errorf("%q is neither a service nor a network namespace", name)
+	}
+	s := &subject{name: name}
+	settings, err := serviceconf.Read(name)
+	switch {
+	case err == nil && settings.Confined():
+		s.Netns, s.VRF = settings.Netns, settings.VRF
+	case record == nil && all:
+		return nil, nil
+	case record == nil && err != nil && !errors.As(err, new(*serviceconf.NotExistError)):
+		return nil, err
+	case record == nil:
+		return nil, fmt.Errorf("service %q is not confined: %s sets none of netns, vrf and netns_lock for it", name, openrc.ConfDir)
+	default:
+		s.Netns = record.Netns
+	}
+	daemons := openrc.ReadDaemons(name)
+	for _, pid := range append([]int{daemons.Child}, daemons.PIDs...) { // the daemon, not what supervises it
+		if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); pid > 1 && err == nil {
+			// Where it is counts, and not where its name leads now.
+			s.PID, s.Netns = pid, fmt.Sprintf("/proc/%d/ns/net", pid)
+			break
+		}
+	}
+	if s.Netns == "" {
+		s.Netns = namespace.Host
+	}
+	return s, nil
+}
+
+// egressLines is a report for people.
+func egressLines(s subject, r *egress.Report) []string {
+	t, _ := terminal.Of(os.Stdout)
+	colour := map[egress.Verdict]string{egress.TunnelOnly: sgrGreen, egress.NoWayOut: sgrGreen, egress.Also: sgrRed}[r.Verdict]
+	first := clean(s.name) + ": " + paint(egressVerdict(r), colour, t.Colour)
+	if s.PID != 0 {
+		first += fmt.Sprintf(" (process %d)", s.PID)
+	}
+	lines := []string{first}
+	for _, route := range r.Routes {
+		lines = append(lines, fmt.Sprintf("  %s: %s", route.Family, egressRoute(route)))
+	}
+	for _, resolver := range r.Resolvers {
+		lines = append(lines, fmt.Sprintf("  DNS %s: %s", clean(resolver.Address), egressRoute(resolver.Route)))
+	}
+	for _, socket := range r.Sockets {
+		lines = append(lines, fmt.Sprintf("  DNS %s: a socket in the file system, which may answer from another network", socket))
+	}
+	for _, way := range r.Ways {
+		text := fmt.Sprintf("  %s: %s", clean(way.Interface), clean(way.Kind))
+		if way.Leads != "" && way.Leads != "WireGuard" {
+			text += " " + clean(way.Leads)
+		}
+		lines = append(lines, text+", leads to "+egressList(way.To))
+		for _, peer := range way.Peers {
+			lines = append(lines, "    "+egressPeer(peer))
+		}
+	}
+	return lines
+}
+
+// egressVerdict is the verdict in words.
+func egressVerdict(r *egress.Report) string {
+	var tunnels, others []string
+	for _, way := range r.Ways {
+		if way.Tunnel {
+			tunnels = append(tunnels, way.Interface)
+		} else {
+			others = append(others, way.Interface)
+		}
+	}
+	others = append(others, r.Sockets...)
+	switch r.Verdict {
+	case egress.NoWayOut:
+		return "no way out"
+	case egress.TunnelOnly:
+		return "tunnel only, through " + clean(tunnels[0])
+	case egress.Open:
+		return "through " + clean(strings.Join(others, ", ")) + ", no tunnel"
+	}
+	if len(tunnels) > 1 {
+		others = append(tunnels[1:], others...)
+	}
+	if len(tunnels) == 0 {
+		return "through " + clean(strings.Join(others, ", "))
+	}
+	return "through " + clean(tunnels[0]) + ", also through " + clean(strings.Join(others, ", "))
+}
+
+func egressRoute(r egress.Route) string {
+	if r.Interface == "" {
+		return "no route"
+	}
+	text := "through " + clean(r.Interface)
+	if r.Gateway != nil {
+		text += " by " + r.Gateway.String()
+	}
+	if r.Source != nil {
+		text += " from " + r.Source.String()
+	}
+	return text
+}
+
+func egressList(to []string) string {
+	const few = 4
+	if more := len(to) - few; more > 0 {
+		to = append(slices.Clone(to[:few]), fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(to, ", ")
+}
+
+func egressPeer(p egress.Peer) string {
+	if p.Endpoint == "" {
+		return "peer: not heard of yet"
+	}
+	text := "peer " + clean(p.Endpoint)
+	if p.Through.Interface != "" {
+		text += ", from the host's network " + egressRoute(p.Through)
+	}
+	if p.Handshake < 0 {
+		return text + ", no handshake yet"
+	}
+	return fmt.Sprintf("%s, last handshake %s ago", text, p.Handshake.Round(time.Second))
+}
+
+// egressSchema is the version of what follows, as statusSchema is.
+const egressSchema = 1
+
+// These are the JSON of egress. No list in it is null.
+type (
+	egressJSON struct {
+		Version  int                 `json:"version"`
+		Subjects []egressSubjectJSON `json:"subjects"`
+	}
+	egressSubjectJSON struct {
+		Name      string               `json:"name"`
+		PID       int                  `json:"pid"`
+		Verdict   egress.Verdict       `json:"verdict"`
+		Routes    []egressRouteJSON    `json:"routes"`
+		Resolvers []egressResolverJSON `json:"resolvers"`
+		Sockets   []string             `json:"sockets"`
+		Ways      []egressWayJSON      `json:"ways"`
+	}
+	egressRouteJSON struct {
+		Family    string `json:"family"`
+		Interface string `json:"interface"`
+		Source    string `json:"source"`
+		Gateway   string `json:"gateway"`
+	}
+	egressResolverJSON struct {
+		Address string          `json:"address"`
+		Route   egressRouteJSON `json:"route"`
+	}
+	egressWayJSON struct {
+		Interface string           `json:"interface"`
+		Kind      string           `json:"kind"`
+		Tunnel    bool             `json:"tunnel"`
+		To        []string         `json:"to"`
+		Leads     string           `json:"leads"`
+		Peers     []egressPeerJSON `json:"peers"`
+	}
+	egressPeerJSON struct {
+		Endpoint  string          `json:"endpoint"`
+		Handshake float64         `json:"handshake_seconds"` // -1: none yet
+		Through   egressRouteJSON `json:"through"`
+	}
+)
+
+func describeEgress(s subject, r *egress.Report) egressSubjectJSON {
+	d := egressSubjectJSON{
+		Name: s.name, PID: s.PID, Verdict: r.Verdict, Routes: []egressRouteJSON{}, Resolvers: []egressResolverJSON{},
+		Sockets: append([]string{}, r.Sockets...), Ways: []egressWayJSON{},
+	}
+	for _, route := range r.Routes {
+		d.Routes = append(d.Routes, describeRoute(route))
+	}
+	for _, resolver := range r.Resolvers {
+		d.Resolvers = append(d.Resolvers, egressResolverJSON{resolver.Address, describeRoute(resolver.Route)})
+	}
+	for _, way := range r.Ways {
+		w := egressWayJSON{way.Interface, way.Kind, way.Tunnel, way.To, way.Leads, []egressPeerJSON{}}
+		for _, peer := range way.Peers {
+			handshake := -1.0
+			if peer.Handshake >= 0 {
+				handshake = peer.Handshake.Seconds()
+			}
+			w.Peers = append(w.Peers, egressPeerJSON{peer.Endpoint, handshake, describeRoute(peer.Through)})
+		}
+		d.Ways = append(d.Ways, w)
+	}
+	return d
+}
+
+func describeRoute(r egress.Route) egressRouteJSON {
+	address := func(ip []byte, text string) string {
+		if ip == nil {
+			return ""
+		}
+		return text
+	}
+	return egressRouteJSON{r.Family, r.Interface, address(r.Source, r.Source.String()), address(r.Gateway, r.Gateway.String())}
+}

@@ -1,0 +1,245 @@
+package egress
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/wgctrl"
+
+	"openrc-netns/internal/files"
+	"openrc-netns/internal/namespace"
+)
+
+// Peer is one of a WireGuard interface.
+type Peer struct {
+	Endpoint string // empty if it is not known yet
+	// Handshake is how long ago the last one was; negative if there was none.
+	Handshake time.Duration
+	// Through is how the host reaches the endpoint.
+	Through Route
+}
+
+// end is what a link says of its other end.
+type end struct {
+	index int
+	kind  string
+	peer  int // the index of a veth's other end, or of what a link is stacked on; 0 if it has none
+	// nsid is the number of the namespace with the other end, as ip-netns(8) set has
+	// it; -1 if that is this one.
+	nsid  int
+	peers []Peer
+}
+
+func endOf(link netlink.Link) end {
+	a := link.Attrs()
+	e := end{index: a.Index, kind: link.Type(), peer: a.ParentIndex, nsid: a.NetNsID}
+	if e.kind == "wireguard" || e.kind == "tuntap" || e.kind == "tun" {
+		e.peers = wireguardPeers(a.Name)
+	}
+	return e
+}
+
+// wireguardPeers asks the kernel, or the wireguard-go that made the interface.
+func wireguardPeers(name string) []Peer {
+	client, err := wgctrl.New()
+	if err != nil {
+		return nil
+	}
+	defer client.Close()
+	device, err := client.Device(name)
+	if err != nil {
+		return nil
+	}
+	var peers []Peer
+	for _, p := range device.Peers {
+		peer := Peer{Handshake: -1}
+		if p.Endpoint != nil {
+			peer.Endpoint = p.Endpoint.String()
+		}
+		if !p.LastHandshakeTime.IsZero() {
+			peer.Handshake = max(0, time.Since(p.LastHandshakeTime))
+		}
+		peers = append(peers, peer)
+	}
+	return peers
+}
+
+// trace follows each way to its other end, from outside.
+func (s *survey) trace(ns *namespace.Namespace) {
+	numbers := map[int]*place{} // by the number that the namespace has given them
+	for i := range s.report.Ways {
+		way, e := &s.report.Ways[i], s.ends[i]
+		switch {
+		case e.kind == "wireguard", e.peers != nil:
+			way.Peers = e.peers
+			for p := range way.Peers {
+				way.Peers[p].Through = hostRoute(way.Peers[p].Endpoint)
+			}
+			way.Leads = "WireGuard"
+		case way.Kind == "tun":
+			way.Leads = tunOwner(ns, way.Interface)
+		case e.peer != 0:
+			if numbers[e.nsid] == nil {
+				numbers[e.nsid] = findNumber(ns, e.nsid)
+			}
+			at := numbers[e.nsid]
+			name := at.link(e.peer)
+			if way.Kind == "veth" {
+				way.Leads = fmt.Sprintf("to %s %s", name, at.words)
+			} else {
+				way.Leads = fmt.Sprintf("on %s %s", name, at.words)
+			}
+		}
+	}
+}
+
+// hostRoute is how the host reaches an endpoint.
+func hostRoute(endpoint string) Route {
+	host, _, err := net.SplitHostPort(endpoint)
+	ip := net.ParseIP(host)
+	if err != nil || ip == nil {
+		return Route{}
+	}
+	var found Route
+	ns, err := namespace.Open(namespace.Host)
+	if err != nil {
+		return Route{}
+	}
+	defer ns.Close()
+	_ = ns.Do(func() error {
+		s := survey{links: map[int]netlink.Link{}}
+		links, err := retry(netlink.LinkList)
+		for _, link := range links {
+			s.links[link.Attrs().Index] = link
+		}
+		found = s.route(ip)
+		return err
+	})
+	return found
+}
+
+// place is a namespace that has a number in another one.
+type place struct {
+	words string // where that is
+	path  string // by which it can be opened; empty if it cannot
+}
+
+// findNumber looks for the namespace that ns knows by a number: itself, the host's, or
+// one with a name.
+func findNumber(ns *namespace.Namespace, nsid int) *place {
+	if nsid < 0 {
+		return &place{"in the same namespace", ""}
+	}
+	found := &place{"in another network namespace", ""}
+	_ = ns.Do(func() error {
+		if id, err := netlink.GetNetNsIdByPid(1); err == nil && id == nsid {
+			found = &place{"on the host's network", namespace.Host}
+			return nil
+		}
+		for _, name := range namespace.Names() {
+			other, err := namespace.Open(name)
+			if err != nil {
+				continue
+			}
+			file, err := os.Open(filepath.Join(namespace.Dir, name))
+			if err == nil {
+				id, err := netlink.GetNetNsIdByFd(int(file.Fd()))
+				file.Close()
+				if err == nil && id == nsid {
+					found = &place{fmt.Sprintf("in network namespace %q", name), name}
+				}
+			}
+			other.Close()
+		}
+		return nil
+	})
+	return found
+}
+
+// link is the name of a link there.
+func (p *place) link(index int) string {
+	name := fmt.Sprintf("interface %d", index)
+	if p.path == "" {
+		return name
+	}
+	ns, err := namespace.Open(p.path)
+	if err != nil {
+		return name
+	}
+	defer ns.Close()
+	_ = ns.Do(func() error {
+		link, err := netlink.LinkByIndex(index)
+		if err == nil {
+			name = link.Attrs().Name
+		}
+		return err
+	})
+	return name
+}
+
+// tunOwner is the process that holds a tun interface, and whose own network its packets
+// leave by.
+func tunOwner(ns *namespace.Namespace, name string) string {
+	processes, _ := files.ReadDir("/proc")
+	for _, process := range processes {
+		pid, err := strconv.Atoi(process.Name())
+		if err != nil {
+			continue
+		}
+		dir := fmt.Sprintf("/proc/%d/", pid)
+		descriptors, _ := files.ReadDir(dir + "fd")
+		for _, descriptor := range descriptors {
+			if target, _ := os.Readlink(dir + "fd/" + descriptor.Name()); target != "/dev/net/tun" {
+				continue
+			}
+			info, _ := files.Read(dir + "fdinfo/" + descriptor.Name())
+			fd, _ := strconv.Atoi(descriptor.Name())
+			if !strings.Contains(string(info), "iff:\t"+name+"\n") || !tunIn(ns, pid, fd) {
+				continue
+			}
+			comm, _ := files.Read(dir + "comm")
+			where := "in a network namespace of its own"
+			link, _ := os.Readlink(dir + "ns/net")
+			host, _ := os.Readlink(namespace.Host)
+			switch {
+			case link == host:
+				where = "on the host's network"
+			case link == fmt.Sprintf("net:[%d]", ns.Inode()):
+				where = "in the same namespace"
+			}
+			return fmt.Sprintf("of process %d (%s) %s", pid, strings.TrimSpace(string(comm)), where)
+		}
+	}
+	return ""
+}
+
+// tunIn reports whether the tun device behind a descriptor of another process is in ns:
+// the same name may be in use elsewhere. Before Linux 5.12 (TUNGETDEVNETNS) it is
+// taken for granted.
+func tunIn(ns *namespace.Namespace, pid, fd int) bool {
+	const tunGetDevNetns = 0x54e3 // _IO('T', 227) of linux/if_tun.h
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(pidfd)
+	tun, err := unix.PidfdGetfd(pidfd, fd, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(tun)
+	got, err := unix.IoctlRetInt(tun, tunGetDevNetns)
+	if err != nil {
+		return true
+	}
+	defer unix.Close(got)
+	var stat unix.Stat_t
+	return unix.Fstat(got, &stat) == nil && stat.Ino == ns.Inode()
+}
