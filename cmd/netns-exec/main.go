@@ -21,6 +21,7 @@ import (
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/option"
+	"openrc-netns/internal/privilege"
 	"openrc-netns/internal/rcnetns"
 	"openrc-netns/internal/version"
 )
@@ -87,7 +88,7 @@ func status(err error) int {
 }
 
 func run(args []string) error {
-	if err := launch.CheckSecure(); err != nil {
+	if err := privilege.CheckSecure(); err != nil {
 		return err
 	}
 	o, err := parse(args)

@@ -9,7 +9,6 @@ package launch
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +16,7 @@ import (
 	"openrc-netns/internal/inherited"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
+	"openrc-netns/internal/privilege"
 	"openrc-netns/internal/vrf"
 )
 
@@ -128,7 +128,7 @@ func Check(spec Spec) (*Plan, error) {
 	if err := checkSettings(spec); err != nil {
 		return nil, err
 	}
-	if err := CheckPrivilege(); err != nil {
+	if err := privilege.CheckSysAdmin(); err != nil {
 		return nil, err
 	}
 	plan := &Plan{spec: spec, namespace: spec.Inside, join: spec.Join, home: spec.Home, argv: spec.Argv, env: spec.Env, warn: spec.Warn}
@@ -185,20 +185,6 @@ func checkSettings(spec Spec) error {
 		return nil
 	}
 	return fmt.Errorf("%q says nothing about /etc: use %q or %q", spec.Etc, EtcBind, EtcNone)
-}
-
-// CheckPrivilege says so in plain words if the calling thread may not change
-// its namespaces. Check calls it; the kernel checks again.
-func CheckPrivilege() error {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if err := unix.Capget(&header, &data[0]); err != nil {
-		return fmt.Errorf("read capabilities: %w", err)
-	}
-	if data[0].Effective&(1<<unix.CAP_SYS_ADMIN) == 0 {
-		return errors.New("entering a network namespace needs CAP_SYS_ADMIN: run this as root")
-	}
-	return nil
 }
 
 // setView plans the private view. A namespace given by its path has no files
@@ -519,29 +505,4 @@ func shell(env []string) string {
 		return shell
 	}
 	return "/bin/sh"
-}
-
-// CheckSecure refuses to run with rights that the caller does not have: a
-// setuid or setgid bit, file capabilities. AT_SECURE (getauxval(3)) tells of
-// them where they had an effect; root sees them in the file's mode alone.
-func CheckSecure() error {
-	const atSecure = 23 // AT_SECURE of linux/auxvec.h
-	refuse := errors.New("refusing to run with a setuid or setgid bit or file capabilities: remove them from the binary")
-	auxv, err := unix.Auxv()
-	if err != nil {
-		return fmt.Errorf("read the auxiliary vector: %w", err)
-	}
-	for _, entry := range auxv {
-		if entry[0] == atSecure && entry[1] != 0 {
-			return refuse
-		}
-	}
-	info, err := os.Stat("/proc/self/exe")
-	if err != nil {
-		return fmt.Errorf("look at this binary's mode (is /proc mounted, that of this PID namespace?): %w", err)
-	}
-	if info.Mode()&(os.ModeSetuid|os.ModeSetgid) != 0 {
-		return refuse
-	}
-	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"openrc-netns/internal/launch"
 	"openrc-netns/internal/namespace"
+	"openrc-netns/internal/privilege"
 )
 
 // Start is the action that confines a service: it is strict, all others act
@@ -68,7 +69,7 @@ func (a Action) Check(settings Settings, argv, env []string, warn func(string)) 
 		}
 	}
 	record, unreadable := ReadRecord(a.Service)
-	if err := launch.CheckPrivilege(); err != nil {
+	if err := privilege.CheckSysAdmin(); err != nil {
 		if record != nil && record.here() {
 			// A locked supervisor asks for a health check of its daemon.
 			return launch.Stay(spec)
@@ -132,7 +133,7 @@ func (a Action) checkResume(settings Settings, spec launch.Spec, warn func(strin
 	if err != nil {
 		return nil, err
 	}
-	if err := launch.CheckPrivilege(); err != nil {
+	if err := privilege.CheckSysAdmin(); err != nil {
 		if record != nil && record.here() {
 			return launch.Stay(spec) // a locked daemon says that it is up
 		}
@@ -153,7 +154,7 @@ func (a Action) checkResume(settings Settings, spec launch.Spec, warn func(strin
 
 func checkStart(spec launch.Spec) (*launch.Plan, error) {
 	if spec.Netns == "" {
-		if err := launch.CheckPrivilege(); err != nil {
+		if err := privilege.CheckSysAdmin(); err != nil {
 			return nil, err // only root may look at process 1
 		}
 		host, err := namespace.Open(namespace.Host)
