@@ -9,11 +9,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"openrc-netns/internal/cgroup"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/option"
-	"openrc-netns/internal/vrf"
 )
 
 // What the drop-in and the hook tell each other. All but the first the drop-in
@@ -72,7 +72,7 @@ func execService(args []string) error {
 	err = become(action, settings, token, argv)
 	if action.Name == openrc.Start {
 		// The drop-in has let OpenRC make the service's cgroup.
-		_ = vrf.Leave(action.Service, 0)
+		_ = cgroup.LeaveService(action.Service, 0)
 	}
 	return eerror(fmt.Sprintf("%s: %v", action.Service, err))
 }
@@ -167,7 +167,7 @@ func leave(args []string) error {
 	case service == "" || len(operands) > 0:
 		return errors.New("leave: needs --service and nothing else; see: openrc-netns-hook --help")
 	}
-	return vrf.Leave(service, os.Getppid())
+	return cgroup.LeaveService(service, os.Getppid())
 }
 
 // eerror becomes OpenRC's program of that name; without one, it is up to the

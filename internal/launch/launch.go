@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"openrc-netns/internal/cgroup"
 	"openrc-netns/internal/inherited"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
@@ -97,7 +98,7 @@ type Plan struct {
 	cgroup     vrf.Cgroup
 	keep       capabilities
 	join       string
-	before     string // the cgroup that Enter found the process in
+	undo       func() // takes the process out of the cgroup that Enter put it in
 	home       bool
 	credential *credential
 	path       string
@@ -316,7 +317,7 @@ func (p *Plan) String() string {
 // Enter moves the calling thread, which the caller has locked, into the
 // namespace and its private view, and the process into the cgroup that binds
 // its sockets. It returns that cgroup; empty where there is none.
-func (p *Plan) Enter() (cgroup string, err error) {
+func (p *Plan) Enter() (confined string, err error) {
 	if p.namespace == nil {
 		return "", nil
 	}
@@ -332,17 +333,15 @@ func (p *Plan) Enter() (cgroup string, err error) {
 	}
 	if p.confine == nil {
 		if p.home {
-			return "", vrf.Release()
+			return "", cgroup.LeaveInherited()
 		}
 		return "", nil
 	}
 	if err := p.findCookie(); err != nil {
 		return "", err
 	}
-	if p.before, err = vrf.Current(); err != nil {
-		p.before = "/" // cgroup v2 was never mounted; all are at its root
-	}
-	return p.confine.Apply(&p.cgroup)
+	confined, p.undo, err = p.confine.Apply(p.cgroup)
+	return confined, err
 }
 
 // enterView does the part of Enter that concerns the calling thread alone.
@@ -434,12 +433,12 @@ func (p *Plan) Exec() error {
 // if nothing else is in it: for a launch that is not to go on. The calling thread
 // may be another user by now, without the right to; the others are not.
 func (p *Plan) Leave() {
-	if p.confine == nil {
+	if p.undo == nil {
 		return
 	}
 	left := make(chan struct{})
 	go func() {
-		p.cgroup.Undo(p.before)
+		p.undo()
 		close(left)
 	}()
 	<-left

@@ -109,33 +109,3 @@ func readLine(path string) (string, error) {
 	line, _, _ := strings.Cut(string(buffer[:n]), "\n")
 	return strings.TrimSpace(line), nil
 }
-
-// ServiceOf tells from the content of a /proc/PID/cgroup which service OpenRC put
-// the process into the cgroup of; empty if none. Known says whether there is a
-// service of that name: before 0.50 a cgroup was called just like the service.
-func ServiceOf(cgroups []byte, known func(string) bool) string {
-	for line := range bytes.Lines(cgroups) {
-		_, entry, _ := strings.Cut(strings.TrimSuffix(string(line), "\n"), ":")
-		controller, path, _ := strings.Cut(entry, ":")
-		first, below, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-		switch {
-		case controller == "name=openrc" && first != "": // cgroup v1
-			return first
-		case controller != "":
-		case strings.HasPrefix(first, "openrc."):
-			return strings.TrimPrefix(first, "openrc.")
-		case first != "" && known(first) && (below == "" || byHand(below)):
-			return first
-		}
-	}
-	return ""
-}
-
-// byHand reports whether a cgroup is one that netns-exec or ip-vrf(8) makes below
-// that of its caller. A container's, say, in a cgroup that happens to be called
-// like a service, is none of the service's.
-func byHand(cgroup string) bool {
-	first, below, _ := strings.Cut(cgroup, "/")
-	return strings.HasPrefix(first, "netns-exec.") || first == "vrf" ||
-		strings.HasSuffix(first, "-ns") && strings.HasPrefix(below, "vrf/")
-}

@@ -9,11 +9,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"openrc-netns/internal/cgroup"
 	"openrc-netns/internal/files"
 	"openrc-netns/internal/launch"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
-	"openrc-netns/internal/vrf"
 )
 
 // InPlace reports whether a started service is, without a doubt, as its settings say:
@@ -48,11 +48,11 @@ func InPlace(service string, settings Settings, ns *namespace.Namespace) bool {
 // allInside reports whether the daemons, which are in the service's own cgroup, and
 // all others there are in the network namespace of that inode.
 func allInside(service string, daemons []int, inode uint64) bool {
-	cgroup, err := vrf.Of(daemons[0])
-	if name := strings.TrimPrefix(cgroup, "/"); err != nil || name != "openrc."+service && name != service { // 0.45
+	path, err := cgroup.Of(daemons[0])
+	if name := strings.TrimPrefix(path, "/"); err != nil || name != "openrc."+service && name != service { // 0.45
 		return false
 	}
-	pids, err := vrf.Processes(cgroup)
+	pids, err := cgroup.Processes(path)
 	if err != nil {
 		return false
 	}

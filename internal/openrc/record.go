@@ -10,10 +10,10 @@ import (
 	"strconv"
 	"strings"
 
+	"openrc-netns/internal/cgroup"
 	"openrc-netns/internal/files"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
-	"openrc-netns/internal/vrf"
 )
 
 // Record says where a service was started. It is kept among the values of
@@ -129,7 +129,7 @@ func (r *Record) here() bool {
 	if view, err := mounts.CurrentID(); err != nil || r.Mounts != (mounts.ID{}) && view != r.Mounts {
 		return false
 	}
-	if cgroup, err := vrf.Current(); r.Cgroup != "" && (err != nil || cgroup != r.Cgroup && !strings.HasPrefix(cgroup, r.Cgroup+"/")) {
+	if current, err := cgroup.Current(); r.Cgroup != "" && (err != nil || current != r.Cgroup && !strings.HasPrefix(current, r.Cgroup+"/")) {
 		return false
 	}
 	ns, err := namespace.Current()

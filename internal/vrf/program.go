@@ -10,19 +10,9 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-)
 
-// Confinement is what the program in a cgroup does to the IP sockets that are
-// made in it.
-type Confinement struct {
-	// Cookie is the network namespace that it is for (SO_NETNS_COOKIE). An
-	// interface index means another device in every other namespace.
-	Cookie uint64
-	// Device is the device to bind to; without Index there is none.
-	Device Device
-	// Lock refuses sockets in every other network namespace.
-	Lock bool
-}
+	"openrc-netns/internal/cgroup"
+)
 
 // programName is what bpftool(8) shows, and how we know our own again.
 const programName = "openrc_netns"
@@ -190,8 +180,8 @@ func load(instructions []instruction) (int, error) {
 // attach puts the program on the cgroup, in place of the one of ours that there
 // lists; a cgroup has two only if two launches by hand come at once, and then
 // both do the same.
-func attach(cgroup, program int, there programs) error {
-	attr := attachAttr{target: uint32(cgroup), program: uint32(program), attachType: attachType, flags: flagAllowMulti}
+func attach(dir cgroup.Dir, program int, there programs) error {
+	attr := attachAttr{target: uint32(dir.FD()), program: uint32(program), attachType: attachType, flags: flagAllowMulti}
 	if len(there.ours) > 0 {
 		attr.flags |= flagReplace
 		attr.replaced = uint32(there.ours[0])
@@ -209,22 +199,22 @@ func attach(cgroup, program int, there programs) error {
 }
 
 // clear takes all programs off the cgroup.
-func clear(cgroup int) error {
-	there, err := attached(cgroup)
+func clear(dir cgroup.Dir) error {
+	there, err := attached(dir)
 	if err != nil {
 		return err
 	}
 	defer there.close()
 	for _, program := range append(there.ours, there.others...) {
-		if err := detach(cgroup, program); err != nil {
+		if err := detach(dir, program); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func detach(cgroup, program int) error {
-	attr := attachAttr{target: uint32(cgroup), program: uint32(program), attachType: attachType}
+func detach(dir cgroup.Dir, program int) error {
+	attr := attachAttr{target: uint32(dir.FD()), program: uint32(program), attachType: attachType}
 	if _, err := bpf(progDetach, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); err != nil {
 		return fmt.Errorf("detach a BPF program: %w", err)
 	}
@@ -246,7 +236,7 @@ func (p programs) close() {
 
 // query lists the programs on the cgroup by their numbers; with queryEffective
 // those on the cgroups above it as well.
-func query(cgroup int, flags uint32) ([]uint32, error) {
+func query(dir cgroup.Dir, flags uint32) ([]uint32, error) {
 	var pin runtime.Pinner
 	defer pin.Unpin()
 	var ids [64]uint32 // BPF_CGROUP_MAX_PROGS of linux/bpf-cgroup.h
@@ -256,7 +246,7 @@ func query(cgroup int, flags uint32) ([]uint32, error) {
 		ids                                         uint64
 		count                                       uint32
 	}{
-		target:     uint32(cgroup),
+		target:     uint32(dir.FD()),
 		attachType: attachType,
 		queryFlags: flags,
 		ids:        uint64(uintptr(unsafe.Pointer(&ids[0]))),
@@ -277,8 +267,8 @@ func query(cgroup int, flags uint32) ([]uint32, error) {
 }
 
 // attached opens the programs on the cgroup.
-func attached(cgroup int) (programs, error) {
-	ids, err := query(cgroup, 0)
+func attached(dir cgroup.Dir) (programs, error) {
+	ids, err := query(dir, 0)
 	if err != nil {
 		return programs{}, err
 	}
