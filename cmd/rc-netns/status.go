@@ -44,7 +44,7 @@ func runStatus(args []string) (problem bool, err error) {
 	}
 	// Behind a confined sshd the files of /etc are others, and new names of
 	// namespaces may not be seen.
-	if err := mounts.GoHome(); err != nil && privilege.CheckSysAdmin() == nil {
+	if err := mounts.EnterHost(); err != nil && privilege.CheckSysAdmin() == nil {
 		return false, err
 	}
 	if o.watch > 0 {

@@ -325,7 +325,7 @@ func (p *Plan) Enter() (confined string, err error) {
 		return "", err
 	}
 	if p.join != "" {
-		err := vrf.Join(p.join)
+		err := vrf.JoinCgroup(p.join)
 		if err == nil {
 			return p.join, nil
 		}
@@ -372,7 +372,7 @@ func (p *Plan) enterNamespaces() error {
 		}
 	}
 	if p.home {
-		if err := mounts.GoHome(); err != nil {
+		if err := mounts.EnterHost(); err != nil {
 			return err
 		}
 	}

@@ -299,48 +299,6 @@ func workingDirectoryBelowSys() (string, error) {
 
 var errOldKernel = errors.New("this kernel has no open_tree(2) or fsopen(2): Linux 5.2 or later is needed")
 
-// GoHome moves the calling thread into the mount namespace of process 1, if it
-// is in another one over the same root directory: one that Apply made, then. It
-// needs CAP_SYS_ADMIN and CAP_SYS_CHROOT and a locked thread, and makes "/" the
-// working directory (setns(2)).
-func GoHome() error {
-	home, err := same("/proc/thread-self/ns/mnt", "/proc/1/ns/mnt")
-	if err != nil || home {
-		return err
-	}
-	at, err := same("/", "/proc/1/root")
-	if err != nil || !at {
-		return err
-	}
-	fd, err := unix.Open("/proc/1/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open the mount namespace of process 1: %w", err)
-	}
-	defer unix.Close(fd)
-	if err := enter(fd); err != nil {
-		return fmt.Errorf("enter the mount namespace of process 1: %w", err)
-	}
-	return nil
-}
-
-// AtRoot reports whether the calling process has the root directory of process 1:
-// it is in no chroot or container.
-func AtRoot() bool {
-	at, err := same("/", "/proc/1/root")
-	return err == nil && at
-}
-
-// same reports whether two paths lead to one file.
-func same(a, b string) (bool, error) {
-	var stats [2]unix.Stat_t
-	for i, path := range []string{a, b} {
-		if err := unix.Stat(path, &stats[i]); err != nil {
-			return false, fmt.Errorf("look at %s (is /proc mounted?): %w", path, err)
-		}
-	}
-	return stats[0].Dev == stats[1].Dev && stats[0].Ino == stats[1].Ino, nil
-}
-
 // tree is a mount with all below it, picked up and not yet put down.
 type tree struct {
 	fd     int

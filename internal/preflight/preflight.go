@@ -112,7 +112,7 @@ func Look(names []string) (*Report, error) {
 	var report Report
 	root := privilege.CheckSysAdmin() == nil
 	if root {
-		if err := mounts.GoHome(); err != nil {
+		if err := mounts.EnterHost(); err != nil {
 			return nil, err
 		}
 	}

@@ -251,10 +251,10 @@ func (a *application) detach() {
 	}
 }
 
-// Join moves this process into a cgroup that Apply returned. The error wraps
+// JoinCgroup moves this process into a cgroup that Apply returned. The error wraps
 // fs.ErrNotExist where the cgroup has gone. One that was made again without the
 // program is an error too, and the process is in it.
-func Join(confined string) error {
+func JoinCgroup(confined string) error {
 	root, err := cgroup.OpenRoot()
 	if err != nil {
 		return err
