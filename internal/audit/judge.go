@@ -207,7 +207,7 @@ func (l *lookout) judgeSockets(s *Service) {
 		if err != nil {
 			return
 		}
-		asked, lock = spec.VRF != "", spec.Lock
+		asked, lock = spec.Sockets.VRF != "", spec.Sockets.Lock
 	}
 	switch s.State {
 	case openrc.Stopped, openrc.Starting, openrc.Stopping:

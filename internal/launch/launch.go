@@ -21,90 +21,92 @@ import (
 	"openrc-netns/internal/vrf"
 )
 
-// Values of Spec.Etc.
-const (
-	EtcBind = "bind" // bind the entries of /etc/netns/NAME over /etc
-	EtcNone = "none" // leave /etc alone
-)
-
 // Spec is what is wanted.
 type Spec struct {
-	// Netns is the network namespace: a name or an absolute path. Empty means
-	// the caller's, if VRF or Lock is set.
+	Place   Place
+	View    *View // nil leaves the command the mounts of its place
+	Sockets Sockets
+	Command Command
+	// Warn is told, in one line, what is wrong and was let pass; never nil.
+	Warn func(string)
+}
+
+// Place is where the command is to run: in a network namespace, with the mounts of its
+// caller or of the host.
+type Place struct {
+	// Netns is the network namespace: a name or an absolute path. One that leads to the
+	// host's own is refused, unless it is namespace.Host: a service would run outside.
+	// Empty means the caller's, if the sockets are confined.
 	Netns string
-	// VRF is a VRF device of the namespace to bind every IP socket to.
-	VRF string
-	// Etc is EtcBind or EtcNone; empty means EtcBind.
+	// AllowHost admits the host's own namespace by any name.
+	AllowHost bool
+	// Namespace, where it is set, is entered in place of the one that Netns names.
+	Namespace *namespace.Namespace
+	// HostMounts are those of process 1. In a chroot, where that has another root
+	// directory, the caller's stay.
+	HostMounts bool
+}
+
+// View is what the command sees of /sys, of /etc and of the host's resolvers, where that
+// is not what its place shows.
+type View struct {
+	// Etc is the directory in /etc/netns whose entries are bound over those of /etc;
+	// empty for none.
 	Etc string
 	// Hide are absolute paths to hide besides the resolvers' sockets.
 	Hide []string
+	// BestEffort turns faults of Etc, Hide and Running into warnings. A service has to be
+	// stoppable with a broken /etc/netns.
+	BestEffort bool
+	// Running, where it is set, is the mount namespace of a service that runs: it has the
+	// view of its start, and is entered in place of a new one.
+	Running *mounts.Namespace
+}
+
+// Sockets says what becomes of the command's IP sockets.
+type Sockets struct {
+	// VRF is a VRF device of the namespace to bind every one to.
+	VRF string
 	// Lock keeps the command in the namespace: no IP sockets in any other, and no
 	// way out through the kernel.
 	Lock bool
 	// Keep are the capabilities that Lock is to leave; see CheckKeep.
 	Keep []string
-	// Service is the OpenRC service that the command is; it has a cgroup of its
-	// own. Empty for a command by hand.
+	// Service is the OpenRC service that the command is: it has a cgroup of its own, and
+	// does not stay in the one that its caller is confined in. Empty for a command by
+	// hand.
 	Service string
 	// Cgroup is the one to confine the command in, for VRF and Lock, as in
 	// /proc/PID/cgroup; empty leaves the choice to the plan.
 	Cgroup string
-	// User is USER or USER:GROUP to become; empty means no change.
-	User string
+	// Join, where it is set, is the cgroup that the service's start was confined in, and
+	// stands in for VRF and Lock. A fault is a warning.
+	Join string
+}
+
+// Command is what to become.
+type Command struct {
 	// Argv is the command; empty means the user's shell.
 	Argv []string
 	// Env is the environment, as in inherited.Environ: with duplicates, of which
 	// the first counts, as for getenv(3), and with what is no assignment.
 	Env []string
-
-	// Home lets the command see the mounts of process 1 and, where it is not
-	// confined, leave the cgroup that its caller was confined in: a service is
-	// not to inherit what another service was put into. In a chroot, where
-	// process 1 has another root directory, the caller's mounts stay.
-	Home bool
-	// NotHost refuses a Netns that leads to the host's own namespace, by a name of
-	// it or by a process that is there: a service would run outside. Tolerant lets
-	// it pass.
-	NotHost bool
-	// Inside, where it is set, is entered in place of the namespace that
-	// Netns names; Netns then only chooses the files of /etc/netns.
-	Inside *namespace.Namespace
-	// View, where it is set, is the mount namespace of a service that runs: it has
-	// the private view of its start, and is entered in place of a new one.
-	View *mounts.Namespace
-	// Join, where it is set, is the cgroup that a Plan of the service's start
-	// was confined in, and stands in for VRF and Lock.
-	Join string
-	// Tolerant turns faults of the private view of /etc, of hidden paths and of
-	// Join into warnings. A service has to be stoppable with a broken
-	// /etc/netns.
-	Tolerant bool
-	// Trial says that the plan will not be carried out: Check then looks for the
-	// VRF itself, on a thread inside the namespace, which a launch leaves to
-	// Enter because it is there anyway.
-	Trial bool
-	// Warn is told, in one line, what is wrong and was let pass; never nil.
-	Warn func(string)
+	// User is USER or USER:GROUP to become; empty means no change.
+	User string
 }
 
 // Plan is a Spec that was found possible.
 type Plan struct {
 	spec       Spec
-	shown      uint64 // the inode of the namespace whose devices /sys shows
-	namespace  *namespace.Namespace
+	namespace  *namespace.Namespace // nil to stay in this one
+	host       uint64               // the inode of the host's, once it was looked at
+	shown      uint64               // the inode of the one whose devices /sys shows, likewise
 	view       mounts.View
-	confine    *vrf.Confinement
-	vrf        string
-	cgroup     vrf.Cgroup
+	confine    *vrf.Confinement // nil if sockets are not to be confined
 	keep       capabilities
-	join       string
 	undo       func() // takes the process out of the cgroup that Enter put it in
-	home       bool
 	credential *credential
 	path       string
-	argv       []string
-	env        []string
-	warn       func(string)
 }
 
 // CommandError says that the command cannot be executed. It wraps the
@@ -126,120 +128,94 @@ func (e *CommandError) Unwrap() error { return e.Err }
 // Check finds out whether spec can be done, as far as that can be known
 // without doing it. It opens the namespace and changes nothing.
 func Check(spec Spec) (*Plan, error) {
-	if err := checkSettings(spec); err != nil {
-		return nil, err
-	}
 	if err := privilege.CheckSysAdmin(); err != nil {
 		return nil, err
 	}
-	plan := &Plan{spec: spec, namespace: spec.Inside, join: spec.Join, home: spec.Home, argv: spec.Argv, env: spec.Env, warn: spec.Warn}
-	var err error
-	if spec.Lock {
-		if plan.keep, err = parseKeep(spec.Keep); err != nil {
+	p := &Plan{spec: spec}
+	if err := p.checkSockets(); err != nil {
+		return nil, err
+	}
+	if err := p.open(); err != nil {
+		return nil, err
+	}
+	if spec.View != nil && spec.View.Running == nil {
+		if err := p.setView(); err != nil {
 			return nil, err
 		}
 	}
-	switch {
-	case plan.namespace != nil:
-	case spec.Netns == "" && (spec.VRF != "" || spec.Lock):
-		plan.namespace, err = namespace.Current()
-	default:
-		plan.namespace, err = namespace.Open(spec.Netns)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if spec.View == nil {
-		err = plan.setView(spec)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := plan.setConfinement(spec); err != nil {
-		return nil, err
-	}
-	if spec.User != "" {
-		if plan.credential, err = lookupUser(spec.User); err != nil {
-			return nil, err
+	return p, p.checkCommand()
+}
+
+// Stay plans to become the command in the place where this process is.
+func Stay(command Command) (*Plan, error) {
+	p := &Plan{spec: Spec{Command: command}}
+	return p, p.checkCommand()
+}
+
+// checkSockets does without the VRF, for which the namespace has to be entered.
+func (p *Plan) checkSockets() (err error) {
+	sockets := p.spec.Sockets
+	if sockets.Lock {
+		if p.keep, err = parseKeep(sockets.Keep); err != nil {
+			return err
 		}
-		plan.env = plan.credential.environ(plan.env)
 	}
-	if len(plan.argv) == 0 {
-		plan.argv = []string{shell(plan.env)}
-	}
-	if plan.path, err = lookPath(plan.argv[0], getenv(plan.env, "PATH")); err != nil {
-		return nil, err
-	}
-	return plan, nil
-}
-
-// Stay plans to become the command in the place where this process is. It
-// looks at Argv, Env and Warn alone.
-func Stay(spec Spec) (*Plan, error) {
-	path, err := lookPath(spec.Argv[0], getenv(spec.Env, "PATH"))
-	return &Plan{path: path, argv: spec.Argv, env: spec.Env, warn: spec.Warn}, err
-}
-
-func checkSettings(spec Spec) error {
-	switch spec.Etc {
-	case "", EtcBind, EtcNone:
+	if sockets.VRF == "" && !sockets.Lock {
 		return nil
 	}
-	return fmt.Errorf("%q says nothing about /etc: use %q or %q", spec.Etc, EtcBind, EtcNone)
+	p.confine = &vrf.Confinement{Lock: sockets.Lock}
+	return p.cgroup().Check()
 }
 
-// setView plans the private view. A namespace given by its path has no files
-// in /etc/netns, unless the path is that of a name. It knows which namespace is
-// the host's, and refuses that where it must.
-func (p *Plan) setView(spec Spec) error {
-	if spec.Netns == "" && spec.VRF == "" && !spec.Lock && spec.Join == "" && !p.namespace.IsFresh() {
-		return nil // a service that is brought home
-	}
-	var err error
-	if p.shown == 0 {
-		if p.shown, err = shownBySys(spec.Home); err != nil {
-			return err
-		}
-	}
-	p.view.Sysfs = p.shown != p.namespace.Inode()
-	p.view.Tolerant, p.view.Warn = spec.Tolerant, spec.Warn
-	if spec.NotHost && !spec.Tolerant {
-		host := p.shown
-		if !spec.Home {
-			if host, err = shownBySys(true); err != nil {
-				return err
-			}
-		}
-		if p.namespace.Inode() == host {
-			return &namespace.HostError{Name: spec.Netns}
-		}
-	}
-	tolerate := func(err error) error {
-		if err != nil && spec.Tolerant {
-			spec.Warn(err.Error())
-			return nil
-		}
+// cgroup is the one to confine the command in.
+func (p *Plan) cgroup() vrf.Cgroup {
+	return vrf.Cgroup{Service: p.spec.Sockets.Service, Netns: namespace.BaseName(p.spec.Place.Netns), Path: p.spec.Sockets.Cgroup}
+}
+
+// open opens the namespace of the place.
+func (p *Plan) open() (err error) {
+	place := p.spec.Place
+	switch {
+	case place.Namespace != nil:
+		p.namespace = place.Namespace
+		return nil
+	case place.Netns == "" && p.confine != nil:
+		p.namespace, err = namespace.Current()
 		return err
 	}
-	if p.bindsByName() {
-		p.view.Binds, err = mounts.EtcBinds(namespace.BaseName(spec.Netns))
-		if err := tolerate(err); err != nil {
-			return err
-		}
+	if p.namespace, err = namespace.Open(place.Netns); err != nil || place.AllowHost || namespace.MeansHost(place.Netns) {
+		return err
 	}
-	p.view.Lock, p.view.NetSysctl = spec.Lock, p.keep.has(unix.CAP_NET_ADMIN)
-	p.view.Hide, err = mounts.Hidden(spec.Hide)
-	return tolerate(err)
+	if err := p.findHost(); err != nil {
+		return err
+	}
+	if p.namespace.Inode() == p.host {
+		return &namespace.HostError{Name: place.Netns}
+	}
+	return nil
 }
 
-// shownBySys is the network namespace, by its inode, of which the command would
-// see the devices in /sys.
-func shownBySys(home bool) (uint64, error) {
-	open := namespace.Current
-	if home {
-		open = func() (*namespace.Namespace, error) { return namespace.Open(namespace.Host) }
+func (p *Plan) findHost() (err error) {
+	if p.host == 0 {
+		p.host, err = inodeOf(namespace.Open(namespace.Host))
 	}
-	ns, err := open()
+	return err
+}
+
+// findShown finds out of which network namespace the command would see the devices in
+// /sys.
+func (p *Plan) findShown() (err error) {
+	switch {
+	case p.spec.Place.HostMounts:
+		err = p.findHost()
+		p.shown = p.host
+	case p.shown == 0:
+		p.shown, err = inodeOf(namespace.Current())
+	}
+	return err
+}
+
+func inodeOf(ns *namespace.Namespace, err error) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
@@ -247,29 +223,49 @@ func shownBySys(home bool) (uint64, error) {
 	return ns.Inode(), nil
 }
 
-// setConfinement plans what becomes of the sockets. The device has to be in the
-// namespace that the command is to run in.
-func (p *Plan) setConfinement(spec Spec) error {
-	if spec.VRF == "" && !spec.Lock {
-		return nil
-	}
-	p.confine = &vrf.Confinement{Lock: spec.Lock}
-	p.cgroup = vrf.Cgroup{Service: spec.Service, Netns: namespace.BaseName(spec.Netns), Path: spec.Cgroup}
-	if err := p.cgroup.Check(); err != nil {
+// setView plans the view that Running has not.
+func (p *Plan) setView() (err error) {
+	spec := p.spec.View
+	if err := p.findShown(); err != nil {
 		return err
 	}
-	p.vrf = spec.VRF
-	if !spec.Trial {
-		return nil
+	p.view = mounts.View{
+		Sysfs:     p.shown != p.namespace.Inode(),
+		Lock:      p.spec.Sockets.Lock,
+		NetSysctl: p.keep.has(unix.CAP_NET_ADMIN),
+		Tolerant:  spec.BestEffort,
+		Warn:      p.spec.Warn,
 	}
-	return p.namespace.Do(p.findVRF)
+	tolerate := func(err error) error {
+		if err != nil && spec.BestEffort {
+			p.spec.Warn(err.Error())
+			return nil
+		}
+		return err
+	}
+	if spec.Etc != "" {
+		p.view.Binds, err = mounts.EtcBinds(spec.Etc)
+		if err := tolerate(err); err != nil {
+			return err
+		}
+	}
+	p.view.Hide, err = mounts.Hidden(spec.Hide)
+	return tolerate(err)
 }
 
-// findVRF looks for the device in the calling thread's namespace.
-func (p *Plan) findVRF() (err error) {
-	if p.vrf != "" {
-		p.confine.Device, err = vrf.Find(p.vrf)
+// checkCommand looks up the user and the command.
+func (p *Plan) checkCommand() (err error) {
+	command := &p.spec.Command
+	if command.User != "" {
+		if p.credential, err = lookupUser(command.User); err != nil {
+			return err
+		}
+		command.Env = p.credential.environ(command.Env)
 	}
+	if len(command.Argv) == 0 {
+		command.Argv = []string{shell(command.Env)}
+	}
+	p.path, err = lookPath(command.Argv[0], getenv(command.Env, "PATH"))
 	return err
 }
 
@@ -279,9 +275,10 @@ func (p *Plan) HasView() bool { return !p.view.Empty() }
 // Namespace is what Exec enters.
 func (p *Plan) Namespace() *namespace.Namespace { return p.namespace }
 
-// String shows a plan made on trial, a line for each step, for people.
+// String shows a plan that was rehearsed, a line for each step, for people.
 func (p *Plan) String() string {
 	var b strings.Builder
+	sockets := p.spec.Sockets
 	line := func(what, detail string) { fmt.Fprintf(&b, "%-10s %s\n", what, detail) }
 	line("namespace", p.namespace.String())
 	if p.view.Sysfs {
@@ -293,10 +290,10 @@ func (p *Plan) String() string {
 	for _, path := range p.view.Hide {
 		line("hide", path)
 	}
-	if p.vrf != "" {
-		line("vrf", fmt.Sprintf("%s (interface %d)", p.vrf, p.confine.Device.Index))
+	if sockets.VRF != "" {
+		line("vrf", fmt.Sprintf("%s (interface %d)", sockets.VRF, p.confine.Device.Index))
 	}
-	if p.confine != nil && p.confine.Lock {
+	if sockets.Lock {
 		line("lock", "no IP sockets in other network namespaces, no way out through the kernel")
 		for _, d := range dropped {
 			if p.keep.has(d.bit) {
@@ -304,13 +301,13 @@ func (p *Plan) String() string {
 			}
 		}
 	}
-	if p.cgroup.Path != "" {
-		line("cgroup", p.cgroup.Path)
+	if sockets.Cgroup != "" {
+		line("cgroup", sockets.Cgroup)
 	}
 	if p.credential != nil {
 		line("user", p.credential.String())
 	}
-	line("command", fmt.Sprintf("%s %q", p.path, p.argv))
+	line("command", fmt.Sprintf("%s %q", p.path, p.spec.Command.Argv))
 	return b.String()
 }
 
@@ -324,33 +321,36 @@ func (p *Plan) Enter() (confined string, err error) {
 	if err := p.enterView(); err != nil {
 		return "", err
 	}
-	if p.join != "" {
-		err := vrf.JoinCgroup(p.join)
+	sockets := p.spec.Sockets
+	if sockets.Join != "" {
+		err := vrf.JoinCgroup(sockets.Join)
 		if err == nil {
-			return p.join, nil
+			return sockets.Join, nil
 		}
-		p.warn(fmt.Sprintf("sockets are not confined as at the start: %v", err))
+		p.spec.Warn(fmt.Sprintf("sockets are not confined as at the start: %v", err))
 	}
-	if p.confine == nil {
-		if p.home {
-			return "", cgroup.LeaveInherited()
+	switch {
+	case p.confine != nil:
+		if err := p.findCookie(); err != nil {
+			return "", err
 		}
-		return "", nil
+		confined, p.undo, err = p.confine.Apply(p.cgroup())
+		return confined, err
+	case sockets.Service != "":
+		return "", cgroup.LeaveInherited()
 	}
-	if err := p.findCookie(); err != nil {
-		return "", err
-	}
-	confined, p.undo, err = p.confine.Apply(p.cgroup)
-	return confined, err
+	return "", nil
 }
 
-// enterView does the part of Enter that concerns the calling thread alone.
+// enterView does the part of Enter that concerns the calling thread alone. The VRF has to
+// be in the namespace.
 func (p *Plan) enterView() error {
 	if err := p.enterNamespaces(); err != nil {
 		return err
 	}
-	if p.confine != nil {
-		if err := p.findVRF(); err != nil {
+	if name := p.spec.Sockets.VRF; name != "" {
+		var err error
+		if p.confine.Device, err = vrf.Find(name); err != nil {
 			return err
 		}
 	}
@@ -358,20 +358,20 @@ func (p *Plan) enterView() error {
 }
 
 func (p *Plan) enterNamespaces() error {
-	if p.spec.View != nil {
-		err := p.spec.View.Enter()
+	if view := p.spec.View; view != nil && view.Running != nil {
+		err := view.Running.Enter()
 		if err == nil {
 			return p.namespace.Enter()
 		}
-		if !p.spec.Tolerant || errors.Is(err, mounts.ErrAstray) {
+		if !view.BestEffort || errors.Is(err, mounts.ErrAstray) {
 			return err
 		}
-		p.warn(fmt.Sprintf("%v: acting in a new view", err))
-		if err := p.setView(p.spec); err != nil {
+		p.spec.Warn(fmt.Sprintf("%v: acting in a new view", err))
+		if err := p.setView(); err != nil {
 			return err
 		}
 	}
-	if p.home {
+	if p.spec.Place.HostMounts {
 		if err := mounts.EnterHost(); err != nil {
 			return err
 		}
@@ -390,26 +390,19 @@ func (p *Plan) enterNamed() error {
 			return err
 		}
 		err := p.view.PickUp()
-		if p.spec.Inside != nil || !p.bindsByName() || p.namespace.IsNamed() {
+		if p.spec.Place.Namespace != nil || p.spec.View == nil || p.spec.View.Etc == "" || p.namespace.IsNamed() {
 			return err
 		}
-		named, err := namespace.Open(p.spec.Netns)
-		if err != nil {
-			return err
-		}
+		p.view.LetGo()
 		p.namespace.Close()
-		p.namespace = named
-		if err := p.setView(p.spec); err != nil {
+		if err := p.open(); err != nil {
+			return err
+		}
+		if err := p.setView(); err != nil {
 			return err
 		}
 	}
-	return fmt.Errorf("network namespace %q was made again and again while it was entered", p.spec.Netns)
-}
-
-// bindsByName reports whether files of /etc/netns go with the name of the
-// namespace.
-func (p *Plan) bindsByName() bool {
-	return p.spec.Etc != EtcNone && namespace.BaseName(p.spec.Netns) != ""
+	return fmt.Errorf("network namespace %q was made again and again while it was entered", p.spec.Place.Netns)
 }
 
 // findCookie notes which namespace the calling thread is in.
@@ -445,7 +438,7 @@ func (p *Plan) Leave() {
 }
 
 func (p *Plan) exec() error {
-	if p.confine != nil && p.confine.Lock {
+	if p.spec.Sockets.Lock {
 		if err := lock(p.keep); err != nil {
 			return err
 		}
@@ -458,16 +451,19 @@ func (p *Plan) exec() error {
 	if err := inherited.Restore(); err != nil {
 		return err
 	}
-	err := unix.Exec(p.path, p.argv, p.env)
+	command := p.spec.Command
+	err := unix.Exec(p.path, command.Argv, command.Env)
 	if errors.Is(err, unix.ENOEXEC) {
 		// A script without #!, which execvp(3) gives to the shell.
-		err = unix.Exec("/bin/sh", append([]string{"/bin/sh", p.path}, p.argv[1:]...), p.env)
+		err = unix.Exec("/bin/sh", append([]string{"/bin/sh", p.path}, command.Argv[1:]...), command.Env)
 	}
-	return &CommandError{p.argv[0], err}
+	return &CommandError{command.Argv[0], err}
 }
 
 // Setenv sets a variable in the command's environment.
-func (p *Plan) Setenv(name, value string) { p.env = setenv(p.env, name, value) }
+func (p *Plan) Setenv(name, value string) {
+	p.spec.Command.Env = setenv(p.spec.Command.Env, name, value)
+}
 
 func getenv(env []string, name string) string {
 	for _, entry := range env {

@@ -36,7 +36,7 @@ type capabilities uint64
 func (c capabilities) has(bit int) bool { return c>>bit&1 != 0 }
 
 // CheckKeep finds out whether each of names, in either case, is a capability that
-// Spec.Lock takes away and Spec.Keep can leave.
+// Sockets.Lock takes away and Sockets.Keep can leave.
 func CheckKeep(names []string) error {
 	_, err := parseKeep(names)
 	return err

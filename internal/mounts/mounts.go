@@ -163,7 +163,6 @@ func (v *View) Empty() bool { return !v.Sysfs && len(v.Binds) == 0 && len(v.Hide
 // calling thread is: Apply binds these, whatever has their names by then. It
 // changes nothing that others see. It needs CAP_SYS_ADMIN.
 func (v *View) PickUp() error {
-	v.LetGo()
 	for _, bind := range v.Binds {
 		t, err := bind.pickUp()
 		if err == nil {

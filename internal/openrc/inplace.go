@@ -11,7 +11,6 @@ import (
 
 	"openrc-netns/internal/cgroup"
 	"openrc-netns/internal/files"
-	"openrc-netns/internal/launch"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
 )
@@ -28,7 +27,7 @@ func InPlace(service string, settings Settings, ns *namespace.Namespace) bool {
 		return false
 	}
 	spec, err := settings.Spec()
-	if err != nil || spec.VRF != "" || spec.Lock || ReadState(service) != Started {
+	if err != nil || spec.Sockets.VRF != "" || spec.Sockets.Lock || ReadState(service) != Started {
 		return false
 	}
 	if ns == nil || ns.Name() != record.Netns || ns.Inode() != record.ID.Inode {
@@ -42,7 +41,7 @@ func InPlace(service string, settings Settings, ns *namespace.Namespace) bool {
 	if daemons.Child != 0 {
 		pids = append(pids, daemons.Child)
 	}
-	return allInside(service, pids, record.ID.Inode) && (spec.Etc == launch.EtcNone || allSee(pids, namespace.BaseName(settings.Netns)))
+	return allInside(service, pids, record.ID.Inode) && (spec.View.Etc == "" || allSee(pids, spec.View.Etc))
 }
 
 // allInside reports whether the daemons, which are in the service's own cgroup, and

@@ -147,8 +147,8 @@ func TestSettingsKnowTheirWords(t *testing.T) {
 			t.Errorf("%+v was accepted", s)
 		}
 	}
-	spec, err := Settings{Hide: " /a\t/b  /c "}.Spec()
-	if err != nil || len(spec.Hide) != 3 {
-		t.Errorf("hide: %q, %v", spec.Hide, err)
+	spec, err := Settings{Netns: "vpn", Hide: " /a\t/b  /c "}.Spec()
+	if err != nil || len(spec.View.Hide) != 3 {
+		t.Errorf("hide: %q, %v", spec.View.Hide, err)
 	}
 }
