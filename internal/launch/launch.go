@@ -7,93 +7,16 @@
 package launch
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
-	"openrc-netns/internal/cgroup"
-	"openrc-netns/internal/inherited"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/privilege"
 	"openrc-netns/internal/vrf"
 )
-
-// Spec is what is wanted.
-type Spec struct {
-	Place   Place
-	View    *View // nil leaves the command the mounts of its place
-	Sockets Sockets
-	Command Command
-	// Warn is told, in one line, what is wrong and was let pass; never nil.
-	Warn func(string)
-}
-
-// Place is where the command is to run: in a network namespace, with the mounts of its
-// caller or of the host.
-type Place struct {
-	// Netns is the network namespace: a name or an absolute path. One that leads to the
-	// host's own is refused, unless it is namespace.Host: a service would run outside.
-	// Empty means the caller's, if the sockets are confined.
-	Netns string
-	// AllowHost admits the host's own namespace by any name.
-	AllowHost bool
-	// Namespace, where it is set, is entered in place of the one that Netns names.
-	Namespace *namespace.Namespace
-	// HostMounts are those of process 1. In a chroot, where that has another root
-	// directory, the caller's stay.
-	HostMounts bool
-}
-
-// View is what the command sees of /sys, of /etc and of the host's resolvers, where that
-// is not what its place shows.
-type View struct {
-	// Etc is the directory in /etc/netns whose entries are bound over those of /etc;
-	// empty for none.
-	Etc string
-	// Hide are absolute paths to hide besides the resolvers' sockets.
-	Hide []string
-	// BestEffort turns faults of Etc, Hide and Running into warnings. A service has to be
-	// stoppable with a broken /etc/netns.
-	BestEffort bool
-	// Running, where it is set, is the mount namespace of a service that runs: it has the
-	// view of its start, and is entered in place of a new one.
-	Running *mounts.Namespace
-}
-
-// Sockets says what becomes of the command's IP sockets.
-type Sockets struct {
-	// VRF is a VRF device of the namespace to bind every one to.
-	VRF string
-	// Lock keeps the command in the namespace: no IP sockets in any other, and no
-	// way out through the kernel.
-	Lock bool
-	// Keep are the capabilities that Lock is to leave; see CheckKeep.
-	Keep []string
-	// Service is the OpenRC service that the command is: it has a cgroup of its own, and
-	// does not stay in the one that its caller is confined in. Empty for a command by
-	// hand.
-	Service string
-	// Cgroup is the one to confine the command in, for VRF and Lock, as in
-	// /proc/PID/cgroup; empty leaves the choice to the plan.
-	Cgroup string
-	// Join, where it is set, is the cgroup that the service's start was confined in, and
-	// stands in for VRF and Lock. A fault is a warning.
-	Join string
-}
-
-// Command is what to become.
-type Command struct {
-	// Argv is the command; empty means the user's shell.
-	Argv []string
-	// Env is the environment, as in inherited.Environ: with duplicates, of which
-	// the first counts, as for getenv(3), and with what is no assignment.
-	Env []string
-	// User is USER or USER:GROUP to become; empty means no change.
-	User string
-}
 
 // Plan is a Spec that was found possible.
 type Plan struct {
@@ -108,22 +31,6 @@ type Plan struct {
 	credential *credential
 	path       string
 }
-
-// CommandError says that the command cannot be executed. It wraps the
-// system's error: fs.ErrNotExist where there is no such command.
-type CommandError struct {
-	Command string
-	Err     error
-}
-
-func (e *CommandError) Error() string {
-	if e.Err == errNotInPath {
-		return fmt.Sprintf("command %q: %v", e.Command, e.Err)
-	}
-	return fmt.Sprintf("cannot execute %q: %v", e.Command, e.Err)
-}
-
-func (e *CommandError) Unwrap() error { return e.Err }
 
 // Check finds out whether spec can be done, as far as that can be known
 // without doing it. It opens the namespace and changes nothing.
@@ -311,193 +218,7 @@ func (p *Plan) String() string {
 	return b.String()
 }
 
-// Enter moves the calling thread, which the caller has locked, into the
-// namespace and its private view, and the process into the cgroup that binds
-// its sockets. It returns that cgroup; empty where there is none.
-func (p *Plan) Enter() (confined string, err error) {
-	if p.namespace == nil {
-		return "", nil
-	}
-	if err := p.enterView(); err != nil {
-		return "", err
-	}
-	sockets := p.spec.Sockets
-	if sockets.Join != "" {
-		err := vrf.JoinCgroup(sockets.Join)
-		if err == nil {
-			return sockets.Join, nil
-		}
-		p.spec.Warn(fmt.Sprintf("sockets are not confined as at the start: %v", err))
-	}
-	switch {
-	case p.confine != nil:
-		if err := p.findCookie(); err != nil {
-			return "", err
-		}
-		confined, p.undo, err = p.confine.Apply(p.cgroup())
-		return confined, err
-	case sockets.Service != "":
-		return "", cgroup.LeaveInherited()
-	}
-	return "", nil
-}
-
-// enterView does the part of Enter that concerns the calling thread alone. The VRF has to
-// be in the namespace.
-func (p *Plan) enterView() error {
-	if err := p.enterNamespaces(); err != nil {
-		return err
-	}
-	if name := p.spec.Sockets.VRF; name != "" {
-		var err error
-		if p.confine.Device, err = vrf.Find(name); err != nil {
-			return err
-		}
-	}
-	return p.view.Apply()
-}
-
-func (p *Plan) enterNamespaces() error {
-	if view := p.spec.View; view != nil && view.Running != nil {
-		err := view.Running.Enter()
-		if err == nil {
-			return p.namespace.Enter()
-		}
-		if !view.BestEffort || errors.Is(err, mounts.ErrAstray) {
-			return err
-		}
-		p.spec.Warn(fmt.Sprintf("%v: acting in a new view", err))
-		if err := p.setView(); err != nil {
-			return err
-		}
-	}
-	if p.spec.Place.HostMounts {
-		if err := mounts.EnterHost(); err != nil {
-			return err
-		}
-	}
-	return p.enterNamed()
-}
-
-// enterNamed enters the namespace and takes hold of the files of /etc/netns that
-// go with its name. An administrator may delete the name, change the files and
-// make the name again in between: it starts over then, lest the command has the
-// files of another namespace.
-func (p *Plan) enterNamed() error {
-	const attempts = 10
-	for range attempts {
-		if err := p.namespace.Enter(); err != nil {
-			return err
-		}
-		err := p.view.PickUp()
-		if p.spec.Place.Namespace != nil || p.spec.View == nil || p.spec.View.Etc == "" || p.namespace.IsNamed() {
-			return err
-		}
-		p.view.LetGo()
-		p.namespace.Close()
-		if err := p.open(); err != nil {
-			return err
-		}
-		if err := p.setView(); err != nil {
-			return err
-		}
-	}
-	return fmt.Errorf("network namespace %q was made again and again while it was entered", p.spec.Place.Netns)
-}
-
-// findCookie notes which namespace the calling thread is in.
-func (p *Plan) findCookie() error {
-	if p.confine.Cookie = namespace.CurrentCookie(); p.confine.Cookie == 0 {
-		return errors.New("this kernel does not tell network namespaces apart by cookie: VRF and lock need Linux 5.14 or later")
-	}
-	return nil
-}
-
-// Exec becomes the command, on the thread that Enter was called on. It
-// returns only if that fails, with a *CommandError where the command itself is
-// at fault.
-func (p *Plan) Exec() error {
-	err := p.exec()
-	p.Leave()
-	return err
-}
-
-// Leave takes the process out of the cgroup that Enter put it in, and removes that
-// if nothing else is in it: for a launch that is not to go on. The calling thread
-// may be another user by now, without the right to; the others are not.
-func (p *Plan) Leave() {
-	if p.undo == nil {
-		return
-	}
-	left := make(chan struct{})
-	go func() {
-		p.undo()
-		close(left)
-	}()
-	<-left
-}
-
-func (p *Plan) exec() error {
-	if p.spec.Sockets.Lock {
-		if err := lock(p.keep); err != nil {
-			return err
-		}
-	}
-	if p.credential != nil {
-		if err := p.credential.become(); err != nil {
-			return err
-		}
-	}
-	if err := inherited.Restore(); err != nil {
-		return err
-	}
-	command := p.spec.Command
-	err := unix.Exec(p.path, command.Argv, command.Env)
-	if errors.Is(err, unix.ENOEXEC) {
-		// A script without #!, which execvp(3) gives to the shell.
-		err = unix.Exec("/bin/sh", append([]string{"/bin/sh", p.path}, command.Argv[1:]...), command.Env)
-	}
-	return &CommandError{command.Argv[0], err}
-}
-
 // Setenv sets a variable in the command's environment.
 func (p *Plan) Setenv(name, value string) {
 	p.spec.Command.Env = setenv(p.spec.Command.Env, name, value)
-}
-
-func getenv(env []string, name string) string {
-	for _, entry := range env {
-		if value, found := strings.CutPrefix(entry, name+"="); found {
-			return value
-		}
-	}
-	return ""
-}
-
-// setenv returns a copy of env with the variable set, in its old place if it has
-// one, as by setenv(3). That would leave duplicates as they are; here they go,
-// because the last one counts for a shell.
-func setenv(env []string, name, value string) []string {
-	result := make([]string, 0, len(env)+1)
-	set := false
-	for _, entry := range env {
-		switch {
-		case !strings.HasPrefix(entry, name+"="):
-			result = append(result, entry)
-		case !set:
-			result = append(result, name+"="+value)
-			set = true
-		}
-	}
-	if !set {
-		result = append(result, name+"="+value)
-	}
-	return result
-}
-
-func shell(env []string) string {
-	if shell := getenv(env, "SHELL"); shell != "" {
-		return shell
-	}
-	return "/bin/sh"
 }

@@ -2,12 +2,29 @@ package launch
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
+
+// CommandError says that the command cannot be executed. It wraps the
+// system's error: fs.ErrNotExist where there is no such command.
+type CommandError struct {
+	Command string
+	Err     error
+}
+
+func (e *CommandError) Error() string {
+	if e.Err == errNotInPath {
+		return fmt.Sprintf("command %q: %v", e.Command, e.Err)
+	}
+	return fmt.Sprintf("cannot execute %q: %v", e.Command, e.Err)
+}
+
+func (e *CommandError) Unwrap() error { return e.Err }
 
 // defaultPath is searched where PATH is unset or empty, as by execvp(3).
 const defaultPath = "/bin:/usr/bin"
