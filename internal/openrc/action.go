@@ -21,6 +21,9 @@ const Status = "status"
 // cgroupCleanup is the command that OpenRC gives to every script.
 const cgroupCleanup = "cgroup_cleanup"
 
+// startWouldFail begins the reason why a service is not stopped in a restart.
+const startWouldFail = "not stopped, because the start would fail: "
+
 // Action is one call of openrc-run.sh for a service.
 type Action struct {
 	Service string
@@ -40,9 +43,9 @@ func (a Action) survives() bool {
 	return false
 }
 
-// Check plans the action: argv in the place where it belongs. Warn is told
+// plan plans the action: argv in the place where it belongs. Warn is told
 // what an administrator should know of that place.
-func (a Action) Check(settings Settings, argv, env []string, warn func(string)) (*launch.Plan, error) {
+func (a Action) plan(settings Settings, argv, env []string, warn func(string)) (*launch.Plan, error) {
 	if err := CheckName(a.Service); err != nil {
 		return nil, err
 	}
@@ -54,7 +57,7 @@ func (a Action) Check(settings Settings, argv, env []string, warn func(string)) 
 			err = rehearse(spec, func(string) {})
 		}
 		if err != nil {
-			return nil, fmt.Errorf("not stopped, because the start would fail: %w", err)
+			return nil, fmt.Errorf(startWouldFail+"%w", err)
 		}
 	}
 	record, unreadable := a.record()

@@ -13,15 +13,44 @@ import (
 	"openrc-netns/internal/files"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
+	"openrc-netns/internal/rcnetns"
 )
 
-// InPlace reports whether a started service is, without a doubt, as its settings say:
+// whereabouts is what the status of a service has to say of where it runs, and what is
+// wrong with that. Mostly nothing is, which takes a few looks to see; for the rest
+// there is rc-netns(8). What cannot be told is no reason for a status to fail.
+func whereabouts(service string, settings Settings, ns *namespace.Namespace) (where string, warnings []string) {
+	if inPlace(service, settings, ns) {
+		return fmt.Sprintf("runs in network namespace %q", settings.Netns), nil
+	}
+	output, err := rcnetns.Ask("status", "--openrc", "--", service)
+	if err != nil {
+		return "", []string{fmt.Sprintf("cannot tell where it runs: %v", err)}
+	}
+	where, rest, _ := strings.Cut(output, "\n")
+	for line := range strings.Lines(rest) {
+		warnings = append(warnings, strings.TrimSuffix(line, "\n"))
+	}
+	return where, warnings
+}
+
+// join puts what status says behind what the action has to say. A remedy alone goes
+// on the line that it is for.
+func join(notices, warnings []string) []string {
+	if len(notices) > 0 && len(warnings) > 0 && strings.HasPrefix(warnings[0], "mend it") {
+		notices[len(notices)-1] += "; " + warnings[0]
+		warnings = warnings[1:]
+	}
+	return append(notices, warnings...)
+}
+
+// inPlace reports whether a started service is, without a doubt, as its settings say:
 // the daemons that OpenRC has on record and all processes in its cgroup are in ns,
 // which has to have a name and still has it, and see the files of /etc/netns. It is for the many times
 // in which nothing is wrong, and looks at nothing else; false asks for a thorough look
 // (package audit), as what binds sockets does in any case. The caller has to be on the
 // host's mounts, as root.
-func InPlace(service string, settings Settings, ns *namespace.Namespace) bool {
+func inPlace(service string, settings Settings, ns *namespace.Namespace) bool {
 	record, err := ReadRecord(service)
 	if err != nil || record == nil || record.Cgroup != "" || record.Netns != settings.Netns || namespace.BaseName(settings.Netns) != settings.Netns {
 		return false
