@@ -296,8 +296,8 @@ func (n *Namespace) Close() {
 	}
 }
 
-// IsCurrent reports whether the calling thread is in the namespace already.
-func (n *Namespace) IsCurrent() (bool, error) {
+// isCurrent reports whether the calling thread is in the namespace already.
+func (n *Namespace) isCurrent() (bool, error) {
 	if n.IsFresh() {
 		return false, nil
 	}
@@ -342,7 +342,7 @@ func (n *Namespace) Enter() error {
 	if err := netns.Set(n.handle); err != nil {
 		return fmt.Errorf("enter %s: %w", n.words(), err)
 	}
-	inside, err := n.IsCurrent()
+	inside, err := n.isCurrent()
 	if err != nil {
 		return err
 	}

@@ -95,17 +95,17 @@ func (a Action) plan(settings Settings, argv, env []string, warn func(string)) (
 
 // record is what is on record of the start that the action belongs to.
 func (a Action) record() (*Record, error) {
-	if a.Name == Start && !a.Resumes() {
+	if a.Name == Start && !a.resumes() {
 		return nil, nil
 	}
 	return ReadRecord(a.Service)
 }
 
-// Resumes reports whether the action is the rest of a start: of one that left
+// resumes reports whether the action is the rest of a start: of one that left
 // the service inactive (start_inactive in openrc-run(8)), until the daemon or
 // what watches it says in the background that it is up. The record of that start
 // then stays.
-func (a Action) Resumes() bool {
+func (a Action) resumes() bool {
 	if a.Name != Start {
 		return false
 	}
@@ -113,7 +113,7 @@ func (a Action) Resumes() bool {
 	if err != nil {
 		return false
 	}
-	_, err = os.Lstat(ValuePath(a.Service, recordValue))
+	_, err = os.Lstat(valuePath(a.Service, recordValue))
 	return err == nil
 }
 
@@ -157,7 +157,7 @@ func (a Action) view(settings Settings, record *Record, ns *namespace.Namespace)
 	if record != nil && !ns.IsFresh() {
 		view.Running = record.view(a.Service)
 	}
-	if a.Name == Start && view.Running != nil && settings.Confined() && record.View != settings.View() {
+	if a.Name == Start && view.Running != nil && settings.Confined() && record.View != settings.viewLine() {
 		return nil, errors.New("netns_etc, netns_hide, netns_lock or netns_lock_keep was changed since the beginning of the start: stop it, and start it again")
 	}
 	return view, nil

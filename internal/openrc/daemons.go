@@ -37,7 +37,7 @@ type Daemons struct {
 func ReadDaemons(service string) Daemons {
 	var d Daemons
 	root := "" // of a daemon that start-stop-daemon put into a chroot
-	if text, err := readLine(ValuePath(service, "chroot")); err == nil {
+	if text, err := readLine(valuePath(service, "chroot")); err == nil {
 		root = text
 	}
 	dir := filepath.Join(StateDir(), "daemons", service)
@@ -52,7 +52,7 @@ func ReadDaemons(service string) Daemons {
 			}
 		}
 	}
-	if text, err := readLine(ValuePath(service, "child_pid")); err == nil {
+	if text, err := readLine(valuePath(service, "child_pid")); err == nil {
 		if pid, err := strconv.Atoi(text); err == nil && pid > 1 {
 			d.Child = pid
 		}

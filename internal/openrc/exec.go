@@ -84,7 +84,7 @@ func (a Action) exec(settings Settings, token string, argv []string) error {
 // writeRecord keeps where the start has gone, for the calling thread that is there. The
 // rest of a start has a record, which changes if the view of its beginning has gone.
 func (a Action) writeRecord(settings Settings, plan *launch.Plan, confined string) (undo func(), err error) {
-	resumes := a.Resumes()
+	resumes := a.resumes()
 	if a.Name != Start || !settings.Confined() || resumes && !plan.HasView() {
 		return func() {}, nil
 	}
@@ -92,7 +92,7 @@ func (a Action) writeRecord(settings Settings, plan *launch.Plan, confined strin
 		ID:     namespace.ID{Inode: plan.Namespace().Inode(), Cookie: namespace.CurrentCookie()},
 		Cgroup: confined,
 		Netns:  settings.Netns,
-		View:   settings.View(),
+		View:   settings.viewLine(),
 	}
 	if before, err := ReadRecord(a.Service); resumes && err == nil && before != nil {
 		record.Netns = before.Netns
@@ -105,5 +105,5 @@ func (a Action) writeRecord(settings Settings, plan *launch.Plan, confined strin
 			return nil, err
 		}
 	}
-	return WriteRecord(a.Service, record)
+	return record.write(a.Service)
 }

@@ -30,14 +30,14 @@ type Record struct {
 	// Mounts is the mount namespace with the private view that the start made;
 	// zero if it made none.
 	Mounts mounts.ID
-	// View are the settings that the view was made with, as Settings.View has
-	// them.
+	// View are the settings that the view was made with, as Settings.viewLine
+	// has them.
 	View string
 }
 
-// ValuePath is where service_set_value (openrc-run(8)) would put a value of
+// valuePath is where service_set_value (openrc-run(8)) would put a value of
 // service.
-func ValuePath(service, value string) string {
+func valuePath(service, value string) string {
 	return filepath.Join(StateDir(), "options", service, value)
 }
 
@@ -52,11 +52,11 @@ func StateDir() string {
 // recordValue is the name of a record among a service's values.
 const recordValue = "netns"
 
-// WriteRecord keeps r for service, in one step: a reader finds the old record or
+// write keeps r for service, in one step: a reader finds the old record or
 // the new. Undo puts back what was there, for a start that fails later on. After
 // an error all is as it was.
-func WriteRecord(service string, r Record) (undo func(), err error) {
-	path := ValuePath(service, recordValue)
+func (r Record) write(service string) (undo func(), err error) {
+	path := valuePath(service, recordValue)
 	before, err := files.Read(path)
 	missing := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !missing {
@@ -90,7 +90,7 @@ func WriteRecord(service string, r Record) (undo func(), err error) {
 
 // ReadRecord returns what was kept for service; nil where there is nothing.
 func ReadRecord(service string) (*Record, error) {
-	path := ValuePath(service, recordValue)
+	path := valuePath(service, recordValue)
 	lines, err := files.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

@@ -61,9 +61,9 @@ func (s Settings) Confined() bool {
 	return s.Netns != "" || s.VRF != "" || lock || err != nil
 }
 
-// View spells, in one line, the settings that the private view of a start depends on,
+// viewLine spells, in one line, the settings that the private view of a start depends on,
 // to compare.
-func (s Settings) View() string {
+func (s Settings) viewLine() string {
 	return fmt.Sprintf("%q", []string{s.Etc, s.Hide, s.Lock, s.Keep})
 }
 

@@ -45,21 +45,25 @@ func join(notices, warnings []string) []string {
 }
 
 // inPlace reports whether a started service is, without a doubt, as its settings say:
-// the daemons that OpenRC has on record and all processes in its cgroup are in ns,
-// which has to have a name and still has it, and see the files of /etc/netns. It is for the many times
-// in which nothing is wrong, and looks at nothing else; false asks for a thorough look
-// (package audit), as what binds sockets does in any case. The caller has to be on the
-// host's mounts, as root.
+// the daemons that OpenRC has on record and all processes in its cgroup are in ns, which
+// has to have a name and still has it, and see the files of /etc/netns. It is for the many
+// times in which nothing is wrong, and looks at nothing else; false asks for a thorough
+// look (package audit), as what binds sockets does in any case. The caller has to be on
+// the host's mounts, as root.
 func inPlace(service string, settings Settings, ns *namespace.Namespace) bool {
+	netns := settings.Netns
+	if netns == "" || namespace.BaseName(netns) != netns {
+		return false
+	}
 	record, err := ReadRecord(service)
-	if err != nil || record == nil || record.Cgroup != "" || record.Netns != settings.Netns || namespace.BaseName(settings.Netns) != settings.Netns {
+	if err != nil || record == nil || record.Cgroup != "" || record.Netns != netns {
 		return false
 	}
 	spec, err := settings.Spec()
 	if err != nil || spec.Sockets.VRF != "" || spec.Sockets.Lock || ReadState(service) != Started {
 		return false
 	}
-	if ns == nil || ns.Name() != record.Netns || ns.Inode() != record.ID.Inode {
+	if ns == nil || ns.Name() != netns || ns.Inode() != record.ID.Inode {
 		return false
 	}
 	daemons := ReadDaemons(service)
@@ -77,7 +81,7 @@ func inPlace(service string, settings Settings, ns *namespace.Namespace) bool {
 // all others there are in the network namespace of that inode.
 func allInside(service string, daemons []int, inode uint64) bool {
 	path, err := cgroup.Of(daemons[0])
-	if name := strings.TrimPrefix(path, "/"); err != nil || name != "openrc."+service && name != service { // 0.45
+	if err != nil || filepath.Dir(path) != "/" || !cgroup.IsOfService(path, service) {
 		return false
 	}
 	pids, err := cgroup.Processes(path)

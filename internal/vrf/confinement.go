@@ -212,7 +212,7 @@ func (a *application) prove(id uint32) error {
 		return fmt.Errorf("the BPF program is not in effect in cgroup %q, where this process is", current)
 	}
 	if a.Device.Index != 0 {
-		return a.Device.CheckBound()
+		return a.Device.checkBound()
 	}
 	return nil
 }

@@ -67,11 +67,11 @@ func Find(name string) (Device, error) {
 	return device, nil
 }
 
-// CheckBound opens an IPv4 or, on a kernel without that, an IPv6 socket and
+// checkBound opens an IPv4 or, on a kernel without that, an IPv6 socket and
 // makes sure that it is bound to the device from the start, and that there is no
 // MPTCP socket to be had, which says that it is bound and is not. It is the proof,
 // from inside the cgroup, that the program does what it is there for.
-func (d Device) CheckBound() error {
+func (d Device) checkBound() error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if errors.Is(err, unix.EAFNOSUPPORT) {
 		fd, err = unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)

@@ -243,7 +243,7 @@ func TestMPTCPIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Device.CheckBound(); err != nil {
+	if err := c.Device.checkBound(); err != nil {
 		t.Error(err)
 	}
 	// In another namespace it is nobody's business, unless locked.
@@ -309,7 +309,7 @@ func TestCheckBoundKnowsMPTCP(t *testing.T) {
 	}
 	_, device := elsewhere(t)
 	confine(t, ipVRF(device))
-	if err := (Device{"device", device}).CheckBound(); err == nil {
+	if err := (Device{"device", device}).checkBound(); err == nil {
 		t.Error("an MPTCP socket went unnoticed")
 	} else {
 		t.Log(err)
