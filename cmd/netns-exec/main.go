@@ -194,7 +194,7 @@ func (o *options) spec() (launch.Spec, error) {
 	case openrc.EtcNone:
 		spec.View.Etc = ""
 	default:
-		return spec, fmt.Errorf("%q says nothing about /etc: use %q or %q", o.etc, openrc.EtcBind, openrc.EtcNone)
+		return spec, fmt.Errorf(`option "--etc": use %q or %q, not %q`, openrc.EtcBind, openrc.EtcNone, o.etc)
 	}
 	spec.View.Hide = append(spec.View.Hide, o.hide...)
 	sockets := &spec.Sockets

@@ -104,7 +104,7 @@ func (p *Plan) enterNamed() error {
 			return err
 		}
 	}
-	return fmt.Errorf("network namespace %q was made again and again while it was entered", p.spec.Place.Netns)
+	return fmt.Errorf("network namespace %q kept being recreated while it was entered", p.spec.Place.Netns)
 }
 
 // findCookie notes which namespace the calling thread is in.

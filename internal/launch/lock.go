@@ -51,7 +51,7 @@ func parseKeep(names []string) (keep capabilities, err error) {
 			return d.name == strings.ToLower(name)
 		})
 		if i < 0 {
-			return 0, fmt.Errorf("%q is no capability that a lock takes away: use %s", name, droppedNames())
+			return 0, fmt.Errorf("%q is not a capability that a lock takes away: use %s", name, droppedNames())
 		}
 		keep |= 1 << dropped[i].bit
 	}

@@ -291,7 +291,7 @@ func workingDirectoryBelowSys() (string, error) {
 		return "", fmt.Errorf("look at the working directory: %w", stat)
 	}
 	if fs.Type == unix.SYSFS_MAGIC {
-		return "", fmt.Errorf("the working directory is one of the host's /sys, and cannot be found in that of the namespace (%w): start from another one", err)
+		return "", fmt.Errorf("the working directory is in the host's /sys and cannot be found in the namespace's (%w): start from another one", err)
 	}
 	return "", nil
 }

@@ -158,7 +158,7 @@ func openMount(m *mountinfo.Info) (int, error) {
 // writable.
 func comeBack(cwd string) error {
 	if cwd == "" {
-		return errors.New("the working directory was removed, and a lock cannot tell what is there: start from another one")
+		return errors.New("the working directory was removed, so a lock cannot tell what is there: start from another one")
 	}
 	if err := unix.Chdir(cwd); err != nil {
 		return fmt.Errorf("working directory %q under a lock: %w", cwd, err)
@@ -172,7 +172,7 @@ func comeBack(cwd string) error {
 func leaveOuterTree() error {
 	wrap := func(err error) error {
 		if err != nil {
-			return fmt.Errorf("take what is outside of the root directory away: %w", err)
+			return fmt.Errorf("detach what is outside the root directory: %w", err)
 		}
 		return nil
 	}

@@ -144,7 +144,7 @@ func openLater(name, path string) (*Namespace, error) {
 		case same >= looks && (age < 0 || age >= young):
 			return nil, err
 		case same < looks && now.Sub(begin) >= patience:
-			return nil, fmt.Errorf("network namespace %q is being created or deleted by somebody, again and again", name)
+			return nil, fmt.Errorf("network namespace %q keeps being created and deleted", name)
 		}
 	}
 }
@@ -265,7 +265,7 @@ func Current() (*Namespace, error) {
 	return ns, err
 }
 
-var errNoProc = errors.New("cannot find the current network namespace: mount /proc, the one of this PID namespace")
+var errNoProc = errors.New("cannot find the current network namespace: mount the /proc of this PID namespace")
 
 // String is for people: the name, and the inode where it is known.
 func (n *Namespace) String() string {

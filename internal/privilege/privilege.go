@@ -41,7 +41,7 @@ func CheckSecure() error {
 	}
 	info, err := os.Stat("/proc/self/exe")
 	if err != nil {
-		return fmt.Errorf("look at this binary's mode (is /proc mounted, that of this PID namespace?): %w", err)
+		return fmt.Errorf("read this binary's mode (is the /proc of this PID namespace mounted?): %w", err)
 	}
 	if info.Mode()&(os.ModeSetuid|os.ModeSetgid) != 0 {
 		return refuse

@@ -274,7 +274,7 @@ func JoinCgroup(confined string) error {
 	}
 	defer there.close()
 	if len(there.ours) == 0 {
-		return fmt.Errorf("no program is on cgroup %q any more", confined)
+		return fmt.Errorf("there is no longer a program on cgroup %q", confined)
 	}
 	return nil
 }

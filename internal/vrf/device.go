@@ -93,7 +93,7 @@ func (d Device) checkBound() error {
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
 		if fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_MPTCP); err == nil {
 			unix.Close(fd)
-			return fmt.Errorf("MPTCP is not refused, and would not be bound to VRF %q: is the program on the cgroup that of an older version?", d.Name)
+			return fmt.Errorf("MPTCP is not refused, and would not be bound to VRF %q: is the program on the cgroup from an older version?", d.Name)
 		}
 	}
 	return nil

@@ -168,7 +168,7 @@ func load(instructions []instruction) (int, error) {
 	case errors.Is(err, unix.EPERM):
 		return -1, errors.New("the kernel refuses to load a BPF program: CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN, are needed")
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EINVAL):
-		return -1, fmt.Errorf("the kernel does not take the BPF program (%w): Linux 5.7 or later with CONFIG_CGROUP_BPF is needed", err)
+		return -1, fmt.Errorf("the kernel does not accept the BPF program (%w): Linux 5.7 or later with CONFIG_CGROUP_BPF is needed", err)
 	case errors.Is(err, unix.ENOSYS):
 		return -1, errors.New("this kernel has no bpf(2): CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF are needed")
 	case err != nil:

@@ -165,8 +165,8 @@ func TestLockKeeps(t *testing.T) {
 	for options, want := range map[string]string{
 		"--lock-keep mknod":         "netns-exec: option --lock-keep goes with --lock; see: netns-exec --help",
 		"--lock --lock-keep=":       `netns-exec: option "--lock-keep" needs a value; see: netns-exec --help`,
-		"--lock --lock-keep chown":  `netns-exec: "chown" is no capability that a lock takes away: use bpf, `,
-		"--lock --lock-keep nosuch": `netns-exec: "nosuch" is no capability that a lock takes away: use bpf, `,
+		"--lock --lock-keep chown":  `netns-exec: "chown" is not a capability that a lock takes away: use bpf, `,
+		"--lock --lock-keep nosuch": `netns-exec: "nosuch" is not a capability that a lock takes away: use bpf, `,
 	} {
 		contains(t, h.fails("netns-exec "+options+" vpn true"), want)
 	}
