@@ -27,7 +27,7 @@ type Dir struct {
 
 // OpenRoot opens the root of cgroup v2: where it usually is, or else mounted for this
 // process alone, so that it does not matter where, and whether, the host has it. A
-// process that may not mount, because it is locked, looks further.
+// process that may not mount, because it is locked, looks for it in the mount table.
 func OpenRoot() (Dir, error) {
 	for _, dir := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
 		if root, ok := openRoot(dir); ok {
@@ -56,9 +56,9 @@ func OpenRoot() (Dir, error) {
 	return Dir{fd, "/"}, nil
 }
 
-// openRoot opens dir if it is the root that the paths in /proc/PID/cgroup start from. To
-// take that down again which was mounted for this process alone makes the kernel wait
-// for all CPUs, which is worth the look.
+// openRoot opens dir if it is the root that the paths in /proc/PID/cgroup start from. That
+// is worth a look: to unmount one that was mounted for this process alone makes the kernel
+// wait for all CPUs.
 func openRoot(dir string) (root Dir, ok bool) {
 	var own, hosts, stat unix.Stat_t
 	var fs unix.Statfs_t

@@ -137,7 +137,7 @@ func IDs(cgroup string) ([]uint64, error) {
 	var ids []uint64
 	err = filepath.WalkDir(fmt.Sprintf("/proc/self/fd/%d/.", dir.fd), func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.IsDir() {
-			return nil // it went meanwhile, or is a file of the cgroup
+			return nil // gone since, or a file of the cgroup
 		}
 		// The handle of a cgroup is its number (open_by_handle_at(2)).
 		handle, _, err := unix.NameToHandleAt(unix.AT_FDCWD, path, 0)

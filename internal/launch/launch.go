@@ -1,9 +1,9 @@
 // Package launch turns what is wanted, a Spec, into a checked Plan, and the
 // Plan into one execve(2) inside the network namespace.
 //
-// Check changes nothing. Exec changes the calling thread step by step and
-// never comes back where it succeeds; where it fails the process must exit,
-// and with it goes all that was changed.
+// Check changes nothing. Enter changes the calling thread step by step, and Exec does not
+// return if it succeeds. If either fails the process must exit, which undoes what was
+// changed but for the cgroup; see Plan.Leave.
 package launch
 
 import (
@@ -22,8 +22,8 @@ import (
 type Plan struct {
 	spec       Spec
 	namespace  *namespace.Namespace // nil to stay in this one
-	host       uint64               // the inode of the host's, once it was looked at
-	shown      uint64               // the inode of the one whose devices /sys shows, likewise
+	host       uint64               // the inode of the host's; 0 until findHost
+	shown      uint64               // the inode of the one whose devices /sys shows; 0 until findShown
 	view       mounts.View
 	confine    *vrf.Confinement // nil if sockets are not to be confined
 	keep       capabilities
@@ -32,8 +32,8 @@ type Plan struct {
 	path       string
 }
 
-// Check finds out whether spec can be done, as far as that can be known
-// without doing it. It opens the namespace and changes nothing.
+// Check finds out whether spec is possible, as far as that can be told without doing it.
+// It opens the namespace and changes nothing.
 func Check(spec Spec) (*Plan, error) {
 	if err := privilege.CheckSysAdmin(); err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func Stay(command Command) (*Plan, error) {
 	return p, p.checkCommand()
 }
 
-// checkSockets does without the VRF, for which the namespace has to be entered.
+// checkSockets leaves out the VRF, for which the namespace has to be entered.
 func (p *Plan) checkSockets() (err error) {
 	sockets := p.spec.Sockets
 	if sockets.Lock {
@@ -130,18 +130,18 @@ func inodeOf(ns *namespace.Namespace, err error) (uint64, error) {
 	return ns.Inode(), nil
 }
 
-// setView plans the view that Running has not.
+// setView plans a new view.
 func (p *Plan) setView() (err error) {
 	spec := p.spec.View
 	if err := p.findShown(); err != nil {
 		return err
 	}
 	p.view = mounts.View{
-		Sysfs:     p.shown != p.namespace.Inode(),
-		Lock:      p.spec.Sockets.Lock,
-		NetSysctl: p.keep.has(unix.CAP_NET_ADMIN),
-		Tolerant:  spec.BestEffort,
-		Warn:      p.spec.Warn,
+		Sysfs:      p.shown != p.namespace.Inode(),
+		Lock:       p.spec.Sockets.Lock,
+		NetSysctl:  p.keep.has(unix.CAP_NET_ADMIN),
+		BestEffort: spec.BestEffort,
+		Warn:       p.spec.Warn,
 	}
 	tolerate := func(err error) error {
 		if err != nil && spec.BestEffort {

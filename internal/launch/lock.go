@@ -100,13 +100,13 @@ func lock(keep capabilities) error {
 	return nil
 }
 
-// keepApart puts the calling thread into a Landlock domain (landlock(7)), for what
-// every domain brings: processes outside cannot be traced, which is what gives away
-// their sockets, their memory and, by /proc/PID/root, their mounts. The kernel lets
-// a process do that to others of its own user, and root can become every user. Of
-// what a domain has to restrict besides, sockets of the abstract kind take the
-// least: they belong to the network namespace. It does nothing where the kernel has
-// no such domains: before Linux 6.12, or without Landlock.
+// keepApart puts the calling thread into a Landlock domain (landlock(7)) for what every
+// domain brings: processes outside cannot be traced, which would give access to their
+// sockets, their memory and, by /proc/PID/root, their mounts. The kernel lets a process
+// trace others of its own user, and root can become any user. A domain has to restrict
+// something else as well, and abstract sockets cost least: they belong to the network
+// namespace. It does nothing on a kernel without such domains: before Linux 6.12, or
+// without Landlock.
 func keepApart() error {
 	const (
 		versionFlag  = 1 << 0 // LANDLOCK_CREATE_RULESET_VERSION of linux/landlock.h

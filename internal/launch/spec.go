@@ -11,7 +11,7 @@ type Spec struct {
 	View    *View // nil leaves the command the mounts of its place
 	Sockets Sockets
 	Command Command
-	// Warn is told, in one line, what is wrong and was let pass; never nil.
+	// Warn is told, in one line, what is wrong and was tolerated; never nil.
 	Warn func(string)
 }
 
@@ -39,8 +39,8 @@ type View struct {
 	Etc string
 	// Hide are absolute paths to hide besides the resolvers' sockets.
 	Hide []string
-	// BestEffort turns faults of Etc, Hide and Running into warnings. A service has to be
-	// stoppable with a broken /etc/netns.
+	// BestEffort turns faults of Etc, Hide and Running into warnings: a broken /etc/netns
+	// must not keep a service from being stopped.
 	BestEffort bool
 	// Running, where it is set, is the mount namespace of a service that runs: it has the
 	// view of its start, and is entered in place of a new one.

@@ -42,9 +42,9 @@ type View struct {
 	// Hide are paths to cover: a directory with an empty, read-only one,
 	// anything else with /dev/null.
 	Hide []string
-	// Tolerant lets Binds that cannot be made be warnings.
-	Tolerant bool
-	// Warn is told, in one line, what was let pass; never nil.
+	// BestEffort turns Binds that cannot be made into warnings.
+	BestEffort bool
+	// Warn is told, in one line, what was tolerated; never nil.
 	Warn func(string)
 	// Lock makes read-only what belongs to the kernel as a whole: /proc/sys, /sys
 	// and the like. It needs Linux 5.12 or later.
@@ -55,9 +55,9 @@ type View struct {
 	picked []tree // the sources of Binds, by PickUp
 }
 
-// fault is an error of one of Binds, or nothing where that is let pass.
+// fault is an error of one of Binds, or nil where it is tolerated.
 func (v *View) fault(err error) error {
-	if err != nil && v.Tolerant {
+	if err != nil && v.BestEffort {
 		v.Warn(err.Error())
 		return nil
 	}
@@ -125,8 +125,8 @@ func (b Bind) Check() error {
 	return nil
 }
 
-// oddSource refuses a FIFO, a device or a socket: who reads the file that it is
-// to stand in for would hang, or read from something that is no file.
+// oddSource refuses a FIFO, a device or a socket: whatever reads the file that it replaces
+// would hang, or read from something that is not a file.
 func (b Bind) oddSource() error {
 	return fmt.Errorf("cannot bind %q over %q: it is neither a file nor a directory; remove it", b.Source, b.Target)
 }
@@ -159,9 +159,9 @@ func Hidden(extra []string) ([]string, error) {
 // Empty reports whether the View asks for nothing.
 func (v *View) Empty() bool { return !v.Sysfs && len(v.Binds) == 0 && len(v.Hide) == 0 && !v.Lock }
 
-// PickUp takes hold of the sources of Binds, in the mount namespace where the
-// calling thread is: Apply binds these, whatever has their names by then. It
-// changes nothing that others see. It needs CAP_SYS_ADMIN.
+// PickUp opens the sources of Binds in the mount namespace of the calling thread: Apply
+// binds these, whatever has their names then. It changes nothing that others see. It needs
+// CAP_SYS_ADMIN.
 func (v *View) PickUp() error {
 	for _, bind := range v.Binds {
 		t, err := bind.pickUp()
@@ -199,17 +199,15 @@ func (v *View) LetGo() {
 	v.picked = nil
 }
 
-// Apply moves the calling thread into a mount namespace of its own and builds
-// the view there, with what PickUp took hold of. It needs CAP_SYS_ADMIN and a
-// locked thread, which is already
-// in the network namespace that /sys is to show. Nothing that it mounts is
-// seen outside; what the host mounts later arrives inside where the host
-// shares its mounts. Where the kernel forbids a new sysfs, as it does in some
-// containers, the old view of /sys stays and Warn is told.
+// Apply moves the calling thread into a mount namespace of its own and builds the view
+// there, with what PickUp opened. It needs CAP_SYS_ADMIN and a locked thread, which is
+// already in the network namespace that /sys is to show. Nothing that it mounts is seen
+// outside; what the host mounts later arrives inside where the host shares its mounts.
+// Where the kernel forbids a new sysfs, as it does in some containers, the old view of
+// /sys stays and Warn is told.
 //
-// A View that asks for nothing leaves the thread in the mount namespace where it
-// is. After an error the thread is somewhere in between: exit, and the kernel
-// takes it all down.
+// A View that asks for nothing leaves the thread in its mount namespace. After an error
+// the thread is somewhere in between: exit, and the kernel takes it all down.
 func (v *View) Apply() error {
 	if v.Empty() {
 		return nil
@@ -274,8 +272,8 @@ func (v *View) Apply() error {
 	return comeBack(cwd)
 }
 
-// workingDirectoryBelowSys returns the working directory if it has to be entered
-// anew when /sys is another one; else nothing.
+// workingDirectoryBelowSys returns the working directory if it has to be entered again
+// when /sys is replaced; else "".
 func workingDirectoryBelowSys() (string, error) {
 	directory, err := unix.Getwd()
 	if err == nil {
@@ -284,8 +282,7 @@ func workingDirectoryBelowSys() (string, error) {
 		}
 		return "", nil
 	}
-	// It was removed, or lies out of reach. Where it is one of the old sysfs there
-	// is none to take its place.
+	// It was removed, or is out of reach. Nothing can replace one of the old sysfs.
 	var fs unix.Statfs_t
 	if stat := unix.Statfs(".", &fs); stat != nil {
 		return "", fmt.Errorf("look at the working directory: %w", stat)
@@ -298,7 +295,7 @@ func workingDirectoryBelowSys() (string, error) {
 
 var errOldKernel = errors.New("this kernel has no open_tree(2) or fsopen(2): Linux 5.2 or later is needed")
 
-// tree is a mount with all below it, picked up and not yet put down.
+// tree is a mount with all below it, detached until it is put down.
 type tree struct {
 	fd     int
 	source string

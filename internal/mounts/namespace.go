@@ -15,8 +15,8 @@ type ID struct {
 	// Inode is its number on nsfs, as in the "mnt:[4026531841]" of
 	// /proc/PID/ns/mnt; another one may get it when this one is gone.
 	Inode uint64
-	// Number is that of NS_GET_MNTNS_ID (linux/nsfs.h, Linux 6.11), which no
-	// other one gets; 0 where the kernel has none.
+	// Number is that of NS_GET_MNTNS_ID (linux/nsfs.h, Linux 6.11), which is never
+	// given to another one; 0 on a kernel that has none.
 	Number uint64
 }
 
@@ -38,8 +38,8 @@ func CurrentID() (ID, error) {
 
 // Find opens the mount namespace through the first of the processes that is in it;
 // nil if none is. It needs the rights to trace them (ptrace(2)). Where ID has no
-// Number, another mount namespace may have come to have the inode: the caller then
-// gives only processes that he knows otherwise.
+// Number, the inode may now be another mount namespace's: the caller then passes only
+// processes that he knows by other means.
 func (id ID) Find(pids []int) *Namespace {
 	for _, pid := range pids {
 		ns, err := openNamespace("/proc/" + strconv.Itoa(pid) + "/ns/mnt")
@@ -74,7 +74,7 @@ func openNamespace(path string) (*Namespace, error) {
 	return ns, nil
 }
 
-// Close gives the descriptor back.
+// Close closes the descriptor.
 func (n *Namespace) Close() { unix.Close(n.fd) }
 
 // Enter moves the calling thread into the mount namespace, to the working
@@ -168,8 +168,8 @@ func same(a, b string) (bool, error) {
 	return stats[0].Dev == stats[1].Dev && stats[0].Ino == stats[1].Ino, nil
 }
 
-// ErrAstray says that the calling thread was left in another mount namespace than
-// the one it came from.
+// ErrAstray says that the calling thread was not brought back to the mount namespace that
+// it came from.
 var ErrAstray = errors.New("lost between mount namespaces")
 
 // enter is setns(2), which leaves the thread in the root directory.

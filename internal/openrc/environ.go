@@ -27,8 +27,8 @@ const (
 
 func entered(token string) string { return fmt.Sprintf("%d %s", os.Getpid(), token) }
 
-// environment is the one to start the service in: the drop-in's, or without a
-// drop-in our own.
+// environment is the one to start the service in: the one that the drop-in gave, or
+// without a drop-in our own.
 func environment() []string {
 	own := inherited.Environ()
 	for _, entry := range own {

@@ -44,7 +44,7 @@ func (l Lost) Exec(warn func(string)) (answer string, err error) {
 	argv := []string{l.Program, l.Script, action.Name}
 	switch {
 	case action.Name == "describe" && os.Getenv(probeEnv) != "":
-		return probeAnswer, nil // it is not OpenRC that is amiss
+		return probeAnswer, nil // OpenRC is not what is at fault
 	case action.Name == "depend", action.Name == "describe":
 		return "", unix.Exec(l.Program, argv, append(inherited.Environ(), enteredEnv+"="+entered(lostToken)))
 	case action.survives() && !action.Restart:

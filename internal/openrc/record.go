@@ -155,8 +155,8 @@ func (r *Record) findView(service string) *mounts.Namespace {
 	recorded := ReadDaemons(service)
 	candidates := append(recorded.PIDs, recorded.Child)
 	if r.Mounts.Number == 0 {
-		// Its inode may be another's by now. It counts only for a process that OpenRC
-		// has on record for the service, in the service's network namespace.
+		// Its inode may now be another's. It counts only for a process that OpenRC has
+		// on record for the service, in the service's network namespace.
 		network := fmt.Sprintf("net:[%d]", r.ID.Inode)
 		return r.Mounts.Find(slices.DeleteFunc(candidates, func(pid int) bool { return namespaceOf(pid, "net") != network }))
 	}

@@ -16,9 +16,9 @@ import (
 	"openrc-netns/internal/rcnetns"
 )
 
-// whereabouts is what the status of a service has to say of where it runs, and what is
-// wrong with that. Mostly nothing is, which takes a few looks to see; for the rest
-// there is rc-netns(8). What cannot be told is no reason for a status to fail.
+// whereabouts is what the status of a service has to say about where it runs, and what is
+// wrong with that. Mostly nothing is, which a quick look shows; for the rest there is
+// rc-netns(8). A status does not fail because this cannot be told.
 func whereabouts(service string, settings Settings, ns *namespace.Namespace) (where string, warnings []string) {
 	if inPlace(service, settings, ns) {
 		return fmt.Sprintf("runs in network namespace %q", settings.Netns), nil

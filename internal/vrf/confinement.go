@@ -133,7 +133,7 @@ func (a *application) applyOften() (err error) {
 	return err
 }
 
-// apply does all by descriptor: a cgroup may be removed, and made again without
+// apply does everything by descriptor: a cgroup may be removed, and created again without
 // a program, between two looks at its name.
 func (a *application) apply() error {
 	exclusive := a.Service != "" || a.Path != ""
@@ -150,8 +150,8 @@ func (a *application) apply() error {
 		return err
 	}
 	defer there.close()
-	// By hand the name of the cgroup says what its program does: one that is
-	// there is the right one. A service's may be of an earlier start.
+	// By hand the name of the cgroup says what its program does: one that is there is the
+	// right one. A service's may date from an earlier start.
 	var fd int
 	if exclusive || len(there.ours) == 0 {
 		if fd, err = a.load(); err != nil {
@@ -252,8 +252,8 @@ func (a *application) detach() {
 }
 
 // JoinCgroup moves this process into a cgroup that Apply returned. The error wraps
-// fs.ErrNotExist where the cgroup has gone. One that was made again without the
-// program is an error too, and the process is in it.
+// fs.ErrNotExist if the cgroup has gone. If it was created again without the program that
+// is an error too, and the process is in it.
 func JoinCgroup(confined string) error {
 	root, err := cgroup.OpenRoot()
 	if err != nil {
@@ -279,8 +279,8 @@ func JoinCgroup(confined string) error {
 	return nil
 }
 
-// Try finds out whether the kernel has what Apply needs: cgroup v2, and BPF
-// programs on cgroups of which it takes ours. It changes nothing.
+// Try finds out whether the kernel has what Apply needs: cgroup v2, and BPF programs on
+// cgroups, ours among them. It changes nothing.
 func (c Confinement) Try() error {
 	root, err := cgroup.OpenRoot()
 	if err != nil {

@@ -21,14 +21,14 @@ func (e *NotExistError) Error() string {
 	return fmt.Sprintf("VRF %q: no such device in this network namespace", e.Name)
 }
 
-// OtherDeviceError says that the device of that name is no VRF.
+// OtherDeviceError says that the device of that name is not a VRF.
 type OtherDeviceError struct{ Name string }
 
 func (e *OtherDeviceError) Error() string { return fmt.Sprintf("device %q is not a VRF", e.Name) }
 
 // Find looks up the VRF device called name in the calling thread's network
 // namespace. The error is a *NotExistError if there is no such device, and an
-// *OtherDeviceError if it is no VRF (ETHTOOL_GDRVINFO of linux/ethtool.h).
+// *OtherDeviceError if it is not a VRF (ETHTOOL_GDRVINFO of linux/ethtool.h).
 func Find(name string) (Device, error) {
 	switch {
 	case name == "", name == ".", name == "..", strings.ContainsAny(name, "/:"),
@@ -68,9 +68,9 @@ func Find(name string) (Device, error) {
 }
 
 // checkBound opens an IPv4 or, on a kernel without that, an IPv6 socket and
-// makes sure that it is bound to the device from the start, and that there is no
-// MPTCP socket to be had, which says that it is bound and is not. It is the proof,
-// from inside the cgroup, that the program does what it is there for.
+// makes sure that it is bound to the device from the start, and that no MPTCP socket can
+// be opened, which would say that it is bound and would not be. It is the proof, from
+// inside the cgroup, that the program does its job.
 func (d Device) checkBound() error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if errors.Is(err, unix.EAFNOSUPPORT) {

@@ -201,7 +201,7 @@ func TestMPTCPGetsOutOfIPVRF(t *testing.T) {
 		t.Error("TCP is heard on another device")
 	}
 	if !heard(t, mptcp) {
-		t.Error("MPTCP is not heard on another device: this kernel asks for subflows by now, and README need not warn of ip vrf exec")
+		t.Error("MPTCP is not heard on another device: this kernel now asks for subflows, and README need not warn of ip vrf exec")
 	}
 }
 
