@@ -17,9 +17,9 @@ _netns_check_script()
 
 	# Where OpenRC uses no cgroups, one was made for the service; who leaves it
 	# last removes it.
-	case "$_netns_cgroup" in
-	*/openrc-netns."$RC_SVCNAME") trap '"$_netns_hook" leave --service "$RC_SVCNAME"' EXIT ;;
-	esac
+	if [ -n "$_netns_cgroup" ] && _netns_confined; then
+		trap '"$_netns_hook" leave --service "$RC_SVCNAME"' EXIT
+	fi
 	[ "$_netns_action" = start ] || _netns_restarting || return 0
 	_netns_asked || return 0
 

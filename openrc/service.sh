@@ -157,7 +157,7 @@ _netns_restarting()
 }
 
 # Is this the rest of a start that left the service inactive? It belongs where its
-# beginning was, whatever the name leads to by now.
+# beginning was, whatever the name leads to now.
 _netns_resuming()
 {
 	[ "$_netns_action" = start ] && [ -e "$RC_SVCDIR/wasinactive/$RC_SVCNAME" ] &&

@@ -21,6 +21,7 @@ import (
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/option"
+	"openrc-netns/internal/privilege"
 	"openrc-netns/internal/rcnetns"
 	"openrc-netns/internal/version"
 )
@@ -87,7 +88,7 @@ func status(err error) int {
 }
 
 func run(args []string) error {
-	if err := launch.CheckSecure(); err != nil {
+	if err := privilege.CheckSecure(); err != nil {
 		return err
 	}
 	o, err := parse(args)
@@ -108,6 +109,9 @@ func run(args []string) error {
 		return err
 	}
 	if o.dryRun {
+		if err := plan.Rehearse(); err != nil {
+			return err
+		}
 		return print(plan.String())
 	}
 	if _, err := plan.Enter(); err != nil {
@@ -177,38 +181,38 @@ func (o *options) spec() (launch.Spec, error) {
 		if spec, err = settings.Spec(); err != nil {
 			return spec, fmt.Errorf("service %q: %w", o.service, err)
 		}
-		if spec.Netns == "" { // vrf alone is the host's, wherever we are called
-			if spec.Inside, err = namespace.Open(namespace.Host); err != nil {
-				return spec, err
-			}
-		}
-	case o.hasNetns:
-		spec.Netns = o.netns
-	case o.vrf == "" && !o.lock:
+	case !o.hasNetns && o.vrf == "" && !o.lock:
 		return spec, errors.New("no network namespace given; see: netns-exec --help")
+	default:
+		spec.Place = launch.Place{Netns: o.netns, AllowHost: true}
+		spec.View = &launch.View{Etc: namespace.BaseName(o.netns)}
 	}
-	if o.etc != "" {
-		spec.Etc = o.etc
+	switch o.etc {
+	case "":
+	case openrc.EtcBind:
+		spec.View.Etc = namespace.BaseName(spec.Place.Netns)
+	case openrc.EtcNone:
+		spec.View.Etc = ""
+	default:
+		return spec, fmt.Errorf(`option "--etc": use %q or %q, not %q`, openrc.EtcBind, openrc.EtcNone, o.etc)
 	}
+	spec.View.Hide = append(spec.View.Hide, o.hide...)
+	sockets := &spec.Sockets
 	if o.vrf != "" {
-		spec.VRF = o.vrf
+		sockets.VRF = o.vrf
 	}
-	spec.Hide = append(spec.Hide, o.hide...)
-	spec.Lock = spec.Lock || o.lock
-	if len(o.lockKeep) > 0 && !spec.Lock {
+	sockets.Lock = sockets.Lock || o.lock
+	if len(o.lockKeep) > 0 && !sockets.Lock {
 		return spec, errors.New("option --lock-keep goes with --lock; see: netns-exec --help")
 	}
 	for _, names := range o.lockKeep {
-		spec.Keep = append(spec.Keep, strings.Split(names, ",")...)
+		sockets.Keep = append(sockets.Keep, strings.Split(names, ",")...)
 	}
-	if o.cgroup != "" && spec.VRF == "" && !spec.Lock {
+	if o.cgroup != "" && sockets.VRF == "" && !sockets.Lock {
 		return spec, errors.New("option --cgroup goes with --vrf or --lock; see: netns-exec --help")
 	}
-	spec.Cgroup = o.cgroup
-	spec.Trial = o.dryRun
-	spec.User = o.user
-	spec.Argv = o.argv
-	spec.Env = inherited.Environ()
+	sockets.Cgroup = o.cgroup
+	spec.Command = launch.Command{Argv: o.argv, Env: inherited.Environ(), User: o.user}
 	spec.Warn = func(text string) { fmt.Fprintf(os.Stderr, "netns-exec: warning: %s\n", text) }
 	return spec, nil
 }

@@ -14,8 +14,8 @@ import (
 	"fmt"
 	"os"
 
-	"openrc-netns/internal/launch"
 	"openrc-netns/internal/option"
+	"openrc-netns/internal/privilege"
 	"openrc-netns/internal/version"
 )
 
@@ -73,7 +73,7 @@ func run(args []string) {
 		err = write("openrc-netns-hook " + version.String() + "\n")
 	case "exec", "lost", "leave":
 		command := map[string]func([]string) error{"exec": execService, "lost": lost, "leave": leave}[args[0]]
-		if err = launch.CheckSecure(); err == nil {
+		if err = privilege.CheckSecure(); err == nil {
 			err = command(args[1:])
 		}
 		if errors.Is(err, option.ErrHelp) {

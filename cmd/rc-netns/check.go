@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"openrc-netns/internal/launch"
 	"openrc-netns/internal/preflight"
+	"openrc-netns/internal/privilege"
 	"openrc-netns/internal/terminal"
 )
 
@@ -31,7 +31,7 @@ func runCheck(args []string) (problem bool, err error) {
 	if err := flags.Parse(args); err != nil {
 		return false, fmt.Errorf("%w; see: rc-netns --help", err)
 	}
-	if err := launch.CheckSecure(); err != nil {
+	if err := privilege.CheckSecure(); err != nil {
 		return false, err
 	}
 	found, err := preflight.Look(flags.Args())

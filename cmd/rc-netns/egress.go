@@ -11,10 +11,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"openrc-netns/internal/egress"
-	"openrc-netns/internal/launch"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/privilege"
 	"openrc-netns/internal/serviceconf"
 	"openrc-netns/internal/terminal"
 )
@@ -40,13 +40,13 @@ func runEgress(args []string) (problem bool, err error) {
 	if err := flags.Parse(args); err != nil {
 		return false, fmt.Errorf("%w; see: rc-netns --help", err)
 	}
-	if err := launch.CheckSecure(); err != nil {
+	if err := privilege.CheckSecure(); err != nil {
 		return false, err
 	}
-	if err := launch.CheckPrivilege(); err != nil {
+	if err := privilege.CheckSysAdmin(); err != nil {
 		return false, err
 	}
-	if err := mounts.GoHome(); err != nil {
+	if err := mounts.EnterHost(); err != nil {
 		return false, err
 	}
 	subjects, err := egressSubjects(flags.Args())

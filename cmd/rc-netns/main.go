@@ -13,7 +13,7 @@ import (
 
 	// Its entry point comes before that of the Go runtime, in all programs of ours.
 	_ "openrc-netns/internal/inherited"
-	"openrc-netns/internal/launch"
+	"openrc-netns/internal/privilege"
 	"openrc-netns/internal/version"
 )
 
@@ -91,7 +91,7 @@ func run(args []string) int {
 
 // manage does what changes something, for root.
 func manage(command func([]string) error, args []string) int {
-	err := launch.CheckSecure()
+	err := privilege.CheckSecure()
 	if err == nil {
 		err = command(args)
 	}

@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"openrc-netns/internal/audit"
-	"openrc-netns/internal/launch"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/privilege"
 	"openrc-netns/internal/terminal"
 )
 
@@ -35,7 +35,7 @@ func status(args []string) int {
 }
 
 func runStatus(args []string) (problem bool, err error) {
-	if err := launch.CheckSecure(); err != nil {
+	if err := privilege.CheckSecure(); err != nil {
 		return false, err
 	}
 	o, err := parseStatus(args)
@@ -44,7 +44,7 @@ func runStatus(args []string) (problem bool, err error) {
 	}
 	// Behind a confined sshd the files of /etc are others, and new names of
 	// namespaces may not be seen.
-	if err := mounts.GoHome(); err != nil && launch.CheckPrivilege() == nil {
+	if err := mounts.EnterHost(); err != nil && privilege.CheckSysAdmin() == nil {
 		return false, err
 	}
 	if o.watch > 0 {

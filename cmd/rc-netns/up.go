@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"openrc-netns/internal/launch"
+	"openrc-netns/internal/privilege"
 	"openrc-netns/internal/provision"
 )
 
@@ -32,7 +32,7 @@ func up(args []string) error {
 		if spec.Sysctls, err = provision.ParseSysctls(strings.Join(sysctls, " ")); err != nil {
 			return err
 		}
-		if err := launch.CheckPrivilege(); err != nil {
+		if err := privilege.CheckSysAdmin(); err != nil {
 			return err
 		}
 		return provision.Up(spec, func(text string) { say("einfo", text) })
@@ -48,7 +48,7 @@ func down(args []string) error {
 		return err
 	}
 	return serviceError(name, func() error {
-		if err := launch.CheckPrivilege(); err != nil {
+		if err := privilege.CheckSysAdmin(); err != nil {
 			return err
 		}
 		return provision.Down(name, func(text string) { say("ewarn", text) })

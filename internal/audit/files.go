@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"openrc-netns/internal/files"
-	"openrc-netns/internal/launch"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
@@ -44,7 +43,7 @@ func (l *lookout) entries(name string) []etcFile {
 // resolv.conf.
 func (l *lookout) judgeFiles(s *Service) {
 	name := namespace.BaseName(s.Netns)
-	if s.Settings == nil || name == "" || s.Settings.Etc == launch.EtcNone ||
+	if s.Settings == nil || name == "" || s.Settings.Etc == openrc.EtcNone ||
 		s.Record == nil || s.Record.Netns != s.Netns || s.State == openrc.Starting || s.State == openrc.Stopping {
 		return
 	}

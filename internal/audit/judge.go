@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 
-	"openrc-netns/internal/launch"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/privilege"
 	"openrc-netns/internal/serviceconf"
 	"openrc-netns/internal/vrf"
 )
@@ -207,7 +207,7 @@ func (l *lookout) judgeSockets(s *Service) {
 		if err != nil {
 			return
 		}
-		asked, lock = spec.VRF != "", spec.Lock
+		asked, lock = spec.Sockets.VRF != "", spec.Sockets.Lock
 	}
 	switch s.State {
 	case openrc.Stopped, openrc.Starting, openrc.Stopping:
@@ -223,7 +223,7 @@ func (l *lookout) judgeSockets(s *Service) {
 	if len(daemons) == 0 {
 		return // OpenRC removes the cgroup of a script that leaves no process
 	}
-	if launch.CheckPrivilege() != nil {
+	if privilege.CheckSysAdmin() != nil {
 		l.unseen.Programs++
 		return
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
-	"openrc-netns/internal/vrf"
+	"openrc-netns/internal/cgroup"
 )
 
 // Socket is an IP socket that waits for what comes in.
@@ -22,7 +22,7 @@ type Socket struct {
 	// Interface is the index of the device that it is bound to; 0 if to none.
 	Interface int
 
-	cgroup uint64 // the one that it was made in, see vrf.IDs
+	cgroup uint64 // the one that it was made in, see cgroup.IDs
 	inode  uint64 // as in /proc/PID/fd; of what the kernel has made for itself, in none
 }
 
@@ -130,7 +130,7 @@ func (l *lookout) judgeListeners(s *Service, home *space, device Interface) {
 		l.unseen.Programs++
 		return
 	}
-	cgroups, err := vrf.IDs(s.Record.Cgroup)
+	cgroups, err := cgroup.IDs(s.Record.Cgroup)
 	if err != nil {
 		l.unseen.Programs++
 		return

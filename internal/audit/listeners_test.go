@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"openrc-netns/internal/vrf"
+	"openrc-netns/internal/cgroup"
 )
 
 // What the kernel has made for a process, as the TCP socket behind an MPTCP socket,
@@ -17,13 +17,13 @@ func TestDumpSeesSubflows(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")
 	}
-	cgroup, err := vrf.Current()
+	own, err := cgroup.Current()
 	if err != nil {
 		t.Skip(err)
 	}
-	ids, err := vrf.IDs(cgroup)
+	ids, err := cgroup.IDs(own)
 	if err != nil || len(ids) == 0 {
-		t.Fatalf("cgroup %s: %v, %v", cgroup, ids, err)
+		t.Fatalf("cgroup %s: %v, %v", own, ids, err)
 	}
 	failed := make(chan string)
 	go func() {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"openrc-netns/internal/cgroup"
 	"openrc-netns/internal/openrc"
 )
 
@@ -28,7 +29,7 @@ func (l *lookout) assign() {
 		return scripts[service]
 	}
 	for pid, p := range l.processes {
-		owner := openrc.ServiceOf(p.cgroups, known)
+		owner := cgroup.ServiceOf(p.cgroups, known)
 		for cgroup := p.cgroup; cgroup != ""; cgroup = parentCgroup(cgroup) {
 			if service := recorded[cgroup]; service != "" {
 				owner = service

@@ -36,7 +36,7 @@ type capabilities uint64
 func (c capabilities) has(bit int) bool { return c>>bit&1 != 0 }
 
 // CheckKeep finds out whether each of names, in either case, is a capability that
-// Spec.Lock takes away and Spec.Keep can leave.
+// Sockets.Lock takes away and Sockets.Keep can leave.
 func CheckKeep(names []string) error {
 	_, err := parseKeep(names)
 	return err
@@ -51,7 +51,7 @@ func parseKeep(names []string) (keep capabilities, err error) {
 			return d.name == strings.ToLower(name)
 		})
 		if i < 0 {
-			return 0, fmt.Errorf("%q is no capability that a lock takes away: use %s", name, droppedNames())
+			return 0, fmt.Errorf("%q is not a capability that a lock takes away: use %s", name, droppedNames())
 		}
 		keep |= 1 << dropped[i].bit
 	}
@@ -100,13 +100,13 @@ func lock(keep capabilities) error {
 	return nil
 }
 
-// keepApart puts the calling thread into a Landlock domain (landlock(7)), for what
-// every domain brings: processes outside cannot be traced, which is what gives away
-// their sockets, their memory and, by /proc/PID/root, their mounts. The kernel lets
-// a process do that to others of its own user, and root can become every user. Of
-// what a domain has to restrict besides, sockets of the abstract kind take the
-// least: they belong to the network namespace. It does nothing where the kernel has
-// no such domains: before Linux 6.12, or without Landlock.
+// keepApart puts the calling thread into a Landlock domain (landlock(7)) for what every
+// domain brings: processes outside cannot be traced, which would give access to their
+// sockets, their memory and, by /proc/PID/root, their mounts. The kernel lets a process
+// trace others of its own user, and root can become any user. A domain has to restrict
+// something else as well, and abstract sockets cost least: they belong to the network
+// namespace. It does nothing on a kernel without such domains: before Linux 6.12, or
+// without Landlock.
 func keepApart() error {
 	const (
 		versionFlag  = 1 << 0 // LANDLOCK_CREATE_RULESET_VERSION of linux/landlock.h

@@ -2,12 +2,29 @@ package launch
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
+
+// CommandError says that the command cannot be executed. It wraps the
+// system's error: fs.ErrNotExist where there is no such command.
+type CommandError struct {
+	Command string
+	Err     error
+}
+
+func (e *CommandError) Error() string {
+	if e.Err == errNotInPath {
+		return fmt.Sprintf("command %q: %v", e.Command, e.Err)
+	}
+	return fmt.Sprintf("cannot execute %q: %v", e.Command, e.Err)
+}
+
+func (e *CommandError) Unwrap() error { return e.Err }
 
 // defaultPath is searched where PATH is unset or empty, as by execvp(3).
 const defaultPath = "/bin:/usr/bin"
@@ -19,9 +36,9 @@ func (notInPath) Is(target error) bool { return target == fs.ErrNotExist }
 
 var errNotInPath error = notInPath{}
 
-// lookPath finds the file that execvp(3) would execute for command: one that
-// is there and may not be executed is passed over, and is the reason given if
-// nothing better turns up. The error is a *CommandError.
+// lookPath finds the file that execvp(3) would execute for command: one that may not be
+// executed is skipped, and is the reason given if none is found. The error is a
+// *CommandError.
 func lookPath(command, path string) (string, error) {
 	if strings.Contains(command, "/") {
 		if err := executable(command); err != nil {

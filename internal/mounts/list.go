@@ -59,7 +59,7 @@ func askMountsOfSys() (*sysMount, []string, error) {
 	}
 	for _, id := range ids {
 		m, err := statmount(id, statMount|statPoint)
-		if err == unix.ENOENT { // it went meanwhile
+		if err == unix.ENOENT { // gone since
 			continue
 		}
 		if err != nil {

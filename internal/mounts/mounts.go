@@ -42,9 +42,9 @@ type View struct {
 	// Hide are paths to cover: a directory with an empty, read-only one,
 	// anything else with /dev/null.
 	Hide []string
-	// Tolerant lets Binds that cannot be made be warnings.
-	Tolerant bool
-	// Warn is told, in one line, what was let pass; never nil.
+	// BestEffort turns Binds that cannot be made into warnings.
+	BestEffort bool
+	// Warn is told, in one line, what was tolerated; never nil.
 	Warn func(string)
 	// Lock makes read-only what belongs to the kernel as a whole: /proc/sys, /sys
 	// and the like. It needs Linux 5.12 or later.
@@ -55,9 +55,9 @@ type View struct {
 	picked []tree // the sources of Binds, by PickUp
 }
 
-// fault is an error of one of Binds, or nothing where that is let pass.
+// fault is an error of one of Binds, or nil where it is tolerated.
 func (v *View) fault(err error) error {
-	if err != nil && v.Tolerant {
+	if err != nil && v.BestEffort {
 		v.Warn(err.Error())
 		return nil
 	}
@@ -125,8 +125,8 @@ func (b Bind) Check() error {
 	return nil
 }
 
-// oddSource refuses a FIFO, a device or a socket: who reads the file that it is
-// to stand in for would hang, or read from something that is no file.
+// oddSource refuses a FIFO, a device or a socket: whatever reads the file that it replaces
+// would hang, or read from something that is not a file.
 func (b Bind) oddSource() error {
 	return fmt.Errorf("cannot bind %q over %q: it is neither a file nor a directory; remove it", b.Source, b.Target)
 }
@@ -159,11 +159,10 @@ func Hidden(extra []string) ([]string, error) {
 // Empty reports whether the View asks for nothing.
 func (v *View) Empty() bool { return !v.Sysfs && len(v.Binds) == 0 && len(v.Hide) == 0 && !v.Lock }
 
-// PickUp takes hold of the sources of Binds, in the mount namespace where the
-// calling thread is: Apply binds these, whatever has their names by then. It
-// changes nothing that others see. It needs CAP_SYS_ADMIN.
+// PickUp opens the sources of Binds in the mount namespace of the calling thread: Apply
+// binds these, whatever has their names then. It changes nothing that others see. It needs
+// CAP_SYS_ADMIN.
 func (v *View) PickUp() error {
-	v.LetGo()
 	for _, bind := range v.Binds {
 		t, err := bind.pickUp()
 		if err == nil {
@@ -200,17 +199,15 @@ func (v *View) LetGo() {
 	v.picked = nil
 }
 
-// Apply moves the calling thread into a mount namespace of its own and builds
-// the view there, with what PickUp took hold of. It needs CAP_SYS_ADMIN and a
-// locked thread, which is already
-// in the network namespace that /sys is to show. Nothing that it mounts is
-// seen outside; what the host mounts later arrives inside where the host
-// shares its mounts. Where the kernel forbids a new sysfs, as it does in some
-// containers, the old view of /sys stays and Warn is told.
+// Apply moves the calling thread into a mount namespace of its own and builds the view
+// there, with what PickUp opened. It needs CAP_SYS_ADMIN and a locked thread, which is
+// already in the network namespace that /sys is to show. Nothing that it mounts is seen
+// outside; what the host mounts later arrives inside where the host shares its mounts.
+// Where the kernel forbids a new sysfs, as it does in some containers, the old view of
+// /sys stays and Warn is told.
 //
-// A View that asks for nothing leaves the thread in the mount namespace where it
-// is. After an error the thread is somewhere in between: exit, and the kernel
-// takes it all down.
+// A View that asks for nothing leaves the thread in its mount namespace. After an error
+// the thread is somewhere in between: exit, and the kernel takes it all down.
 func (v *View) Apply() error {
 	if v.Empty() {
 		return nil
@@ -275,8 +272,8 @@ func (v *View) Apply() error {
 	return comeBack(cwd)
 }
 
-// workingDirectoryBelowSys returns the working directory if it has to be entered
-// anew when /sys is another one; else nothing.
+// workingDirectoryBelowSys returns the working directory if it has to be entered again
+// when /sys is replaced; else "".
 func workingDirectoryBelowSys() (string, error) {
 	directory, err := unix.Getwd()
 	if err == nil {
@@ -285,63 +282,20 @@ func workingDirectoryBelowSys() (string, error) {
 		}
 		return "", nil
 	}
-	// It was removed, or lies out of reach. Where it is one of the old sysfs there
-	// is none to take its place.
+	// It was removed, or is out of reach. Nothing can replace one of the old sysfs.
 	var fs unix.Statfs_t
 	if stat := unix.Statfs(".", &fs); stat != nil {
 		return "", fmt.Errorf("look at the working directory: %w", stat)
 	}
 	if fs.Type == unix.SYSFS_MAGIC {
-		return "", fmt.Errorf("the working directory is one of the host's /sys, and cannot be found in that of the namespace (%w): start from another one", err)
+		return "", fmt.Errorf("the working directory is in the host's /sys and cannot be found in the namespace's (%w): start from another one", err)
 	}
 	return "", nil
 }
 
 var errOldKernel = errors.New("this kernel has no open_tree(2) or fsopen(2): Linux 5.2 or later is needed")
 
-// GoHome moves the calling thread into the mount namespace of process 1, if it
-// is in another one over the same root directory: one that Apply made, then. It
-// needs CAP_SYS_ADMIN and CAP_SYS_CHROOT and a locked thread, and makes "/" the
-// working directory (setns(2)).
-func GoHome() error {
-	home, err := same("/proc/thread-self/ns/mnt", "/proc/1/ns/mnt")
-	if err != nil || home {
-		return err
-	}
-	at, err := same("/", "/proc/1/root")
-	if err != nil || !at {
-		return err
-	}
-	fd, err := unix.Open("/proc/1/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open the mount namespace of process 1: %w", err)
-	}
-	defer unix.Close(fd)
-	if err := enter(fd); err != nil {
-		return fmt.Errorf("enter the mount namespace of process 1: %w", err)
-	}
-	return nil
-}
-
-// AtRoot reports whether the calling process has the root directory of process 1:
-// it is in no chroot or container.
-func AtRoot() bool {
-	at, err := same("/", "/proc/1/root")
-	return err == nil && at
-}
-
-// same reports whether two paths lead to one file.
-func same(a, b string) (bool, error) {
-	var stats [2]unix.Stat_t
-	for i, path := range []string{a, b} {
-		if err := unix.Stat(path, &stats[i]); err != nil {
-			return false, fmt.Errorf("look at %s (is /proc mounted?): %w", path, err)
-		}
-	}
-	return stats[0].Dev == stats[1].Dev && stats[0].Ino == stats[1].Ino, nil
-}
-
-// tree is a mount with all below it, picked up and not yet put down.
+// tree is a mount with all below it, detached until it is put down.
 type tree struct {
 	fd     int
 	source string

@@ -15,8 +15,8 @@ type ID struct {
 	// Inode is its number on nsfs, as in the "mnt:[4026531841]" of
 	// /proc/PID/ns/mnt; another one may get it when this one is gone.
 	Inode uint64
-	// Number is that of NS_GET_MNTNS_ID (linux/nsfs.h, Linux 6.11), which no
-	// other one gets; 0 where the kernel has none.
+	// Number is that of NS_GET_MNTNS_ID (linux/nsfs.h, Linux 6.11), which is never
+	// given to another one; 0 on a kernel that has none.
 	Number uint64
 }
 
@@ -38,8 +38,8 @@ func CurrentID() (ID, error) {
 
 // Find opens the mount namespace through the first of the processes that is in it;
 // nil if none is. It needs the rights to trace them (ptrace(2)). Where ID has no
-// Number, another mount namespace may have come to have the inode: the caller then
-// gives only processes that he knows otherwise.
+// Number, the inode may now be another mount namespace's: the caller then passes only
+// processes that he knows by other means.
 func (id ID) Find(pids []int) *Namespace {
 	for _, pid := range pids {
 		ns, err := openNamespace("/proc/" + strconv.Itoa(pid) + "/ns/mnt")
@@ -74,7 +74,7 @@ func openNamespace(path string) (*Namespace, error) {
 	return ns, nil
 }
 
-// Close gives the descriptor back.
+// Close closes the descriptor.
 func (n *Namespace) Close() { unix.Close(n.fd) }
 
 // Enter moves the calling thread into the mount namespace, to the working
@@ -126,8 +126,50 @@ func settle(root unix.Stat_t, cwd string) error {
 	return nil
 }
 
-// ErrAstray says that the calling thread was left in another mount namespace than
-// the one it came from.
+// EnterHost moves the calling thread into the mount namespace of process 1, if it
+// is in another one over the same root directory: one that Apply made, then. It
+// needs CAP_SYS_ADMIN and CAP_SYS_CHROOT and a locked thread, and makes "/" the
+// working directory (setns(2)).
+func EnterHost() error {
+	inside, err := same("/proc/thread-self/ns/mnt", "/proc/1/ns/mnt")
+	if err != nil || inside {
+		return err
+	}
+	at, err := same("/", "/proc/1/root")
+	if err != nil || !at {
+		return err
+	}
+	fd, err := unix.Open("/proc/1/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open the mount namespace of process 1: %w", err)
+	}
+	defer unix.Close(fd)
+	if err := enter(fd); err != nil {
+		return fmt.Errorf("enter the mount namespace of process 1: %w", err)
+	}
+	return nil
+}
+
+// AtRoot reports whether the calling process has the root directory of process 1:
+// it is in no chroot or container.
+func AtRoot() bool {
+	at, err := same("/", "/proc/1/root")
+	return err == nil && at
+}
+
+// same reports whether two paths lead to one file.
+func same(a, b string) (bool, error) {
+	var stats [2]unix.Stat_t
+	for i, path := range []string{a, b} {
+		if err := unix.Stat(path, &stats[i]); err != nil {
+			return false, fmt.Errorf("look at %s (is /proc mounted?): %w", path, err)
+		}
+	}
+	return stats[0].Dev == stats[1].Dev && stats[0].Ino == stats[1].Ino, nil
+}
+
+// ErrAstray says that the calling thread was not brought back to the mount namespace that
+// it came from.
 var ErrAstray = errors.New("lost between mount namespaces")
 
 // enter is setns(2), which leaves the thread in the root directory.

@@ -14,10 +14,9 @@ import (
 	"openrc-netns/internal/files"
 )
 
-// kernelProc are the entries of proc(5) that belong to the kernel as a whole, and
-// not to a process: who writes there has it run a program of his choice in the
-// first namespaces (sys/kernel/core_pattern), or stops the machine. Some are
-// missing in most kernels.
+// kernelProc are the entries of proc(5) that belong to the kernel as a whole, and not to a
+// process: whoever may write there can have a program run in the first namespaces
+// (sys/kernel/core_pattern), or stop the machine. Most kernels lack some of them.
 var kernelProc = [...]string{"sys", "sysrq-trigger", "bus", "fs", "irq", "acpi", "scsi"}
 
 // kernelTypes are the file systems that belong to the kernel in the same way.
@@ -62,8 +61,8 @@ func (v *View) isKernelProc(root string) bool {
 	return slices.Contains(kernelProc[:], name)
 }
 
-// lockMount makes a mount read-only; not one that is covered by another, which
-// nobody reaches.
+// lockMount makes a mount read-only, unless it is covered by another one and so out of
+// reach.
 func (v *View) lockMount(m *mountinfo.Info) error {
 	fd, err := openMount(m)
 	if err == nil && fd >= 0 {
@@ -107,7 +106,7 @@ func (v *View) lockProc(m *mountinfo.Info) error {
 	return nil
 }
 
-// coverReadOnly does nothing where there is no such file in dir.
+// coverReadOnly does nothing if there is no such file in dir.
 func coverReadOnly(dir int, name string) error {
 	fd, err := cloneTree(dir, name, unix.AT_RECURSIVE)
 	if errors.Is(err, unix.ENOENT) {
@@ -153,12 +152,11 @@ func openMount(m *mountinfo.Info) (int, error) {
 	return fd, nil
 }
 
-// comeBack looks up the working directory once more, which lockKernel may have
-// covered, or which may have been covered before: by the old way to it all is
-// writable.
+// comeBack looks up the working directory again. It may be covered, by lockKernel or from
+// before, and through the old directory everything would be writable.
 func comeBack(cwd string) error {
 	if cwd == "" {
-		return errors.New("the working directory was removed, and a lock cannot tell what is there: start from another one")
+		return errors.New("the working directory was removed, so a lock cannot tell what is there: start from another one")
 	}
 	if err := unix.Chdir(cwd); err != nil {
 		return fmt.Errorf("working directory %q under a lock: %w", cwd, err)
@@ -166,13 +164,13 @@ func comeBack(cwd string) error {
 	return nil
 }
 
-// leaveOuterTree takes what is outside of the root directory, as in a chroot, out of
-// the thread's mount namespace: chroot(2) leads out of a chroot, and to a /proc that
-// is not read-only. The root directory is a mount point then, or Apply has failed.
+// leaveOuterTree detaches what is outside the root directory, as in a chroot, from the
+// thread's mount namespace: chroot(2) leads out of a chroot, and to a /proc that is not
+// read-only. The root directory is a mount point here, or Apply would have failed.
 func leaveOuterTree() error {
 	wrap := func(err error) error {
 		if err != nil {
-			return fmt.Errorf("take what is outside of the root directory away: %w", err)
+			return fmt.Errorf("detach what is outside the root directory: %w", err)
 		}
 		return nil
 	}

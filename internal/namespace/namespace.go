@@ -65,17 +65,17 @@ func (e *StaleError) Error() string {
 		e.Name, e.Path, e.Path)
 }
 
-// ip-netns(8) makes the file first and the namespace then, and takes the namespace
-// away first and the file then: for how long a file below Dir may be on its way to
-// become one, and how often, with a pause between, what is left of one is looked at.
-// (It is a number of looks because all of this takes longer on a busy machine.)
+// ip-netns(8) creates the file first and then the namespace, and removes the namespace
+// first and then the file. These say for how long an ordinary file in Dir may still become
+// a namespace, and how often, at which interval, it is looked at before it counts as
+// stale. (A number of looks, because on a busy machine all of this takes longer.)
 const (
 	young = time.Second
 	looks = 30
 	pause = 10 * time.Millisecond
 )
 
-// HostError says that a namespace which is to be another one is the host's own.
+// HostError says that a namespace which must not be the host's own is just that.
 type HostError struct{ Name string }
 
 func (e *HostError) Error() string {
@@ -86,8 +86,7 @@ func (e *HostError) Error() string {
 	return fmt.Sprintf("network namespace %q is the host's own; name another one, or write %s, if that is meant", e.Name, Host)
 }
 
-// MeansHost reports whether a setting says itself that it is the host's namespace:
-// by nothing, or by its path.
+// MeansHost reports whether a setting asks for the host's namespace: it is empty, or Host.
 func MeansHost(name string) bool { return name == "" || name == Host }
 
 // Namespace is an open network namespace, or the promise of a fresh one.
@@ -121,11 +120,11 @@ func Open(name string) (*Namespace, error) {
 	return nil, &NotExistError{name}
 }
 
-// openLater opens a namespace whose name leads to an ordinary file. That is stale,
-// and the advice to remove it good, only if nobody is about to put a namespace there
-// or to take the file away: if it is old, and stays as it is for a while.
+// openLater opens a namespace whose name leads to an ordinary file. The file is stale, and
+// the advice to remove it sound, only if nobody is about to mount a namespace there or to
+// remove the file: if it is old and does not change for a while.
 func openLater(name, path string) (*Namespace, error) {
-	const patience = 10 * time.Second // more only if somebody changes the name all the time
+	const patience = 10 * time.Second // reached only if the name keeps changing
 	var last unix.Stat_t
 	same := 0
 	for begin := time.Now(); ; time.Sleep(pause) {
@@ -144,7 +143,7 @@ func openLater(name, path string) (*Namespace, error) {
 		case same >= looks && (age < 0 || age >= young):
 			return nil, err
 		case same < looks && now.Sub(begin) >= patience:
-			return nil, fmt.Errorf("network namespace %q is being created or deleted by somebody, again and again", name)
+			return nil, fmt.Errorf("network namespace %q keeps being created and deleted", name)
 		}
 	}
 }
@@ -220,8 +219,7 @@ func (n *Namespace) check() error {
 	return nil
 }
 
-// Names lists the names of network namespaces, in order: what lies in Dir, sound
-// or not.
+// Names lists the names of network namespaces in order: everything in Dir, stale or not.
 func Names() []string {
 	var names []string
 	for _, dir := range dirs {
@@ -265,7 +263,7 @@ func Current() (*Namespace, error) {
 	return ns, err
 }
 
-var errNoProc = errors.New("cannot find the current network namespace: mount /proc, the one of this PID namespace")
+var errNoProc = errors.New("cannot find the current network namespace: mount the /proc of this PID namespace")
 
 // String is for people: the name, and the inode where it is known.
 func (n *Namespace) String() string {
@@ -289,15 +287,15 @@ func (n *Namespace) words() string {
 	return fmt.Sprintf("network namespace %q", n.name)
 }
 
-// Close gives the descriptor back. The thread stays where Enter took it.
+// Close closes the descriptor. The thread stays where Enter took it.
 func (n *Namespace) Close() {
 	if n.handle.IsOpen() {
 		n.handle.Close()
 	}
 }
 
-// IsCurrent reports whether the calling thread is in the namespace already.
-func (n *Namespace) IsCurrent() (bool, error) {
+// isCurrent reports whether the calling thread is in the namespace already.
+func (n *Namespace) isCurrent() (bool, error) {
 	if n.IsFresh() {
 		return false, nil
 	}
@@ -316,8 +314,8 @@ func (n *Namespace) IsCurrent() (bool, error) {
 	return own.Dev == there.Dev && own.Ino == there.Ino, nil
 }
 
-// IsNamed reports whether the path that the namespace was opened by still leads
-// to it, and has led there ever since: through the same mount.
+// IsNamed reports whether the path by which the namespace was opened leads to it through
+// the same mount, and so has done all the time.
 func (n *Namespace) IsNamed() bool {
 	const mask = unix.STATX_INO | unix.STATX_MNT_ID | unix.STATX_MNT_ID_UNIQUE // Linux 5.8 and 6.8; else 0
 	var own, there unix.Statx_t
@@ -342,7 +340,7 @@ func (n *Namespace) Enter() error {
 	if err := netns.Set(n.handle); err != nil {
 		return fmt.Errorf("enter %s: %w", n.words(), err)
 	}
-	inside, err := n.IsCurrent()
+	inside, err := n.isCurrent()
 	if err != nil {
 		return err
 	}
@@ -383,9 +381,9 @@ func (n *Namespace) Do(f func() error) error {
 	return <-done
 }
 
-// Cookie is CurrentCookie of the namespace. It takes the calling thread there and
-// back, which the caller has locked, and which has to end if it cannot come back:
-// the error then wraps ErrAstray.
+// Cookie is CurrentCookie of the namespace. It moves the calling thread, which the caller
+// has locked, there and back. If the thread cannot come back it must end: the error then
+// wraps ErrAstray.
 func (n *Namespace) Cookie() (uint64, error) {
 	back, err := Current()
 	if err != nil {
@@ -402,8 +400,8 @@ func (n *Namespace) Cookie() (uint64, error) {
 	return cookie, nil
 }
 
-// ErrAstray says that the calling thread was left in another network namespace
-// than the one it came from.
+// ErrAstray says that the calling thread was not brought back to the network namespace
+// that it came from.
 var ErrAstray = errors.New("lost between network namespaces")
 
 // ID tells a network namespace from every other one of this boot, whatever it

@@ -8,6 +8,7 @@ import (
 
 	"openrc-netns/internal/launch"
 	"openrc-netns/internal/namespace"
+	"openrc-netns/internal/privilege"
 )
 
 // Start is the action that confines a service: it is strict, all others act
@@ -19,6 +20,9 @@ const Status = "status"
 
 // cgroupCleanup is the command that OpenRC gives to every script.
 const cgroupCleanup = "cgroup_cleanup"
+
+// startWouldFail begins the reason why a service is not stopped in a restart.
+const startWouldFail = "not stopped, because the start would fail: "
 
 // Action is one call of openrc-run.sh for a service.
 type Action struct {
@@ -39,81 +43,69 @@ func (a Action) survives() bool {
 	return false
 }
 
-// Check plans the action: argv in the place where it belongs. Warn is told
+// plan plans the action: argv in the place where it belongs. Warn is told
 // what an administrator should know of that place.
-func (a Action) Check(settings Settings, argv, env []string, warn func(string)) (*launch.Plan, error) {
+func (a Action) plan(settings Settings, argv, env []string, warn func(string)) (*launch.Plan, error) {
 	if err := CheckName(a.Service); err != nil {
 		return nil, err
 	}
 	spec, err := settings.Spec()
-	spec.Service, spec.Argv, spec.Env, spec.Warn = a.Service, argv, env, warn
-	spec.Home = true
-	if a.Name == Start {
-		if err != nil {
-			return nil, err
-		}
-		if a.Resumes() {
-			return a.checkResume(settings, spec, warn)
-		}
-		return checkStart(spec)
-	}
+	spec.Place.HostMounts, spec.Sockets.Service = true, a.Service
+	spec.Command, spec.Warn = launch.Command{Argv: argv, Env: env}, warn
 	if a.Restart && settings.Confined() {
 		if err == nil {
-			trial := spec
-			trial.Trial = true
-			_, err = checkStart(trial)
+			err = rehearse(spec, func(string) {})
 		}
 		if err != nil {
-			return nil, fmt.Errorf("not stopped, because the start would fail: %w", err)
+			return nil, fmt.Errorf(startWouldFail+"%w", err)
 		}
 	}
-	record, unreadable := ReadRecord(a.Service)
-	if err := launch.CheckPrivilege(); err != nil {
+	record, unreadable := a.record()
+	if a.Name == Start {
+		switch {
+		case err != nil:
+			return nil, err
+		case unreadable != nil:
+			return nil, unreadable
+		case record == nil:
+			return launch.Check(spec)
+		}
+	}
+	if err := privilege.CheckSysAdmin(); err != nil {
 		if record != nil && record.here() {
-			// A locked supervisor asks for a health check of its daemon.
-			return launch.Stay(spec)
+			// What is locked asks for a health check, or says that it is up.
+			return launch.Stay(spec.Command)
 		}
 		return nil, err
 	}
-	switch {
-	case record != nil:
-		spec.Netns, spec.Join = record.Netns, record.Cgroup
-		if spec.Inside, err = a.recorded(record, warn); err == nil && !spec.Inside.IsFresh() {
-			spec.View = record.view(a.Service)
-		}
-	case unreadable != nil && settings.Netns == "":
-		// It may have been started in any namespace.
-		spec.Inside, err = a.elsewhere(unreadable, warn)
-	case !settings.Confined():
-		return checkStart(spec) // brought home from inside
-	default:
-		if unreadable != nil {
-			warn(unreadable.Error())
-		}
-		spec.Inside, err = a.configured(settings.Netns, warn)
-		if a.Name == "stop" && unreadable == nil && settings.Netns != "" && err == nil && !spec.Inside.IsFresh() {
-			warn("it was not started in a network namespace: what it has set up outside stays there")
-		}
-	}
-	if err != nil {
+	if spec.Place, err = a.place(settings, record, unreadable, warn); err != nil {
 		return nil, err
 	}
-	if a.Name == cgroupCleanup {
-		spec.Join = "" // it kills all that is in the cgroup
+	if spec.View, err = a.view(settings, record, spec.Place.Namespace); err != nil {
+		return nil, err
 	}
-	spec.Tolerant = true
-	spec.VRF, spec.Lock = "", false
-	if settings.Etc != launch.EtcNone {
-		spec.Etc = launch.EtcBind
+	if a.Name != Start {
+		spec.Sockets = launch.Sockets{Service: a.Service}
+		if record != nil && a.Name != cgroupCleanup { // which kills all that is in the cgroup
+			spec.Sockets.Join = record.Cgroup
+		}
 	}
 	return launch.Check(spec)
 }
 
-// Resumes reports whether the action is the rest of a start: of one that left
+// record is what is on record of the start that the action belongs to.
+func (a Action) record() (*Record, error) {
+	if a.Name == Start && !a.resumes() {
+		return nil, nil
+	}
+	return ReadRecord(a.Service)
+}
+
+// resumes reports whether the action is the rest of a start: of one that left
 // the service inactive (start_inactive in openrc-run(8)), until the daemon or
 // what watches it says in the background that it is up. The record of that start
 // then stays.
-func (a Action) Resumes() bool {
+func (a Action) resumes() bool {
 	if a.Name != Start {
 		return false
 	}
@@ -121,52 +113,57 @@ func (a Action) Resumes() bool {
 	if err != nil {
 		return false
 	}
-	_, err = os.Lstat(ValuePath(a.Service, recordValue))
+	_, err = os.Lstat(valuePath(a.Service, recordValue))
 	return err == nil
 }
 
-// checkResume plans the rest of a start where its beginning acted, whatever the
-// name leads to by now.
-func (a Action) checkResume(settings Settings, spec launch.Spec, warn func(string)) (*launch.Plan, error) {
-	record, err := ReadRecord(a.Service)
-	if err != nil {
-		return nil, err
-	}
-	if err := launch.CheckPrivilege(); err != nil {
-		if record != nil && record.here() {
-			return launch.Stay(spec) // a locked daemon says that it is up
+// place is where an action other than a first start belongs: where the start was,
+// whatever the name leads to now. It is never where the caller happens to be.
+func (a Action) place(settings Settings, record *Record, unreadable error, warn func(string)) (launch.Place, error) {
+	place := launch.Place{HostMounts: true}
+	var err error
+	switch {
+	case record != nil:
+		place.Namespace, err = a.recorded(record, warn)
+	case settings.Netns != "":
+		if unreadable != nil {
+			warn(unreadable.Error())
 		}
-		return nil, err
+		place.Namespace, err = a.configured(settings.Netns, warn)
+		if a.Name == "stop" && unreadable == nil && err == nil && !place.Namespace.IsFresh() {
+			warn("it was not started in a network namespace: what it has set up outside stays there")
+		}
+	case unreadable != nil:
+		// It may have been started in any namespace.
+		place.Namespace, err = a.elsewhere(unreadable, warn)
+	default:
+		place.Netns = namespace.Host
 	}
-	if record == nil {
-		return checkStart(spec)
-	}
-	spec.Netns, spec.NotHost = record.Netns, false
-	if spec.Inside, err = a.recorded(record, warn); err != nil {
-		return nil, err
-	}
-	if spec.View = record.view(a.Service); spec.View != nil && settings.Confined() && record.View != settings.View() {
-		return nil, errors.New("netns_etc, netns_hide, netns_lock or netns_lock_keep was changed since the beginning of the start: stop it, and start it again")
-	}
-	return launch.Check(spec)
+	return place, err
 }
 
-func checkStart(spec launch.Spec) (*launch.Plan, error) {
-	if spec.Netns == "" {
-		if err := launch.CheckPrivilege(); err != nil {
-			return nil, err // only root may look at process 1
-		}
-		host, err := namespace.Open(namespace.Host)
-		if err != nil {
-			return nil, err
-		}
-		spec.Inside = host
+// view is what such an action sees: that of the start, as far as it is still there. A
+// service that belongs on the host has none.
+func (a Action) view(settings Settings, record *Record, ns *namespace.Namespace) (*launch.View, error) {
+	if ns == nil {
+		return nil, nil
 	}
-	return launch.Check(spec)
+	netns := settings.Netns
+	if record != nil {
+		netns = record.Netns
+	}
+	view := settings.view(netns)
+	view.BestEffort = a.Name != Start
+	if record != nil && !ns.IsFresh() {
+		view.Running = record.view(a.Service)
+	}
+	if a.Name == Start && view.Running != nil && settings.Confined() && record.View != settings.viewLine() {
+		return nil, errors.New("netns_etc, netns_hide, netns_lock or netns_lock_keep has changed since the start began: stop and start it again")
+	}
+	return view, nil
 }
 
-// recorded is the namespace, for an action other than a first start, of a service
-// that was started in one. It is never the one that the caller happens to be in.
+// recorded is the namespace of a service that was started in one.
 func (a Action) recorded(record *Record, warn func(string)) (*namespace.Namespace, error) {
 	ns := record.find()
 	if ns == nil {
@@ -178,12 +175,8 @@ func (a Action) recorded(record *Record, warn func(string)) (*namespace.Namespac
 	return ns, nil
 }
 
-// configured is the namespace for such an action of a service of which nothing is
-// recorded.
+// configured is the namespace of a service of which nothing is recorded.
 func (a Action) configured(netns string, warn func(string)) (*namespace.Namespace, error) {
-	if netns == "" {
-		netns = namespace.Host // vrf or lock alone
-	}
 	ns, err := namespace.Open(netns)
 	switch {
 	case err == nil:

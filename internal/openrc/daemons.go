@@ -37,7 +37,7 @@ type Daemons struct {
 func ReadDaemons(service string) Daemons {
 	var d Daemons
 	root := "" // of a daemon that start-stop-daemon put into a chroot
-	if text, err := readLine(ValuePath(service, "chroot")); err == nil {
+	if text, err := readLine(valuePath(service, "chroot")); err == nil {
 		root = text
 	}
 	dir := filepath.Join(StateDir(), "daemons", service)
@@ -52,7 +52,7 @@ func ReadDaemons(service string) Daemons {
 			}
 		}
 	}
-	if text, err := readLine(ValuePath(service, "child_pid")); err == nil {
+	if text, err := readLine(valuePath(service, "child_pid")); err == nil {
 		if pid, err := strconv.Atoi(text); err == nil && pid > 1 {
 			d.Child = pid
 		}
@@ -108,34 +108,4 @@ func readLine(path string) (string, error) {
 	}
 	line, _, _ := strings.Cut(string(buffer[:n]), "\n")
 	return strings.TrimSpace(line), nil
-}
-
-// ServiceOf tells from the content of a /proc/PID/cgroup which service OpenRC put
-// the process into the cgroup of; empty if none. Known says whether there is a
-// service of that name: before 0.50 a cgroup was called just like the service.
-func ServiceOf(cgroups []byte, known func(string) bool) string {
-	for line := range bytes.Lines(cgroups) {
-		_, entry, _ := strings.Cut(strings.TrimSuffix(string(line), "\n"), ":")
-		controller, path, _ := strings.Cut(entry, ":")
-		first, below, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-		switch {
-		case controller == "name=openrc" && first != "": // cgroup v1
-			return first
-		case controller != "":
-		case strings.HasPrefix(first, "openrc."):
-			return strings.TrimPrefix(first, "openrc.")
-		case first != "" && known(first) && (below == "" || byHand(below)):
-			return first
-		}
-	}
-	return ""
-}
-
-// byHand reports whether a cgroup is one that netns-exec or ip-vrf(8) makes below
-// that of its caller. A container's, say, in a cgroup that happens to be called
-// like a service, is none of the service's.
-func byHand(cgroup string) bool {
-	first, below, _ := strings.Cut(cgroup, "/")
-	return strings.HasPrefix(first, "netns-exec.") || first == "vrf" ||
-		strings.HasSuffix(first, "-ns") && strings.HasPrefix(below, "vrf/")
 }

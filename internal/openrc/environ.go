@@ -1,18 +1,35 @@
 package openrc
 
 import (
+	"fmt"
+	"os"
 	"strings"
 
 	"openrc-netns/internal/inherited"
 )
 
-// environEnv is the environment in which openrc-run.sh is to start over, a line for each
-// variable; see decodeEnvironment.
-const environEnv = "OPENRC_NETNS_ENVIRON"
+// What the drop-in and the hook tell each other. All but the first the drop-in
+// takes out of the environment before anything else runs.
+const (
+	// environEnv is the environment in which openrc-run.sh is to start over, a line for
+	// each variable; see decodeEnvironment.
+	environEnv = "OPENRC_NETNS_ENVIRON"
+	// enteredEnv is the process that was let in, a blank, and what the drop-in
+	// gave as --token: the settings in a spelling of its own.
+	enteredEnv = "OPENRC_NETNS_ENTERED"
+	// cgroupEnv is the cgroup that binds the sockets of what is started.
+	cgroupEnv = "OPENRC_NETNS_CGROUP"
+	// noticeEnv is what the drop-in is to warn of.
+	noticeEnv = "OPENRC_NETNS_NOTICE"
+	// whereEnv is where the service runs, for the drop-in to say.
+	whereEnv = "OPENRC_NETNS_WHERE"
+)
 
-// Environment is the one to start the service in: the drop-in's, or without a
-// drop-in our own.
-func Environment() []string {
+func entered(token string) string { return fmt.Sprintf("%d %s", os.Getpid(), token) }
+
+// environment is the one to start the service in: the one that the drop-in gave, or
+// without a drop-in our own.
+func environment() []string {
 	own := inherited.Environ()
 	for _, entry := range own {
 		if lines, found := strings.CutPrefix(entry, environEnv+"="); found {

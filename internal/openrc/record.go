@@ -10,10 +10,10 @@ import (
 	"strconv"
 	"strings"
 
+	"openrc-netns/internal/cgroup"
 	"openrc-netns/internal/files"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
-	"openrc-netns/internal/vrf"
 )
 
 // Record says where a service was started. It is kept among the values of
@@ -30,14 +30,14 @@ type Record struct {
 	// Mounts is the mount namespace with the private view that the start made;
 	// zero if it made none.
 	Mounts mounts.ID
-	// View are the settings that the view was made with, as Settings.View has
-	// them.
+	// View are the settings that the view was made with, as Settings.viewLine
+	// has them.
 	View string
 }
 
-// ValuePath is where service_set_value (openrc-run(8)) would put a value of
+// valuePath is where service_set_value (openrc-run(8)) would put a value of
 // service.
-func ValuePath(service, value string) string {
+func valuePath(service, value string) string {
 	return filepath.Join(StateDir(), "options", service, value)
 }
 
@@ -52,11 +52,11 @@ func StateDir() string {
 // recordValue is the name of a record among a service's values.
 const recordValue = "netns"
 
-// WriteRecord keeps r for service, in one step: a reader finds the old record or
+// write keeps r for service, in one step: a reader finds the old record or
 // the new. Undo puts back what was there, for a start that fails later on. After
 // an error all is as it was.
-func WriteRecord(service string, r Record) (undo func(), err error) {
-	path := ValuePath(service, recordValue)
+func (r Record) write(service string) (undo func(), err error) {
+	path := valuePath(service, recordValue)
 	before, err := files.Read(path)
 	missing := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !missing {
@@ -90,7 +90,7 @@ func WriteRecord(service string, r Record) (undo func(), err error) {
 
 // ReadRecord returns what was kept for service; nil where there is nothing.
 func ReadRecord(service string) (*Record, error) {
-	path := ValuePath(service, recordValue)
+	path := valuePath(service, recordValue)
 	lines, err := files.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -129,7 +129,7 @@ func (r *Record) here() bool {
 	if view, err := mounts.CurrentID(); err != nil || r.Mounts != (mounts.ID{}) && view != r.Mounts {
 		return false
 	}
-	if cgroup, err := vrf.Current(); r.Cgroup != "" && (err != nil || cgroup != r.Cgroup && !strings.HasPrefix(cgroup, r.Cgroup+"/")) {
+	if current, err := cgroup.Current(); r.Cgroup != "" && (err != nil || current != r.Cgroup && !strings.HasPrefix(current, r.Cgroup+"/")) {
 		return false
 	}
 	ns, err := namespace.Current()
@@ -155,8 +155,8 @@ func (r *Record) findView(service string) *mounts.Namespace {
 	recorded := ReadDaemons(service)
 	candidates := append(recorded.PIDs, recorded.Child)
 	if r.Mounts.Number == 0 {
-		// Its inode may be another's by now. It counts only for a process that OpenRC
-		// has on record for the service, in the service's network namespace.
+		// Its inode may now be another's. It counts only for a process that OpenRC has
+		// on record for the service, in the service's network namespace.
 		network := fmt.Sprintf("net:[%d]", r.ID.Inode)
 		return r.Mounts.Find(slices.DeleteFunc(candidates, func(pid int) bool { return namespaceOf(pid, "net") != network }))
 	}

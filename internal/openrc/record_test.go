@@ -18,9 +18,9 @@ func TestRecordComesBackAsWritten(t *testing.T) {
 	for _, want := range []Record{
 		{ID: namespace.ID{Inode: 4026532251, Cookie: 17}, Cgroup: "/openrc.sshd", Netns: "vpn"},
 		{ID: namespace.ID{Inode: 1}, Netns: "/run/name space/with blanks", Mounts: mounts.ID{Inode: 4026532252, Number: 1 << 40}},
-		{ID: namespace.ID{Inode: 2, Cookie: 3}, Cgroup: "/with blanks", Mounts: mounts.ID{Inode: 3}, View: Settings{Hide: "/a\n/b"}.View()},
+		{ID: namespace.ID{Inode: 2, Cookie: 3}, Cgroup: "/with blanks", Mounts: mounts.ID{Inode: 3}, View: Settings{Hide: "/a\n/b"}.viewLine()},
 	} {
-		if _, err := WriteRecord("sshd", want); err != nil {
+		if _, err := want.write("sshd"); err != nil {
 			t.Fatal(err)
 		}
 		got, err := ReadRecord("sshd")
@@ -39,7 +39,7 @@ func TestRecordOfAFailedStart(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "options"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	undo, err := WriteRecord("sshd", record)
+	undo, err := record.write("sshd")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,10 +48,10 @@ func TestRecordOfAFailedStart(t *testing.T) {
 		t.Errorf("left behind: %q", left)
 	}
 
-	if _, err = WriteRecord("sshd", record); err != nil {
+	if _, err = record.write("sshd"); err != nil {
 		t.Fatal(err)
 	}
-	undo, err = WriteRecord("sshd", Record{ID: namespace.ID{Inode: 7}, Netns: "other"})
+	undo, err = Record{ID: namespace.ID{Inode: 7}, Netns: "other"}.write("sshd")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,8 +147,8 @@ func TestSettingsKnowTheirWords(t *testing.T) {
 			t.Errorf("%+v was accepted", s)
 		}
 	}
-	spec, err := Settings{Hide: " /a\t/b  /c "}.Spec()
-	if err != nil || len(spec.Hide) != 3 {
-		t.Errorf("hide: %q, %v", spec.Hide, err)
+	spec, err := Settings{Netns: "vpn", Hide: " /a\t/b  /c "}.Spec()
+	if err != nil || len(spec.View.Hide) != 3 {
+		t.Errorf("hide: %q, %v", spec.View.Hide, err)
 	}
 }

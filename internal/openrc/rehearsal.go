@@ -25,16 +25,19 @@ func (r Rehearsal) Try() error {
 	if err != nil {
 		return err
 	}
-	spec.Service, spec.Warn, spec.Home, spec.Trial = r.Service, r.Warn, true, true
-	spec.Argv = []string{r.Program}
-	check := checkStart
+	spec.Place.HostMounts, spec.Sockets.Service = true, r.Service
+	spec.Command.Argv = []string{r.Program}
 	if r.Fresh {
-		spec.Inside = namespace.Fresh()
-		spec.Lock = spec.Lock || spec.VRF != "" // the kernel needs the same for both
-		spec.VRF = ""
-		check = launch.Check
+		spec.Place.Namespace = namespace.Fresh()
+		spec.Sockets.Lock = spec.Sockets.Lock || spec.Sockets.VRF != "" // the kernel needs the same for both
+		spec.Sockets.VRF = ""
 	}
-	plan, err := check(spec)
+	return rehearse(spec, r.Warn)
+}
+
+func rehearse(spec launch.Spec, warn func(string)) error {
+	spec.Warn = warn
+	plan, err := launch.Check(spec)
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func Services() ([]string, error) {
 			names = append(names, entry.Name())
 		}
 	}
-	records, _ := filepath.Glob(ValuePath("*", recordValue))
+	records, _ := filepath.Glob(valuePath("*", recordValue))
 	for _, record := range records {
 		names = append(names, filepath.Base(filepath.Dir(record)))
 	}

@@ -22,6 +22,12 @@ type Settings struct {
 	Keep  string // netns_lock_keep: capabilities that the lock leaves, separated by blanks or commas
 }
 
+// Values of Settings.Etc; empty means EtcBind.
+const (
+	EtcBind = "bind" // bind the entries of /etc/netns/NAME over /etc
+	EtcNone = "none" // leave /etc alone
+)
+
 // Names are the variables that Settings has, in the order of its fields.
 var Names = []string{"netns", "vrf", "netns_etc", "netns_hide", "netns_lock", "netns_lock_keep"}
 
@@ -55,30 +61,48 @@ func (s Settings) Confined() bool {
 	return s.Netns != "" || s.VRF != "" || lock || err != nil
 }
 
-// View spells, in one line, the settings that the private view of a start depends on,
+// viewLine spells, in one line, the settings that the private view of a start depends on,
 // to compare.
-func (s Settings) View() string {
+func (s Settings) viewLine() string {
 	return fmt.Sprintf("%q", []string{s.Etc, s.Hide, s.Lock, s.Keep})
 }
 
-// Spec makes the settings a launch.Spec. A value that is none of those that a
-// setting knows is an error.
+// Spec makes the settings a launch.Spec; without netns it is of the host's network
+// namespace, wherever the caller is. A value that is none of those that a setting knows is
+// an error.
 func (s Settings) Spec() (launch.Spec, error) {
-	spec := launch.Spec{Netns: s.Netns, VRF: s.VRF, Etc: s.Etc, Hide: strings.Fields(s.Hide), NotHost: !namespace.MeansHost(s.Netns)}
+	spec := launch.Spec{
+		Place:   launch.Place{Netns: s.Netns},
+		Sockets: launch.Sockets{VRF: s.VRF, Keep: Capabilities(s.Keep)},
+	}
+	if s.Netns == "" {
+		spec.Place.Netns = namespace.Host
+	}
+	if s.Confined() {
+		spec.View = s.view(s.Netns)
+	}
 	switch s.Etc {
-	case "", launch.EtcBind, launch.EtcNone:
+	case "", EtcBind, EtcNone:
 	default:
-		return spec, fmt.Errorf("netns_etc=%q: use %q or %q", s.Etc, launch.EtcBind, launch.EtcNone)
+		return spec, fmt.Errorf("netns_etc=%q: use %q or %q", s.Etc, EtcBind, EtcNone)
 	}
 	var err error
-	if spec.Lock, err = yesno(s.Lock); err != nil {
+	if spec.Sockets.Lock, err = yesno(s.Lock); err != nil {
 		return spec, fmt.Errorf("netns_lock=%q: %w", s.Lock, err)
 	}
-	spec.Keep = Capabilities(s.Keep)
-	if err := launch.CheckKeep(spec.Keep); err != nil {
+	if err := launch.CheckKeep(spec.Sockets.Keep); err != nil {
 		return spec, fmt.Errorf("netns_lock_keep: %w", err)
 	}
 	return spec, nil
+}
+
+// view is the private view in the namespace of that name.
+func (s Settings) view(netns string) *launch.View {
+	view := &launch.View{Hide: strings.Fields(s.Hide)}
+	if s.Etc != EtcNone {
+		view.Etc = namespace.BaseName(netns)
+	}
+	return view
 }
 
 // Capabilities are the names in a value of netns_lock_keep.

@@ -61,7 +61,7 @@ func (s *subject) lookAtWords() {
 		name, word string
 		alone      openrc.Settings
 	}{
-		{"netns_etc", launch.EtcBind, openrc.Settings{Etc: s.settings.Etc}},
+		{"netns_etc", openrc.EtcBind, openrc.Settings{Etc: s.settings.Etc}},
 		{"netns_lock", "yes", openrc.Settings{Lock: s.settings.Lock}},
 	} {
 		if _, err := setting.alone.Spec(); err != nil {
@@ -252,7 +252,7 @@ func (s *subject) lookAtEtc() {
 // etcName is the directory below /etc/netns that the service sees in /etc; empty
 // if it sees none.
 func (s *subject) etcName() string {
-	if s.settings.Etc == launch.EtcNone || namespace.CheckName(s.settings.Netns) != nil {
+	if s.settings.Etc == openrc.EtcNone || namespace.CheckName(s.settings.Netns) != nil {
 		return ""
 	}
 	return namespace.BaseName(s.settings.Netns)

@@ -13,8 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 
-	"openrc-netns/internal/launch"
 	"openrc-netns/internal/mounts"
+	"openrc-netns/internal/privilege"
 )
 
 // ErrNotOpenRC says that this machine has no OpenRC to look at.
@@ -110,9 +110,9 @@ func (e *NotExistError) Error() string {
 // seen, and the report says what.
 func Look(names []string) (*Report, error) {
 	var report Report
-	root := launch.CheckPrivilege() == nil
+	root := privilege.CheckSysAdmin() == nil
 	if root {
-		if err := mounts.GoHome(); err != nil {
+		if err := mounts.EnterHost(); err != nil {
 			return nil, err
 		}
 	}

@@ -138,7 +138,7 @@ func (l *looker) look(name string, named bool) (*Service, error) {
 	if s.Known {
 		s.Netns, s.VRF = s.settings.Netns, s.settings.VRF
 		if spec, err := s.settings.Spec(); err == nil {
-			s.Lock = spec.Lock
+			s.Lock = spec.Sockets.Lock
 		}
 	}
 	switch {

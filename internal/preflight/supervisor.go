@@ -94,8 +94,8 @@ func (s *subject) operands() string {
 	var words []string
 	if s.Lock {
 		words = append(words, "--lock")
-		if spec, err := s.settings.Spec(); err == nil && len(spec.Keep) > 0 {
-			words = append(words, "--lock-keep", strings.Join(spec.Keep, ","))
+		if spec, err := s.settings.Spec(); err == nil && len(spec.Sockets.Keep) > 0 {
+			words = append(words, "--lock-keep", strings.Join(spec.Sockets.Keep, ","))
 		}
 	}
 	if s.VRF != "" {

@@ -21,14 +21,14 @@ func (e *NotExistError) Error() string {
 	return fmt.Sprintf("VRF %q: no such device in this network namespace", e.Name)
 }
 
-// OtherDeviceError says that the device of that name is no VRF.
+// OtherDeviceError says that the device of that name is not a VRF.
 type OtherDeviceError struct{ Name string }
 
 func (e *OtherDeviceError) Error() string { return fmt.Sprintf("device %q is not a VRF", e.Name) }
 
 // Find looks up the VRF device called name in the calling thread's network
 // namespace. The error is a *NotExistError if there is no such device, and an
-// *OtherDeviceError if it is no VRF (ETHTOOL_GDRVINFO of linux/ethtool.h).
+// *OtherDeviceError if it is not a VRF (ETHTOOL_GDRVINFO of linux/ethtool.h).
 func Find(name string) (Device, error) {
 	switch {
 	case name == "", name == ".", name == "..", strings.ContainsAny(name, "/:"),
@@ -67,11 +67,11 @@ func Find(name string) (Device, error) {
 	return device, nil
 }
 
-// CheckBound opens an IPv4 or, on a kernel without that, an IPv6 socket and
-// makes sure that it is bound to the device from the start, and that there is no
-// MPTCP socket to be had, which says that it is bound and is not. It is the proof,
-// from inside the cgroup, that the program does what it is there for.
-func (d Device) CheckBound() error {
+// checkBound opens an IPv4 or, on a kernel without that, an IPv6 socket and
+// makes sure that it is bound to the device from the start, and that no MPTCP socket can
+// be opened, which would say that it is bound and would not be. It is the proof, from
+// inside the cgroup, that the program does its job.
+func (d Device) checkBound() error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if errors.Is(err, unix.EAFNOSUPPORT) {
 		fd, err = unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
@@ -93,7 +93,7 @@ func (d Device) CheckBound() error {
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
 		if fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_MPTCP); err == nil {
 			unix.Close(fd)
-			return fmt.Errorf("MPTCP is not refused, and would not be bound to VRF %q: is the program on the cgroup that of an older version?", d.Name)
+			return fmt.Errorf("MPTCP is not refused, and would not be bound to VRF %q: is the program on the cgroup from an older version?", d.Name)
 		}
 	}
 	return nil

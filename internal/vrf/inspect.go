@@ -6,29 +6,31 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"openrc-netns/internal/cgroup"
 )
 
 // ErrUnreadable says that our program is on the cgroup, and that the kernel does
 // not show what it does, as with net.core.bpf_jit_harden=2.
 var ErrUnreadable = errors.New("the kernel does not show the BPF program")
 
-// Inspect reads back what Apply has put on a cgroup, a path as in
-// /proc/PID/cgroup; nil where no program of ours is on it, or no such cgroup
-// exists. The Device has no name. It needs CAP_SYS_ADMIN; any thread may call it.
-func Inspect(cgroup string) (*Confinement, error) {
-	h, err := openHierarchy()
+// Inspect reads back what Apply has put on a cgroup; nil where no program of ours is
+// on it, or no such cgroup exists. The Device has no name. It needs CAP_SYS_ADMIN; any
+// thread may call it.
+func Inspect(confined string) (*Confinement, error) {
+	root, err := cgroup.OpenRoot()
 	if err != nil {
 		return nil, err
 	}
-	defer h.close()
-	dir, err := h.open(cgroup)
+	defer root.Close()
+	dir, err := root.Open(confined)
 	if errors.Is(err, unix.ENOENT) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer unix.Close(dir)
+	defer dir.Close()
 	there, err := attached(dir)
 	if err != nil {
 		return nil, err

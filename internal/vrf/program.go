@@ -10,19 +10,9 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-)
 
-// Confinement is what the program in a cgroup does to the IP sockets that are
-// made in it.
-type Confinement struct {
-	// Cookie is the network namespace that it is for (SO_NETNS_COOKIE). An
-	// interface index means another device in every other namespace.
-	Cookie uint64
-	// Device is the device to bind to; without Index there is none.
-	Device Device
-	// Lock refuses sockets in every other network namespace.
-	Lock bool
-}
+	"openrc-netns/internal/cgroup"
+)
 
 // programName is what bpftool(8) shows, and how we know our own again.
 const programName = "openrc_netns"
@@ -63,21 +53,21 @@ const (
 	protocol       = 12  // offsetof(struct bpf_sock, protocol)
 
 	// lastProtocol is the last number that an IP header has room for. What is
-	// above, IPPROTO_SMC and IPPROTO_MPTCP of linux/in.h, is no protocol of the
-	// wire, and its sockets are a front: the kernel makes the ones behind it by
-	// itself, and asks no program for those.
+	// above, IPPROTO_SMC and IPPROTO_MPTCP of linux/in.h, is not a protocol on the
+	// wire, and its sockets are a front: the kernel makes those behind it itself, and
+	// asks no program about them.
 	lastProtocol = unix.IPPROTO_RAW
 )
 
 // program is for BPF_CGROUP_INET_SOCK_CREATE: it is given the new socket as a
-// struct bpf_sock, and returns 1 to let it be, 0 to refuse it with EPERM.
+// struct bpf_sock, and returns 1 to admit it, 0 to refuse it with EPERM.
 //
-// A socket that is bound already was bound by a program further down, because
-// the kernel runs those of child cgroups first: by "ip vrf exec" inside. That
-// was somebody's wish, and stays.
+// A socket that is bound already was bound by a program further down, because the kernel
+// runs those of child cgroups first: by "ip vrf exec" inside. Somebody asked for that, and
+// it stays.
 //
-// What cannot be bound, for the reason at lastProtocol, is refused. The lock alone
-// lets it be: the sockets behind a front are in its namespace.
+// What cannot be bound, for the reason given at lastProtocol, is refused. The lock alone
+// admits it: the sockets behind a front are in its namespace.
 func (c Confinement) program() []instruction {
 	elsewhere := int32(1)
 	if c.Lock {
@@ -178,7 +168,7 @@ func load(instructions []instruction) (int, error) {
 	case errors.Is(err, unix.EPERM):
 		return -1, errors.New("the kernel refuses to load a BPF program: CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN, are needed")
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EINVAL):
-		return -1, fmt.Errorf("the kernel does not take the BPF program (%w): Linux 5.7 or later with CONFIG_CGROUP_BPF is needed", err)
+		return -1, fmt.Errorf("the kernel does not accept the BPF program (%w): Linux 5.7 or later with CONFIG_CGROUP_BPF is needed", err)
 	case errors.Is(err, unix.ENOSYS):
 		return -1, errors.New("this kernel has no bpf(2): CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF are needed")
 	case err != nil:
@@ -187,11 +177,11 @@ func load(instructions []instruction) (int, error) {
 	return fd, nil
 }
 
-// attach puts the program on the cgroup, in place of the one of ours that there
-// lists; a cgroup has two only if two launches by hand come at once, and then
-// both do the same.
-func attach(cgroup, program int, there programs) error {
-	attr := attachAttr{target: uint32(cgroup), program: uint32(program), attachType: attachType, flags: flagAllowMulti}
+// attach puts the program on the cgroup, in place of ours among those that are there; a
+// cgroup has two of ours only if two launches by hand came at once, and then both do the
+// same.
+func attach(dir cgroup.Dir, program int, there programs) error {
+	attr := attachAttr{target: uint32(dir.FD()), program: uint32(program), attachType: attachType, flags: flagAllowMulti}
 	if len(there.ours) > 0 {
 		attr.flags |= flagReplace
 		attr.replaced = uint32(there.ours[0])
@@ -209,22 +199,22 @@ func attach(cgroup, program int, there programs) error {
 }
 
 // clear takes all programs off the cgroup.
-func clear(cgroup int) error {
-	there, err := attached(cgroup)
+func clear(dir cgroup.Dir) error {
+	there, err := attached(dir)
 	if err != nil {
 		return err
 	}
 	defer there.close()
 	for _, program := range append(there.ours, there.others...) {
-		if err := detach(cgroup, program); err != nil {
+		if err := detach(dir, program); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func detach(cgroup, program int) error {
-	attr := attachAttr{target: uint32(cgroup), program: uint32(program), attachType: attachType}
+func detach(dir cgroup.Dir, program int) error {
+	attr := attachAttr{target: uint32(dir.FD()), program: uint32(program), attachType: attachType}
 	if _, err := bpf(progDetach, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); err != nil {
 		return fmt.Errorf("detach a BPF program: %w", err)
 	}
@@ -246,7 +236,7 @@ func (p programs) close() {
 
 // query lists the programs on the cgroup by their numbers; with queryEffective
 // those on the cgroups above it as well.
-func query(cgroup int, flags uint32) ([]uint32, error) {
+func query(dir cgroup.Dir, flags uint32) ([]uint32, error) {
 	var pin runtime.Pinner
 	defer pin.Unpin()
 	var ids [64]uint32 // BPF_CGROUP_MAX_PROGS of linux/bpf-cgroup.h
@@ -256,7 +246,7 @@ func query(cgroup int, flags uint32) ([]uint32, error) {
 		ids                                         uint64
 		count                                       uint32
 	}{
-		target:     uint32(cgroup),
+		target:     uint32(dir.FD()),
 		attachType: attachType,
 		queryFlags: flags,
 		ids:        uint64(uintptr(unsafe.Pointer(&ids[0]))),
@@ -277,8 +267,8 @@ func query(cgroup int, flags uint32) ([]uint32, error) {
 }
 
 // attached opens the programs on the cgroup.
-func attached(cgroup int) (programs, error) {
-	ids, err := query(cgroup, 0)
+func attached(dir cgroup.Dir) (programs, error) {
+	ids, err := query(dir, 0)
 	if err != nil {
 		return programs{}, err
 	}
@@ -287,7 +277,7 @@ func attached(cgroup int) (programs, error) {
 		get := struct{ id, next, flags uint32 }{id: id}
 		fd, err := bpf(progGetFdByID, unsafe.Pointer(&get), unsafe.Sizeof(get))
 		switch {
-		case errors.Is(err, unix.ENOENT): // it went meanwhile
+		case errors.Is(err, unix.ENOENT): // gone since
 		case err != nil:
 			there.close()
 			return programs{}, fmt.Errorf("look at a BPF program of the cgroup: %w", err)

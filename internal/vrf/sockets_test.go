@@ -7,12 +7,15 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path"
 	"runtime"
 	"testing"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"openrc-netns/internal/cgroup"
 )
 
 // inChild runs the test called name once more in a process of its own, whose
@@ -74,35 +77,32 @@ func elsewhere(t *testing.T) (cookie uint64, device uint32) {
 
 // confine puts this process into a cgroup of its own, with the program there that
 // load has loaded, and returns what undoes that.
-func confine(t *testing.T, load func() (int, error)) (cgroup string) {
+func confine(t *testing.T, load func() (int, error)) (confined string) {
 	t.Helper()
-	before, err := Current()
+	before, err := cgroup.Current()
 	if err != nil {
 		t.Skip(err)
 	}
-	h, err := openHierarchy()
+	root, err := cgroup.OpenRoot()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cgroup = fmt.Sprintf("%s/vrf_test.%d", before, os.Getpid())
-	if before == "/" {
-		cgroup = cgroup[1:]
-	}
-	if err := makeBelow(h.fd, cgroup); err != nil {
+	confined = path.Join(before, fmt.Sprintf("vrf_test.%d", os.Getpid()))
+	if _, err := root.Make(confined); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = h.join(before, 0)
-		if err := h.remove(cgroup); err != nil {
+		_ = root.Join(before, 0)
+		if err := root.Remove(confined); err != nil {
 			t.Error(err)
 		}
-		h.close()
+		root.Close()
 	})
-	dir, err := h.open(cgroup)
+	dir, err := root.Open(confined)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(dir)
+	defer dir.Close()
 	program, err := load()
 	if err != nil {
 		t.Fatal(err)
@@ -111,10 +111,10 @@ func confine(t *testing.T, load func() (int, error)) (cgroup string) {
 	if err := attach(dir, program, programs{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.join(cgroup, 0); err != nil {
+	if err := root.Join(confined, 0); err != nil {
 		t.Fatal(err)
 	}
-	return cgroup
+	return confined
 }
 
 // ipVRF is the program of "ip vrf exec" (ip-vrf(8)): bound_dev_if = index; return 1.
@@ -201,7 +201,7 @@ func TestMPTCPGetsOutOfIPVRF(t *testing.T) {
 		t.Error("TCP is heard on another device")
 	}
 	if !heard(t, mptcp) {
-		t.Error("MPTCP is not heard on another device: this kernel asks for subflows by now, and README need not warn of ip vrf exec")
+		t.Error("MPTCP is not heard on another device: this kernel now asks for subflows, and README need not warn of ip vrf exec")
 	}
 }
 
@@ -243,7 +243,7 @@ func TestMPTCPIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Device.CheckBound(); err != nil {
+	if err := c.Device.checkBound(); err != nil {
 		t.Error(err)
 	}
 	// In another namespace it is nobody's business, unless locked.
@@ -309,7 +309,7 @@ func TestCheckBoundKnowsMPTCP(t *testing.T) {
 	}
 	_, device := elsewhere(t)
 	confine(t, ipVRF(device))
-	if err := (Device{"device", device}).CheckBound(); err == nil {
+	if err := (Device{"device", device}).checkBound(); err == nil {
 		t.Error("an MPTCP socket went unnoticed")
 	} else {
 		t.Log(err)

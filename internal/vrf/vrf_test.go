@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"openrc-netns/internal/cgroup"
 )
 
 func TestCgroupLayout(t *testing.T) {
@@ -33,7 +35,7 @@ func TestCgroupLayout(t *testing.T) {
 		{"a given one", plain, Cgroup{Netns: "vpn", Path: "/openrc.sshd"}, "/openrc.s6-svscan", "/openrc.sshd", "/openrc.sshd"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			program, process := test.group.path(test.confinement, test.current)
+			program, process := test.group.paths(test.confinement, test.current)
 			if program != test.program || process != test.process {
 				t.Errorf("got %s and %s, want %s and %s", program, process, test.program, test.process)
 			}
@@ -63,7 +65,7 @@ func TestProgram(t *testing.T) {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		t.Fatal(err)
 	}
-	before, err := Current()
+	before, err := cgroup.Current()
 	if err != nil {
 		t.Skip(err)
 	}
@@ -94,11 +96,11 @@ func TestProgram(t *testing.T) {
 	}
 	confinement := Confinement{Cookie: cookie, Device: Device{"lo", lo}}
 	group := Cgroup{Service: "vrf_test"}
-	cgroup, err := confinement.Apply(&group)
+	confined, _, err := confinement.Apply(group)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("in %s, was in %s", cgroup, before)
+	t.Logf("in %s, was in %s", confined, before)
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
 		for _, kind := range []int{unix.SOCK_STREAM, unix.SOCK_DGRAM, unix.SOCK_RAW} {
 			if got := bound(family, kind); got != lo {
@@ -106,16 +108,16 @@ func TestProgram(t *testing.T) {
 			}
 		}
 	}
-	h, err := openHierarchy()
+	root, err := cgroup.OpenRoot()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer h.close()
-	dir, err := h.open(cgroup)
+	defer root.Close()
+	dir, err := root.Open(confined)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(dir)
+	defer dir.Close()
 	programs := func() int {
 		there, err := attached(dir)
 		if err != nil {
@@ -126,7 +128,7 @@ func TestProgram(t *testing.T) {
 	}
 	read := func(want Confinement) {
 		t.Helper()
-		got, err := Inspect(cgroup)
+		got, err := Inspect(confined)
 		want.Device.Name = ""
 		if err != nil || *got != want {
 			t.Errorf("the kernel has %+v (%v), want %+v", got, err, want)
@@ -135,7 +137,7 @@ func TestProgram(t *testing.T) {
 	read(confinement)
 	// A second start replaces the program.
 	for range 3 {
-		if _, err := confinement.Apply(&group); err != nil {
+		if _, _, err := confinement.Apply(group); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -150,27 +152,27 @@ func TestProgram(t *testing.T) {
 		t.Errorf("in another namespace a socket is bound to %d", got)
 	}
 	// A program that does not bind is found out.
-	if _, err := confinement.Apply(&group); err == nil {
+	if _, _, err := confinement.Apply(group); err == nil {
 		t.Error("a socket that is not bound went unnoticed")
 	}
 	confinement.Lock = true
-	if _, err := confinement.Apply(&group); err == nil {
+	if _, _, err := confinement.Apply(group); err == nil {
 		t.Error("a refused socket went unnoticed")
 	}
 	if fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0); err != unix.EPERM {
 		t.Errorf("a locked process has an IP socket in another namespace: %d, %v", fd, err)
 	}
 	read(confinement)
-	if err := Leave("vrf_test", 0); err != nil {
+	if err := cgroup.LeaveService("vrf_test", 0); err != nil {
 		t.Error(err)
 	}
-	if after, err := Current(); err != nil || after != before {
+	if after, err := cgroup.Current(); err != nil || after != before {
 		t.Errorf("left for %s (%v), want %s", after, err, before)
 	}
-	if err := h.remove(cgroup); err == nil {
+	if err := root.Remove(confined); err == nil {
 		t.Error("the cgroup was still there")
 	}
-	if got, err := Inspect(cgroup); got != nil || err != nil {
+	if got, err := Inspect(confined); got != nil || err != nil {
 		t.Errorf("without the cgroup: %+v, %v", got, err)
 	}
 }
@@ -182,29 +184,29 @@ func TestUndoTakesTheProgramOff(t *testing.T) {
 		return
 	}
 	cookie, _ := elsewhere(t)
-	before, err := Current()
+	before, err := cgroup.Current()
 	if err != nil {
 		t.Skip(err)
 	}
-	h, err := openHierarchy()
+	root, err := cgroup.OpenRoot()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer h.close()
+	defer root.Close()
 	path := fmt.Sprintf("/vrf_test.undo.%d", os.Getpid())
-	if _, err := h.mkdir(path); err != nil {
+	if _, err := root.Make(path); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := h.remove(path); err != nil {
+		if err := root.Remove(path); err != nil {
 			t.Error(err)
 		}
 	}()
-	dir, err := h.open(path)
+	dir, err := root.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(dir)
+	defer dir.Close()
 	programs := func() int {
 		t.Helper()
 		ids, err := query(dir, 0)
@@ -213,18 +215,18 @@ func TestUndoTakesTheProgramOff(t *testing.T) {
 		}
 		return len(ids)
 	}
-	c, g := Confinement{Cookie: cookie, Lock: true}, Cgroup{Path: path}
-	if _, err := c.Apply(&g); err != nil {
+	_, undo, err := Confinement{Cookie: cookie, Lock: true}.Apply(Cgroup{Path: path})
+	if err != nil {
 		t.Fatal(err)
 	}
 	if programs() != 1 {
 		t.Errorf("%d programs", programs())
 	}
-	g.Undo(before)
+	undo()
 	if programs() != 0 {
 		t.Errorf("%d programs are left", programs())
 	}
-	if current, err := Current(); err != nil || current != before {
+	if current, err := cgroup.Current(); err != nil || current != before {
 		t.Errorf("in %s, %v, want %s", current, err, before)
 	}
 }

@@ -174,7 +174,7 @@ func TestCheckFinds(t *testing.T) {
 	for name, test := range map[string]checkScene{
 		"etc word":          {on: "conf.d", conf: "netns=vpn\nnetns_etc=copy", want: `fails setting-bad netns_etc="copy": use "bind" or "none"`},
 		"lock word":         {on: "conf.d", conf: "netns=vpn netns_lock='maybe' x=1", want: `fails setting-bad netns_lock="maybe": use "yes" or "no"`},
-		"capability":        {on: "conf.d", conf: "netns=vpn\nnetns_lock=yes\nnetns_lock_keep='net_admin, chown'", want: `fails setting-bad netns_lock_keep: "chown" is no capability that a lock takes away: use bpf, checkpoint_restore, dac_read_search, mknod, net_admin, perfmon, sys_admin, sys_boot, sys_module, sys_ptrace or sys_rawio`},
+		"capability":        {on: "conf.d", conf: "netns=vpn\nnetns_lock=yes\nnetns_lock_keep='net_admin, chown'", want: `fails setting-bad netns_lock_keep: "chown" is not a capability that a lock takes away: use bpf, checkpoint_restore, dac_read_search, mknod, net_admin, perfmon, sys_admin, sys_boot, sys_module, sys_ptrace or sys_rawio`},
 		"misspelt":          {on: "conf.d", conf: "netns=vpn\nnetns_hid=/usr/games", want: `warning setting-unknown there is no setting "netns_hid"`},
 		"only for a shell":  {on: "conf.d", conf: "tunnel=vpn\nnetns=$tunnel", want: `warning settings-unreadable "netns" takes its value from a variable`},
 		"after a condition": {on: "conf.d", conf: "[ \"$SVCNAME\" = mysql ] || rc_provide=\"!mysql\"\nnetns=nowhere", want: `fails namespace-missing network namespace "nowhere" does not exist`},

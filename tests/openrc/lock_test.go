@@ -164,9 +164,9 @@ func TestLockKeeps(t *testing.T) {
 	contains(t, h.sh("netns-exec -n --lock --lock-keep mknod,bpf vpn true"), "keep       CAP_BPF\nkeep       CAP_MKNOD\n")
 	for options, want := range map[string]string{
 		"--lock-keep mknod":         "netns-exec: option --lock-keep goes with --lock; see: netns-exec --help",
-		"--lock --lock-keep=":       "netns-exec: option \"--lock-keep\" needs a value; see: netns-exec --help",
-		"--lock --lock-keep chown":  `netns-exec: "chown" is no capability that a lock takes away: use bpf, `,
-		"--lock --lock-keep nosuch": `netns-exec: "nosuch" is no capability that a lock takes away: use bpf, `,
+		"--lock --lock-keep=":       `netns-exec: option "--lock-keep" needs a value; see: netns-exec --help`,
+		"--lock --lock-keep chown":  `netns-exec: "chown" is not a capability that a lock takes away: use bpf, `,
+		"--lock --lock-keep nosuch": `netns-exec: "nosuch" is not a capability that a lock takes away: use bpf, `,
 	} {
 		contains(t, h.fails("netns-exec "+options+" vpn true"), want)
 	}

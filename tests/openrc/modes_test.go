@@ -203,7 +203,7 @@ done
 	equal(t, "functions", h.sh("xargs </run/trace.tunnel"), "start_pre "+h.inside()+" stop_pre "+h.inside())
 
 	// The rest of a start acts where its beginning did: in the daemon's own
-	// namespace, whatever the name leads to by now; and a lock is no obstacle.
+	// namespace, whatever the name leads to now; and a lock is no obstacle.
 	for _, lock := range []string{"no", "yes"} {
 		h.conf("tunnel", "netns=vpn", "netns_lock="+lock)
 		h.sh("rm -f /run/trace.tunnel; rc-service tunnel start || [ -e /run/openrc/inactive/tunnel ]")

@@ -125,7 +125,7 @@ func TestBadSettingFailsTheStart(t *testing.T) {
 		"name":       {[]string{"netns=../vpn"}, `daemon: bad network namespace name "../vpn": give a name without a slash, or an absolute path`},
 		"netns_etc":  {[]string{"netns=vpn", "netns_etc=copy"}, `daemon: netns_etc="copy": use "bind" or "none"`},
 		"hide":       {[]string{"netns=vpn", "netns_hide=/nowhere"}, `daemon: cannot hide "/nowhere": no such file or directory`},
-		"capability": {[]string{"netns=vpn", "netns_lock=yes", "netns_lock_keep=net_adm"}, `daemon: netns_lock_keep: "net_adm" is no capability that a lock takes away: use bpf, checkpoint_restore, dac_read_search, mknod, net_admin, perfmon, sys_admin, sys_boot, sys_module, sys_ptrace or sys_rawio`},
+		"capability": {[]string{"netns=vpn", "netns_lock=yes", "netns_lock_keep=net_adm"}, `daemon: netns_lock_keep: "net_adm" is not a capability that a lock takes away: use bpf, checkpoint_restore, dac_read_search, mknod, net_admin, perfmon, sys_admin, sys_boot, sys_module, sys_ptrace or sys_rawio`},
 		"lock":       {[]string{"netns=vpn", "netns_lock=maybe"}, `daemon: netns_lock="maybe": use "yes" or "no"`},
 		"vrf":        {[]string{"netns=vpn", "vrf=mgmt"}, `daemon: VRF "mgmt": no such device in this network namespace`},
 		"no vrf":     {[]string{"netns=vpn", "vrf=lo"}, `daemon: device "lo" is not a VRF`},

@@ -117,7 +117,7 @@ in_background_fake="start stop"
 		for _, change := range []string{"netns_hide=/srv", "netns_lock=yes", "netns_etc=none"} {
 			h.conf("late", "netns=vpn", change)
 			contains(t, h.fails("IN_BACKGROUND=yes rc-service late start"),
-				"netns_etc, netns_hide, netns_lock or netns_lock_keep was changed since the beginning of the start: stop it, and start it again")
+				"netns_etc, netns_hide, netns_lock or netns_lock_keep has changed since the start began: stop and start it again")
 		}
 		h.conf("late", "netns=vpn")
 		h.sh("IN_BACKGROUND=yes rc-service late start")

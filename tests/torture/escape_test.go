@@ -384,7 +384,7 @@ func escapeVRF(kind, device, cgroup string) error {
 		return err
 	}
 	c := vrf.Confinement{Cookie: cookie, Device: vrf.Device{Name: "peer", Index: uint32(index)}}
-	if _, err := c.Apply(&vrf.Cgroup{Path: cgroup}); err != nil {
+	if _, _, err := c.Apply(vrf.Cgroup{Path: cgroup}); err != nil {
 		fmt.Println("confine:", err)
 		os.Exit(2)
 	}
