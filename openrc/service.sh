@@ -166,10 +166,13 @@ _netns_resuming()
 
 # The program that binds sockets goes on the service's own cgroup. OpenRC makes
 # that, and moves this process there, where it uses cgroups; it does it again
-# later, which changes nothing.
+# later, which changes nothing. An OpenRC without the first function has the second do
+# it, where the first was the one for version 2.
 _netns_set_cgroup()
 {
-	[ "$(command -v cgroup2_set_limits)" = cgroup2_set_limits ] && cgroup2_set_limits
+	local mover=cgroup2_set_limits
+	[ "$(command -v "$mover")" = "$mover" ] || mover=cgroup_add_service
+	[ "$(command -v "$mover")" = "$mover" ] && "$mover"
 }
 
 _netns_enter()

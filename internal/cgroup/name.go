@@ -10,6 +10,7 @@ import (
 // What the names of cgroups begin with. (In the shell: _netns_confined in 50-netns.conf.)
 const (
 	openrcPrefix  = "openrc."       // OpenRC's for a service; before 0.50 it has none
+	openrcParent  = "rc"            // OpenRC's for the cgroups of all services, in times to come
 	servicePrefix = "openrc-netns." // ours for a service that OpenRC gives none
 	commandPrefix = "netns-exec."   // ours for a command by hand
 )
@@ -86,6 +87,9 @@ func ServiceOf(cgroups []byte, known func(string) bool) string {
 		case controller == "name=openrc" && first != "": // cgroup v1
 			return first
 		case controller != "":
+		case first == openrcParent && below != "":
+			service, _, _ := strings.Cut(below, "/")
+			return service
 		case strings.HasPrefix(first, openrcPrefix):
 			return strings.TrimPrefix(first, openrcPrefix)
 		case first != "" && known(first) && (below == "" || ofCommand(below)):

@@ -13,6 +13,9 @@ func TestServiceOfCgroup(t *testing.T) {
 		{"0::/sshd/vpn-ns/vrf/mgmt\n", "sshd"},
 		{"0::/sshd/vrf/mgmt\n", "sshd"},
 		{"0::/sshd/0123456789abcdef\n", ""}, // a container's
+		{"0::/rc/sshd.vpn\n", "sshd.vpn"},
+		{"0::/rc/sshd/netns-exec.17.0.lock\n", "sshd"},
+		{"0::/rc\n", ""},
 		{"0::/user\n", ""},
 		{"0::/\n", ""},
 		{"0::/containers/one/openrc.sshd\n", ""}, // another OpenRC's
