@@ -143,21 +143,14 @@ func (p *Plan) setView() (err error) {
 		BestEffort: spec.BestEffort,
 		Warn:       p.spec.Warn,
 	}
-	tolerate := func(err error) error {
-		if err != nil && spec.BestEffort {
-			p.spec.Warn(err.Error())
-			return nil
-		}
-		return err
-	}
 	if spec.Etc != "" {
 		p.view.Binds, err = mounts.EtcBinds(spec.Etc)
-		if err := tolerate(err); err != nil {
+		if err := p.view.Tolerate(err); err != nil {
 			return err
 		}
 	}
 	p.view.Hide, err = mounts.Hidden(spec.Hide)
-	return tolerate(err)
+	return p.view.Tolerate(err)
 }
 
 // checkCommand looks up the user and the command.

@@ -42,7 +42,7 @@ type View struct {
 	// Hide are paths to cover: a directory with an empty, read-only one,
 	// anything else with /dev/null.
 	Hide []string
-	// BestEffort turns Binds that cannot be made into warnings.
+	// BestEffort turns Binds that cannot be made into warnings; see Tolerate.
 	BestEffort bool
 	// Warn is told, in one line, what was tolerated; never nil.
 	Warn func(string)
@@ -55,8 +55,8 @@ type View struct {
 	picked []tree // the sources of Binds, by PickUp
 }
 
-// fault is an error of one of Binds, or nil where it is tolerated.
-func (v *View) fault(err error) error {
+// Tolerate returns an error of Binds or Hide, or warns of it with BestEffort.
+func (v *View) Tolerate(err error) error {
 	if err != nil && v.BestEffort {
 		v.Warn(err.Error())
 		return nil
@@ -167,7 +167,7 @@ func (v *View) PickUp() error {
 		t, err := bind.pickUp()
 		if err == nil {
 			v.picked = append(v.picked, t)
-		} else if err := v.fault(err); err != nil {
+		} else if err := v.Tolerate(err); err != nil {
 			return err
 		}
 	}
@@ -245,7 +245,7 @@ func (v *View) Apply() error {
 			if err := unix.Mount("", t.target, "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
 				return fmt.Errorf("keep %q apart from the host's: %w", t.target, err)
 			}
-		} else if err := v.fault(err); err != nil {
+		} else if err := v.Tolerate(err); err != nil {
 			return err
 		}
 	}
