@@ -27,7 +27,9 @@ FISHCOMPDIR ?= $(DATADIR)/fish/vendor_completions.d
 FUZZTIME ?= 10m
 TORTURE_S ?= 600
 
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+# A development build has its revision too.
+WORD := $(shell cat internal/version/VERSION)
+VERSION := $(WORD)$(if $(filter %-dev,$(WORD)),$(addprefix +,$(shell git describe --always --dirty --exclude='*' 2>/dev/null)))
 
 # -checklinkname=0: internal/inherited reads variables of the Go runtime. -E: the
 # binaries start in that package, which hides GODEBUG and the like from the runtime.
