@@ -6,6 +6,7 @@
 # make test       everything: lint, unit tests, command line, real OpenRC; at the
 #                 end a table of what was seen on each OpenRC with each shell;
 #                 fails too if it has changed this machine (tests/watch)
+# make lint       gofmt, vet, staticcheck, shellcheck, shfmt, mandoc
 # make demo       show the main job in a throw-away OpenRC root
 # make bench      netns-exec beside ip netns exec, and with a VRF beside ip vrf
 #                 exec, in a virtual machine; services beside an OpenRC without
@@ -35,6 +36,8 @@ VERSION := $(WORD)$(if $(filter %-dev,$(WORD)),$(addprefix +,$(shell git describ
 # binaries start in that package, which hides GODEBUG and the like from the runtime.
 LDFLAGS = -s -w -checklinkname=0 -E _openrc_netns_entry -X openrc-netns/internal/version.linked=$(VERSION)
 export CGO_ENABLED = 0
+# Another Go: make test GO=go1.25.9. The tests that build something find the same one,
+# as go test puts it first in PATH.
 GO ?= go
 GOTEST = $(GO) test -ldflags=-checklinkname=0
 
@@ -115,8 +118,7 @@ lint:
 	shellcheck $(SHELL_FILES)
 	shellcheck completions/netns-exec.bash
 	shellcheck --shell=sh --exclude=SC1008,SC2034,SC2086,SC2154 $(INIT_SCRIPTS)
-	$(GO) tool shfmt -d -ln posix -fn $(SHELL_FILES) $(INIT_SCRIPTS)
-	$(GO) tool shfmt -d -ln bash -fn completions/netns-exec.bash
+	$(GO) tool shfmt -d $(SHELL_FILES) $(INIT_SCRIPTS) completions/netns-exec.bash
 	cd man && mandoc -T lint -W warning $(MANUALS)
 
 demo: build
