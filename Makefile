@@ -6,7 +6,7 @@
 # make test       everything: lint, unit tests, command line, real OpenRC; at the
 #                 end a table of what was seen on each OpenRC with each shell;
 #                 fails too if it has changed this machine (tests/watch)
-# make lint       gofmt, vet, staticcheck, shellcheck, shfmt, mandoc
+# make lint       gofmt, vet, staticcheck, govulncheck, shellcheck, shfmt, mandoc
 # make demo       show the main job in a throw-away OpenRC root
 # make bench      netns-exec beside ip netns exec, and with a VRF beside ip vrf
 #                 exec, in a virtual machine; services beside an OpenRC without
@@ -47,7 +47,7 @@ LIBRARY = $(wildcard openrc/*.sh)
 PATHS = sed -e 's|/usr/sbin/|$(SBINDIR)/|' -e 's|/usr/share/openrc-netns|$(DATADIR)/openrc-netns|'
 MANUALS = netns-exec.8 openrc-netns-hook.8 rc-netns.8
 CONFIGS = netns openrc-netns
-SHELL_FILES = .ci/run openrc/50-netns.conf openrc/50-openrc-netns $(LIBRARY) openrc/seam tests/prepare tests/watch tests/bench
+SHELL_FILES = .ci/run openrc/50-netns.conf openrc/50-openrc-netns $(LIBRARY) openrc/seam tests/prepare tests/watch tests/vulncheck tests/bench
 INIT_SCRIPTS = openrc/netns $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
 
 .PHONY: all build install install-completions uninstall test lint demo bench torture fuzz clean
@@ -115,6 +115,7 @@ lint:
 	@files=$$(gofmt -l cmd internal tests) && [ -z "$$files" ] || { echo "gofmt these: $$files" >&2; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+	GO='$(GO)' tests/vulncheck
 	shellcheck $(SHELL_FILES)
 	shellcheck completions/netns-exec.bash
 	shellcheck --shell=sh --exclude=SC1008,SC2034,SC2086,SC2154 $(INIT_SCRIPTS)
