@@ -45,7 +45,7 @@ GOTEST = $(GO) test -ldflags=-checklinkname=0
 LIBRARY = $(wildcard openrc/*.sh)
 # The shell files name the programs and the library.
 PATHS = sed -e 's|/usr/sbin/|$(SBINDIR)/|' -e 's|/usr/share/openrc-netns|$(DATADIR)/openrc-netns|'
-MANUALS = netns-exec.8 openrc-netns-hook.8 rc-netns.8
+MANUALS = openrc-netns.7 netns-exec.8 openrc-netns-hook.8 rc-netns.8
 CONFIGS = netns openrc-netns
 SHELL_FILES = .ci/run openrc/50-netns.conf openrc/50-openrc-netns $(LIBRARY) openrc/seam tests/prepare tests/watch tests/vulncheck tests/bench
 INIT_SCRIPTS = openrc/netns $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
@@ -58,7 +58,7 @@ build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 install: build install-completions
-	install -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d' '$(DESTDIR)$(SYSCONFDIR)/conf.d' '$(DESTDIR)$(SYSCONFDIR)/init.d' '$(DESTDIR)$(MANDIR)/man8'
+	install -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d' '$(DESTDIR)$(SYSCONFDIR)/conf.d' '$(DESTDIR)$(SYSCONFDIR)/init.d'
 	install -m 755 bin/netns-exec bin/openrc-netns-hook bin/rc-netns '$(DESTDIR)$(SBINDIR)'
 	install -d '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d'
 	ln -sf ../../rc.conf.d/50-netns.conf '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d/50-netns.conf'
@@ -79,7 +79,9 @@ install: build install-completions
 		[ -e '$(DESTDIR)$(SYSCONFDIR)/conf.d/'$$file ] || \
 			install -m 644 conf.d/$$file '$(DESTDIR)$(SYSCONFDIR)/conf.d' || exit; \
 	done
-	cd man && install -m 644 $(MANUALS) '$(DESTDIR)$(MANDIR)/man8'
+	for file in $(MANUALS); do \
+		install -D -m 644 man/$$file '$(DESTDIR)$(MANDIR)/man'$${file##*.}/$$file || exit; \
+	done
 	@[ -n '$(DESTDIR)' ] || openrc/seam '$(SYSCONFDIR)'
 
 install-completions:
@@ -100,7 +102,7 @@ uninstall:
 		! cmp -s conf.d/$$file '$(DESTDIR)$(SYSCONFDIR)/conf.d/'$$file || \
 			rm '$(DESTDIR)$(SYSCONFDIR)/conf.d/'$$file; \
 	done
-	cd '$(DESTDIR)$(MANDIR)/man8' && rm -f $(MANUALS)
+	for file in $(MANUALS); do rm -f '$(DESTDIR)$(MANDIR)/man'$${file##*.}/$$file; done
 	rm -f '$(DESTDIR)$(BASHCOMPDIR)/netns-exec' '$(DESTDIR)$(BASHCOMPDIR)/rc-netns' '$(DESTDIR)$(ZSHCOMPDIR)/_netns-exec'
 	rm -f '$(DESTDIR)$(FISHCOMPDIR)/netns-exec.fish' '$(DESTDIR)$(FISHCOMPDIR)/rc-netns.fish'
 
