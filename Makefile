@@ -6,6 +6,7 @@
 # make test       everything: lint, unit tests, command line, real OpenRC; at the
 #                 end a table of what was seen on each OpenRC with each shell;
 #                 fails too if it has changed this machine (tests/watch)
+# make lint       gofmt, vet, staticcheck, govulncheck, shellcheck, shfmt, mandoc
 # make demo       show the main job in a throw-away OpenRC root
 # make bench      netns-exec beside ip netns exec, and with a VRF beside ip vrf
 #                 exec, in a virtual machine; services beside an OpenRC without
@@ -28,12 +29,16 @@ FISHCOMPDIR ?= $(DATADIR)/fish/vendor_completions.d
 FUZZTIME ?= 10m
 TORTURE_S ?= 600
 
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+# A development build has its revision too.
+WORD := $(shell cat internal/version/VERSION)
+VERSION := $(WORD)$(if $(filter %-dev,$(WORD)),$(addprefix +,$(shell git describe --always --dirty --exclude='*' 2>/dev/null)))
 
 # -checklinkname=0: internal/inherited reads variables of the Go runtime. -E: the
 # binaries start in that package, which hides GODEBUG and the like from the runtime.
 LDFLAGS = -s -w -checklinkname=0 -E _openrc_netns_entry -X openrc-netns/internal/version.linked=$(VERSION)
 export CGO_ENABLED = 0
+# Another Go: make test GO=go1.25.9. The tests that build something find the same one,
+# as go test puts it first in PATH.
 GO ?= go
 GOTEST = $(GO) test -ldflags=-checklinkname=0
 
@@ -41,9 +46,9 @@ GOTEST = $(GO) test -ldflags=-checklinkname=0
 LIBRARY = $(wildcard openrc/*.sh)
 # The shell files name the programs and the library.
 PATHS = sed -e 's|/usr/sbin/|$(SBINDIR)/|' -e 's|/usr/share/openrc-netns|$(DATADIR)/openrc-netns|'
-MANUALS = netns-exec.8 openrc-netns-hook.8 rc-netns.8
+MANUALS = openrc-netns.7 netns-exec.8 openrc-netns-hook.8 rc-netns.8
 CONFIGS = netns openrc-netns
-SHELL_FILES = .ci/run openrc/50-netns.conf openrc/50-openrc-netns $(LIBRARY) openrc/seam tests/prepare tests/watch tests/bench
+SHELL_FILES = .ci/run openrc/50-netns.conf openrc/50-openrc-netns $(LIBRARY) openrc/seam tests/prepare tests/watch tests/vulncheck tests/bench
 INIT_SCRIPTS = openrc/netns $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
 
 .PHONY: all build install install-completions uninstall test lint demo bench torture fuzz clean
@@ -54,7 +59,7 @@ build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 install: build install-completions
-	install -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d' '$(DESTDIR)$(SYSCONFDIR)/conf.d' '$(DESTDIR)$(SYSCONFDIR)/init.d' '$(DESTDIR)$(MANDIR)/man8'
+	install -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d' '$(DESTDIR)$(SYSCONFDIR)/conf.d' '$(DESTDIR)$(SYSCONFDIR)/init.d'
 	install -m 755 bin/netns-exec bin/openrc-netns-hook bin/rc-netns '$(DESTDIR)$(SBINDIR)'
 	install -d '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d'
 	ln -sf ../../rc.conf.d/50-netns.conf '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d/50-netns.conf'
@@ -75,7 +80,9 @@ install: build install-completions
 		[ -e '$(DESTDIR)$(SYSCONFDIR)/conf.d/'$$file ] || \
 			install -m 644 conf.d/$$file '$(DESTDIR)$(SYSCONFDIR)/conf.d' || exit; \
 	done
-	cd man && install -m 644 $(MANUALS) '$(DESTDIR)$(MANDIR)/man8'
+	for file in $(MANUALS); do \
+		install -D -m 644 man/$$file '$(DESTDIR)$(MANDIR)/man'$${file##*.}/$$file || exit; \
+	done
 	@[ -n '$(DESTDIR)' ] || openrc/seam '$(SYSCONFDIR)'
 
 install-completions:
@@ -96,7 +103,7 @@ uninstall:
 		! cmp -s conf.d/$$file '$(DESTDIR)$(SYSCONFDIR)/conf.d/'$$file || \
 			rm '$(DESTDIR)$(SYSCONFDIR)/conf.d/'$$file; \
 	done
-	cd '$(DESTDIR)$(MANDIR)/man8' && rm -f $(MANUALS)
+	for file in $(MANUALS); do rm -f '$(DESTDIR)$(MANDIR)/man'$${file##*.}/$$file; done
 	rm -f '$(DESTDIR)$(BASHCOMPDIR)/netns-exec' '$(DESTDIR)$(BASHCOMPDIR)/rc-netns' '$(DESTDIR)$(ZSHCOMPDIR)/_netns-exec'
 	rm -f '$(DESTDIR)$(FISHCOMPDIR)/netns-exec.fish' '$(DESTDIR)$(FISHCOMPDIR)/rc-netns.fish'
 
@@ -111,11 +118,11 @@ lint:
 	@files=$$(gofmt -l cmd internal tests) && [ -z "$$files" ] || { echo "gofmt these: $$files" >&2; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+	GO='$(GO)' tests/vulncheck
 	shellcheck $(SHELL_FILES)
 	shellcheck completions/netns-exec.bash
 	shellcheck --shell=sh --exclude=SC1008,SC2034,SC2086,SC2154 $(INIT_SCRIPTS)
-	$(GO) tool shfmt -d -ln posix -fn $(SHELL_FILES) $(INIT_SCRIPTS)
-	$(GO) tool shfmt -d -ln bash -fn completions/netns-exec.bash
+	$(GO) tool shfmt -d $(SHELL_FILES) $(INIT_SCRIPTS) completions/netns-exec.bash
 	cd man && mandoc -T lint -W warning $(MANUALS)
 
 demo: build

@@ -2,11 +2,11 @@
 #
 # (_netns_words sets the variables of its callers.)
 #
-# Completion of netns-exec(8) and rc-netns(8) for bash, with
-# bash-completion 2.11 or later. This file is installed under both names.
+# Completion of netns-exec(8) and rc-netns(8) for bash, with bash-completion
+# 2.11 or later. This file is installed under both names.
 #
-# Names are never given to eval or to compgen -W, which would run what is quoted
-# in them.
+# Names are never passed to eval or to compgen -W, which would run what is
+# quoted in them.
 
 # The command line into words, cword and cur: names with a colon are one word.
 _netns_words()
@@ -16,15 +16,15 @@ _netns_words()
 	else
 		_get_comp_words_by_ref -n :=@ cur words cword
 	fi
-	# Between two words, bash 5.3 has the blank before the cursor as a word, and
-	# older ones have the word after it.
+	# Between two words, bash 5.3 takes the blank before the cursor for a
+	# word, and older ones take the word after it.
 	[[ $cur == *[![:space:]]* ]] || cur=
 	if [[ ! $cur && ${words[cword]-} ]]; then
 		words=("${words[@]:0:cword}" "" "${words[@]:cword}")
 	fi
 }
 
-# Complete from word $1 as if the command line began there.
+# Complete from word $1, as if the command line began there.
 _netns_command_line()
 {
 	local i='' raw=0 word=''
@@ -32,7 +32,7 @@ _netns_command_line()
 		_comp_command_offset "$1"
 		return
 	fi
-	# It counts in COMP_WORDS, where colons are words.
+	# It counts words of COMP_WORDS, where colons are words.
 	for ((i = 0; i < $1; i++)); do
 		word=
 		while [[ $word != "${words[i]}" ]]; do
@@ -53,14 +53,14 @@ _netns_unquote()
 	*)
 		REPLY=$1
 		[[ $1 != \"* ]] || REPLY=${REPLY#\"} REPLY=${REPLY%\"}
-		# shellcheck disable=SC2162 # the backslashes are to go
+		# shellcheck disable=SC2162 # drop the backslashes
 		[[ $REPLY != *\\* ]] || IFS='' read REPLY <<<"$REPLY"
 		;;
 	esac
 }
 
-# Offer those of the names that begin with what is typed in cur. Readline puts
-# them in place of what follows the last colon.
+# Offer the names that begin with what is typed in cur. Readline replaces what
+# follows the last colon.
 _netns_offer()
 {
 	local REPLY='' name='' typed='' done=''
@@ -78,12 +78,13 @@ _netns_offer()
 	for name; do
 		[[ $name == "$typed"* && $name != *[[:cntrl:]]* ]] || continue
 		COMPREPLY+=("${name:${#done}}")
-		# Have bash quote it; what it takes for a directory gets a slash then.
+		# Have bash quote it; it adds a slash to what it takes for a
+		# directory.
 		[[ $name != *[!A-Za-z0-9_.,+%:/-]* ]] || compopt -o filenames
 	done
 }
 
-# Offer the file names in a folder whose names do not begin with a dash.
+# Offer the files in a directory, except names that begin with a dash.
 _netns_offer_files()
 {
 	local file='' names=()
@@ -104,8 +105,7 @@ _netns_offer_accounts()
 	_netns_offer "${names[@]}"
 }
 
-# The services, or those that conf.d confines: no others can be given to
-# netns-exec.
+# The services, or those that conf.d confines: netns-exec takes no others.
 _netns_offer_services()
 {
 	local file='' name='' confs='' names=()
@@ -124,8 +124,8 @@ _netns_offer_services()
 }
 
 # The VRF devices of the network namespace $1, or of this one: those with the
-# flags IFF_MASTER and IFF_NOARP (linux/if.h), which others have together only if
-# somebody sets the second.
+# flags IFF_MASTER and IFF_NOARP (linux/if.h), which others have together only
+# if somebody sets the latter.
 _netns_offer_vrfs()
 {
 	local REPLY='' path='' names=()
@@ -147,8 +147,8 @@ _netns_offer_vrfs()
 _netns_exec()
 {
 	local cur='' cword=0 i=1 word='' words=()
-	# What the cursor is at: the value of an option, or an operand. Where the
-	# command begins. What was given before, or for the VRF even after.
+	# What the cursor is at: the value of an option, or an operand. Where
+	# the command begins. What was given before, or even after for the VRF.
 	local at='' command='' option='' service='' netns=''
 
 	COMPREPLY=()
@@ -183,7 +183,7 @@ _netns_exec()
 		--service | --user | --etc | --hide | --vrf | --lock-keep | --cgroup) option=${word#--} ;;
 		--*) ;;
 		-?*)
-			# Of the short ones, these two have a value.
+			# Of the short options, these two have a value.
 			word=${word#"${word%%[su]*}"}
 			case "$word" in
 			s) option=service ;;

@@ -9,10 +9,10 @@ function __netns_exec_before
     printf '%s\n' $words
 end
 
-# Take a command line apart. Prints where it ends: "value" of an option; "options",
-# where an option or NETNS may come; "service", where an option or the command may
-# come; "command" and the number of its first word. NETNS is printed last, if there
-# is one.
+# Take a command line apart. Prints where it ends: "value" of an option;
+# "options", where an option or NETNS may come; "service", where an option or
+# the command may come; "command" and the number of its first word. NETNS is
+# printed last, if there is one.
 function __netns_exec_parse
     set -l option
     set -l place options
@@ -75,7 +75,7 @@ function __netns_exec_at
     contains -- $place[1] $argv
 end
 
-# What the command would complete to by itself.
+# What the command itself completes to.
 function __netns_exec_command
     set -l words (__netns_exec_before)
     set -l place (__netns_exec_parse $words)
@@ -93,7 +93,7 @@ function __netns_exec_command
     end
 end
 
-# The names of network namespaces, but for those that would be taken for options.
+# The names of network namespaces, except those that would be taken for options.
 function __netns_exec_names
     set -l files /run/netns/*
     set -q files[1]
@@ -118,7 +118,7 @@ function __netns_exec_users
     end
 end
 
-# The services that conf.d confines: no others can be given to netns-exec.
+# The services that conf.d confines: netns-exec takes no others.
 function __netns_exec_services
     set -l confs /etc/conf.d/*
     set confs (grep -lsE '^[[:blank:]]*(export[[:blank:]]+)?(netns|vrf|netns_lock)=' $confs /dev/null | string replace -r '.*/' '')
@@ -132,9 +132,9 @@ function __netns_exec_services
 end
 
 # The VRF devices of the network namespace on the command line, or of this one:
-# those with the flags IFF_MASTER and IFF_NOARP (linux/if.h). A service's namespace
-# is not on the command line. What stands after the cursor is shown to completions
-# by some releases of fish only.
+# those with the flags IFF_MASTER and IFF_NOARP (linux/if.h). A service's
+# namespace is not on the command line. Only some releases of fish show
+# completions what is after the cursor.
 function __netns_exec_vrfs
     set -l before (__netns_exec_before)
     set -l after (commandline -op)
@@ -162,7 +162,7 @@ complete -c netns-exec -n '__netns_exec_at options service value' -l etc -x -a '
 complete -c netns-exec -n '__netns_exec_at options service value' -l hide -r -F -d 'Hide this file or directory'
 complete -c netns-exec -n '__netns_exec_at options service value' -l vrf -x -a '(__netns_exec_vrfs)' -d 'Bind every IP socket to this VRF device'
 complete -c netns-exec -n '__netns_exec_at options service' -l lock -d 'No IP sockets in other namespaces, no way out through the kernel'
-complete -c netns-exec -n '__netns_exec_at options service value' -l lock-keep -x -a 'bpf checkpoint_restore dac_read_search mknod net_admin perfmon sys_admin sys_boot sys_module sys_ptrace sys_rawio' -d 'Leave this capability, which opens a way'
+complete -c netns-exec -n '__netns_exec_at options service value' -l lock-keep -x -a 'bpf checkpoint_restore dac_read_search mknod net_admin perfmon sys_admin sys_boot sys_module sys_ptrace sys_rawio' -d 'Keep this capability, which opens a way out'
 complete -c netns-exec -n '__netns_exec_at options service value' -l cgroup -x -d 'The control group for --vrf and --lock'
 complete -c netns-exec -n '__netns_exec_at options service' -s n -l dry-run -d 'Print the plan, run nothing'
 complete -c netns-exec -n '__netns_exec_at options service' -s h -l help -d 'Print a summary'

@@ -1,6 +1,6 @@
 # Completion of rc-netns(8) for fish, 3.6 or later.
 
-# Those that are there, and those that have a service.
+# Those that exist, and those that have a service.
 function __rc_netns_namespaces
     set -l files /run/netns/* /etc/init.d/netns.*
     set -q files[1]
@@ -29,7 +29,7 @@ complete -c rc-netns -n __fish_use_subcommand -a settings -d 'Print what conf.d 
 complete -c rc-netns -n __fish_use_subcommand -a up -d 'Make a network namespace'
 complete -c rc-netns -n __fish_use_subcommand -a down -d 'Undo what up did'
 complete -c rc-netns -n '__fish_seen_subcommand_from status check egress' -l json -d 'Print JSON'
-complete -c rc-netns -n '__fish_seen_subcommand_from status' -l watch -d 'Show it again and again'
+complete -c rc-netns -n '__fish_seen_subcommand_from status' -l watch -d 'Repeat until interrupted'
 complete -c rc-netns -n '__fish_seen_subcommand_from status check egress settings' -a '(__rc_netns_services)' -d Service
 complete -c rc-netns -n '__fish_seen_subcommand_from settings' -s 0 -l null -d 'End each with a NUL byte'
 complete -c rc-netns -n '__fish_seen_subcommand_from up' -l interface -x -a '(__rc_netns_interfaces)' -d 'Move this interface in'

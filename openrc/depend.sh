@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2154,SC3013,SC3043
 #
-# The dependencies of a service with netns, vrf or netns_lock: the drop-in reads this
-# file in the middle of gendepends.sh, where conf.d says so.
+# The dependencies of a service with netns, vrf or netns_lock: the drop-in reads
+# this file in the middle of gendepends.sh, if conf.d sets one of them.
 
 _netns_depend()
 {
@@ -16,25 +16,25 @@ _netns_depend()
 		fi
 		;;
 	esac
-	# Where OpenRC no longer goes the way that the drop-in relies on, the service
-	# would start outside. It must not start at all then, and this is the one place
-	# to see to it.
+	# If OpenRC no longer works in the way that the drop-in relies on, the
+	# service would start outside. It must not start at all then, and this
+	# is the only place to prevent it.
 	if ! _netns_answered && ! _netns_ask; then
 		eerror "$RC_SVCNAME: this OpenRC starts services in a way that openrc-netns does not know"
 		need netns-unsupported-by-this-openrc
 	fi
 }
 
-# gendepends.sh has a subshell for each service, and one answer does for all of them.
-# It is kept with the IDs of that shell and of its parent, and is not older than the
-# shell: the next run asks again. (Of the programs that work out dependencies not all
-# set RC_PATH or RC_SVCDIR.)
+# gendepends.sh runs a subshell for each service, and one answer is enough for
+# all of them. It is kept with the IDs of that shell and of its parent, and is
+# valid if not older than the shell: the next run asks again. (Not all programs
+# that work out dependencies set RC_PATH or RC_SVCDIR.)
 _netns_answer="${RC_SVCDIR:-/run/openrc}/openrc-netns.seam"
 
 _netns_answered()
 {
 	local run=''
-	# (The age of a directory of /proc is that of the first look at it.)
+	# (A directory of /proc is as old as the first look at it.)
 	[ -e "/proc/$$" ] && [ -r "$_netns_answer" ] && [ ! "/proc/$$" -nt "$_netns_answer" ] &&
 		read -r run <"$_netns_answer" && [ "$run" = "$$ $PPID" ]
 }
@@ -44,7 +44,7 @@ _netns_ask()
 	local answer=''
 	answer="$(OPENRC_NETNS_PROBE=yes RC_PATH="${RC_PATH:-/etc}" "${0%/*}/openrc-run.sh" "$_dir/$RC_SVCNAME" describe 2>/dev/null 3>&-)"
 	[ "$answer" = openrc-netns ] || return 1
-	# Who may not write it asks again.
+	# Whoever may not write it asks again.
 	[ ! -w "${_netns_answer%/*}" ] || echo "$$ $PPID" >"$_netns_answer"
 }
 

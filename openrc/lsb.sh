@@ -1,10 +1,10 @@
 # shellcheck shell=sh disable=SC2154,SC3043
 #
-# Init scripts with an LSB header, which OpenRC becomes in the end: service.sh reads
-# this file before that.
+# Init scripts with an LSB header, which OpenRC finally becomes: service.sh
+# reads this file before that.
 
-# What such a script does in OpenRC's stead has to be sure to happen inside: its
-# start is content with a daemon that runs already, and its other commands may
+# What such a script does instead of OpenRC must be certain to happen inside:
+# its start accepts a daemon that is already running, and its other commands may
 # start one.
 _netns_check_lsb()
 {
@@ -13,7 +13,8 @@ _netns_check_lsb()
 	case "$_netns_action" in
 	stop | status) ;;
 	start)
-		# The stop of a restart may not have waited for the daemon's end.
+		# The stop of a restart may not have waited for the daemon to
+		# end.
 		while [ "$RC_CMD" = restart ] && [ "$patience" -gt 0 ] && "$RC_SERVICE" status >/dev/null 2>&1; do
 			patience=$((patience - 1))
 			sleep 0.1

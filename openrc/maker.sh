@@ -1,11 +1,11 @@
 # shellcheck shell=sh disable=SC2034,SC2154,SC3013,SC3043
 #
-# The service of a network namespace, netns.NAME: service.sh reads this file where it
-# has settings of its own.
+# The service of a network namespace, netns.NAME: service.sh reads this file if
+# that has settings of its own.
 
 # The service of a namespace runs on the host's network, whatever is set for it:
-# such a setting is a mistake, and the start fails. Only for its netns_up and
-# netns_down it goes in, with no setting of a file.
+# such a setting is a mistake, and the start fails. It enters only for its
+# netns_up and netns_down, without a setting from a file.
 _netns_stay_out()
 {
 	local name='' file='' why=''

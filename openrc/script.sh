@@ -1,22 +1,24 @@
 # shellcheck shell=sh disable=SC2034,SC2154,SC2317,SC3013,SC3043
 #
-# The last look at a service before its init script runs: service.sh reads this file
-# when all of the script is known.
+# The last check of a service before its init script runs: service.sh reads this
+# file when the whole script is known.
 
-# With the whole script known, and inside: the last look before it runs.
+# The script is known, and this process is inside: the last check before it
+# runs.
 _netns_check_script()
 {
 	local path=''
 	if _netns_unasked && [ "$_netns_action" = start ] && _netns_asked; then
-		# It was brought home, and its script says that it belongs elsewhere.
+		# It was brought home, but its script says that it belongs
+		# elsewhere.
 		_netns_inside=
 	fi
 	_netns_check
 	[ "$supervisor" != s6 ] || _netns_take_s6
 	[ -n "$_netns_inside" ] || return 0
 
-	# Where OpenRC uses no cgroups, one was made for the service; who leaves it
-	# last removes it.
+	# If OpenRC uses no cgroups, one was made for the service; whoever
+	# leaves it last removes it.
 	if [ -n "$_netns_cgroup" ] && _netns_confined; then
 		trap '"$_netns_hook" leave --service "$RC_SVCNAME"' EXIT
 	fi
@@ -59,8 +61,8 @@ _netns_in_cgroup()
 	return 1
 }
 
-# runit and s6 start the daemon outside, whatever is inside that asks them to. The
-# script may still choose one of them in a function of its own.
+# runit and s6 start the daemon outside, even if asked from inside. The script
+# may still choose one of them in a function of its own.
 _netns_check_supervisor()
 {
 	runit_start()

@@ -1,19 +1,19 @@
 # shellcheck shell=sh disable=SC1090,SC2034,SC2154,SC2317,SC3013,SC3043
 #
-# What a service has in store that has to do with network namespaces and VRFs. The
-# drop-in, 50-netns.conf, reads this file in the middle of openrc-run.sh, where
-# conf.d, the init script or what is on record says so. The process is replaced by
-# openrc-netns-hook, which enters the namespace and starts openrc-run.sh over, inside.
-# Nothing of the init script has run by then.
+# Services in network namespaces and VRFs. The drop-in, 50-netns.conf, reads
+# this file in the middle of openrc-run.sh, if conf.d, the init script or the
+# record of a start asks for it. The process becomes openrc-netns-hook, which
+# enters the namespace and starts openrc-run.sh over inside. No part of the init
+# script has run before that.
 
 _netns_hook=/usr/sbin/openrc-netns-hook
 _netns_share=/usr/share/openrc-netns
 
-# The settings, in the order in which they are compared and handed over.
+# The settings, in the order in which they are compared and passed on.
 _netns_names="netns vrf netns_etc netns_hide netns_lock netns_lock_keep"
 
-# What the hook left for the process that it started over. It counts for this
-# process alone, no child and no other service may take it for its own.
+# What the hook left for the process that it started over. It is for this
+# process alone; no child and no other service may mistake it for its own.
 _netns_inside='' _netns_cgroup='' _netns_notice='' _netns_where='' _netns_action='' _netns_known='' _netns_lost='' _netns_ready=''
 case "$OPENRC_NETNS_ENTERED" in
 "$$ "*)
@@ -25,7 +25,7 @@ case "$OPENRC_NETNS_ENTERED" in
 esac
 unset OPENRC_NETNS_ENTERED OPENRC_NETNS_CGROUP OPENRC_NETNS_NOTICE OPENRC_NETNS_WHERE
 
-# The looks of the drop-in, from now on.
+# The checks of the drop-in, from now on.
 _netns_look()
 {
 	_netns_check
@@ -64,7 +64,7 @@ _netns_locked()
 	_netns_asked
 }
 
-# Go where the service belongs, unless this process is there.
+# Go where the service belongs, unless this process is already there.
 _netns_check()
 {
 	local line=
@@ -80,8 +80,8 @@ _netns_check()
 	depend | describe) return 0 ;;
 	"") return 0 ;; # OpenRC refuses it, in its own words
 	start)
-		# What is on record of an earlier start says nothing, unless this is the
-		# rest of it.
+		# The record of an earlier start means nothing, unless this is
+		# the rest of that start.
 		[ -n "$_netns_inside" ] || _netns_asked || _netns_away || _netns_resuming || return 0
 		;;
 	esac
@@ -92,11 +92,12 @@ _netns_check()
 	fi
 	[ -n "$_netns_inside" ] || _netns_enter
 	_netns_look_at_lsb
-	# Before the script is read: what will look at it has to be there.
+	# Before the script is read: what checks it has to be there.
 	[ -n "$_netns_ready" ] || ! _netns_need script.sh || _netns_ready=yes
 
-	# Alpine's OpenRC puts this before its start-stop-daemon: ip netns exec. It
-	# would enter a second time, and lose all that is mounted below /sys.
+	# Alpine's OpenRC puts this before start-stop-daemon: ip netns exec. It
+	# would enter a second time, and lose everything that is mounted below
+	# /sys.
 	RC_VRF_EXEC=
 	if [ -n "$_netns_where" ]; then
 		einfo "$RC_SVCNAME: $_netns_where"
@@ -112,8 +113,8 @@ _netns_check()
 	fi
 }
 
-# The action is the last argument of openrc-run.sh, out of sight in a function.
-# The shells' read drops the NULs between the arguments.
+# The action is the last argument of openrc-run.sh, which a function cannot see.
+# The read of all shells drops the NULs between the arguments.
 _netns_read_action()
 {
 	local line=
@@ -124,8 +125,8 @@ _netns_read_action()
 	_netns_action="${line#*"$0$RC_SERVICE"}"
 }
 
-# The settings as they are now, in a spelling that nobody else has to know: it goes to
-# the hook and comes back, to be compared.
+# The current settings, in a form that is private to this file: it goes to the
+# hook and comes back, to be compared.
 _netns_settings()
 {
 	local name='' value=''
@@ -137,8 +138,8 @@ $name=$value"
 	done
 }
 
-# Was this process let in for what is on record, or brought home, with settings that
-# ask for nothing?
+# Was this process let in because of the record, or brought home, with settings
+# that ask for nothing?
 _netns_unasked()
 {
 	case "$_netns_inside" in
@@ -147,7 +148,7 @@ _netns_unasked()
 	return 1
 }
 
-# Is this a stop that a start is to follow?
+# Is this the stop of a restart?
 _netns_restarting()
 {
 	case "$_netns_action $RC_CMD" in
@@ -156,18 +157,19 @@ _netns_restarting()
 	return 1
 }
 
-# Is this the rest of a start that left the service inactive? It belongs where its
-# beginning was, whatever the name leads to now.
+# Is this the rest of a start that left the service inactive? It belongs where
+# the first part was, wherever the name leads now.
 _netns_resuming()
 {
 	[ "$_netns_action" = start ] && [ -e "$RC_SVCDIR/wasinactive/$RC_SVCNAME" ] &&
 		[ -e "$RC_SVCDIR/options/$RC_SVCNAME/netns" ]
 }
 
-# The program that binds sockets goes on the service's own cgroup. OpenRC makes
-# that, and moves this process there, where it uses cgroups; it does it again
-# later, which changes nothing. An OpenRC without the first function has the second do
-# it, where the first was the one for version 2.
+# The program that binds sockets is attached to the service's own cgroup. OpenRC
+# makes that, if it uses cgroups, and moves this process there; it does so again
+# later, which changes nothing. An OpenRC
+# without the first function has the second do it, where the first was the one for
+# version 2.
 _netns_set_cgroup()
 {
 	local mover=cgroup2_set_limits
@@ -194,9 +196,10 @@ _netns_enter()
 	if [ "$_netns_action" = start ] && [ "$vrf$netns_lock" ]; then
 		_netns_set_cgroup
 	fi
-	# openrc-run.sh is to start over in the environment that it was given, not in
-	# what it and conf.d have made of that: PATH would grow. An environment
-	# variable cannot hold NULs, so they trade places with newlines.
+	# openrc-run.sh is to start over in the environment that it was given,
+	# not in what it and conf.d have made of it: PATH would grow. An
+	# environment variable cannot contain NULs, so they are swapped with
+	# newlines.
 	OPENRC_NETNS_ENVIRON="$(tr '\000\n' '\n\001' <"/proc/$$/environ")"
 	export OPENRC_NETNS_ENVIRON
 	! _netns_asked || asked=asked
@@ -211,15 +214,15 @@ _netns_enter()
 	exit 1
 }
 
-# The last look before the script runs.
+# The last check before the script runs.
 _netns_check_script()
 {
 	! _netns_need script.sh || _netns_check_script
 }
 
-# A function of the script may still set netns or vrf, start_pre for instance. It
-# runs where the settings have led before; the daemon must not follow it there.
-# OpenRC's own ways to start one (the script sets command) all announce it.
+# A function of the script, such as start_pre, may still set netns or vrf. It
+# runs where the old settings led; the daemon must not be started there. All of
+# OpenRC's own ways to start one (the script sets command) announce it.
 _netns_check_late()
 {
 	_netns_settings
@@ -236,7 +239,7 @@ _netns_refuse_late()
 }
 
 # A script with an LSB header is not sourced. OpenRC evaluates what lsb2rcconf
-# makes of the header, and in the end becomes the script: the last look goes
+# makes of the header, and finally becomes the script: the last check goes
 # between the two.
 _netns_look_at_lsb()
 {
@@ -253,9 +256,9 @@ _netns_check_lsb()
 	! _netns_need lsb.sh || _netns_check_lsb
 }
 
-# By the time of s6_start the functions of the script that come before have run.
-# It matters to a service without settings too: what s6.sh keeps of a start with
-# settings would be used again.
+# By s6_start, the earlier functions of the script have run. This matters to a
+# service without settings too: what s6.sh keeps from a start with settings
+# would be used again.
 _netns_take_s6()
 {
 	if [ -z "$_netns_inside" ]; then
@@ -268,8 +271,8 @@ _netns_take_s6()
 	}
 }
 
-# Somebody asks whether this OpenRC takes the way past sourcex that all this
-# depends on: it does.
+# The question is whether this OpenRC calls sourcex, on which all this depends:
+# it does.
 _netns_answer_probe()
 {
 	_netns_read_action

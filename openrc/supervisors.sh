@@ -1,10 +1,10 @@
 # shellcheck shell=sh disable=SC1090,SC1091,SC2034,SC2154,SC2317,SC3043
 #
 # Supervisors that start the daemon from a process of their own, outside: s6 and
-# runit. service.sh reads this file where one of them is used; see there for what is
+# runit. service.sh reads this file if one of them is used, and defines what is
 # not defined here.
 
-# A word for the command line of a shell.
+# Quote a word for the command line of a shell.
 _netns_quote()
 {
 	case "$1" in
@@ -13,8 +13,8 @@ _netns_quote()
 	esac
 }
 
-# What netns-exec is given before the command, so that it does what the settings
-# say. It runs in a command substitution.
+# The arguments of netns-exec before the command, to do what the settings say.
+# This runs in a command substitution.
 _netns_exec_words()
 {
 	local word=
@@ -51,9 +51,9 @@ _netns_refuse_s6()
 	exit 1
 }
 
-# The s6.sh of OpenRC 0.64 writes the run script, from the variables that say what
-# to start; that of 0.56 does not. What cannot be written in a way that starts the
-# daemon inside is refused.
+# The s6.sh of OpenRC 0.64 writes the run script from the variables that say
+# what to start; that of 0.56 does not. If the daemon would not be started
+# inside, the start is refused.
 _netns_check_s6()
 {
 	local what=
@@ -66,7 +66,7 @@ _netns_check_s6()
 		eerror "$RC_SVCNAME: s6 would look for netns-exec below chroot=\"$chroot\": use supervisor=supervise-daemon"
 		exit 1
 	fi
-	# It starts a daemon that has died again, and looks for the namespace again.
+	# It restarts a daemon that has died, and looks up the namespace again.
 	case "$netns" in
 	/proc/1/ns/net) ;;
 	/proc/*)
@@ -74,7 +74,7 @@ _netns_check_s6()
 		exit 1
 		;;
 	esac
-	# It puts them into a line of execline, and quotes none.
+	# It puts them on a line of execline, unquoted.
 	what="$(_netns_exec_words)$command_user$_netns_cgroup"
 	case "$what" in
 	*[!A-Za-z0-9_./:@%+,=\ -]*)
@@ -91,8 +91,8 @@ _netns_check_s6()
 	esac
 }
 
-# s6.sh is to do what it does with other variables, and afresh: it keeps what it
-# wrote for a start, and would use it again when the settings have changed.
+# Have s6.sh do its work with other variables, and from scratch: it keeps what
+# it wrote for a start, and would use it again after the settings have changed.
 _netns_start_s6()
 {
 	local command="$command" command_user="$command_user" notify="$notify" exec='' \
@@ -107,7 +107,7 @@ _netns_start_s6()
 		_netns_check_s6
 		exec="$(_netns_exec_words)"
 		exec="${_netns_hook%/*}/netns-exec ${_netns_cgroup:+--cgroup $_netns_cgroup }$exec"
-		# vrf and lock alone mean the host's network, wherever s6 is.
+		# vrf or lock alone mean the host's network, wherever s6 runs.
 		[ -n "$netns" ] || exec="${exec%--}/proc/1/ns/net --"
 		case "$output_logger" in
 		"" | auto) ;;
@@ -117,7 +117,7 @@ _netns_start_s6()
 		"" | auto) ;;
 		*) error_logger="$exec $error_logger" ;;
 		esac
-		# An abstract socket, to be made in the daemon's namespace.
+		# An abstract socket has to be made in the daemon's namespace.
 		if [ "$notify" = socket:ready ]; then
 			command="s6-notify-fd-from-socket $command"
 			notify=fd:3
@@ -157,7 +157,7 @@ _netns_forget_s6()
 	rm -rf -- "$dir"
 }
 
-# The run script is written and not yet in use: does it do as it was told?
+# The run script is written, and not yet in use: does it do what it should?
 _netns_verify_s6()
 {
 	local line='' last=''

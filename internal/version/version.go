@@ -1,28 +1,36 @@
 // Package version knows which version of openrc-netns this is.
 package version
 
-import "runtime/debug"
+import (
+	_ "embed"
+	"runtime/debug"
+	"strings"
+)
 
-// linked is set by the Makefile with -ldflags -X, from git-describe(1).
+// word is the version of the tree. One that ends in -dev is between two releases.
+//
+//go:embed VERSION
+var word string
+
+// linked is set by the Makefile with -ldflags -X: word, and for a development build
+// the revision by git-describe(1).
 var linked string
 
-// String is the version: what the Makefile put in, else the version control
-// revision or module version that the Go tool recorded, else "unknown".
+// String is the version: what the Makefile put in, else that of the tree, with the
+// revision that the Go tool recorded if it is a development version.
 func String() string {
 	if linked != "" {
 		return linked
 	}
+	version := strings.TrimSpace(word)
 	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
+	if !ok || !strings.HasSuffix(version, "-dev") {
+		return version
 	}
 	for _, setting := range info.Settings {
 		if setting.Key == "vcs.revision" {
-			return setting.Value
+			return version + "+" + setting.Value[:min(7, len(setting.Value))]
 		}
 	}
-	if info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "unknown"
+	return version
 }

@@ -8,61 +8,68 @@ import (
 	"openrc-netns/tests/vm"
 )
 
-// use is one of the everyday uses in README, and what it takes and does.
+const (
+	readme = "../../README.md"
+	manual = "../../man/openrc-netns.7"
+)
+
+// use is what README or the manual says to type, and what it takes and does.
 type use struct {
+	file   string
 	title  string // how its paragraph begins
-	before string // a script, for what README supposes to be there
+	before string // a script, for what is supposed to be there
 	after  func(t *testing.T, g *guest, said []string)
 }
 
 // The commands have to succeed; said is what each of them printed.
 var uses = []use{
-	{"**sshd in vpn**", "", func(t *testing.T, g *guest, _ []string) {
-		equal(t, "sshd", g.where("sshd"), g.inside("vpn"))
-	}},
-	{"**The namespace at every boot,**", "rc-service sshd stop; ip netns delete vpn", func(t *testing.T, g *guest, _ []string) {
+	{readme, "**The namespace at every boot,**", "rc-service sshd stop; ip netns delete vpn", func(t *testing.T, g *guest, _ []string) {
 		equal(t, "started", g.states("started"), "netns.vpn")
 		contains(t, g.sh("rc-update show boot"), "netns.vpn")
 	}},
-	{"**A second sshd, in vpn,", "rm /etc/conf.d/sshd; rc-service sshd start", func(t *testing.T, g *guest, _ []string) {
+	{readme, "**A second sshd, in vpn,**", "rm /etc/conf.d/sshd; rc-service sshd start", func(t *testing.T, g *guest, _ []string) {
 		equal(t, "sshd", g.where("sshd"), g.sh("readlink /proc/1/ns/net"))
 		equal(t, "sshd.vpn", g.where("sshd.vpn"), g.inside("vpn"))
 	}},
-	{"**A service in a VRF**", "rc-service sshd.vpn stop; rc-service chronyd start", func(t *testing.T, g *guest, _ []string) {
+	{readme, "**A resolver of its own.**", ": >/etc/resolv.conf", func(t *testing.T, g *guest, _ []string) {
+		equal(t, "resolv.conf", g.sh("cat /proc/$(cat /run/sshd.vpn.pid)/root/etc/resolv.conf"), "nameserver 192.0.2.53")
+	}},
+	{readme, "**A service in a VRF**", "rc-service chronyd start", func(t *testing.T, g *guest, _ []string) {
 		equal(t, "chronyd", g.where("chronyd"), g.sh("readlink /proc/1/ns/net"))
 		equal(t, "bound", g.boundTo("chronyd", "7"), "mgmt")
 	}},
-	{"**sshd in a VRF of vpn.**", "echo netns=vpn >>/etc/conf.d/sshd", func(t *testing.T, g *guest, _ []string) {
-		equal(t, "sshd", g.where("sshd"), g.inside("vpn"))
-		equal(t, "bound", g.boundTo("sshd", "22"), "mgmt")
-	}},
-	{"**By hand:**", "ip -n vpn link add seen type dummy", func(t *testing.T, _ *guest, said []string) {
-		for i, want := range []string{"seen", "", "(nobody)", "seen", "mgmt", "mgmt", ""} {
+	{readme, "**By hand:**", "ip -n vpn link add seen type dummy", func(t *testing.T, _ *guest, said []string) {
+		for i, want := range []string{"seen", "", "(nobody)", "seen", "mgmt", ""} {
 			contains(t, said[i], want)
 		}
 	}},
-	{"**Look after them.**", "", func(t *testing.T, _ *guest, said []string) {
-		contains(t, said[0], "sshd: ok (netns vpn, vrf mgmt)")
-		for _, status := range said[1:] {
-			contains(t, status, "SERVICE")
-			contains(t, status, "ok")
-		}
+	{manual, "Bind the sockets of sshd to the VRF mgmt of the host's network:", "rc-service sshd.vpn stop; rc-service chronyd stop; ip link delete mgmt", func(t *testing.T, g *guest, _ []string) {
+		equal(t, "sshd", g.where("sshd"), g.sh("readlink /proc/1/ns/net"))
+		equal(t, "bound", g.boundTo("sshd", "22"), "mgmt")
 	}},
-	{"**Locked in.**", "", func(t *testing.T, g *guest, _ []string) {
+	{manual, "Bind them to a VRF of vpn:", "", func(t *testing.T, g *guest, _ []string) {
+		equal(t, "sshd", g.where("sshd"), g.inside("vpn"))
+		equal(t, "bound", g.boundTo("sshd", "22"), "mgmt")
+	}},
+	{manual, "Lock sshd in,", "", func(t *testing.T, g *guest, _ []string) {
 		equal(t, "CAP_SYS_ADMIN", g.sh("echo $((0x$(sed -n 's/^CapBnd:\t//p' /proc/$(cat /run/sshd.pid)/status) >> 21 & 1))"), "0")
 	}},
-	{"**A resolver of its own.**", ": >/etc/resolv.conf", func(t *testing.T, g *guest, _ []string) {
-		equal(t, "resolv.conf", g.sh("cat /proc/$(cat /run/sshd.pid)/root/etc/resolv.conf"), "nameserver 192.0.2.53")
-	}},
-	{"**Other daemons' sockets.**", "mkdir /run/avahi-daemon; : >/run/avahi-daemon/socket", func(t *testing.T, g *guest, _ []string) {
+	{manual, "Hide the socket of a daemon", "mkdir /run/avahi-daemon; : >/run/avahi-daemon/socket", func(t *testing.T, g *guest, _ []string) {
 		equal(t, "hidden", g.sh("ls -A /proc/$(cat /run/sshd.pid)/root/run/avahi-daemon; ls -A /run/avahi-daemon"), "socket")
 	}},
 	// The kernel of User-Mode Linux has nftables for bridges alone.
-	{"**A firewall for vpn.**", "modprobe nf_tables; ip netns exec vpn nft add table bridge guard", func(t *testing.T, g *guest, said []string) {
+	{manual, "A firewall for vpn,", "modprobe nf_tables; ip netns exec vpn nft add table bridge guard", func(t *testing.T, g *guest, said []string) {
 		contains(t, said[len(said)-1], "table bridge guard")
 		equal(t, "rules inside", g.sh("ip netns exec vpn nft list tables"), "table bridge guard")
 		equal(t, "rules outside", g.sh("nft list tables"), "")
 	}},
+}
+
+// sessions are the transcripts in README, with what it takes for each.
+var sessions = []string{
+	"rc-service sshd stop; ip netns add vpn; ip link add tun0 netns vpn type dummy",
+	"rm /etc/conf.d/chronyd",
+	"printf 'return 0\nnetns=vpn\n' >/etc/conf.d/ntpd",
 }
 
 // boundTo is the device that the listening sockets of the daemon of a service are
@@ -72,7 +79,7 @@ func (g *guest) boundTo(service, port string) string {
 	return g.sh("nsenter -t $(cat /run/" + service + ".pid) -n ss -Hltn 'sport = " + port + "' | sed 's/.*%\\(.*\\):" + port + ".*/\\1/' | sort -u")
 }
 
-// README's everyday uses, word for word and one after the other.
+// README, word for word and from top to bottom, and what the manual has beyond it.
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	d := newDisk(t)
@@ -85,44 +92,93 @@ func TestReadme(t *testing.T) {
 		d.write("etc/init.d/"+service, 0o755, string(script))
 	}
 	d.script("chronyd", web)
+	d.script("ntpd", web)
 	d.write("etc/ssh/sshd_config.d/test.conf", 0o644, "UsePAM no\n")
 	g := d.start(vm.Options{})
 	g.sh("rm -f /etc/init.d/ssh; ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key; rc-service sshd start")
 
-	paragraphs := everydayUses(t)
-	if len(paragraphs) != len(uses) {
-		t.Fatalf("README has %d everyday uses, and %d are tried here", len(paragraphs), len(uses))
+	paragraphs := map[string][]paragraph{readme: everydayUses(t), manual: examples(t)}
+	typed := transcripts(t)
+	if len(typed) != len(sessions) {
+		t.Fatalf("README has %d transcripts, and %d are typed here", len(typed), len(sessions))
 	}
+	g.replay(typed[0], sessions[0])
 	for i, use := range uses {
-		if !strings.HasPrefix(paragraphs[i].title, use.title) {
-			t.Fatalf("README has %q, not %q", paragraphs[i].title, use.title)
+		if use.file == readme && (i >= len(paragraphs[readme]) || !strings.HasPrefix(paragraphs[readme][i].title, use.title)) {
+			t.Fatalf("README does not have %q for its everyday use %d", use.title, i+1)
 		}
-		g.sh(use.before)
-		var said []string
-		for _, command := range paragraphs[i].commands {
-			if strings.HasSuffix(command, "--watch") {
-				command = "TERM=xterm timeout -s INT 3 script -qec '" + command + "' /dev/null || [ $? = 124 ]"
+		g.play(use, paragraphs[use.file])
+		if i+1 == len(paragraphs[readme]) {
+			g.sh("rc-service chronyd stop")
+			for i := range typed[1:] {
+				g.replay(typed[1+i], sessions[1+i])
 			}
-			said = append(said, g.sh("exec 2>&1; "+command))
-			t.Logf("%s\n%s", command, said[len(said)-1])
 		}
-		use.after(t, g, said)
 	}
 }
 
-// paragraph is one of README, with the commands in it.
+// play types what one use says.
+func (g *guest) play(use use, paragraphs []paragraph) {
+	g.t.Helper()
+	for _, p := range paragraphs {
+		if !strings.HasPrefix(p.title, use.title) {
+			continue
+		}
+		g.sh(use.before)
+		var said []string
+		for _, command := range p.commands {
+			said = append(said, g.sh("exec 2>&1; "+command))
+			g.t.Logf("%s\n%s", command, said[len(said)-1])
+		}
+		use.after(g.t, g, said)
+		return
+	}
+	g.t.Fatalf("%s has no %q", use.file, use.title)
+}
+
+// replay types a transcript, and wants what is printed there. What rc-netns prints is
+// made for a terminal. OpenRC caches dependencies whenever a file has changed, which
+// README does not show.
+func (g *guest) replay(transcript, before string) {
+	g.t.Helper()
+	g.sh(before)
+	var session strings.Builder
+	for line := range strings.Lines(transcript) {
+		command, typed := strings.CutPrefix(line, "# ")
+		if !typed {
+			continue
+		}
+		command = strings.TrimSpace(command)
+		script := "exec 2>&1; " + command
+		if strings.HasPrefix(command, "rc-netns ") {
+			script = "script -qc 'stty cols 76; " + command + "' /dev/null </dev/null | tr -d '\\r'"
+		}
+		printed := g.Run(script).Stdout
+		printed = strings.Replace(printed, " * Caching service dependencies ... [ ok ]\n", "", 1)
+		session.WriteString(line + printed)
+	}
+	equal(g.t, "README", session.String(), transcript)
+}
+
+// paragraph is one with commands in it.
 type paragraph struct {
 	title    string
 	commands []string
 }
 
-func everydayUses(t *testing.T) (paragraphs []paragraph) {
+func read(t *testing.T, file string) string {
 	t.Helper()
-	readme, err := os.ReadFile("../../README.md")
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, _ := strings.Cut(string(readme), "\n## Everyday uses\n")
+	return string(text)
+}
+
+// everydayUses are those of README, a command a line.
+func everydayUses(t *testing.T) (paragraphs []paragraph) {
+	t.Helper()
+	_, section, _ := strings.Cut(read(t, readme), "\n## Everyday uses\n")
 	section, _, _ = strings.Cut(section, "\n## ")
 	for line := range strings.Lines(section) {
 		line = strings.TrimSuffix(line, "\n")
@@ -132,6 +188,59 @@ func everydayUses(t *testing.T) (paragraphs []paragraph) {
 			last := &paragraphs[len(paragraphs)-1]
 			last.commands = append(last.commands, command)
 		}
+	}
+	return paragraphs
+}
+
+// transcripts are the blocks of README that begin with a prompt.
+func transcripts(t *testing.T) (all []string) {
+	t.Helper()
+	block := ""
+	for line := range strings.Lines(read(t, readme)) {
+		if code, is := strings.CutPrefix(line, "    "); is || line == "\n" && block != "" {
+			if block == "" && !strings.HasPrefix(code, "# ") {
+				continue
+			}
+			if !is {
+				code = line
+			}
+			block += code
+			continue
+		}
+		if block != "" {
+			all = append(all, strings.TrimRight(block, "\n")+"\n")
+		}
+		block = ""
+	}
+	return all
+}
+
+// examples are those of the manual. What is typed into a file ends with ^D.
+func examples(t *testing.T) (paragraphs []paragraph) {
+	t.Helper()
+	_, section, _ := strings.Cut(read(t, manual), "\n.Sh EXAMPLES\n")
+	section, _, _ = strings.Cut(section, "\n.Sh ")
+	section = strings.NewReplacer(`\(aq`, "'", `\(dq`, `"`, `\&`, "").Replace(section)
+	for text := range strings.SplitSeq(section, "\n.Pp\n") {
+		title, literal, _ := strings.Cut(text, "\n.Bd -literal -offset indent\n")
+		p := paragraph{title: title}
+		file := false
+		for line := range strings.Lines(literal) {
+			last := len(p.commands) - 1
+			switch command, typed := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "# "); {
+			case file && line == "^D\n":
+				p.commands[last] += "end\n"
+				file = false
+			case file:
+				p.commands[last] += line
+			case typed && strings.HasPrefix(command, "cat >"):
+				p.commands = append(p.commands, command+" <<'end'\n")
+				file = true
+			case typed:
+				p.commands = append(p.commands, command)
+			}
+		}
+		paragraphs = append(paragraphs, p)
 	}
 	return paragraphs
 }

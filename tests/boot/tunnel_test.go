@@ -115,7 +115,7 @@ netns_up()
 }
 
 // asInTheManual has the service of the namespace make the tunnel itself, as in
-// openrc-netns-hook(8); but for the kernel, see addWireGuard.
+// openrc-netns(7); but for the kernel, see addWireGuard.
 func asInTheManual(t *testing.T, g *guest, patiently func(command string) string) {
 	t.Helper()
 	g.sh("rc-service netns.vpn stop; ip link delete tun0")

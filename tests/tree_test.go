@@ -1,0 +1,54 @@
+package tests
+
+import (
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The table in CONTRIBUTING has each directory with what its package imports, or its
+// tests where it has nothing else.
+func TestContributingKnowsTheTree(t *testing.T) {
+	text, err := os.ReadFile("../CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := map[string]string{} // imports by directory
+	for line := range strings.Lines(string(text)) {
+		if cells := strings.Split(line, "|"); len(cells) == 5 && strings.HasPrefix(cells[1], " `") {
+			written[strings.Trim(cells[1], " `")] = strings.TrimSpace(cells[3])
+		}
+	}
+	cmd := exec.Command("go", "list", "-f", "{{.ImportPath}} {{range .Imports}}{{.}} {{else}}{{range .TestImports}}{{.}} {{end}}{{range .XTestImports}}{{.}} {{end}}{{end}}", "./...")
+	cmd.Dir = ".."
+	list, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const module = "openrc-netns/"
+	for line := range strings.Lines(string(list)) {
+		fields := strings.Fields(line)
+		dir := strings.TrimPrefix(fields[0], module)
+		var imports []string
+		for _, path := range fields[1:] {
+			if own, is := strings.CutPrefix(path, module); is && own != dir {
+				imports = append(imports, strings.TrimPrefix(own, "internal/"))
+			}
+		}
+		slices.Sort(imports)
+		want := strings.Join(slices.Compact(imports), " ")
+		if got, is := written[dir]; !is || got != want {
+			t.Errorf("`%s` imports %q, and CONTRIBUTING.md says %q", dir, want, got)
+		}
+		delete(written, dir)
+	}
+	for dir := range written {
+		if _, err := os.Stat("../" + dir); err != nil {
+			t.Errorf("CONTRIBUTING.md has `%s`: %v", dir, err)
+		} else if strings.Contains(dir, "/") {
+			t.Errorf("CONTRIBUTING.md has `%s`, which is no package", dir)
+		}
+	}
+}
