@@ -25,7 +25,7 @@ func TestPackagesOnTheLaunchPath(t *testing.T) {
 	}
 	want := map[string]bool{}
 	for _, name := range strings.Fields(`
-		bufio bytes cmp encoding/binary errors fmt io io/fs iter math math/bits os path path/filepath
+		bufio bytes cmp embed encoding/binary errors fmt io io/fs iter math math/bits os path path/filepath
 		reflect runtime runtime/debug slices sort strconv strings sync sync/atomic syscall time
 		unicode unicode/utf8 unsafe
 		github.com/moby/sys/mountinfo github.com/moby/sys/user github.com/vishvananda/netns golang.org/x/sys/unix`) {
