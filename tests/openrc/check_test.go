@@ -2,12 +2,18 @@ package openrc
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"maps"
 	"os"
+	"path"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"openrc-netns/tests/machine"
 )
@@ -116,6 +122,32 @@ func (h *host) check(command string) checkReport {
 		h.t.Errorf("status %d with --json, %d without, want %d:\n%s", out.Code, text.Code, want, text.Output)
 	}
 	return r
+}
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// golden compares what a command prints, on a terminal that is wide, on a narrow one
+// and for programs, with the file of this scene.
+func (h *host) golden(dir, version, command string) {
+	h.t.Helper()
+	printed := h.Run(fmt.Sprintf("%[1]s; script -qec 'stty cols 50; %[1]s' /dev/null </dev/null; %[1]s --json", command)).Stdout
+	text, encoded, _ := strings.Cut(printed, "\n{\n")
+	encoded = regexp.MustCompile(`\n {3,}`).ReplaceAllString(encoded, " ")
+	printed = strings.NewReplacer("\r", "", version, "VERSION").Replace(text + "\n{\n" + encoded)
+	name := regexp.MustCompile(`[^A-Za-z0-9._-]`).ReplaceAllString(path.Base(h.t.Name()), "")
+	file := filepath.Join("testdata", dir, name+".txt")
+	if *update {
+		if err := os.WriteFile(file, []byte(printed), 0o644); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), printed); diff != "" {
+		h.t.Errorf("%s (-want +got):\n%s", file, diff)
+	}
 }
 
 // apply does what a remedy says, word for word.
@@ -338,8 +370,8 @@ func documented(t *testing.T) []string {
 }
 
 // checkReset makes ready for the next one on a machine.
-const checkReset = `[ ! -e /run/openrc/started/daemon ] || rc-service daemon stop; rm -rf /etc/conf.d/* /etc/netns /etc/nowhere* /run/netns/[^v]*; : >/etc/hosts
-	for name in old nowhere; do ip netns delete $name; done 2>/dev/null; :`
+const checkReset = `[ ! -e /run/openrc/started/daemon ] || rc-service daemon stop; rm -rf /etc/conf.d/* /etc/netns /etc/nowhere* /etc/hosts; : >/etc/hosts
+	for name in old nowhere; do ip netns delete $name || umount /run/netns/$name; rm -rf /run/netns/$name; done 2>/dev/null; :`
 
 const lsbDaemon = `cat >/etc/init.d/lsb <<'end'
 #!/bin/sh
@@ -392,6 +424,10 @@ func (b checkScene) play(h *host) {
 		effects[f.Effect] = true
 	}
 	equal(t, "findings", strings.Join(got, "\n"), b.want)
+	h.golden("check", r.System.OpenRC, check)
+	if testing.Short() {
+		return // what it prints, and not whether that is so
+	}
 
 	// And so it is.
 	started := h.Run(service + "start")
