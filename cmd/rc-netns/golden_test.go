@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"openrc-netns/internal/audit"
+	"openrc-netns/internal/finding"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
 )
@@ -62,55 +63,77 @@ func audited() *audit.Report {
 		},
 		Unseen: audit.Unseen{Everybody: true, Processes: 1, Programs: 2, Files: 1, Settings: 3, Namespaces: 1},
 	}
-	add := func(name string, settings *openrc.Settings, record *openrc.Record, state openrc.State, problems ...audit.Problem) *audit.Service {
-		s := audit.Service{Name: name, State: state, Settings: settings, Record: record, Problems: problems, Verdict: audit.OK}
+	add := func(name string, settings *openrc.Settings, record *openrc.Record, state openrc.State, remedy finding.Remedy, findings ...finding.Finding) *audit.Service {
+		s := audit.Service{Name: name, State: state, Settings: settings, Record: record, Findings: findings, Remedy: remedy, Verdict: audit.OK}
 		if settings != nil {
 			s.Netns = settings.Netns
 		}
-		if len(problems) > 0 {
-			s.Verdict = problems[0].Verdict
+		if len(findings) > 0 {
+			s.Verdict = audit.Verdict(findings[0].Gravity)
 		}
 		report.Services = append(report.Services, s)
 		return &report.Services[len(report.Services)-1]
 	}
-	add("ok", &mgmt, &record, openrc.Started).Processes = []audit.Process{inside, hidden}
-	add("stopped", &vpn, nil, openrc.Stopped).Verdict = audit.Stopped
-	add("outside", &vpn, &record, openrc.Started, audit.Problem{Verdict: audit.Outside, Reason: audit.ProcessesOutside, Processes: []audit.Process{sleeper}}).Processes = []audit.Process{sleeper}
-	add("stray", &vpn, &record, openrc.Started, audit.Problem{Verdict: audit.Outside, Reason: audit.ProcessesOutside, Processes: many, Stray: true},
-		audit.Problem{Verdict: audit.Outside, Reason: audit.ProcessesOutside, Processes: []audit.Process{sleeper}, Stray: true})
-	add("never", &vpn, nil, openrc.Started, audit.Problem{Verdict: audit.Outside, Reason: audit.NeverEntered})
-	add("changed", &vpn, &openrc.Record{}, openrc.Started, audit.Problem{Verdict: audit.Outside, Reason: audit.SettingsChanged})
-	add("host", &vpn, &record, openrc.Started, audit.Problem{Verdict: audit.Outside, Reason: audit.IsHost})
-	add("not-bound", &mgmt, &record, openrc.Started, audit.Problem{Verdict: audit.Unbound, Reason: audit.NotBound})
-	add("no-program", &mgmt, &record, openrc.Started, audit.Problem{Verdict: audit.Unbound, Reason: audit.NoProgram},
-		audit.Problem{Verdict: audit.Unbound, Reason: audit.LeftCgroup, Processes: []audit.Process{sleeper, inside}})
-	add("gone", &mgmt, &record, openrc.Started, audit.Problem{Verdict: audit.Unbound, Reason: audit.DeviceGone})
-	add("other-device", &mgmt, &record, openrc.Started, audit.Problem{Verdict: audit.Unbound, Reason: audit.OtherDevice})
-	add("other-vrf", &mgmt, &record, openrc.Started, audit.Problem{Verdict: audit.Unbound, Reason: audit.OtherVRF, VRF: "blue"})
-	add("still-bound", &vpn, &record, openrc.Started, audit.Problem{Verdict: audit.Unbound, Reason: audit.StillBound})
-	add("socket", &mgmt, &record, openrc.Started, audit.Problem{Verdict: audit.Unbound, Reason: audit.SocketUnbound, Sockets: sockets[:1]})
-	add("sockets", &mgmt, &record, openrc.Started, audit.Problem{Verdict: audit.Unbound, Reason: audit.SocketUnbound, Sockets: append(sockets[:3:3], audit.Socket{Protocol: "raw", Port: 89})},
-		audit.Problem{Verdict: audit.Unbound, Reason: audit.SocketUnbound, Sockets: sockets})
-	add("lock", &vpn, &record, openrc.Started, audit.Problem{Verdict: audit.Unbound, Reason: audit.NotLocked}, audit.Problem{Verdict: audit.Unbound, Reason: audit.StillLocked})
-	add("etc", &vpn, &record, openrc.Started, audit.Problem{Verdict: audit.DNS, Reason: audit.HostsFile, File: "resolv.conf"},
-		audit.Problem{Verdict: audit.DNS, Reason: audit.OtherFile, File: "hosts"},
-		audit.Problem{Verdict: audit.DNS, Reason: audit.NoFile, File: "my file"}, audit.Problem{Verdict: audit.DNS, Reason: audit.NoFile, File: "motd", HostFile: true})
-	add("name-gone", &vpn, &record, openrc.Started, audit.Problem{Verdict: audit.Stale, Reason: audit.NameGone, Err: &namespace.StaleError{Name: "vpn", Path: "/run/netns/vpn"}, Processes: []audit.Process{started}}).Processes = []audit.Process{started}
-	add("name-gone-dead", &vpn, &record, openrc.Started, audit.Problem{Verdict: audit.Stale, Reason: audit.NameGone, Err: &namespace.NotExistError{Name: "vpn"}})
-	add("reused", &vpn, &record, openrc.Started, audit.Problem{Verdict: audit.Stale, Reason: audit.NameReused})
-	odd := openrc.Settings{Netns: "it's a name"}
-	add("my web", &odd, nil, openrc.Stopped, audit.Problem{Verdict: audit.Missing, Reason: audit.NotExist, Err: &namespace.NotExistError{Name: odd.Netns}})
-	add("its web", &odd, &record, openrc.Started, audit.Problem{Verdict: audit.Missing, Reason: audit.NotMounted, Err: &namespace.StaleError{Name: odd.Netns, Path: "/run/netns/" + odd.Netns}})
-	add("host-missing", &vpn, nil, openrc.Failed, audit.Problem{Verdict: audit.Missing, Reason: audit.IsHost})
+	restarted := func(settings *openrc.Settings, name string, findings ...finding.Finding) *audit.Service {
+		return add(name, settings, &record, openrc.Started, finding.Run("rc-service", name, "restart"), findings...)
+	}
+	outside := func(id finding.ID, args ...any) finding.Finding {
+		return finding.Finding{ID: id, Gravity: finding.Outside, Args: args}
+	}
+	unbound := func(id finding.ID, args ...any) finding.Finding {
+		return finding.Finding{ID: id, Gravity: finding.Unbound, Args: args}
+	}
+	etc := func(id finding.ID, name string) finding.Finding {
+		return finding.Finding{ID: id, Gravity: finding.DNS, Args: []any{"/etc/" + name, "/etc/netns/vpn/" + name}}
+	}
+	stale := func(id finding.ID, args ...any) finding.Finding {
+		return finding.Finding{ID: id, Gravity: finding.Stale, Args: args}
+	}
+	missing := func(id finding.ID, args ...any) finding.Finding {
+		return finding.Finding{ID: id, Gravity: finding.Missing, Args: args}
+	}
+	var none finding.Remedy
+	const odd = "it's a name"
+	create := finding.Run("ip", "netns", "delete", "vpn").Run("ip", "netns", "add", "vpn")
+
+	add("ok", &mgmt, &record, openrc.Started, none).Processes = []audit.Process{inside, hidden}
+	add("stopped", &vpn, nil, openrc.Stopped, none).Verdict = audit.Stopped
+	restarted(&vpn, "outside", outside(finding.ProcessesOutside, []audit.Process{sleeper}, sleeper)).Processes = []audit.Process{sleeper}
+	add("stray", &vpn, &record, openrc.Started, finding.Run("kill", "20", "21", "22", "23", "24", "25", "26", "12"),
+		outside(finding.ProcessesOutside, many, many[0]), outside(finding.ProcessesOutside, []audit.Process{sleeper}, sleeper))
+	restarted(&vpn, "never", outside(finding.NeverEntered, finding.Place("vpn"))).Record = nil
+	restarted(&vpn, "changed", outside(finding.SettingsChanged, finding.Place(""), finding.Place("vpn"))).Record = &openrc.Record{}
+	add("host", &vpn, &record, openrc.Started, create.Run("rc-service", "host", "restart"), outside(finding.NamespaceHost, "vpn"))
+	restarted(&mgmt, "not-bound", unbound(finding.NotBound))
+	restarted(&mgmt, "no-program", unbound(finding.NoProgram, "/openrc.daemon"), unbound(finding.LeftCgroup, []audit.Process{sleeper, inside}, "/openrc.daemon"))
+	restarted(&mgmt, "gone", unbound(finding.VRFGone, finding.VRF("mgmt")))
+	restarted(&mgmt, "other-device", unbound(finding.VRFRecreated, finding.VRF("mgmt")))
+	restarted(&mgmt, "other-vrf", unbound(finding.VRFChanged, "blue", "mgmt"))
+	restarted(&vpn, "still-bound", unbound(finding.VRFUnset))
+	restarted(&mgmt, "socket", unbound(finding.SocketsUnbound, sockets[:1], finding.VRF("mgmt")))
+	restarted(&mgmt, "sockets", unbound(finding.SocketsUnbound, append(sockets[:3:3], audit.Socket{Protocol: "raw", Port: 89}), finding.VRF("mgmt")),
+		unbound(finding.SocketsUnbound, sockets, finding.VRF("mgmt")))
+	restarted(&vpn, "lock", unbound(finding.NotLocked), unbound(finding.StillLocked))
+	add("etc", &vpn, &record, openrc.Started, finding.Run("touch", "/etc/my file").Run("rc-service", "etc", "restart"),
+		etc(finding.EtcHost, "resolv.conf"), etc(finding.EtcReplaced, "hosts"), etc(finding.EtcUnbound, "my file"), etc(finding.EtcUnbound, "motd"))
+	add("name-gone", &vpn, &record, openrc.Started, finding.Run("rm", "/run/netns/vpn").Run("ip", "netns", "attach", "vpn", "14"),
+		stale(finding.NameDeletedAlive, "vpn")).Processes = []audit.Process{started}
+	add("name-gone-dead", &vpn, &record, openrc.Started, finding.Run("ip", "netns", "add", "vpn").Run("rc-service", "name-gone-dead", "restart"), stale(finding.NameDeleted, "vpn"))
+	restarted(&vpn, "reused", stale(finding.NameReused, "vpn"))
+	oddly := openrc.Settings{Netns: odd}
+	add("my web", &oddly, nil, openrc.Stopped, finding.Run("ip", "netns", "add", odd), missing(finding.NamespaceMissing, odd))
+	add("its web", &oddly, &record, openrc.Started, finding.Run("rm", "/run/netns/"+odd).Run("ip", "netns", "add", odd).Run("rc-service", "its web", "restart"),
+		missing(finding.NamespaceStale, odd, "/run/netns/"+odd))
+	add("host-missing", &vpn, nil, openrc.Failed, create, missing(finding.NamespaceHost, "vpn"))
 	path := openrc.Settings{Netns: "/run/other"}
-	add("path", &path, nil, openrc.Stopped, audit.Problem{Verdict: audit.Missing, Reason: audit.NotExist, Err: &namespace.NotExistError{Name: path.Netns}})
-	add("unusable", &vpn, nil, openrc.Started, audit.Problem{Verdict: audit.Missing, Reason: audit.NotUsable, Err: errors.New(`"/run/netns/vpn" is not a network namespace`)})
-	crashed := add("crashed", &vpn, &record, openrc.Crashed)
+	add("path", &path, nil, openrc.Stopped, none, missing(finding.NamespaceMissing, "/run/other"))
+	add("unusable", &vpn, nil, openrc.Started, none, missing(finding.NamespaceOther, errors.New(`"/run/netns/vpn" is not a network namespace`)))
+	crashed := add("crashed", &vpn, &record, openrc.Crashed, none)
 	crashed.Verdict = audit.Stopped
-	left := add("crashed-left", &vpn, &record, openrc.Crashed)
+	left := add("crashed-left", &vpn, &record, openrc.Crashed, none)
 	left.Processes = []audit.Process{{PID: 16, Name: "sh", Host: true, Inode: 4026531840, Position: audit.Session}, {PID: 17, Name: "tab", Inode: 4026532009, Position: audit.Private}}
-	add("pidfile", &vpn, &record, openrc.Started).NoPidfile = true
-	idle := add("idle", nil, nil, openrc.Started)
+	add("pidfile", &vpn, &record, openrc.Started, none).NoPidfile = true
+	idle := add("idle", nil, nil, openrc.Started, none)
 	idle.Idle, idle.Verdict = true, audit.Unknown
 	idle.SettingsError, idle.RecordError = errors.New(`/etc/conf.d/idle: line 1: "netns" takes its value from a command; write the value itself`), errors.New("cannot tell where the service was started")
 	return report

@@ -1,18 +1,100 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"openrc-netns/internal/audit"
-	"openrc-netns/internal/namespace"
+	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
 )
 
-// The words for what the audit has found.
+// The words for what was found.
+
+// wording is what people are told of a finding: formats for its arguments.
+type wording struct{ what string }
+
+var wordings = map[finding.ID]wording{
+	finding.ProcessesOutside: {"%s %s"},
+	finding.NeverEntered:     {"it was not started %s: what it has set up is outside"},
+	finding.SettingsChanged:  {"it was started %s, and its settings say by now: %s"},
+	finding.NamespaceHost:    {"network namespace %q is the host's own"},
+	finding.NotBound:         {"it was started before vrf or netns_lock was set: its sockets are not bound"},
+	finding.NoProgram:        {"no BPF program of ours is on its cgroup %s: new sockets are not bound"},
+	finding.LeftCgroup:       {"%s not in its cgroup %s: new sockets are not bound"},
+	finding.VRFGone:          {"%s does not exist any more: make it again first"},
+	finding.VRFRecreated:     {"its sockets are bound to a device that has gone: %s was made anew since the start"},
+	finding.VRFChanged:       {"its sockets are bound to VRF %q, and its settings say by now: %q"},
+	finding.VRFUnset:         {"its sockets are bound to a VRF, and its settings name none by now"},
+	finding.SocketsUnbound:   {"%s not bound to %s: it hears other networks"},
+	finding.NotLocked:        {"it is not locked: netns_lock was set after the start"},
+	finding.StillLocked:      {"it is locked, and its settings do not ask for it by now"},
+	finding.EtcHost:          {"it sees the host's %s and not %s"},
+	finding.EtcReplaced:      {"it sees another %s than %s, which was replaced since the start"},
+	finding.EtcUnbound:       {"it sees no %s: %s is no longer bound over it"},
+	finding.NameDeletedAlive: {"the name %q was deleted since the start, and it runs on in what had that name"},
+	finding.NameDeleted:      {"the name %q was deleted since the start, and nothing of it runs where it was started"},
+	finding.NameReused:       {"the name %q leads to another network namespace than at the start"},
+	finding.NamespaceMissing: {"network namespace %q does not exist"},
+	finding.NamespaceStale:   {"network namespace %q is stale: %s is an ordinary file"},
+	finding.NamespaceOther:   {"%s"},
+}
+
+// what says what was found.
+func what(f finding.Finding) string { return fill(wordings[f.ID].what, f.Args) }
+
+// fill puts arguments into a text, as words.
+func fill(text string, args []any) string {
+	if !strings.Contains(text, "%") {
+		return text
+	}
+	words := make([]any, len(args))
+	for i, arg := range args {
+		words[i] = phrase(arg)
+	}
+	return fmt.Sprintf(text, words...)
+}
+
+// phrase is the words for an argument.
+func phrase(arg any) any {
+	switch arg := arg.(type) {
+	case finding.Place:
+		return place(string(arg))
+	case finding.VRF:
+		if arg == "" {
+			return "VRF"
+		}
+		return fmt.Sprintf("VRF %q", string(arg))
+	case audit.Process:
+		return where(arg)
+	case []audit.Process:
+		names, verb := list(arg)
+		return names + " " + verb
+	case []audit.Socket:
+		return unbound(arg)
+	}
+	return arg
+}
+
+// shell is a remedy for the shell of root, all or nothing.
+func shell(r finding.Remedy) string { return strings.Join(commands(r), " && ") }
+
+// commands are those of a remedy as a shell takes them.
+func commands(r finding.Remedy) []string {
+	lines := []string{}
+	for _, c := range r.Commands {
+		words := make([]string, len(c.Args))
+		for i, arg := range c.Args {
+			words[i] = quote(arg)
+		}
+		if c.Append != "" {
+			words = append(words, ">>"+quote(c.Append))
+		}
+		lines = append(lines, strings.Join(words, " "))
+	}
+	return lines
+}
 
 // where says where a process is.
 func where(p audit.Process) string {
@@ -71,160 +153,6 @@ func unbound(sockets []audit.Socket) string {
 	return "its " + strings.Join(each, ", ") + " are"
 }
 
-// sentence says what is wrong.
-func sentence(s *audit.Service, p audit.Problem) string {
-	etc := "/etc/" + p.File
-	source := filepath.Join("/etc/netns", namespace.BaseName(s.Netns), p.File)
-	vrf, cgroup, started := "", "", ""
-	if s.Settings != nil && s.Settings.VRF != "" {
-		vrf = fmt.Sprintf(" %q", s.Settings.VRF)
-	}
-	if s.Record != nil {
-		cgroup, started = s.Record.Cgroup, s.Record.Netns
-	}
-	names, verb := "", ""
-	if len(p.Processes) > 0 {
-		names, verb = list(p.Processes)
-	}
-	switch p.Reason {
-	case audit.ProcessesOutside:
-		return fmt.Sprintf("%s %s %s", names, verb, where(p.Processes[0]))
-	case audit.NeverEntered:
-		return fmt.Sprintf("it was not started %s: what it has set up is outside", place(s.Netns))
-	case audit.SettingsChanged:
-		return fmt.Sprintf("it was started %s, and its settings say by now: %s", place(started), place(s.Netns))
-	case audit.IsHost:
-		return fmt.Sprintf("network namespace %q is the host's own", s.Netns)
-	case audit.NotBound:
-		return "it was started before vrf or netns_lock was set: its sockets are not bound"
-	case audit.NoProgram:
-		return fmt.Sprintf("no BPF program of ours is on its cgroup %s: new sockets are not bound", cgroup)
-	case audit.LeftCgroup:
-		return fmt.Sprintf("%s %s not in its cgroup %s: new sockets are not bound", names, verb, cgroup)
-	case audit.DeviceGone:
-		return fmt.Sprintf("VRF%s does not exist any more: make it again first", vrf)
-	case audit.OtherDevice:
-		return fmt.Sprintf("its sockets are bound to a device that has gone: VRF%s was made anew since the start", vrf)
-	case audit.OtherVRF:
-		return fmt.Sprintf("its sockets are bound to VRF %q, and its settings say by now:%s", p.VRF, vrf)
-	case audit.StillBound:
-		return "its sockets are bound to a VRF, and its settings name none by now"
-	case audit.SocketUnbound:
-		return unbound(p.Sockets) + " not bound to VRF" + vrf + ": it hears other networks"
-	case audit.NotLocked:
-		return "it is not locked: netns_lock was set after the start"
-	case audit.StillLocked:
-		return "it is locked, and its settings do not ask for it by now"
-	case audit.HostsFile:
-		return fmt.Sprintf("it sees the host's %s and not %s", etc, source)
-	case audit.OtherFile:
-		return fmt.Sprintf("it sees another %s than %s, which was replaced since the start", etc, source)
-	case audit.NoFile:
-		return fmt.Sprintf("it sees no %s: %s is no longer bound over it", etc, source)
-	case audit.NameGone:
-		text := fmt.Sprintf("the name %q was deleted since the start", s.Netns)
-		if len(p.Processes) > 0 {
-			return text + ", and it runs on in what had that name"
-		}
-		return text + ", and nothing of it runs where it was started"
-	case audit.NameReused:
-		return fmt.Sprintf("the name %q leads to another network namespace than at the start", s.Netns)
-	case audit.NotExist:
-		return fmt.Sprintf("network namespace %q does not exist", s.Netns)
-	case audit.NotMounted:
-		return fmt.Sprintf("network namespace %q is stale: an ordinary file is in its place", s.Netns)
-	}
-	return p.Err.Error()
-}
-
-// remedy is the command that puts all of it right; empty where there is none to
-// give.
-func remedy(s *audit.Service) string {
-	var steps, kill []string
-	restart, running := false, s.State != openrc.Stopped && s.State != openrc.Failed
-	for _, p := range s.Problems {
-		switch {
-		case p.Reason == audit.NotUsable:
-			return ""
-		case p.Reason == audit.ProcessesOutside && p.Stray:
-			for _, process := range p.Processes {
-				kill = append(kill, fmt.Sprint(process.PID))
-			}
-			continue
-		case p.Reason == audit.NameGone && len(p.Processes) > 0:
-			attach := attachName(s, p)
-			if attach == nil {
-				return ""
-			}
-			steps = append(steps, attach...)
-			continue
-		case p.Verdict == audit.Missing, p.Reason == audit.NameGone, p.Reason == audit.IsHost:
-			made, restarts := makeNamespace(s, p)
-			if made == nil {
-				return ""
-			}
-			if p.Reason == audit.IsHost {
-				steps = append(steps, "ip netns delete "+quote(namespace.BaseName(s.Netns)))
-			}
-			steps = append(steps, made...)
-			if restarts {
-				continue
-			}
-		case p.Reason == audit.NoFile && !p.HostFile:
-			steps = append(steps, "touch "+quote("/etc/"+p.File))
-		}
-		restart = restart || running
-	}
-	if restart {
-		steps = append(steps, "rc-service "+quote(s.Name)+" restart")
-	}
-	if len(kill) > 0 {
-		steps = append(steps, "kill "+strings.Join(kill, " "))
-	}
-	return strings.Join(steps, " && ")
-}
-
-// attachName are the commands that give the network namespace in which s lives on
-// its name again, with all that is set up in it. A new one would be empty.
-func attachName(s *audit.Service, p audit.Problem) (steps []string) {
-	name := namespace.BaseName(s.Netns)
-	if name == "" {
-		return nil
-	}
-	var stale *namespace.StaleError
-	if errors.As(p.Err, &stale) {
-		steps = append(steps, "rm "+quote(stale.Path))
-	}
-	return append(steps, fmt.Sprintf("ip netns attach %s %d", quote(name), p.Processes[0].PID))
-}
-
-// makesEmpty reports whether the remedy makes a network namespace that nobody sets
-// up.
-func makesEmpty(s *audit.Service) bool {
-	return strings.Contains(remedy(s), "ip netns add ")
-}
-
-// makeNamespace are the commands that make the namespace of s. One that restarts
-// the service that makes it restarts s as well, which needs that.
-func makeNamespace(s *audit.Service, p audit.Problem) (steps []string, restarts bool) {
-	name := namespace.BaseName(s.Netns)
-	if name == "" {
-		return nil, false
-	}
-	maker, state := s.Maker()
-	switch {
-	case maker != "" && state == openrc.Started:
-		return []string{"rc-service " + quote(maker) + " restart"}, true
-	case maker != "":
-		return []string{"rc-service " + quote(maker) + " start"}, false
-	}
-	var stale *namespace.StaleError
-	if errors.As(p.Err, &stale) {
-		steps = append(steps, "rm "+quote(stale.Path))
-	}
-	return append(steps, "ip netns add "+quote(name)), false
-}
-
 // quote makes a word of text that a shell takes as it is.
 func quote(text string) string {
 	plain := func(r rune) bool {
@@ -263,7 +191,7 @@ func remarks(s *audit.Service) []string {
 	case s.Idle:
 		result = append(result, "it is on record as started, and no process of it is there: its daemon has died, or its start was content with one that runs elsewhere")
 	}
-	if makesEmpty(s) {
+	if s.MakesEmpty() {
 		result = append(result, "a network namespace that ip netns add makes is empty: set up in it what the service needs first")
 	}
 	for _, p := range s.Processes {
@@ -304,7 +232,7 @@ func unseen(u audit.Unseen) []string {
 // this: where the service runs, and what is wrong; nothing of a stopped one. That
 // the name leads elsewhere by now the action has said already.
 func statusLines(s *audit.Service) (info string, warnings []string) {
-	if s.Verdict == audit.Stopped || s.Verdict == audit.Missing && len(s.Processes) == 0 {
+	if s.Verdict == audit.Stopped || s.Verdict == audit.Verdict(finding.Missing) && len(s.Processes) == 0 {
 		return "", nil
 	}
 	var places []string
@@ -319,21 +247,21 @@ func statusLines(s *audit.Service) (info string, warnings []string) {
 	case s.Record != nil:
 		info = "was started " + place(s.Record.Netns)
 	}
-	if info != "" && s.Verdict == audit.OK && s.Settings != nil && s.Settings.VRF != "" {
-		info += fmt.Sprintf(", its sockets are bound to VRF %q", s.Settings.VRF)
+	if info != "" && s.Verdict == audit.OK && s.VRF() != "" {
+		info += fmt.Sprintf(", its sockets are bound to VRF %q", s.VRF())
 	}
-	for _, p := range s.Problems {
-		if p.Verdict == audit.Stale {
+	for _, f := range s.Findings {
+		if f.Gravity == finding.Stale {
 			info = ""
 			continue
 		}
-		warnings = append(warnings, sentence(s, p))
+		warnings = append(warnings, what(f))
 	}
 	if s.Idle {
 		warnings = append(warnings, "no process of it is there")
 	}
-	command, lead := remedy(s), mendWith
-	if makesEmpty(s) {
+	command, lead := shell(s.Remedy), mendWith
+	if s.MakesEmpty() {
 		lead = "mend it, setting up the new network namespace before the service is started there, with:"
 	}
 	switch {

@@ -13,36 +13,26 @@ import (
 	"slices"
 	"time"
 
+	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/serviceconf"
 )
 
-// Verdict is what is to be said of a service in one word.
+// Verdict is what is to be said of a service in one word: the gravity of what is worst,
+// or one of these.
 type Verdict string
 
-// The verdicts, the gravest first: of several that are true of one service, this
-// is the order in which they count.
 const (
-	Outside Verdict = "outside" // a process is not where the settings say
-	Unbound Verdict = "unbound" // sockets are not bound, or not to that VRF
-	DNS     Verdict = "dns"     // a file of /etc is not that of /etc/netns
-	Stale   Verdict = "stale"   // the name was deleted or made anew since the start
-	Missing Verdict = "missing" // the namespace does not exist
 	Unknown Verdict = "unknown" // there was too little to see
 	OK      Verdict = "ok"
 	Stopped Verdict = "stopped" // nothing runs, nothing is wrong
 )
 
-var gravity = []Verdict{Outside, Unbound, DNS, Stale, Missing, Unknown, OK, Stopped}
+// byGravity is the order in which findings count, of several on one service.
+var byGravity = []finding.Gravity{finding.Outside, finding.Unbound, finding.DNS, finding.Stale, finding.Missing}
 
 // NeedsAction reports whether somebody has to do something about it.
-func (v Verdict) NeedsAction() bool {
-	switch v {
-	case Unknown, OK, Stopped:
-		return false
-	}
-	return true
-}
+func (v Verdict) NeedsAction() bool { return v != Unknown && v != OK && v != Stopped }
 
 // Options says what to look at.
 type Options struct {
@@ -81,8 +71,9 @@ type Service struct {
 	// Netns is the namespace that it belongs in, by Settings or else by Record;
 	// empty means the host's.
 	Netns     string
-	Processes []Process // in the order of their numbers
-	Problems  []Problem // the gravest first
+	Processes []Process         // in the order of their numbers
+	Findings  []finding.Finding // the gravest first
+	Remedy    finding.Remedy    // for all of them; empty if there is none to give
 	Verdict   Verdict
 	// Idle says that it is started, that it has a daemon to run, and that no process
 	// of it is where it belongs.
@@ -127,70 +118,6 @@ type Process struct {
 	Position Position
 
 	main bool // a daemon that OpenRC knows, or one that comes from it
-}
-
-// Reason says which of several things that make one verdict is the case.
-type Reason int
-
-const (
-	_ Reason = iota
-	// ProcessesOutside, of Outside: Problem.Processes are in another namespace.
-	ProcessesOutside
-	// NeverEntered, of Outside: it was started outside, and has no process.
-	NeverEntered
-	// SettingsChanged, of Outside: it runs where it was started, and conf.d says
-	// another namespace by now.
-	SettingsChanged
-	// IsHost, of Outside and of Missing: netns leads to the host's namespace, and
-	// the service was started there, or would not start.
-	IsHost
-	// NotBound, of Unbound: it was started before vrf or netns_lock was set.
-	NotBound
-	// NoProgram, of Unbound: there is no program of ours on its cgroup.
-	NoProgram
-	// LeftCgroup, of Unbound: Problem.Processes are not in that cgroup.
-	LeftCgroup
-	// DeviceGone, of Unbound: the VRF does not exist any more.
-	DeviceGone
-	// OtherDevice, of Unbound: sockets are bound to a device that was called like
-	// the VRF, and has gone.
-	OtherDevice
-	// OtherVRF, of Unbound: sockets are bound to Problem.VRF.
-	OtherVRF
-	// StillBound, of Unbound: conf.d sets no vrf any more.
-	StillBound
-	// SocketUnbound, of Unbound: Problem.Sockets are not bound to the VRF.
-	SocketUnbound
-	// NotLocked and StillLocked, of Unbound: netns_lock was changed.
-	NotLocked
-	StillLocked
-	// HostsFile, of DNS: it sees the host's Problem.File.
-	HostsFile
-	// OtherFile, of DNS: it sees another Problem.File, an older one for instance.
-	OtherFile
-	// NoFile, of DNS: it sees no Problem.File at all.
-	NoFile
-	// NameGone and NameReused, of Stale.
-	NameGone
-	NameReused
-	// NotExist and NotMounted, of Missing: nothing, or an ordinary file, is there.
-	NotExist
-	NotMounted
-	// NotUsable, of Missing: Problem.Err says what is wrong with it.
-	NotUsable
-)
-
-// Problem is one thing that is wrong with a service.
-type Problem struct {
-	Verdict   Verdict
-	Reason    Reason
-	Processes []Process // of ProcessesOutside, all in one namespace, LeftCgroup, and NameGone, those still there
-	Stray     bool      // of ProcessesOutside: the service itself is where it belongs
-	VRF       string    // of OtherVRF
-	Sockets   []Socket  // of SocketUnbound
-	File      string    // of the reasons for DNS: a name in /etc
-	HostFile  bool      // of NoFile: the host has one
-	Err       error     // of NameGone and of Missing: that of namespace.Open
 }
 
 // Namespace is one that has a name.
@@ -259,25 +186,25 @@ func Look(o Options) (*Report, error) {
 	// again, is on its way: a problem counts when two looks in a row agree.
 	const attempts, pause = 5, 100 * time.Millisecond
 	report, err := lookOnce(o)
-	for i := 1; err == nil && len(report.problems()) > 0 && i < attempts; i++ {
-		before := report.problems()
+	for i := 1; err == nil && len(report.findings()) > 0 && i < attempts; i++ {
+		before := report.findings()
 		time.Sleep(pause)
-		if report, err = lookOnce(o); err == nil && reflect.DeepEqual(before, report.problems()) {
+		if report, err = lookOnce(o); err == nil && reflect.DeepEqual(before, report.findings()) {
 			break
 		}
 	}
 	return report, err
 }
 
-// problems are those of all services; none where a service is idle.
-func (r *Report) problems() map[string][]Problem {
-	problems := map[string][]Problem{}
+// findings are those of all services; none where a service is idle.
+func (r *Report) findings() map[string][]finding.Finding {
+	findings := map[string][]finding.Finding{}
 	for _, s := range r.Services {
 		if s.Verdict.NeedsAction() || s.Idle {
-			problems[s.Name] = s.Problems
+			findings[s.Name] = s.Findings
 		}
 	}
-	return problems
+	return findings
 }
 
 func lookOnce(o Options) (*Report, error) {

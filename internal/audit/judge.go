@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"openrc-netns/internal/finding"
 	"openrc-netns/internal/launch"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
@@ -85,14 +86,19 @@ func (l *lookout) judgePlace(s *Service, want *space) {
 		outside[p.Inode] = append(outside[p.Inode], p)
 	}
 	for _, inode := range inodes {
-		s.add(Problem{Verdict: Outside, Reason: ProcessesOutside, Processes: outside[inode], Stray: s.stray(outside[inode])})
+		processes := outside[inode]
+		remedy := s.restart(finding.Remedy{})
+		if s.stray(processes) {
+			remedy = end(processes)
+		}
+		s.add(finding.Outside, finding.ProcessesOutside, remedy, processes, processes[0])
 	}
 	if l.isHost(s, want) {
-		verdict := Missing
+		gravity := finding.Missing
 		if s.Record != nil && want.is(s.Record.ID) {
-			verdict = Outside
+			gravity = finding.Outside
 		}
-		s.add(Problem{Verdict: verdict, Reason: IsHost})
+		s.add(gravity, finding.NamespaceHost, s.create(finding.Run("ip", "netns", "delete", namespace.BaseName(s.Netns)), nil), s.Netns)
 	}
 	if s.Settings == nil || s.Settings.Netns == "" && s.Record == nil {
 		return // vrf alone is the host's, where it is already
@@ -100,10 +106,10 @@ func (l *lookout) judgePlace(s *Service, want *space) {
 	switch {
 	case s.Record == nil:
 		if len(s.Processes) == 0 && !l.hides(s) && s.State == openrc.Started && s.RecordError == nil {
-			s.add(Problem{Verdict: Outside, Reason: NeverEntered})
+			s.addRestart(finding.Outside, finding.NeverEntered, finding.Place(s.Netns))
 		}
 	case s.Record.Netns != s.Netns && (want == nil || !want.is(s.Record.ID)):
-		s.add(Problem{Verdict: Outside, Reason: SettingsChanged})
+		s.addRestart(finding.Outside, finding.SettingsChanged, finding.Place(s.Record.Netns), finding.Place(s.Netns))
 	}
 }
 
@@ -149,27 +155,33 @@ func (l *lookout) judgeName(s *Service, want *space, err error) {
 		return
 	}
 	if s.Record != nil && s.Record.Netns == s.Netns {
+		left := s.left()
 		switch {
+		case err != nil && len(left) > 0:
+			s.add(finding.Stale, finding.NameDeletedAlive, s.attach(err, left[0]), s.Netns)
 		case err != nil:
-			s.add(Problem{Verdict: Stale, Reason: NameGone, Err: err, Processes: s.left()})
+			s.add(finding.Stale, finding.NameDeleted, s.create(finding.Remedy{}, err), s.Netns)
 		case !want.is(s.Record.ID):
-			s.add(Problem{Verdict: Stale, Reason: NameReused})
+			s.addRestart(finding.Stale, finding.NameReused, s.Netns)
 		}
 		return
 	}
-	problem := Problem{Verdict: Missing, Reason: NotUsable, Err: err}
+	var stale *namespace.StaleError
+	id, args := finding.NamespaceOther, []any{err}
 	switch {
 	case err == nil:
 		return
-	case errors.As(err, new(*namespace.StaleError)):
-		problem.Reason = NotMounted
+	case errors.As(err, &stale):
+		id, args = finding.NamespaceStale, []any{s.Netns, stale.Path}
 	case errors.As(err, new(*namespace.NotExistError)):
-		problem.Reason = NotExist
+		id, args = finding.NamespaceMissing, []any{s.Netns}
 	}
-	if problem.Reason != NotUsable && s.Record == nil && s.State != openrc.Started && s.MadeOnDemand() {
-		return
+	switch {
+	case id == finding.NamespaceOther:
+		s.add(finding.Missing, id, finding.Remedy{}, args...)
+	case s.Record != nil || s.State == openrc.Started || !s.MadeOnDemand():
+		s.add(finding.Missing, id, s.create(finding.Remedy{}, err), args...)
 	}
-	s.add(problem)
 }
 
 // left are the processes where s was started, its daemons if there are any.
@@ -181,16 +193,6 @@ func (s *Service) left() []Process {
 		}
 	}
 	return left
-}
-
-// Maker is the service that makes the namespace of s, if there is one, and its
-// state.
-func (s *Service) Maker() (name string, state openrc.State) {
-	base := namespace.BaseName(s.Netns)
-	if base == "" || !openrc.HasScript("netns."+base) {
-		return "", openrc.Stopped
-	}
-	return "netns." + base, openrc.ReadState("netns." + base)
 }
 
 // MadeOnDemand reports whether a start of s would have its namespace made first.
@@ -215,7 +217,7 @@ func (l *lookout) judgeSockets(s *Service) {
 	}
 	if s.Record == nil || s.Record.Cgroup == "" {
 		if (asked || lock) && (s.Record != nil || s.RecordError == nil && s.Netns == "") {
-			s.add(Problem{Verdict: Unbound, Reason: NotBound})
+			s.addRestart(finding.Unbound, finding.NotBound)
 		}
 		return
 	}
@@ -233,7 +235,7 @@ func (l *lookout) judgeSockets(s *Service) {
 		l.unseen.Programs++
 		return
 	case program == nil:
-		s.add(Problem{Verdict: Unbound, Reason: NoProgram})
+		s.addRestart(finding.Unbound, finding.NoProgram, s.Record.Cgroup)
 		return
 	}
 	l.judgeProgram(s, program, asked, lock)
@@ -245,13 +247,13 @@ func (l *lookout) judgeSockets(s *Service) {
 		}
 	}
 	if len(left) > 0 {
-		s.add(Problem{Verdict: Unbound, Reason: LeftCgroup, Processes: left})
+		s.addRestart(finding.Unbound, finding.LeftCgroup, left, s.Record.Cgroup)
 	}
 }
 
 // judgeProgram compares the program with what s is to be bound to.
 func (l *lookout) judgeProgram(s *Service, program *vrf.Confinement, asked, lock bool) {
-	problem := Problem{Verdict: Unbound}
+	id, other := finding.ID(""), ""
 	bound := int(program.Device.Index)
 	var device Interface // the VRF of that name, or of that index where no name is known
 	home := l.spaces[s.Record.ID.Inode]
@@ -267,7 +269,7 @@ func (l *lookout) judgeProgram(s *Service, program *vrf.Confinement, asked, lock
 				continue
 			}
 			if link.Index == bound {
-				problem.VRF = link.Name
+				other = link.Name
 			}
 			if s.Settings == nil && link.Index == bound || s.Settings != nil && link.Name == s.Settings.VRF {
 				device = link
@@ -276,27 +278,29 @@ func (l *lookout) judgeProgram(s *Service, program *vrf.Confinement, asked, lock
 	}
 	switch {
 	case program.Cookie != s.Record.ID.Cookie:
-		problem.Reason = OtherDevice
+		id = finding.VRFRecreated
 	case asked && (home == nil || home.err != nil):
 		l.unseen.Programs++
 	case asked && device.Index == 0:
-		problem.Reason = DeviceGone
+		id = finding.VRFGone
 	case asked && bound == 0:
-		problem.Reason = NotBound
-	case asked && device.Index != bound && problem.VRF != "":
-		problem.Reason = OtherVRF
+		id = finding.NotBound
+	case asked && device.Index != bound && other != "":
+		id = finding.VRFChanged
 	case asked && device.Index != bound:
-		problem.Reason = OtherDevice
+		id = finding.VRFRecreated
 	case !asked && bound != 0:
-		problem.Reason = StillBound
+		id = finding.VRFUnset
 	case lock && !program.Lock:
-		problem.Reason = NotLocked
+		id = finding.NotLocked
 	case !lock && program.Lock:
-		problem.Reason = StillLocked
+		id = finding.StillLocked
 	}
 	switch {
-	case problem.Reason != 0:
-		s.add(problem)
+	case id == finding.VRFChanged:
+		s.addRestart(finding.Unbound, id, other, s.VRF())
+	case id != "":
+		s.addRestart(finding.Unbound, id, finding.VRF(s.VRF()))
 	case asked && bound != 0 && home != nil && home.err == nil:
 		l.judgeListeners(s, home, device)
 	}
@@ -318,17 +322,33 @@ func (s *Service) Daemons() []Process {
 	return daemons
 }
 
-func (s *Service) add(p Problem) { s.Problems = append(s.Problems, p) }
+// VRF is the one that the settings name; empty if they name none.
+func (s *Service) VRF() string {
+	if s.Settings == nil {
+		return ""
+	}
+	return s.Settings.VRF
+}
+
+func (s *Service) add(gravity finding.Gravity, id finding.ID, remedy finding.Remedy, args ...any) {
+	s.Findings = append(s.Findings, finding.Finding{ID: id, Gravity: gravity, Args: args, Remedy: remedy})
+}
+
+// addRestart adds what a restart puts right.
+func (s *Service) addRestart(gravity finding.Gravity, id finding.ID, args ...any) {
+	s.add(gravity, id, s.restart(finding.Remedy{}), args...)
+}
 
 // verdict sums it up.
 func (l *lookout) verdict(s *Service, want *space, err error) Verdict {
 	hidden := slices.ContainsFunc(s.Processes, func(p Process) bool { return p.Position == Hidden })
 	switch {
-	case len(s.Problems) > 0:
-		slices.SortStableFunc(s.Problems, func(a, b Problem) int {
-			return slices.Index(gravity, a.Verdict) - slices.Index(gravity, b.Verdict)
+	case len(s.Findings) > 0:
+		slices.SortStableFunc(s.Findings, func(a, b finding.Finding) int {
+			return slices.Index(byGravity, a.Gravity) - slices.Index(byGravity, b.Gravity)
 		})
-		return s.Problems[0].Verdict
+		s.Remedy = s.remedy()
+		return Verdict(s.Findings[0].Gravity)
 	case s.State == openrc.Stopped, s.State == openrc.Failed, s.State == openrc.Crashed && len(s.Processes) == 0:
 		return Stopped
 	case s.Settings == nil && s.Record == nil, hidden, want == nil && errors.Is(err, os.ErrPermission),

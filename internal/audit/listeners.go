@@ -12,6 +12,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"openrc-netns/internal/finding"
 	"openrc-netns/internal/vrf"
 )
 
@@ -157,7 +158,7 @@ func (l *lookout) judgeListeners(s *Service, home *space, device Interface) {
 		}
 	}
 	if len(stray) > 0 {
-		s.add(Problem{Verdict: Unbound, Reason: SocketUnbound, Sockets: stray})
+		s.addRestart(finding.Unbound, finding.SocketsUnbound, stray, finding.VRF(s.VRF()))
 	}
 }
 

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"openrc-netns/internal/audit"
+	"openrc-netns/internal/finding"
+	"openrc-netns/internal/openrc"
+)
+
+// What status and check print for programs. No list in it is null.
+
+// checkSchema is the version of what --json prints. It changes when something in
+// there changes its meaning or goes; new fields may come without.
+const checkSchema = 1
+
+// statusSchema is the version of what follows; it grows when a field is removed
+// or means something else, not when one is added.
+const statusSchema = 1
+
+type (
+	jsonReport struct {
+		Version    int             `json:"version"` // of the schema
+		Services   []jsonService   `json:"services"`
+		Namespaces []jsonNamespace `json:"namespaces"`
+		Unseen     []string        `json:"unseen"`
+	}
+	jsonService struct {
+		Name      string           `json:"name"`
+		State     openrc.State     `json:"state"`
+		Settings  bool             `json:"settings_known"`
+		Netns     string           `json:"netns"`
+		VRF       string           `json:"vrf"`
+		Verdict   audit.Verdict    `json:"verdict"`
+		Problems  []jsonProblem    `json:"problems"`
+		Remedy    string           `json:"remedy"`
+		Remarks   []string         `json:"remarks"`
+		Processes []jsonConfinedBy `json:"processes"`
+	}
+	jsonProblem struct {
+		Verdict finding.Gravity `json:"verdict"`
+		Text    string          `json:"text"`
+	}
+	jsonProcess struct {
+		PID  int    `json:"pid"`
+		Name string `json:"name"`
+	}
+	jsonConfinedBy struct {
+		jsonProcess
+		Netns    string         `json:"netns"`
+		Host     bool           `json:"host"`
+		Inode    uint64         `json:"inode"`
+		Position audit.Position `json:"position"`
+	}
+	jsonNamespace struct {
+		Name       string          `json:"name"`
+		Inode      uint64          `json:"inode"`
+		Sound      bool            `json:"sound"`
+		Services   []string        `json:"services"`
+		Interfaces []jsonInterface `json:"interfaces"`
+		Processes  []jsonProcess   `json:"processes"`
+	}
+	jsonInterface struct {
+		Name  string `json:"name"`
+		Index int    `json:"index"`
+		Kind  string `json:"kind"`
+		Up    bool   `json:"up"`
+	}
+)
+
+func describe(r *audit.Report) jsonReport {
+	report := jsonReport{
+		Version: statusSchema, Services: []jsonService{}, Namespaces: []jsonNamespace{},
+		Unseen: append([]string{}, unseen(r.Unseen)...),
+	}
+	for i := range r.Services {
+		report.Services = append(report.Services, describeService(&r.Services[i]))
+	}
+	for _, n := range r.Namespaces {
+		described := jsonNamespace{
+			Name: n.Name, Inode: n.Inode, Sound: n.Err == nil, Services: append([]string{}, n.Services...),
+			Interfaces: []jsonInterface{}, Processes: []jsonProcess{},
+		}
+		for _, i := range n.Interfaces {
+			described.Interfaces = append(described.Interfaces, jsonInterface(i))
+		}
+		for _, p := range n.Processes {
+			described.Processes = append(described.Processes, jsonProcess{p.PID, p.Name})
+		}
+		report.Namespaces = append(report.Namespaces, described)
+	}
+	return report
+}
+
+func describeService(s *audit.Service) jsonService {
+	described := jsonService{
+		Name: s.Name, State: s.State, Settings: s.Settings != nil, Netns: s.Netns, VRF: s.VRF(), Verdict: s.Verdict,
+		Problems: []jsonProblem{}, Remedy: shell(s.Remedy), Remarks: append([]string{}, remarks(s)...),
+		Processes: []jsonConfinedBy{},
+	}
+	for _, f := range s.Findings {
+		described.Problems = append(described.Problems, jsonProblem{f.Gravity, what(f)})
+	}
+	for _, p := range s.Processes {
+		described.Processes = append(described.Processes, jsonConfinedBy{
+			jsonProcess{p.PID, p.Name}, p.Netns, p.Host, p.Inode, p.Position,
+		})
+	}
+	return described
+}
