@@ -80,13 +80,3 @@ func (s *subject) lookAtList(name, id, why string, parse func(string) error) {
 	}
 	s.add(id, Fails, s.from[name], err.Error(), why, s.edit("keep what is right", name, strings.Join(good, " ")))
 }
-
-// without takes an assignment out of a line that confd can read.
-func without(line, name string) string {
-	emptied := assign(line, name, "")
-	line = strings.TrimSpace(strings.Replace(" "+emptied+" ", " "+name+"= ", " ", 1))
-	if line == "export" {
-		return "" // alone it prints all variables
-	}
-	return line
-}

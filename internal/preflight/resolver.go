@@ -69,32 +69,6 @@ func (s *subject) hostModules() []string {
 	return nil
 }
 
-// hides reports whether netns_hide covers path.
-func (s *subject) hides(path string) bool {
-	path = resolved(path)
-	for _, hidden := range strings.Fields(s.settings.Hide) {
-		if hidden = resolved(hidden); path == hidden || strings.HasPrefix(path, hidden+"/") {
-			return true
-		}
-	}
-	return false
-}
-
-func resolved(path string) string {
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		return target
-	}
-	return filepath.Clean(path)
-}
-
-// hide is the remedy of one path more in netns_hide.
-func (s *subject) hide(path string) Remedy {
-	if _, set := s.from["netns_hide"]; set {
-		return s.edit("hide it", "netns_hide", strings.TrimSpace(s.settings.Hide+" "+path))
-	}
-	return run("hide it", fmt.Sprintf("echo 'netns_hide=\"%s\"' >>%s", path, filepath.Join(confDir, s.Name)))
-}
-
 // lookAtNameservers looks at the addresses in the host's resolv.conf(5), if the
 // service is to use that.
 func (s *subject) lookAtNameservers() {

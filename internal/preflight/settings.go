@@ -1,0 +1,182 @@
+package preflight
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+
+	"openrc-netns/internal/confd"
+	"openrc-netns/internal/launch"
+	"openrc-netns/internal/namespace"
+	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/serviceconf"
+)
+
+// supervisorName is OpenRC's own setting.
+const supervisorName = "supervisor"
+
+// readConf reads where one file of conf.d says what.
+func (s *subject) readConf(file string) {
+	found, err := confd.List(file, openrc.Names)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		s.Unchecked = append(s.Unchecked, fmt.Sprintf("%s: permission denied", file))
+		return
+	case errors.As(err, new(*confd.SyntaxError)):
+		found = confd.Candidates(file, "netns_", nil)
+	case err != nil:
+		s.Unchecked = append(s.Unchecked, err.Error())
+		return
+	}
+	for _, a := range found {
+		s.take(file, a)
+		if known := likely(a.Name); known != "" {
+			s.add("setting-unknown", Warning, Where{file, a.Line},
+				fmt.Sprintf("there is no setting %q", a.Name),
+				fmt.Sprintf("it does nothing, and looks like %q", known),
+				s.rename(file, a, known))
+		}
+	}
+	s.lookBelow(file)
+	if !confd.Assigns(file, supervisorName) {
+		return
+	}
+	s.supervisor = ""
+	if found, err := confd.Head(file, []string{supervisorName}); err == nil {
+		for _, a := range found {
+			s.take(file, a)
+		}
+	}
+}
+
+// lookBelow looks for settings below a return, where nobody reads them: some files
+// come with one as the last line.
+func (s *subject) lookBelow(file string) {
+	found, line := confd.Unreached(file, openrc.Names)
+	if len(found) == 0 {
+		return
+	}
+	a := found[0]
+	remedy := write("write it above that")
+	if text := strings.TrimSpace(lineOf(file, a.Line)); strings.HasPrefix(text, a.Name+"=") && !strings.ContainsAny(text, " \t;#") {
+		remedy = write("write it above that", Edit{file, a.Line, ""}, Edit{file, line, text + "; " + lineOf(file, line)})
+	}
+	s.add("setting-unreached", Outside, Where{file, a.Line}, fmt.Sprintf("%q is set below a return", a.Name),
+		"the shell does not read on there, and the service runs without the setting", remedy)
+}
+
+// readSettings reads the settings as all do who run no shell. Of a service whose
+// files name none of them it is nobody's business what cannot be read.
+func (s *subject) readSettings(files []string) {
+	settings, err := serviceconf.Read(s.Name)
+	s.settings = settings
+	s.Known = err == nil || errors.As(err, new(*serviceconf.NotExistError))
+	var syntax *confd.SyntaxError
+	if !errors.As(err, &syntax) || !serviceconf.MaySetNetns(s.Name) {
+		return
+	}
+	s.unreadable = true
+	s.add("settings-unreadable", Warning, Where{syntax.Path, syntax.Line},
+		syntax.Problem,
+		"only a shell can tell what the settings are: the service starts with them, and nothing that does not run a shell knows where it belongs: this check, status, netns-exec --service",
+		write(syntax.Remedy))
+	for _, file := range files {
+		for _, a := range confd.Candidates(file, "netns", []string{"netns"}) {
+			if a.Name != "netns" || a.Value == "" || maker(a.Value) != "" {
+				continue
+			}
+			ns, err := namespace.Open(a.Value)
+			if err == nil {
+				ns.Close()
+				continue
+			}
+			what, _, _ := strings.Cut(err.Error(), "; ")
+			s.Unchecked = append(s.Unchecked, fmt.Sprintf("whether %s:%d counts: %s", file, a.Line, what))
+		}
+	}
+}
+
+func (s *subject) take(file string, a confd.Assignment) {
+	switch {
+	case a.Name == supervisorName:
+		s.supervisor = a.Value
+	case slices.Contains(openrc.Names, a.Name):
+		s.settings.Set(a.Name, a.Value) // readSettings has the last word on those of conf.d
+	default:
+		return
+	}
+	s.from[a.Name] = Where{file, a.Line}
+}
+
+// readScript reads what the init script says as plainly as a file of conf.d does.
+// It is sourced after those.
+func (s *subject) readScript() {
+	if s.script == "" {
+		return
+	}
+	found, err := confd.Head(s.script, append([]string{supervisorName}, openrc.Names...))
+	if err != nil {
+		return
+	}
+	before, confined := s.settings, s.settings.Confined()
+	inConf := maps.Clone(s.from)
+	var changed *confd.Assignment
+	for i, a := range found {
+		previous := s.settings
+		s.take(s.script, a)
+		if s.settings != previous {
+			changed = &found[i]
+		}
+	}
+	if confined && s.settings != before && !s.unreadable {
+		old, set := inConf[changed.Name]
+		if !set {
+			old = s.from[changed.Name]
+		}
+		s.add("settings-conflict", Fails, Where{s.script, changed.Line},
+			fmt.Sprintf("the init script changes %q, and %s has settings too", changed.Name, confDir),
+			"conf.d has decided where the script runs by the time that it is read, and a start is refused",
+			write("set it in one of the two", Edit{old.Path, old.Line, without(lineOf(old.Path, old.Line), changed.Name)}))
+	}
+	if !confd.Mentions(s.script, supervisorName) {
+		return
+	}
+	// A script that sets it in a way that cannot be read leaves nothing known.
+	for _, a := range found {
+		if a.Name == supervisorName {
+			return
+		}
+	}
+	s.supervisor = ""
+}
+
+// lookAtWords looks at the settings that know a few words only.
+func (s *subject) lookAtWords() {
+	for _, setting := range []struct {
+		name, word string
+		alone      openrc.Settings
+	}{
+		{"netns_etc", launch.EtcBind, openrc.Settings{Etc: s.settings.Etc}},
+		{"netns_lock", "yes", openrc.Settings{Lock: s.settings.Lock}},
+	} {
+		if _, err := setting.alone.Spec(); err != nil {
+			s.add("setting-bad", Fails, s.from[setting.name], err.Error(),
+				"a value that is not known is an error at start",
+				s.edit("write one of the two words", setting.name, setting.word))
+		}
+	}
+	if _, err := (openrc.Settings{Keep: s.settings.Keep}).Spec(); err != nil {
+		var good []string
+		for _, name := range openrc.Capabilities(s.settings.Keep) {
+			if launch.CheckKeep([]string{name}) == nil {
+				good = append(good, name)
+			}
+		}
+		s.add("setting-bad", Fails, s.from["netns_lock_keep"], err.Error(),
+			"a value that is not known is an error at start",
+			s.edit("write the names of capabilities that a lock takes away", "netns_lock_keep", strings.Join(good, " ")))
+	}
+}
