@@ -34,10 +34,7 @@ func runCheck(args []string) (problem bool, err error) {
 	}
 	text := ""
 	if asJSON {
-		text, err = encode(struct {
-			Version int `json:"version"`
-			*preflight.Report
-		}{checkSchema, found})
+		text, err = encode(describeCheck(found))
 	} else {
 		text = newPage(os.Stdout).report(found)
 	}

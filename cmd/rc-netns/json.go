@@ -4,6 +4,7 @@ import (
 	"openrc-netns/internal/audit"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/preflight"
 )
 
 // What status and check print for programs. No list in it is null.
@@ -11,6 +12,84 @@ import (
 // checkSchema is the version of what --json prints. It changes when something in
 // there changes its meaning or goes; new fields may come without.
 const checkSchema = 1
+
+// These are the JSON of check.
+type (
+	jsonCheck struct {
+		Version  int           `json:"version"` // of the schema
+		System   jsonSystem    `json:"system"`
+		Services []jsonChecked `json:"services"`
+	}
+	jsonSystem struct {
+		OpenRC    string `json:"openrc"`
+		Directory string `json:"directory"`
+		Patched   bool   `json:"alpine_patches"`
+		jsonFound
+	}
+	jsonChecked struct {
+		Name  string `json:"name"`
+		Known bool   `json:"settings_known"`
+		Netns string `json:"netns"`
+		VRF   string `json:"vrf"`
+		Lock  bool   `json:"lock"`
+		Makes string `json:"makes"`
+		jsonFound
+	}
+	jsonFound struct {
+		Findings  []jsonFinding `json:"findings"`
+		Unchecked []string      `json:"unchecked"`
+	}
+	jsonFinding struct {
+		ID     string          `json:"id"`
+		Effect finding.Gravity `json:"effect"`
+		Where  jsonWhere       `json:"where"`
+		What   string          `json:"what"`
+		Why    string          `json:"why"`
+		Remedy jsonRemedy      `json:"remedy"`
+	}
+	jsonWhere struct {
+		Path string `json:"path"`
+		Line int    `json:"line"`
+	}
+	jsonRemedy struct {
+		Text     string     `json:"text"`
+		Commands []string   `json:"commands"` // for a shell
+		Edits    []jsonEdit `json:"edits"`
+	}
+	jsonEdit struct {
+		Path string `json:"path"`
+		Line int    `json:"line"`
+		Text string `json:"text"`
+	}
+)
+
+func describeCheck(r *preflight.Report) jsonCheck {
+	report := jsonCheck{
+		Version: checkSchema, Services: []jsonChecked{},
+		System: jsonSystem{r.System.OpenRC, r.System.Directory, r.System.Patched, describeFound(r.System.Found)},
+	}
+	for _, s := range r.Services {
+		report.Services = append(report.Services, jsonChecked{s.Name, s.Known, s.Netns, s.VRF, s.Lock, s.Makes, describeFound(s.Found)})
+	}
+	return report
+}
+
+func describeFound(f preflight.Found) jsonFound {
+	found := jsonFound{[]jsonFinding{}, []string{}}
+	for _, f := range f.Findings {
+		edits := []jsonEdit{}
+		for _, e := range f.Remedy.Edits {
+			edits = append(edits, jsonEdit(e))
+		}
+		found.Findings = append(found.Findings, jsonFinding{
+			f.ID.Name(), f.Gravity, jsonWhere(f.Where), what(f), why(f), jsonRemedy{do(f), commands(f.Remedy), edits},
+		})
+	}
+	for _, f := range f.Unchecked {
+		found.Unchecked = append(found.Unchecked, what(f))
+	}
+	return found
+}
 
 // statusSchema is the version of what follows; it grows when a field is removed
 // or means something else, not when one is added.
@@ -93,7 +172,7 @@ func describe(r *audit.Report) jsonReport {
 func describeService(s *audit.Service) jsonService {
 	described := jsonService{
 		Name: s.Name, State: s.State, Settings: s.Settings != nil, Netns: s.Netns, VRF: s.VRF(), Verdict: s.Verdict,
-		Problems: []jsonProblem{}, Remedy: shell(s.Remedy), Remarks: append([]string{}, remarks(s)...),
+		Problems: []jsonProblem{}, Remedy: oneLine(s.Remedy), Remarks: append([]string{}, remarks(s)...),
 		Processes: []jsonConfinedBy{},
 	}
 	for _, f := range s.Findings {

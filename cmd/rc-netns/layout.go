@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"openrc-netns/internal/audit"
+	"openrc-netns/internal/finding"
 	"openrc-netns/internal/preflight"
 	"openrc-netns/internal/terminal"
 )
@@ -56,7 +57,7 @@ func serviceTable(r *audit.Report) table {
 		for _, f := range s.Findings {
 			row.notes = append(row.notes, note{text: string(f.Gravity) + ": " + what(f)})
 		}
-		if command := shell(s.Remedy); command != "" {
+		if command := oneLine(s.Remedy); command != "" {
 			row.notes = append(row.notes, note{text: mendWith, copied: command})
 		}
 		for _, text := range remarks(s) {
@@ -160,9 +161,9 @@ func (p *page) report(r *preflight.Report) string {
 	if r.System.Patched {
 		openrc += ", with Alpine's patches for network namespaces"
 	}
-	p.group("system", openrc, r.System.Findings, r.System.Unchecked)
+	p.group("system", openrc, r.System.Found)
 	for _, s := range r.Services {
-		p.group(s.Name, summary(s), s.Findings, s.Unchecked)
+		p.group(s.Name, summary(s), s.Found)
 	}
 	return p.String()
 }
@@ -191,54 +192,54 @@ func summary(s preflight.Service) string {
 	return strings.Join(parts, ", ")
 }
 
-func (p *page) group(name, summary string, findings []preflight.Finding, unchecked []string) {
-	switch {
-	case len(findings) == 1:
-		fmt.Fprintf(p, "%s: %s (%s)\n", name, p.paint(bad, "1 finding"), summary)
-	case len(findings) > 1:
-		fmt.Fprintf(p, "%s: %s (%s)\n", name, p.paint(bad, fmt.Sprintf("%d findings", len(findings))), summary)
-	case len(unchecked) > 0:
-		fmt.Fprintf(p, "%s: %s (%s)\n", name, p.paint(doubt, "ok so far"), summary)
-	default:
-		fmt.Fprintf(p, "%s: %s (%s)\n", name, p.paint(good, "ok"), summary)
+func (p *page) group(name, summary string, found preflight.Found) {
+	verdict := p.paint(good, "ok")
+	switch n := len(found.Findings); {
+	case n == 1:
+		verdict = p.paint(bad, "1 finding")
+	case n > 1:
+		verdict = p.paint(bad, fmt.Sprintf("%d findings", n))
+	case len(found.Unchecked) > 0:
+		verdict = p.paint(doubt, "ok so far")
 	}
-	for _, f := range findings {
+	fmt.Fprintf(p, "%s: %s (%s)\n", clean(name), verdict, clean(summary))
+	for _, f := range found.Findings {
 		p.finding(f)
 	}
-	for _, text := range unchecked {
-		p.line("  not checked: ", "  "+p.paint(doubt, "not checked")+": ", text)
+	for _, f := range found.Unchecked {
+		p.line("  not checked: ", "  "+p.paint(doubt, "not checked")+": ", what(f))
 	}
 }
 
-func (p *page) finding(f preflight.Finding) {
+func (p *page) finding(f finding.Finding) {
 	word, colour := "warning", doubt
-	switch f.Effect {
-	case preflight.Outside:
+	switch f.Gravity {
+	case finding.Outside:
 		word, colour = "runs outside", bad
-	case preflight.Fails:
+	case finding.Fails:
 		word, colour = "does not start", bad
 	}
-	p.line("  "+word+": ", "  "+p.paint(colour, word)+": ", f.What)
+	p.line("  "+word+": ", "  "+p.paint(colour, word)+": ", what(f))
 	where := f.Where.Path
 	if f.Where.Line > 0 {
 		where = fmt.Sprintf("%s:%d", where, f.Where.Line)
 	}
-	p.line("    where: ", "    where: ", where+" ["+f.ID+"]")
-	p.line("    why:   ", "    why:   ", f.Why)
-	text := f.Remedy.Text
+	p.line("    where: ", "    where: ", where+" ["+f.ID.Name()+"]")
+	p.line("    why:   ", "    why:   ", why(f))
+	text := do(f)
 	if len(f.Remedy.Commands)+len(f.Remedy.Edits) > 0 {
 		text += ":"
 	}
 	p.line("    do:    ", "    do:    ", text)
 	// These are for the clipboard, and not wrapped.
-	for _, command := range f.Remedy.Commands {
-		fmt.Fprintf(p, "           %s\n", command)
+	for _, command := range commands(f.Remedy) {
+		fmt.Fprintf(p, "           %s\n", clean(command))
 	}
 	for _, edit := range f.Remedy.Edits {
-		what := edit.Text
-		if what == "" {
-			what = "(an empty line)"
+		text := "(an empty line)"
+		if edit.Text != "" {
+			text = strings.Join(cleaned(strings.Split(edit.Text, "\t")), "\t")
 		}
-		fmt.Fprintf(p, "           %s:%d: %s\n", edit.Path, edit.Line, what)
+		fmt.Fprintf(p, "           %s:%d: %s\n", clean(edit.Path), edit.Line, text)
 	}
 }

@@ -77,13 +77,3 @@ func TestTerminalIsNotAtTheMercyOfNames(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
-
-func TestQuote(t *testing.T) {
-	for text, want := range map[string]string{
-		"sshd.vpn": "sshd.vpn", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$(x)": "'$(x)'",
-	} {
-		if got := quote(text); got != want {
-			t.Errorf("%q becomes %s, want %s", text, got, want)
-		}
-	}
-}

@@ -1,56 +1,183 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 
 	"openrc-netns/internal/audit"
 	"openrc-netns/internal/finding"
+	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/shell"
 )
 
 // The words for what was found.
 
-// wording is what people are told of a finding: formats for its arguments.
-type wording struct{ what string }
+// wording is what people are told of a finding: what it is, why it matters and what to do,
+// each on one line, in lower case and without a full stop. They are formats for the
+// arguments of the finding. What is left out of a case is that of the ID without it.
+type wording struct{ what, why, do string }
+
+const (
+	nowhereElse  = "the service does not start anywhere else instead"
+	notItsOwn    = "the service would see the host's, or nothing, where it should see its own"
+	toBeBound    = "every IP socket of the service is to be bound to it"
+	unknownWord  = "a value that is not known is an error at start"
+	notHidden    = "what cannot be hidden would be seen, so the service does not start"
+	nobodyReads  = "nobody reads these settings"
+	ownRunScript = "let OpenRC's own supervisor do it; or remove the settings from conf.d, and start the daemon in a run script of your own with: exec netns-exec %[2]s -- COMMAND"
+	reinstall    = "install openrc-netns again"
+	elsewhere    = "that one belongs elsewhere, and is acted on there when it is %[2]s that was asked"
+	ifMeant      = "; or write " + namespace.Host + ", if that is meant"
+	toCreate     = "create it; to have it at every boot, see the network namespace as a service in openrc-netns-hook(8)"
+	recreate     = "remove it, and create the network namespace"
+	executable   = "make it executable, and have OpenRC look again"
+	keepHidden   = "keep those that are there; or start first what makes the others"
+)
 
 var wordings = map[finding.ID]wording{
-	finding.ProcessesOutside: {"%s %s"},
-	finding.NeverEntered:     {"it was not started %s: what it has set up is outside"},
-	finding.SettingsChanged:  {"it was started %s, and its settings say by now: %s"},
-	finding.NamespaceHost:    {"network namespace %q is the host's own"},
-	finding.NotBound:         {"it was started before vrf or netns_lock was set: its sockets are not bound"},
-	finding.NoProgram:        {"no BPF program of ours is on its cgroup %s: new sockets are not bound"},
-	finding.LeftCgroup:       {"%s not in its cgroup %s: new sockets are not bound"},
-	finding.VRFGone:          {"%s does not exist any more: make it again first"},
-	finding.VRFRecreated:     {"its sockets are bound to a device that has gone: %s was made anew since the start"},
-	finding.VRFChanged:       {"its sockets are bound to VRF %q, and its settings say by now: %q"},
-	finding.VRFUnset:         {"its sockets are bound to a VRF, and its settings name none by now"},
-	finding.SocketsUnbound:   {"%s not bound to %s: it hears other networks"},
-	finding.NotLocked:        {"it is not locked: netns_lock was set after the start"},
-	finding.StillLocked:      {"it is locked, and its settings do not ask for it by now"},
-	finding.EtcHost:          {"it sees the host's %s and not %s"},
-	finding.EtcReplaced:      {"it sees another %s than %s, which was replaced since the start"},
-	finding.EtcUnbound:       {"it sees no %s: %s is no longer bound over it"},
-	finding.NameDeletedAlive: {"the name %q was deleted since the start, and it runs on in what had that name"},
-	finding.NameDeleted:      {"the name %q was deleted since the start, and nothing of it runs where it was started"},
-	finding.NameReused:       {"the name %q leads to another network namespace than at the start"},
-	finding.NamespaceMissing: {"network namespace %q does not exist"},
-	finding.NamespaceStale:   {"network namespace %q is stale: %s is an ordinary file"},
-	finding.NamespaceOther:   {"%s"},
+	// Of running services.
+	finding.ProcessesOutside: {what: "%s %s"},
+	finding.NeverEntered:     {what: "it was not started %s: what it has set up is outside"},
+	finding.SettingsChanged:  {what: "it was started %s, and its settings say by now: %s"},
+	finding.NotBound:         {what: "it was started before vrf or netns_lock was set: its sockets are not bound"},
+	finding.NoProgram:        {what: "no BPF program of ours is on its cgroup %s: new sockets are not bound"},
+	finding.LeftCgroup:       {what: "%s not in its cgroup %s: new sockets are not bound"},
+	finding.VRFGone:          {what: "%s does not exist any more: make it again first"},
+	finding.VRFRecreated:     {what: "its sockets are bound to a device that has gone: %s was made anew since the start"},
+	finding.VRFChanged:       {what: "its sockets are bound to VRF %q, and its settings say by now: %q"},
+	finding.VRFUnset:         {what: "its sockets are bound to a VRF, and its settings name none by now"},
+	finding.SocketsUnbound:   {what: "%s not bound to %s: it hears other networks"},
+	finding.NotLocked:        {what: "it is not locked: netns_lock was set after the start"},
+	finding.StillLocked:      {what: "it is locked, and its settings do not ask for it by now"},
+	finding.EtcHost:          {what: "it sees the host's %s and not %s"},
+	finding.EtcReplaced:      {what: "it sees another %s than %s, which was replaced since the start"},
+	finding.EtcUnbound:       {what: "it sees no %s: %s is no longer bound over it"},
+	finding.NameDeleted:      {what: "the name %q was deleted since the start, and nothing of it runs where it was started"},
+	finding.NameDeletedAlive: {what: "the name %q was deleted since the start, and it runs on in what had that name"},
+	finding.NameReused:       {what: "the name %q leads to another network namespace than at the start"},
+
+	// Of their network namespaces.
+	finding.NamespaceMissing:      {"network namespace %q does not exist", nowhereElse, toCreate},
+	finding.NamespaceMissingNear:  {"network namespace %[1]q does not exist", "", toCreate + "; or write %[2]q, if that is meant"},
+	finding.NamespaceMissingPath:  {do: "a name lasts, a path may not: name a network namespace, made with ip netns add vpn for instance"},
+	finding.NamespaceStale:        {"network namespace %q is stale: %s is an ordinary file", "the network namespace that had this name has gone, and an empty file was left", recreate},
+	finding.NamespaceOther:        {"%s", nowhereElse, recreate},
+	finding.NamespaceOtherPath:    {do: "a name lasts, a path may not: name a network namespace, made with ip netns add vpn for instance"},
+	finding.NamespaceHost:         {"network namespace %q is the host's own", "the service would run outside, and does not start", "delete the name, and create a network namespace" + ifMeant},
+	finding.NamespaceHostPath:     {do: "name another one, made with ip netns add vpn for instance" + ifMeant},
+	finding.NamespaceBadName:      {"%s", "no network namespace can have that name", "write a name"},
+	finding.NamespaceBadNameMaker: {do: "link the script to another one"},
+
+	// Of OpenRC and of what is installed.
+	finding.DropinMissing: {"the drop-in is not installed",
+		"without it OpenRC knows nothing of network namespaces, and every service runs on the host's network", reinstall},
+	finding.DropinUnreadable: {"the drop-in cannot be read: %s",
+		"OpenRC cannot read it either: depending on the shell no service starts, or every service runs on the host's network", "remove it and " + reinstall},
+	finding.DropinUnreadableUsers: {"only root can read the drop-in",
+		"for everybody else each command of OpenRC that reads it fails, as rc-service(8) with status does", "let everybody read it"},
+	finding.DropinVersion: {"the drop-in is not of the version of this openrc-netns-hook",
+		"the two rely on each other: no service with settings starts", reinstall},
+	finding.HookMissing: {"%s is not there, or cannot be executed",
+		"the drop-in needs it to enter a network namespace: no service that has one starts or stops", reinstall},
+	finding.LibraryMissing: {"%s is not there",
+		"the drop-in needs it for services with settings: none that this file is for starts", reinstall},
+	finding.LibraryMissingUnread:  {what: "%s cannot be read: %s"},
+	finding.LibraryMissingVersion: {what: "%s is not of the version of this openrc-netns-hook"},
+	finding.SeamUnknown: {"this OpenRC starts services in a way that openrc-netns does not know",
+		"a service would run outside, so none that has a network namespace or a VRF is started",
+		"use an OpenRC that openrc-netns is known to work with, 0.45 to 0.64, with its own openrc-run.sh"},
+	finding.UserDropinMissing: {"the drop-in is not installed for the services of users",
+		"they cannot enter a network namespace, and without the drop-in one that asks for it runs on the host's network", "link it"},
+	finding.LSBDropinMissing: {"the file that hands Debian's init scripts over to OpenRC is not installed",
+		"run by their names, by service(8) or by the rc-service of OpenRC before 0.63, they run on the host's network", reinstall},
+
+	// Of settings.
+	finding.SettingGlobal: {"%q is set for every service",
+		"each service of this machine has that setting, whatever is said of it below", "set it for each service that it is meant for, and remove it here"},
+	finding.SettingUnknown: {"there is no setting %[1]q", "it does nothing, and looks like %[2]q", "write %[2]s"},
+	finding.SettingUnreached: {"%q is set below a return",
+		"the shell does not read on there, and the service runs without the setting", "write it above that"},
+	finding.SettingBad:     {"%s", unknownWord, "write one of the two words"},
+	finding.SettingBadKeep: {do: "write the names of capabilities that a lock takes away"},
+	finding.SettingMisplaced: {"the service of a network namespace has the setting %q",
+		"it makes the network namespace, and has to run on the host's network", "remove it"},
+	finding.SettingsUnreadable: {"%[1]s",
+		"only a shell can tell what the settings are: the service starts with them, and nothing that does not run a shell knows where it belongs: this check, status, netns-exec --service", "%[2]s"},
+	finding.SettingsConflict: {"the init script changes %q, and " + openrc.ConfDir + " has settings too",
+		"conf.d has decided where the script runs by the time that it is read, and a start is refused", "set it in one of the two"},
+	finding.InterfaceBad: {"%s", "what is not an interface cannot be moved in", "keep what is right"},
+	finding.SysctlBad:    {"%s", "what is not a setting of the network cannot be set", "keep what is right"},
+	finding.HideMissing:  {"%s", notHidden, keepHidden},
+	finding.HideRelative: {"%s", notHidden, keepHidden},
+
+	// Of init scripts and supervisors.
+	finding.ScriptMissing:            {"there is no service %[1]q: %[2]s does not exist", nobodyReads, "install the service, or remove the file"},
+	finding.ScriptMissingNear:        {do: "if %[3]q is meant, move them there"},
+	finding.ScriptMissingLink:        {do: "link it to the script that it is a second service of"},
+	finding.ScriptNotExecutable:      {"the init script cannot be executed", "OpenRC does not start it", executable},
+	finding.ScriptNotExecutableLater: {why: "OpenRC does not ask it for its dependencies, so it may be started before its network namespace is there"},
+	finding.ScriptNotExecutableMaker: {why: "%s needs the service of its network namespace, and OpenRC does not know that"},
+	finding.ScriptNoHeader: {"the init script is not one for openrc-run, and has no LSB header",
+		"OpenRC takes a script of another interpreter for one of Debian's by its header, and cannot run this one inside", "write the header"},
+	finding.ScriptBypassesOpenRC: {"the init script begins with %q and not with #!/sbin/openrc-run",
+		"rc-service hands it to that interpreter, the drop-in is not asked, and the service runs on the host's network", "have the script enter by itself"},
+	finding.PidfileShared: {"the pid file %s is that of the service %q too",
+		"while one of the two runs the other is taken for running, and the stop of one ends the daemon of the other",
+		"name it after the service, with $RC_SVCNAME; a daemon that writes it itself has to be told"},
+	finding.ServiceByName:    {"the init script calls the service %[1]q by its name", elsewhere, "call no service that belongs elsewhere"},
+	finding.ServiceByNameOwn: {do: "call it by $RC_SVCNAME"},
+	finding.SupervisorRunit:  {"runit would start the daemon outside", "%[1]s; a start is refused", ownRunScript},
+	finding.SupervisorS6:     {"s6 would start the daemon outside", "%[1]s; a start is refused", ownRunScript},
+
+	// Of the rest.
+	finding.EtcUnreadable:     {"%s", "the files to see in place of those in /etc belong into a directory of that name", "remove it, and make a directory"},
+	finding.EtcSource:         {"%s", "there is nothing to bind", "remove it"},
+	finding.EtcKind:           {"%s", notItsOwn, "move it away"},
+	finding.EtcTargetMissing:  {"%[1]s", notItsOwn, "create what is to be covered; or remove %[2]s"},
+	finding.EtcTargetUnusable: {"%s", "", "remove it"},
+	finding.VRFMissing:        {"%s", toBeBound, "create it, and give it the devices of its network"},
+	finding.VRFOther:          {"%s", toBeBound, "name one that there is"},
+	finding.VRFOtherAlone:     {do: "make one, and name it"},
+	finding.VRFBadName:        {"%s", toBeBound, "name one that there is"},
+	finding.VRFBadNameAlone:   {do: "make one, and name it"},
+	finding.Kernel:            {"%s", "vrf and netns_lock are done by a BPF program on a cgroup, for one network namespace", "use another kernel, or do without"},
+	finding.StartFails:        {"%s", "a start fails with this message", "do what the message says"},
+	finding.StartWarns:        {"%s", "the service sees devices of another network in /sys", "let this container mount sysfs, or live with it"},
+	finding.ResolverSocket: {"the service can ask %s, which resolves names on the host's network",
+		"a socket in the file system leads out of the network namespace, and what is asked is seen outside", "hide it"},
+	finding.ResolverLoopback: {"the service is to ask the resolver on %s, which is not there in its network namespace",
+		"each network namespace has a loopback of its own, and the host's resolver listens on the host's",
+		"give the network namespace a file of its own, with the address of a resolver that is reached from there in place of 192.0.2.53"},
+	finding.ResolverLoopbackPath: {do: "have a resolver listen on that address inside"},
+
+	// Of what could not be checked.
+	finding.UncheckedStart:    {what: "whether a start could enter: only root can find out"},
+	finding.UncheckedVRF:      {what: "VRF %q, and whether a start could enter: only root can find out"},
+	finding.UncheckedVRFLater: {what: "VRF %q: the service %s makes its network namespace first"},
+	finding.UncheckedDropin:   {what: "%s, and the OpenRC that reads it: permission denied"},
+	finding.UncheckedFile:     {what: "%s: permission denied"},
+	finding.UncheckedError:    {what: "%s"},
+	finding.UncheckedSeam:     {what: "whether OpenRC starts services in a way that the drop-in knows: %s"},
+	finding.UncheckedList:     {what: "%s in %s: only a shell can read it"},
+	finding.UncheckedSetting:  {what: "whether %s:%d counts: %s"},
 }
 
-// what says what was found.
-func what(f finding.Finding) string { return fill(wordings[f.ID].what, f.Args) }
+// what says what was found, why why it matters, and do what to do about it.
+func what(f finding.Finding) string { return fill(f, func(w wording) string { return w.what }) }
+func why(f finding.Finding) string  { return fill(f, func(w wording) string { return w.why }) }
+func do(f finding.Finding) string   { return fill(f, func(w wording) string { return w.do }) }
 
-// fill puts arguments into a text, as words.
-func fill(text string, args []any) string {
+// fill puts the arguments of a finding, as words, into one of its texts.
+func fill(f finding.Finding, part func(wording) string) string {
+	text := cmp.Or(part(wordings[f.ID]), part(wordings[finding.ID(f.ID.Name())]))
 	if !strings.Contains(text, "%") {
 		return text
 	}
-	words := make([]any, len(args))
-	for i, arg := range args {
+	words := make([]any, len(f.Args))
+	for i, arg := range f.Args {
 		words[i] = phrase(arg)
 	}
 	return fmt.Sprintf(text, words...)
@@ -77,8 +204,8 @@ func phrase(arg any) any {
 	return arg
 }
 
-// shell is a remedy for the shell of root, all or nothing.
-func shell(r finding.Remedy) string { return strings.Join(commands(r), " && ") }
+// oneLine is a remedy for the shell of root, all or nothing.
+func oneLine(r finding.Remedy) string { return strings.Join(commands(r), " && ") }
 
 // commands are those of a remedy as a shell takes them.
 func commands(r finding.Remedy) []string {
@@ -86,10 +213,10 @@ func commands(r finding.Remedy) []string {
 	for _, c := range r.Commands {
 		words := make([]string, len(c.Args))
 		for i, arg := range c.Args {
-			words[i] = quote(arg)
+			words[i] = shell.Quote(arg)
 		}
 		if c.Append != "" {
-			words = append(words, ">>"+quote(c.Append))
+			words = append(words, ">>"+shell.Quote(c.Append))
 		}
 		lines = append(lines, strings.Join(words, " "))
 	}
@@ -151,17 +278,6 @@ func unbound(sockets []audit.Socket) string {
 		return "its " + each[0] + " is"
 	}
 	return "its " + strings.Join(each, ", ") + " are"
-}
-
-// quote makes a word of text that a shell takes as it is.
-func quote(text string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-./:@%+", r)
-	}
-	if text != "" && !strings.ContainsFunc(text, func(r rune) bool { return !plain(r) }) {
-		return text
-	}
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
 // remarks say what is not wrong and ought to be known.
@@ -260,7 +376,7 @@ func statusLines(s *audit.Service) (info string, warnings []string) {
 	if s.Idle {
 		warnings = append(warnings, "no process of it is there")
 	}
-	command, lead := shell(s.Remedy), mendWith
+	command, lead := oneLine(s.Remedy), mendWith
 	if s.MakesEmpty() {
 		lead = "mend it, setting up the new network namespace before the service is started there, with:"
 	}

@@ -4,26 +4,31 @@ import (
 	"os"
 	"strings"
 
-	"openrc-netns/internal/confd"
+	"openrc-netns/internal/finding"
 )
 
-// rename is the remedy for a name with a mistake in it: the same line with
-// another name.
-func (s *subject) rename(file string, a confd.Assignment, known string) Remedy {
-	text := strings.Replace(lineOf(file, a.Line), a.Name+"=", known+"=", 1)
-	return write("write "+known, Edit{file, a.Line, text})
+// edit is the remedy of another value for a setting that is in a file.
+func (s *subject) edit(name, value string) finding.Remedy {
+	return finding.Write(edit(s.from[name], func(line string) string { return assign(line, name, value) }))
 }
 
-// edit is the remedy of another value for a setting that is in a file.
-func (s *subject) edit(text, name, value string) Remedy {
-	where := s.from[name]
-	return write(text, Edit{where.Path, where.Line, assign(lineOf(where.Path, where.Line), name, value)})
+// remove is the edit that takes the setting called name out of a line.
+func remove(where finding.Where, name string) finding.Edit {
+	return edit(where, func(line string) string { return without(line, name) })
+}
+
+// edit is what change makes of a line.
+func edit(where finding.Where, change func(string) string) finding.Edit {
+	return finding.Edit{Path: where.Path, Line: where.Line, Text: change(lineOf(where.Path, where.Line))}
 }
 
 // assign gives, in a line that confd can read, the variable called name another
 // value, and leaves the rest of the line.
 func assign(line, name, value string) string {
-	if strings.ContainsAny(value, " \t") {
+	switch {
+	case strings.ContainsAny(value, "\"$`\\"):
+		value = "'" + value + "'"
+	case strings.ContainsAny(value, " \t'&;|<>()#*?[~"):
 		value = `"` + value + `"`
 	}
 	assignment := name + "=" + value

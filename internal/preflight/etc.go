@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"openrc-netns/internal/finding"
 	"openrc-netns/internal/launch"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
@@ -21,14 +22,12 @@ func (s *subject) lookAtEtc() {
 	}
 	binds, err := mounts.EtcEntries(name)
 	if errors.Is(err, fs.ErrPermission) {
-		s.Unchecked = append(s.Unchecked, err.Error())
+		s.unchecked(finding.UncheckedError, err)
 		return
 	}
 	dir := filepath.Join(mounts.EtcDir, name)
 	if err != nil {
-		s.add("etc-unreadable", Fails, Where{Path: dir}, err.Error(),
-			"the files to see in place of those in /etc belong into a directory of that name",
-			run("remove it, and make a directory", "rm "+dir, "mkdir "+dir))
+		s.add(finding.EtcUnreadable, finding.Fails, finding.Where{Path: dir}, finding.Run("rm", dir).Run("mkdir", dir), err)
 		return
 	}
 	for _, bind := range binds {
@@ -48,29 +47,25 @@ func (s *subject) etcName() string {
 }
 
 func (s *subject) addBind(bind mounts.Bind, err error) {
-	const why = "the service would see the host's, or nothing, where it should see its own"
 	what, _, _ := strings.Cut(err.Error(), "; ")
 	source, sourceErr := os.Stat(bind.Source)
 	target, targetErr := os.Stat(bind.Target)
-	make := "touch " + bind.Target
-	if sourceErr == nil && source.IsDir() {
-		make = "mkdir " + bind.Target
-	}
+	id, remedy, args := finding.EtcTargetUnusable, finding.Run("rm", "-r", bind.Source), []any{what}
 	switch {
 	case sourceErr != nil:
-		s.add("etc-source", Fails, Where{Path: bind.Source}, what, "there is nothing to bind",
-			run("remove it", "rm "+bind.Source))
+		id, remedy = finding.EtcSource, finding.Run("rm", bind.Source)
 	case errors.Is(targetErr, fs.ErrNotExist):
-		commands := []string{make}
+		id, remedy, args = finding.EtcTargetMissing, finding.Remedy{}, append(args, bind.Source)
 		if _, err := os.Lstat(bind.Target); err == nil { // a link to nowhere
-			commands = []string{"rm " + bind.Target, make}
+			remedy = remedy.Run("rm", bind.Target)
 		}
-		s.add("etc-target-missing", Fails, Where{Path: bind.Source}, what, why,
-			run("create what is to be covered; or remove "+bind.Source, commands...))
+		create := "touch"
+		if source.IsDir() {
+			create = "mkdir"
+		}
+		remedy = remedy.Run(create, bind.Target)
 	case targetErr == nil && source.IsDir() != target.IsDir():
-		s.add("etc-kind", Fails, Where{Path: bind.Source}, what, why,
-			run("move it away", fmt.Sprintf("mv %s /root/%s.%s", bind.Source, s.etcName(), filepath.Base(bind.Source))))
-	default:
-		s.add("etc-target-missing", Fails, Where{Path: bind.Source}, what, why, run("remove it", "rm -r "+bind.Source))
+		id, remedy = finding.EtcKind, finding.Run("mv", bind.Source, fmt.Sprintf("/root/%s.%s", s.etcName(), filepath.Base(bind.Source)))
 	}
+	s.add(id, finding.Fails, finding.Where{Path: bind.Source}, remedy, args...)
 }

@@ -2,20 +2,19 @@ package preflight
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"openrc-netns/internal/finding"
 	"openrc-netns/internal/mounts"
 )
 
 // lookAtHidden looks at the paths in netns_hide.
 func (s *subject) lookAtHidden() {
 	var good []string
-	type fault struct{ id, what string }
-	var faults []fault
+	var faults []finding.Finding
 	for _, path := range strings.Fields(s.settings.Hide) {
 		_, err := mounts.Hidden([]string{path})
 		switch {
@@ -23,22 +22,20 @@ func (s *subject) lookAtHidden() {
 			good = append(good, path)
 			continue
 		case errors.Is(err, fs.ErrPermission):
-			s.Unchecked = append(s.Unchecked, err.Error())
+			s.unchecked(finding.UncheckedError, err)
 			good = append(good, path)
 			continue
 		case filepath.IsAbs(path):
-			faults = append(faults, fault{"hide-missing", err.Error()})
+			faults = append(faults, finding.Finding{ID: finding.HideMissing, Args: []any{err}})
 			continue
 		}
-		faults = append(faults, fault{"hide-relative", err.Error()})
+		faults = append(faults, finding.Finding{ID: finding.HideRelative, Args: []any{err}})
 		if _, err := os.Stat("/" + path); err == nil {
 			good = append(good, "/"+path)
 		}
 	}
 	for _, f := range faults {
-		s.add(f.id, Fails, s.from["netns_hide"], f.what,
-			"what cannot be hidden would be seen, so the service does not start",
-			s.edit("keep those that are there; or start first what makes the others", "netns_hide", strings.Join(good, " ")))
+		s.add(f.ID, finding.Fails, s.from["netns_hide"], s.edit("netns_hide", strings.Join(good, " ")), f.Args...)
 	}
 }
 
@@ -61,9 +58,9 @@ func resolved(path string) string {
 }
 
 // hide is the remedy of one path more in netns_hide.
-func (s *subject) hide(path string) Remedy {
+func (s *subject) hide(path string) finding.Remedy {
 	if _, set := s.from["netns_hide"]; set {
-		return s.edit("hide it", "netns_hide", strings.TrimSpace(s.settings.Hide+" "+path))
+		return s.edit("netns_hide", strings.TrimSpace(s.settings.Hide+" "+path))
 	}
-	return run("hide it", fmt.Sprintf("echo 'netns_hide=\"%s\"' >>%s", path, filepath.Join(confDir, s.Name)))
+	return finding.Remedy{}.RunTo(filepath.Join(confDir, s.Name), "echo", `netns_hide="`+path+`"`)
 }

@@ -1,7 +1,6 @@
 package preflight
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -9,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/serviceconf"
 )
@@ -75,14 +75,13 @@ func (s *subject) comparePidfiles(own, theirs *pidfiles, other string) {
 			continue
 		}
 		where := own.found[path]
-		remedy := write("name it after the service, with $RC_SVCNAME; a daemon that writes it itself has to be told")
+		var remedy finding.Remedy
 		line := lineOf(where.Path, where.Line)
 		if strings.Contains(line, path) && !strings.Contains(line, "'") {
 			text := strings.Replace(line, path, filepath.Join(filepath.Dir(path), "$RC_SVCNAME.pid"), 1)
-			remedy.Edits = append(remedy.Edits, Edit{where.Path, where.Line, text})
+			remedy = finding.Write(finding.Edit{Path: where.Path, Line: where.Line, Text: text})
 		}
-		s.add("pidfile-shared", Warning, where, fmt.Sprintf("the pid file %s is that of the service %q too", path, other),
-			"while one of the two runs the other is taken for running, and the stop of one ends the daemon of the other", remedy)
+		s.add(finding.PidfileShared, finding.Warning, where, remedy, path, other)
 	}
 }
 
@@ -126,16 +125,16 @@ func (s *subject) lookForName(script, other string, same bool) {
 		if name != other && !s.standsFor(name, other, string(text)) {
 			continue
 		}
-		remedy := write("call no service that belongs elsewhere")
+		where := finding.Where{Path: script, Line: number}
+		id, remedy := finding.ServiceByName, finding.Remedy{}
 		if same {
 			before, after := line[:found[2]], strings.TrimSuffix(line[found[3]:], "\n")
 			if quote := before[len(before)-1]; quote == '"' || quote == '\'' {
 				before, after = before[:len(before)-1], after[1:]
 			}
-			remedy = write("call it by $RC_SVCNAME", Edit{script, number, before + `"$RC_SVCNAME"` + after})
+			id, remedy = finding.ServiceByNameOwn, finding.Write(finding.Edit{Path: script, Line: number, Text: before + `"$RC_SVCNAME"` + after})
 		}
-		s.add("service-by-name", Warning, Where{script, number}, fmt.Sprintf("the init script calls the service %q by its name", other),
-			fmt.Sprintf("that one belongs elsewhere, and is acted on there when it is %s that was asked", s.Name), remedy)
+		s.add(id, finding.Warning, where, remedy, other, s.Name)
 		return
 	}
 }
@@ -160,7 +159,7 @@ func (s *subject) standsFor(expansion, other, text string) bool {
 type pidfiles struct {
 	service string
 	command string // the program that it starts; empty if it is not known
-	found   map[string]Where
+	found   map[string]finding.Where
 	// The words that conf.d and the script assign, the last one of each variable;
 	// one that is assigned several times in the script is uncertain.
 	conf, script map[string]word
@@ -169,11 +168,11 @@ type pidfiles struct {
 
 type word struct {
 	text  string
-	where Where
+	where finding.Where
 }
 
 func readPidfiles(service, script string) *pidfiles {
-	p := &pidfiles{service: service, found: map[string]Where{}, conf: map[string]word{}, script: map[string]word{}, uncertain: map[string]bool{}}
+	p := &pidfiles{service: service, found: map[string]finding.Where{}, conf: map[string]word{}, script: map[string]word{}, uncertain: map[string]bool{}}
 	for _, file := range serviceconf.Files(service) {
 		p.read(file, p.conf)
 	}
@@ -212,15 +211,15 @@ func (p *pidfiles) read(file string, words map[string]word) (options []word) {
 			if before, twice := words[m[1]]; twice && before.where.Path == file && before.text != m[2] {
 				p.uncertain[m[1]] = true
 			}
-			words[m[1]] = word{m[2], Where{file, number}}
+			words[m[1]] = word{m[2], finding.Where{Path: file, Line: number}}
 		}
 		for _, m := range match().fallback.FindAllStringSubmatch(line, -1) {
 			if _, set := p.conf[m[1]]; !set && words[m[1]].text == "" {
-				words[m[1]] = word{m[2], Where{file, number}}
+				words[m[1]] = word{m[2], finding.Where{Path: file, Line: number}}
 			}
 		}
 		for _, m := range match().given.FindAllStringSubmatch(line, -1) {
-			options = append(options, word{m[1], Where{file, number}})
+			options = append(options, word{m[1], finding.Where{Path: file, Line: number}})
 		}
 	}
 	return options
@@ -274,7 +273,7 @@ func (p *pidfiles) expand(text string, depth int) (value string, known bool) {
 }
 
 // origin is where the path is written, or the option that leads there.
-func (p *pidfiles) origin(option word, path string) Where {
+func (p *pidfiles) origin(option word, path string) finding.Where {
 	for _, words := range []map[string]word{p.script, p.conf} {
 		for _, w := range words {
 			if strings.Contains(w.text, path) && !strings.Contains(option.text, path) {

@@ -2,12 +2,12 @@ package preflight
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"openrc-netns/internal/finding"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/provision"
 )
@@ -23,14 +23,11 @@ func (s *subject) lookAtNamespace(root bool) *namespace.Namespace {
 		name = namespace.Host
 	}
 	if err := namespace.CheckName(name); err != nil {
-		s.add("namespace-bad-name", Fails, s.from["netns"], err.Error(),
-			"no network namespace can have that name", s.edit("write a name", "netns", properName(name)))
+		s.add(finding.NamespaceBadName, finding.Fails, s.from["netns"], s.edit("netns", properName(name)), err)
 		return nil
 	}
 	if script := maker(name); script != "" && !executable(script) {
-		s.add("script-not-executable", Fails, Where{Path: script}, "the init script cannot be executed",
-			fmt.Sprintf("%s needs the service of its network namespace, and OpenRC does not know that", s.Name),
-			run("make it executable, and have OpenRC look again", "chmod 755 "+script, "rc-update -u"))
+		s.add(finding.ScriptNotExecutableMaker, finding.Fails, finding.Where{Path: script}, makeExecutable(script), s.Name)
 		return nil
 	}
 	ns, err := namespace.Open(name)
@@ -39,12 +36,12 @@ func (s *subject) lookAtNamespace(root bool) *namespace.Namespace {
 		return ns
 	}
 	if errors.Is(err, fs.ErrPermission) && !root {
-		s.Unchecked = append(s.Unchecked, err.Error())
+		s.unchecked(finding.UncheckedError, err)
 		return nil
 	}
 	if maker(name) != "" && provision.Makes(err) {
 		if s.VRF != "" && root {
-			s.Unchecked = append(s.Unchecked, fmt.Sprintf("VRF %q: the service netns.%s makes its network namespace first", s.VRF, name))
+			s.unchecked(finding.UncheckedVRFLater, s.VRF, "netns."+name)
 		}
 		return nil
 	}
@@ -63,13 +60,11 @@ func (s *subject) lookAtHost(ns *namespace.Namespace) {
 	if !s.onHost || namespace.MeansHost(s.Netns) {
 		return
 	}
-	remedy := s.edit("name another one, made with ip netns add vpn for instance; or write "+namespace.Host+", if that is meant", "netns", "vpn")
+	id, remedy := finding.NamespaceHostPath, s.edit("netns", "vpn")
 	if base := namespace.BaseName(s.Netns); base != "" {
-		remedy = run("delete the name, and create a network namespace; or write "+namespace.Host+", if that is meant",
-			"ip netns delete "+base, "ip netns add "+base)
+		id, remedy = finding.NamespaceHost, finding.Run("ip", "netns", "delete", base).Run("ip", "netns", "add", base)
 	}
-	s.add("namespace-host", Fails, s.from["netns"], fmt.Sprintf("network namespace %q is the host's own", s.Netns),
-		"the service would run outside, and does not start", remedy)
+	s.add(id, finding.Fails, s.from["netns"], remedy, s.Netns)
 }
 
 // maker is the init script of the service that makes the namespace called name,
@@ -103,48 +98,41 @@ func properName(name string) string {
 // addNamespace is for a namespace that cannot be opened. Only one that has a name
 // can be made.
 func (s *subject) addNamespace(name string, err error) {
-	const why = "the service does not start anywhere else instead"
 	base := namespace.BaseName(name)
 	path := filepath.Join(namespace.Dir, base)
-	create := "ip netns add " + base
 	what, _, _ := strings.Cut(err.Error(), "; ")
+	missing := errors.As(err, new(*namespace.NotExistError))
+	id, where, remedy, args := finding.NamespaceOther, s.from["netns"], finding.Remedy{}, []any{what}
 	var stale *namespace.StaleError
 	switch {
+	case base == "" && missing:
+		id, remedy, args = finding.NamespaceMissingPath, s.edit("netns", "vpn"), []any{name}
 	case base == "":
-		id := "namespace-other"
-		if errors.As(err, new(*namespace.NotExistError)) {
-			id = "namespace-missing"
+		id, remedy = finding.NamespaceOtherPath, s.edit("netns", "vpn")
+	case missing:
+		id, args = finding.NamespaceMissing, []any{name}
+		others, _ := names(namespace.Dir)
+		if near := nearest(base, others); near != "" {
+			id, args = finding.NamespaceMissingNear, append(args, near)
 		}
-		s.add(id, Fails, s.from["netns"], what, why,
-			s.edit("a name lasts, a path may not: name a network namespace, made with ip netns add vpn for instance", "netns", "vpn"))
-	case errors.As(err, new(*namespace.NotExistError)):
-		s.add("namespace-missing", Fails, s.from["netns"], what, why,
-			run("create it; to have it at every boot, see the network namespace as a service in openrc-netns-hook(8)"+meant(base), create))
 	case errors.As(err, &stale):
-		s.add("namespace-stale", Fails, Where{Path: stale.Path}, what,
-			"the network namespace that had this name has gone, and an empty file was left",
-			run("remove it, and create the network namespace", "rm "+stale.Path, create))
+		id, args = finding.NamespaceStale, []any{stale.Name, stale.Path}
+		where, remedy = finding.Where{Path: stale.Path}, finding.Run("rm", stale.Path)
 	default:
-		remove := "rm "
-		if info, err := os.Lstat(path); err == nil && info.IsDir() {
-			remove = "rmdir "
-		}
-		commands := []string{remove + path, create}
+		where = finding.Where{Path: path}
 		if mounted(path) {
-			commands = append([]string{"umount " + path}, commands...)
+			remedy = remedy.Run("umount", path)
 		}
-		s.add("namespace-other", Fails, Where{Path: path}, what, why, run("remove it, and create the network namespace", commands...))
+		if info, err := os.Lstat(path); err == nil && info.IsDir() {
+			remedy = remedy.Run("rmdir", path)
+		} else {
+			remedy = remedy.Run("rm", path)
+		}
 	}
-}
-
-// meant names a network namespace that name may be a mistake for, to add to a
-// remedy; empty if there is none like it.
-func meant(name string) string {
-	others, _ := names(namespace.Dir)
-	if other := nearest(name, others); other != "" {
-		return fmt.Sprintf("; or write %q, if that is meant", other)
+	if base != "" {
+		remedy = remedy.Run("ip", "netns", "add", base)
 	}
-	return ""
+	s.add(id, finding.Fails, where, remedy, args...)
 }
 
 // mounted reports whether something is mounted on the file at path.

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"openrc-netns/internal/finding"
 	"openrc-netns/internal/launch"
 	"openrc-netns/internal/mounts"
 )
@@ -20,76 +21,42 @@ import (
 // ErrNotOpenRC says that this machine has no OpenRC to look at.
 var ErrNotOpenRC = errors.New("there is no OpenRC here: no openrc-run.sh in the directories where OpenRC keeps its shell files")
 
-// Effect is what comes of a finding if nobody does anything about it.
-type Effect string
-
-// The effects, the worst one first.
-const (
-	// Outside: it runs on the host's network, without a word.
-	Outside Effect = "outside"
-	// Fails: it does not start.
-	Fails Effect = "fails"
-	// Warning: it starts in its place, and something is not as it was meant.
-	Warning Effect = "warning"
-)
-
-// Finding is one thing that is not as it should be.
-type Finding struct {
-	ID     string `json:"id"` // never changes its meaning
-	Effect Effect `json:"effect"`
-	Where  Where  `json:"where"`
-	What   string `json:"what"` // one line, lower case, no full stop; so are the next two
-	Why    string `json:"why"`
-	Remedy Remedy `json:"remedy"`
-}
-
-// Where is a place to look at.
-type Where struct {
-	Path string `json:"path"`
-	Line int    `json:"line"` // from 1; 0 where the whole of it is meant
-}
-
-// Remedy is what to do: in words, and where it can be given literally as well,
-// commands for a shell of root and lines of files to replace.
-type Remedy struct {
-	Text     string   `json:"text"`
-	Commands []string `json:"commands"`
-	Edits    []Edit   `json:"edits"`
-}
-
-// Edit is a line of a file and what to write in its place. An empty text stands
-// for an empty line.
-type Edit struct {
-	Path string `json:"path"`
-	Line int    `json:"line"`
-	Text string `json:"text"`
-}
-
 // Report is what Look found.
 type Report struct {
-	System   System    `json:"system"`
-	Services []Service `json:"services"`
+	System   System
+	Services []Service
 }
 
 // System is what all services have in common.
 type System struct {
-	OpenRC    string    `json:"openrc"`         // version; empty if it cannot be had
-	Directory string    `json:"directory"`      // with OpenRC's own files
-	Patched   bool      `json:"alpine_patches"` // OpenRC knows netns and vrf in Alpine's way too
-	Findings  []Finding `json:"findings"`
-	Unchecked []string  `json:"unchecked"` // what could not be looked at, and why
+	OpenRC    string // version; empty if it cannot be had
+	Directory string // with OpenRC's own files
+	Patched   bool   // OpenRC knows netns and vrf in Alpine's way too
+	Found
 }
 
 // Service is one that has settings of ours, or that makes a network namespace.
 type Service struct {
-	Name      string    `json:"name"`
-	Known     bool      `json:"settings_known"` // false if only a shell can tell the settings; then the next three say nothing
-	Netns     string    `json:"netns"`
-	VRF       string    `json:"vrf"`
-	Lock      bool      `json:"lock"`
-	Makes     string    `json:"makes"` // the network namespace that this service makes
-	Findings  []Finding `json:"findings"`
-	Unchecked []string  `json:"unchecked"`
+	Name  string
+	Known bool // false if only a shell can tell the settings; then the next three say nothing
+	Netns string
+	VRF   string
+	Lock  bool
+	Makes string // the network namespace that this service makes
+	Found
+}
+
+// Found is what was found of OpenRC or of a service, and what could not be checked.
+type Found struct {
+	Findings, Unchecked []finding.Finding
+}
+
+func (f *Found) add(id finding.ID, gravity finding.Gravity, where finding.Where, remedy finding.Remedy, args ...any) {
+	f.Findings = append(f.Findings, finding.Finding{ID: id, Gravity: gravity, Where: where, Args: args, Remedy: remedy})
+}
+
+func (f *Found) unchecked(id finding.ID, args ...any) {
+	f.Unchecked = append(f.Unchecked, finding.Finding{ID: id, Args: args})
 }
 
 // NotExistError says that there is no service of that name.
@@ -127,7 +94,6 @@ func Look(names []string) (*Report, error) {
 			return nil, err
 		}
 	}
-	report.Services = []Service{}
 	names = slices.Clone(names)
 	for i := 0; i < len(names); i++ {
 		s, err := l.look(names[i], named)
@@ -153,13 +119,4 @@ func (r *Report) Findings() int {
 		n += len(s.Findings)
 	}
 	return n
-}
-
-// run is a remedy of commands, write one of edits.
-func run(text string, commands ...string) Remedy {
-	return Remedy{Text: text, Commands: commands, Edits: []Edit{}}
-}
-
-func write(text string, edits ...Edit) Remedy {
-	return Remedy{Text: text, Commands: []string{}, Edits: edits}
 }

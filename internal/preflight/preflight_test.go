@@ -23,6 +23,8 @@ func TestAssignLeavesTheRestOfTheLine(t *testing.T) {
 		{"mynetns=a netns=b", "netns", "web", "mynetns=a netns=web"},
 		{"netns_hide='/a /b' netns=vpn", "netns_hide", "/a /c", `netns_hide="/a /c" netns=vpn`},
 		{"", "netns", "web", "netns=web"},
+		{"netns_hide='/$a /b'", "netns_hide", "/$a", "netns_hide='/$a'"},
+		{"netns_hide=/a", "netns_hide", "/it's /b", `netns_hide="/it's /b"`},
 	} {
 		if got := assign(test.line, test.name, test.value); got != test.want {
 			t.Errorf("assign(%q, %q, %q) = %q, want %q", test.line, test.name, test.value, got, test.want)

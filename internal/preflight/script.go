@@ -8,6 +8,9 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"openrc-netns/internal/finding"
+	"openrc-netns/internal/shell"
 )
 
 // lookAtScript looks whether OpenRC runs the script, and not somebody else.
@@ -21,12 +24,11 @@ func (s *subject) lookAtScript(system System) {
 		return
 	}
 	if !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0 {
-		effect, why := Fails, "OpenRC does not start it"
+		id, gravity := finding.ScriptNotExecutable, finding.Fails
 		if system.runsEveryScript() {
-			effect, why = Warning, "OpenRC does not ask it for its dependencies, so it may be started before its network namespace is there"
+			id, gravity = finding.ScriptNotExecutableLater, finding.Warning
 		}
-		s.add("script-not-executable", effect, Where{Path: s.script}, "the init script cannot be executed", why,
-			run("make it executable, and have OpenRC look again", "chmod 755 "+s.script, "rc-update -u"))
+		s.add(id, gravity, finding.Where{Path: s.script}, makeExecutable(s.script))
 		return
 	}
 	interpreter := lineOf(s.script, 1)
@@ -34,23 +36,28 @@ func (s *subject) lookAtScript(system System) {
 		return
 	}
 	header, sources := lsb(s.script)
+	where := finding.Where{Path: s.script, Line: 1}
 	switch {
 	case !header && (sources || system.runsEveryScript()):
-		s.add("script-no-header", Fails, Where{s.script, 1},
-			"the init script is not one for openrc-run, and has no LSB header",
-			"OpenRC takes a script of another interpreter for one of Debian's by its header, and cannot run this one inside",
-			run("write the header", fmt.Sprintf(`sed -i '1a ### BEGIN INIT INFO\n# Provides: %s\n# Required-Start:\n# Required-Stop:\n# Default-Start: 2 3 4 5\n# Default-Stop: 0 1 6\n# Short-Description: %s\n### END INIT INFO' %s`,
-				s.Name, s.Name, s.script)))
+		s.add(finding.ScriptNoHeader, finding.Fails, where, insertBelow(where, "### BEGIN INIT INFO", "# Provides: "+s.Name, "# Required-Start:",
+			"# Required-Stop:", "# Default-Start: 2 3 4 5", "# Default-Stop: 0 1 6", "# Short-Description: "+s.Name, "### END INIT INFO"))
 		return
 	case sources || system.runsEveryScript():
 		return
 	}
-	s.add("script-bypasses-openrc", Outside, Where{s.script, 1},
-		fmt.Sprintf("the init script begins with %q and not with #!/sbin/openrc-run", interpreter),
-		"rc-service hands it to that interpreter, the drop-in is not asked, and the service runs on the host's network",
-		run("have the script enter by itself", fmt.Sprintf(
-			`sed -i '1a [ "$NETNS_ENTERED" = %s ] || exec env NETNS_ENTERED=%s netns-exec --service %s -- "$0" "$@"' %s`,
-			s.Name, s.Name, s.Name, s.script)))
+	line := fmt.Sprintf(`[ "$NETNS_ENTERED" = %[1]s ] || exec env NETNS_ENTERED=%[1]s netns-exec --service %[1]s -- "$0" "$@"`, shell.Quote(s.Name))
+	s.add(finding.ScriptBypassesOpenRC, finding.Outside, where, insertBelow(where, line), interpreter)
+}
+
+// makeExecutable has OpenRC take a script for one.
+func makeExecutable(script string) finding.Remedy {
+	return finding.Run("chmod", "755", script).Run("rc-update", "-u")
+}
+
+// insertBelow writes lines below another one, as sed(1) takes them.
+func insertBelow(where finding.Where, lines ...string) finding.Remedy {
+	text := strings.ReplaceAll(strings.Join(lines, "\n"), `\`, `\\`)
+	return finding.Run("sed", "-i", fmt.Sprintf("%da %s", where.Line, strings.ReplaceAll(text, "\n", `\n`)), where.Path)
 }
 
 // entersItself reports whether the script has the line of that remedy.
@@ -82,27 +89,21 @@ func (s System) runsEveryScript() bool {
 
 // addScriptMissing is for settings that no service has.
 func (s *subject) addScriptMissing() {
+	file, script := filepath.Join(confDir, s.Name), filepath.Join(initDir, s.Name)
 	where := s.from["netns"]
 	if where.Path == "" {
-		where = Where{Path: filepath.Join(confDir, s.Name)}
+		where = finding.Where{Path: file}
 	}
-	what := fmt.Sprintf("there is no service %q: %s does not exist", s.Name, filepath.Join(initDir, s.Name))
-	const why = "nobody reads these settings"
 	base, _, multiplexed := strings.Cut(s.Name, ".")
 	scripts, _ := names(initDir)
-	if multiplexed && slices.Contains(scripts, base) {
-		s.add("script-missing", Fails, where, what, why,
-			run("link it to the script that it is a second service of", fmt.Sprintf("ln -s %s %s", base, filepath.Join(initDir, s.Name))))
-		return
+	id, remedy, args := finding.ScriptMissing, finding.Run("rm", file), []any{s.Name, script}
+	if near := nearest(s.Name, scripts); multiplexed && slices.Contains(scripts, base) {
+		id, remedy = finding.ScriptMissingLink, finding.Run("ln", "-s", base, script)
+	} else if near != "" {
+		id, args = finding.ScriptMissingNear, append(args, near)
+		remedy = finding.Remedy{}.RunTo(filepath.Join(confDir, near), "cat", file).Run("rm", file)
 	}
-	file := filepath.Join(confDir, s.Name)
-	if meant := nearest(s.Name, scripts); meant != "" {
-		s.add("script-missing", Fails, where, what, why,
-			run(fmt.Sprintf("if %q is meant, move them there", meant),
-				fmt.Sprintf("cat %s >>%s", file, filepath.Join(confDir, meant)), "rm "+file))
-		return
-	}
-	s.add("script-missing", Fails, where, what, why, run("install the service, or remove the file", "rm "+file))
+	s.add(id, finding.Fails, where, remedy, args...)
 }
 
 // executable reports whether OpenRC would take the file for an init script.

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/serviceconf"
 )
@@ -25,7 +26,7 @@ type looker struct {
 type subject struct {
 	Service
 	settings   openrc.Settings
-	from       map[string]Where // of what is set, and of supervisor
+	from       map[string]finding.Where // of what is set, and of supervisor
 	supervisor string
 	script     string // its path; empty if there is none
 	unreadable bool   // only a shell can tell the settings
@@ -39,8 +40,8 @@ func (l *looker) look(name string, named bool) (*Service, error) {
 		return nil, err
 	}
 	s := subject{
-		Service: Service{Name: name, Findings: []Finding{}, Unchecked: []string{}},
-		from:    map[string]Where{},
+		Service: Service{Name: name},
+		from:    map[string]finding.Where{},
 	}
 	if _, err := os.Stat(filepath.Join(initDir, name)); err == nil {
 		s.script = filepath.Join(initDir, name)
@@ -89,8 +90,4 @@ func elsewhere(service string) string {
 		return ""
 	}
 	return strings.TrimSpace(path)
-}
-
-func (s *subject) add(id string, effect Effect, where Where, what, why string, remedy Remedy) {
-	s.Findings = append(s.Findings, finding(id, effect, where, what, why, remedy))
 }

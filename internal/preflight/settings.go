@@ -2,13 +2,13 @@ package preflight
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
 	"slices"
 	"strings"
 
 	"openrc-netns/internal/confd"
+	"openrc-netns/internal/finding"
 	"openrc-netns/internal/launch"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
@@ -23,21 +23,20 @@ func (s *subject) readConf(file string) {
 	found, err := confd.List(file, openrc.Names)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		s.Unchecked = append(s.Unchecked, fmt.Sprintf("%s: permission denied", file))
+		s.unchecked(finding.UncheckedFile, file)
 		return
 	case errors.As(err, new(*confd.SyntaxError)):
 		found = confd.Candidates(file, "netns_", nil)
 	case err != nil:
-		s.Unchecked = append(s.Unchecked, err.Error())
+		s.unchecked(finding.UncheckedError, err)
 		return
 	}
 	for _, a := range found {
 		s.take(file, a)
 		if known := likely(a.Name); known != "" {
-			s.add("setting-unknown", Warning, Where{file, a.Line},
-				fmt.Sprintf("there is no setting %q", a.Name),
-				fmt.Sprintf("it does nothing, and looks like %q", known),
-				s.rename(file, a, known))
+			where := finding.Where{Path: file, Line: a.Line}
+			rename := edit(where, func(line string) string { return strings.Replace(line, a.Name+"=", known+"=", 1) })
+			s.add(finding.SettingUnknown, finding.Warning, where, finding.Write(rename), a.Name, known)
 		}
 	}
 	s.lookBelow(file)
@@ -60,12 +59,11 @@ func (s *subject) lookBelow(file string) {
 		return
 	}
 	a := found[0]
-	remedy := write("write it above that")
+	var remedy finding.Remedy
 	if text := strings.TrimSpace(lineOf(file, a.Line)); strings.HasPrefix(text, a.Name+"=") && !strings.ContainsAny(text, " \t;#") {
-		remedy = write("write it above that", Edit{file, a.Line, ""}, Edit{file, line, text + "; " + lineOf(file, line)})
+		remedy = finding.Write(finding.Edit{Path: file, Line: a.Line}, finding.Edit{Path: file, Line: line, Text: text + "; " + lineOf(file, line)})
 	}
-	s.add("setting-unreached", Outside, Where{file, a.Line}, fmt.Sprintf("%q is set below a return", a.Name),
-		"the shell does not read on there, and the service runs without the setting", remedy)
+	s.add(finding.SettingUnreached, finding.Outside, finding.Where{Path: file, Line: a.Line}, remedy, a.Name)
 }
 
 // readSettings reads the settings as all do who run no shell. Of a service whose
@@ -79,10 +77,7 @@ func (s *subject) readSettings(files []string) {
 		return
 	}
 	s.unreadable = true
-	s.add("settings-unreadable", Warning, Where{syntax.Path, syntax.Line},
-		syntax.Problem,
-		"only a shell can tell what the settings are: the service starts with them, and nothing that does not run a shell knows where it belongs: this check, status, netns-exec --service",
-		write(syntax.Remedy))
+	s.add(finding.SettingsUnreadable, finding.Warning, finding.Where{Path: syntax.Path, Line: syntax.Line}, finding.Remedy{}, syntax.Problem, syntax.Remedy)
 	for _, file := range files {
 		for _, a := range confd.Candidates(file, "netns", []string{"netns"}) {
 			if a.Name != "netns" || a.Value == "" || maker(a.Value) != "" {
@@ -94,7 +89,7 @@ func (s *subject) readSettings(files []string) {
 				continue
 			}
 			what, _, _ := strings.Cut(err.Error(), "; ")
-			s.Unchecked = append(s.Unchecked, fmt.Sprintf("whether %s:%d counts: %s", file, a.Line, what))
+			s.unchecked(finding.UncheckedSetting, file, a.Line, what)
 		}
 	}
 }
@@ -108,7 +103,7 @@ func (s *subject) take(file string, a confd.Assignment) {
 	default:
 		return
 	}
-	s.from[a.Name] = Where{file, a.Line}
+	s.from[a.Name] = finding.Where{Path: file, Line: a.Line}
 }
 
 // readScript reads what the init script says as plainly as a file of conf.d does.
@@ -136,10 +131,7 @@ func (s *subject) readScript() {
 		if !set {
 			old = s.from[changed.Name]
 		}
-		s.add("settings-conflict", Fails, Where{s.script, changed.Line},
-			fmt.Sprintf("the init script changes %q, and %s has settings too", changed.Name, confDir),
-			"conf.d has decided where the script runs by the time that it is read, and a start is refused",
-			write("set it in one of the two", Edit{old.Path, old.Line, without(lineOf(old.Path, old.Line), changed.Name)}))
+		s.add(finding.SettingsConflict, finding.Fails, finding.Where{Path: s.script, Line: changed.Line}, finding.Write(remove(old, changed.Name)), changed.Name)
 	}
 	if !confd.Mentions(s.script, supervisorName) {
 		return
@@ -163,9 +155,7 @@ func (s *subject) lookAtWords() {
 		{"netns_lock", "yes", openrc.Settings{Lock: s.settings.Lock}},
 	} {
 		if _, err := setting.alone.Spec(); err != nil {
-			s.add("setting-bad", Fails, s.from[setting.name], err.Error(),
-				"a value that is not known is an error at start",
-				s.edit("write one of the two words", setting.name, setting.word))
+			s.add(finding.SettingBad, finding.Fails, s.from[setting.name], s.edit(setting.name, setting.word), err)
 		}
 	}
 	if _, err := (openrc.Settings{Keep: s.settings.Keep}).Spec(); err != nil {
@@ -175,8 +165,6 @@ func (s *subject) lookAtWords() {
 				good = append(good, name)
 			}
 		}
-		s.add("setting-bad", Fails, s.from["netns_lock_keep"], err.Error(),
-			"a value that is not known is an error at start",
-			s.edit("write the names of capabilities that a lock takes away", "netns_lock_keep", strings.Join(good, " ")))
+		s.add(finding.SettingBadKeep, finding.Fails, s.from["netns_lock_keep"], s.edit("netns_lock_keep", strings.Join(good, " ")), err)
 	}
 }

@@ -2,9 +2,9 @@ package preflight
 
 import (
 	"errors"
-	"fmt"
 	"path/filepath"
 
+	"openrc-netns/internal/finding"
 	"openrc-netns/internal/launch"
 	"openrc-netns/internal/openrc"
 )
@@ -28,9 +28,9 @@ func (s *subject) lookAtPlace(root bool, system System) {
 	case root:
 		s.rehearse(filepath.Join(system.Directory, runScript), ns == nil)
 	case s.VRF != "":
-		s.Unchecked = append(s.Unchecked, fmt.Sprintf("VRF %q, and whether a start could enter: only root can find out", s.VRF))
+		s.unchecked(finding.UncheckedVRF, s.VRF)
 	default:
-		s.Unchecked = append(s.Unchecked, "whether a start could enter: only root can find out")
+		s.unchecked(finding.UncheckedStart)
 	}
 	s.lookAtResolver()
 }
@@ -38,7 +38,7 @@ func (s *subject) lookAtPlace(root bool, system System) {
 // fails reports whether it is known already that a start would fail.
 func (s *subject) fails() bool {
 	for _, f := range s.Findings {
-		if f.Effect == Fails {
+		if f.Gravity == finding.Fails {
 			return true
 		}
 	}
@@ -48,23 +48,21 @@ func (s *subject) fails() bool {
 // rehearse does what a start would do.
 func (s *subject) rehearse(program string, fresh bool) {
 	warn := func(text string) {
-		s.add("start-warns", Warning, Where{Path: "/sys"}, text,
-			"the service sees devices of another network in /sys", run("let this container mount sysfs, or live with it"))
+		s.add(finding.StartWarns, finding.Warning, finding.Where{Path: "/sys"}, finding.Remedy{}, text)
 	}
 	err := openrc.Rehearsal{Service: s.Name, Settings: s.settings, Program: program, Fresh: fresh, Warn: warn}.Try()
 	switch {
 	case err == nil:
 	case errors.As(err, new(*launch.KernelError)):
-		remedy := write("use another kernel, or do without")
+		var remedy finding.Remedy
 		for _, name := range []string{"vrf", "netns_lock"} {
-			if where := s.from[name]; where.Path != "" {
-				remedy.Edits = append(remedy.Edits, Edit{where.Path, where.Line, assign(lineOf(where.Path, where.Line), name, "")})
+			if s.from[name].Path != "" {
+				remedy.Edits = append(remedy.Edits, s.edit(name, "").Edits...)
 			}
 		}
-		s.add("kernel", Fails, s.from[s.confiner()], err.Error(),
-			"vrf and netns_lock are done by a BPF program on a cgroup, for one network namespace", remedy)
+		s.add(finding.Kernel, finding.Fails, s.from[s.confiner()], remedy, err)
 	default:
-		s.add("start-fails", Fails, s.from[s.first()], err.Error(), "a start fails with this message", run("do what the message says"))
+		s.add(finding.StartFails, finding.Fails, s.from[s.first()], finding.Remedy{}, err)
 	}
 }
 

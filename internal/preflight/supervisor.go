@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"openrc-netns/internal/confd"
+	"openrc-netns/internal/finding"
 	"openrc-netns/internal/serviceconf"
 )
 
@@ -16,19 +17,17 @@ func (s *subject) lookAtSupervisor(system System) {
 	if where.Line == 0 {
 		return
 	}
-	why, id := "", "supervisor-"+s.supervisor
+	why, id := "", finding.SupervisorRunit
 	switch s.supervisor {
 	case "runit":
 		why = "the run script is your own, and runs on the host's network"
 	case "s6":
-		why = s.refusedByS6(system)
+		why, id = s.refusedByS6(system), finding.SupervisorS6
 	}
 	if why == "" {
 		return
 	}
-	s.add(id, Fails, where, fmt.Sprintf("%s would start the daemon outside", s.supervisor), why+"; a start is refused",
-		s.edit("let OpenRC's own supervisor do it; or remove the settings from conf.d, and start the daemon in a run script of your own with: exec netns-exec "+
-			s.operands()+" -- COMMAND", supervisorName, "supervise-daemon"))
+	s.add(id, finding.Fails, where, s.edit(supervisorName, "supervise-daemon"), why, s.operands())
 }
 
 // refusedByS6 says why the drop-in cannot have s6 start the daemon inside; empty

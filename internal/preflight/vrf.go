@@ -7,6 +7,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"openrc-netns/internal/finding"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/vrf"
 )
@@ -24,25 +25,23 @@ func (s *subject) lookAtVRF(ns *namespace.Namespace) {
 		}
 		return err
 	})
-	const why = "every IP socket of the service is to be bound to it"
-	switch {
-	case err == nil:
-	case errors.As(err, new(*vrf.NotExistError)):
-		s.add("vrf-missing", Fails, s.from["vrf"], err.Error(), why,
-			run("create it, and give it the devices of its network", s.makeVRF(s.VRF, others)...))
-	default:
-		id := "vrf-bad-name"
-		if errors.As(err, new(*vrf.OtherDeviceError)) {
-			id = "vrf-other"
-		}
-		if len(others) > 0 {
-			s.add(id, Fails, s.from["vrf"], err.Error(), why, s.edit("name one that there is", "vrf", others[0].Name))
-			return
-		}
-		remedy := s.edit("make one, and name it", "vrf", "mgmt")
-		remedy.Commands = s.makeVRF("mgmt", nil)
-		s.add(id, Fails, s.from["vrf"], err.Error(), why, remedy)
+	if err == nil {
+		return
 	}
+	id, idAlone := finding.VRFBadName, finding.VRFBadNameAlone
+	if errors.As(err, new(*vrf.OtherDeviceError)) {
+		id, idAlone = finding.VRFOther, finding.VRFOtherAlone
+	}
+	remedy := finding.Remedy{}
+	switch {
+	case errors.As(err, new(*vrf.NotExistError)):
+		id, remedy = finding.VRFMissing, s.makeVRF(remedy, s.VRF, others)
+	case len(others) > 0:
+		remedy = s.edit("vrf", others[0].Name)
+	default:
+		id, remedy = idAlone, s.makeVRF(s.edit("vrf", "mgmt"), "mgmt", nil)
+	}
+	s.add(id, finding.Fails, s.from["vrf"], remedy, err)
 }
 
 // devices lists the VRFs in the network namespace of the calling thread.
@@ -56,17 +55,19 @@ func devices() (vrfs []*netlink.Vrf) {
 	return vrfs
 }
 
-// makeVRF makes a device with a routing table that none of the others has.
-func (s *subject) makeVRF(name string, others []*netlink.Vrf) []string {
+// makeVRF adds the commands that create a device with a routing table that none of the
+// others has.
+func (s *subject) makeVRF(r finding.Remedy, name string, others []*netlink.Vrf) finding.Remedy {
 	table := uint32(10)
 	for slices.ContainsFunc(others, func(v *netlink.Vrf) bool { return v.Table == table }) {
 		table += 10
 	}
-	ip := "ip "
+	ip := []string{"ip"}
 	if base := namespace.BaseName(s.Netns); base != "" {
-		ip = "ip -n " + base + " "
+		ip = append(ip, "-n", base)
 	} else if s.Netns != "" {
-		ip = "nsenter --net=" + s.Netns + " ip "
+		ip = append([]string{"nsenter", "--net=" + s.Netns}, ip...)
 	}
-	return []string{fmt.Sprintf("%slink add %s type vrf table %d", ip, name, table), ip + "link set " + name + " up"}
+	return r.Run(slices.Concat(ip, []string{"link", "add", name, "type", "vrf", "table", fmt.Sprint(table)})...).
+		Run(slices.Concat(ip, []string{"link", "set", name, "up"})...)
 }

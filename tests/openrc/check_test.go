@@ -477,6 +477,42 @@ func (b checkScene) play(h *host) {
 	equal(t, "the daemon", h.where(h.daemon()), "net:["+h.sh("stat -L -c %i /run/netns/"+netns)+"]")
 }
 
+// What a remedy says can be pasted, whatever the names.
+func TestCheckQuotes(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	h.sh("rm /etc/init.d/own-netns")
+	for _, test := range []struct{ service, before, conf, remedy string }{
+		{"my web", "", "netns=vpn", "rm '/etc/conf.d/my web'"},
+		{"it's", "", "netns=vpn", `rm '/etc/conf.d/it'\''s'`},
+		{"daemon[1]", "cp -p daemon 'daemon[1]'; chmod 644 'daemon[1]'", "netns=vpn", "chmod 755 '/etc/init.d/daemon[1]'\nrc-update -u"},
+		{"daemn[1]", "cp -p daemon 'daemon[1]'", "netns=vpn", "cat '/etc/conf.d/daemn[1]' >>'/etc/conf.d/daemon[1]'\nrm '/etc/conf.d/daemn[1]'"},
+		{"daemon", "", `netns="it's a name"`, `ip netns add 'it'\''s a name'`},
+		{"daemon", "touch '/run/netns/$(echo)'", "netns='$(echo)'", "rm '/run/netns/$(echo)'\nip netns add '$(echo)'"},
+		{"daemon", "ip netns add 'a;b'; mkdir -p '/etc/netns/a;b/my dir'", "netns='a;b'", "mkdir '/etc/my dir'"},
+		{"daemon", "ip netns add 'a;b'; mkdir '/etc/netns'; echo x >'/etc/netns/a;b'", "netns='a;b'", "rm '/etc/netns/a;b'\nmkdir '/etc/netns/a;b'"},
+		{"daemon", "ip netns add 'a;b'; echo nameserver 127.0.0.1 >/etc/resolv.conf", "netns='a;b'", "mkdir -p '/etc/netns/a;b'\necho nameserver 192.0.2.53 >>'/etc/netns/a;b/resolv.conf'"},
+		{"daemon", "", "netns=vpn\nnetns_hide='/run/$dir /run/netns'", "/etc/conf.d/daemon:2: netns_hide=/run/netns"},
+		{"daemon", "mkdir '/run/$dir'", "netns=vpn\nnetns_hide='/run/$dir /nowhere /run/netns'", "/etc/conf.d/daemon:2: netns_hide='/run/$dir /run/netns'"},
+	} {
+		h.sh("cd /etc/init.d; " + test.before)
+		h.conf(test.service, test.conf)
+		r := h.check("rc-netns check")
+		if len(r.findings()) != 1 {
+			t.Fatalf("%s: %s", test.conf, r.ids())
+		}
+		f := r.findings()[0]
+		got := f.Remedy.Commands
+		for _, e := range f.Remedy.Edits {
+			got = append(got, fmt.Sprintf("%s:%d: %s", e.Path, e.Line, e.Text))
+		}
+		equal(t, f.ID, strings.Join(got, "\n"), test.remedy)
+		h.apply(f)
+		equal(t, f.ID+", with its remedy", h.check("rc-netns check").ids(), "")
+		h.sh("rm -rf /etc/conf.d/* /etc/init.d/daem*n[[]* /etc/netns '/etc/my dir'; : >/etc/resolv.conf; umount /run/netns/[!v]*; rm -f /run/netns/[!v]*")
+	}
+}
+
 // Where check finds nothing, the service starts where it belongs.
 func TestCheckFindsNothing(t *testing.T) {
 	t.Parallel()
