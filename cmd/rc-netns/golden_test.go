@@ -84,7 +84,7 @@ func audited() *audit.Report {
 		return finding.Finding{ID: id, Gravity: finding.Unbound, Args: args}
 	}
 	etc := func(id finding.ID, name string) finding.Finding {
-		return finding.Finding{ID: id, Gravity: finding.DNS, Args: []any{"/etc/" + name, "/etc/netns/vpn/" + name}}
+		return finding.Finding{ID: id, Gravity: finding.Etc, Args: []any{"/etc/" + name, "/etc/netns/vpn/" + name}}
 	}
 	stale := func(id finding.ID, args ...any) finding.Finding {
 		return finding.Finding{ID: id, Gravity: finding.Stale, Args: args}

@@ -78,7 +78,7 @@ func (l *lookout) judgeFiles(s *Service) {
 		for _, entry := range entries {
 			if id, remedy := entry.compare(root); id != "" && !found[entry.name] {
 				found[entry.name] = true
-				s.add(finding.DNS, id, s.restart(remedy), "/etc/"+entry.name, filepath.Join(mounts.EtcDir, name, entry.name))
+				s.add(finding.Etc, id, s.restart(remedy), "/etc/"+entry.name, filepath.Join(mounts.EtcDir, name, entry.name))
 			}
 		}
 		unix.Close(root)

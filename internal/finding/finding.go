@@ -20,8 +20,8 @@ const (
 	Outside Gravity = "outside"
 	// Unbound: sockets are not bound, or not to that VRF.
 	Unbound Gravity = "unbound"
-	// DNS: a file of /etc is not that of /etc/netns.
-	DNS Gravity = "dns"
+	// Etc: a file of /etc is not that of /etc/netns.
+	Etc Gravity = "etc"
 	// Stale: the name was deleted or recreated since the start.
 	Stale Gravity = "stale"
 	// Missing: the network namespace does not exist.

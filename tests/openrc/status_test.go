@@ -284,27 +284,27 @@ func TestStatusVerdicts(t *testing.T) {
 		h.mended("daemon", "unbound", "it is locked, and its settings do not ask for it", "ok")
 	})
 
-	scene("dns, the host's file renamed over", func(t *testing.T) {
+	scene("etc, the host's file renamed over", func(t *testing.T) {
 		h.sh("mkdir -p /etc/netns/vpn; echo nameserver 192.0.2.53 >/etc/netns/vpn/resolv.conf")
 		h.conf("daemon", "netns=vpn")
 		h.sh("rc-service daemon start")
 		h.says("daemon", "ok", "")
 		h.sh("cp /etc/resolv.conf /etc/resolv.new; mv /etc/resolv.new /etc/resolv.conf")
-		h.mended("daemon", "dns", "it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf", "ok")
+		h.mended("daemon", "etc", "it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf", "ok")
 		equal(t, "resolv.conf", h.sh("cat /proc/"+h.daemon()+"/root/etc/resolv.conf"), "nameserver 192.0.2.53")
 
 		h.sh("cd /etc/netns/vpn && echo nameserver 192.0.2.54 >new && mv new resolv.conf")
-		h.mended("daemon", "dns", "it sees another /etc/resolv.conf than /etc/netns/vpn/resolv.conf", "ok")
+		h.mended("daemon", "etc", "it sees another /etc/resolv.conf than /etc/netns/vpn/resolv.conf", "ok")
 		equal(t, "resolv.conf", h.sh("cat /proc/"+h.daemon()+"/root/etc/resolv.conf"), "nameserver 192.0.2.54")
 
 		h.sh("rm /etc/resolv.conf")
-		h.mended("daemon", "dns", "it sees no /etc/resolv.conf", "ok")
+		h.mended("daemon", "etc", "it sees no /etc/resolv.conf", "ok")
 
 		// A link that leads elsewhere in the daemon's view than in ours.
 		h.sh("rc-service daemon stop; mkdir -p /run/r; mv /etc/resolv.conf /run/r/; ln -s /run/r/resolv.conf /etc/resolv.conf; rc-service daemon start")
 		h.says("daemon", "ok", "")
 		h.sh("cp /run/r/resolv.conf /run/r/new; mv /run/r/new /run/r/resolv.conf")
-		h.mended("daemon", "dns", "it sees the host's /etc/resolv.conf", "ok")
+		h.mended("daemon", "etc", "it sees the host's /etc/resolv.conf", "ok")
 
 		// Not asked for, not looked at.
 		h.conf("daemon", "netns=vpn", "netns_etc=none")
@@ -643,7 +643,7 @@ func TestStatusOfSessions(t *testing.T) {
 
 	// An old session is no daemon: it does not keep a restart from mending.
 	h.sh("cp /etc/resolv.conf /etc/new; mv /etc/new /etc/resolv.conf")
-	h.mended("sshd", "dns", "it sees the host's /etc/resolv.conf", "ok")
+	h.mended("sshd", "etc", "it sees the host's /etc/resolv.conf", "ok")
 	contains(t, h.sh(statusCommand+"sshd"), pid+"  sleeper ")
 }
 
