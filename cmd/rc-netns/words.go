@@ -21,20 +21,21 @@ import (
 type wording struct{ what, why, do string }
 
 const (
-	nowhereElse  = "the service does not start anywhere else instead"
-	notItsOwn    = "the service would see the host's, or nothing, where it should see its own"
-	toBeBound    = "every IP socket of the service is to be bound to it"
-	unknownWord  = "a value that is not known is an error at start"
-	notHidden    = "what cannot be hidden would be seen, so the service does not start"
-	nobodyReads  = "nobody reads these settings"
-	ownRunScript = "let OpenRC's own supervisor do it; or remove the settings from conf.d, and start the daemon in a run script of your own with: exec netns-exec %[2]s -- COMMAND"
-	reinstall    = "install openrc-netns again"
-	elsewhere    = "that one belongs elsewhere, and is acted on there when it is %[2]s that was asked"
-	ifMeant      = "; or write " + namespace.Host + ", if that is meant"
-	toCreate     = "create it; to have it at every boot, see the network namespace as a service in openrc-netns-hook(8)"
-	recreate     = "remove it, and create the network namespace"
-	executable   = "make it executable, and have OpenRC look again"
-	keepHidden   = "keep those that are there; or start first what makes the others"
+	nowhereElse = "the service does not start anywhere else instead"
+	notItsOwn   = "the service would see the host's, or nothing, where it should see its own"
+	toBeBound   = "every IP socket of the service is to be bound to it"
+	unknownWord = "a value that is not known is an error at start"
+	notHidden   = "what cannot be hidden would be seen, so the service does not start"
+	nobodyReads = "nobody reads these settings"
+	startSays   = "a start is refused: %s"
+	useOpenRCs  = "let OpenRC's own supervisor do it"
+	reinstall   = "install openrc-netns again"
+	elsewhere   = "that one belongs elsewhere, and is acted on there when it is %[2]s that was asked"
+	ifMeant     = "; or write " + namespace.Host + ", if that is meant"
+	toCreate    = "create it; to have it at every boot, see the network namespace as a service in openrc-netns-hook(8)"
+	recreate    = "remove it, and create the network namespace"
+	executable  = "make it executable, and have OpenRC look again"
+	keepHidden  = "keep those that are there; or start first what makes the others"
 )
 
 var wordings = map[finding.ID]wording{
@@ -129,8 +130,8 @@ var wordings = map[finding.ID]wording{
 		"name it after the service, with $RC_SVCNAME; a daemon that writes it itself has to be told"},
 	finding.ServiceByName:    {"the init script calls the service %[1]q by its name", elsewhere, "call no service that belongs elsewhere"},
 	finding.ServiceByNameOwn: {do: "call it by $RC_SVCNAME"},
-	finding.SupervisorRunit:  {"runit would start the daemon outside", "%[1]s; a start is refused", ownRunScript},
-	finding.SupervisorS6:     {"s6 would start the daemon outside", "%[1]s; a start is refused", ownRunScript},
+	finding.SupervisorRunit:  {"runit would start the daemon outside", startSays, useOpenRCs},
+	finding.SupervisorS6:     {"s6 would start the daemon outside", startSays, useOpenRCs},
 
 	// Of the rest.
 	finding.EtcUnreadable:     {"%s", "the files to see in place of those in /etc belong into a directory of that name", "remove it, and make a directory"},
@@ -154,15 +155,16 @@ var wordings = map[finding.ID]wording{
 	finding.ResolverLoopbackPath: {do: "have a resolver listen on that address inside"},
 
 	// Of what could not be checked.
-	finding.UncheckedStart:    {what: "whether a start could enter: only root can find out"},
-	finding.UncheckedVRF:      {what: "VRF %q, and whether a start could enter: only root can find out"},
-	finding.UncheckedVRFLater: {what: "VRF %q: the service %s makes its network namespace first"},
-	finding.UncheckedDropin:   {what: "%s, and the OpenRC that reads it: permission denied"},
-	finding.UncheckedFile:     {what: "%s: permission denied"},
-	finding.UncheckedError:    {what: "%s"},
-	finding.UncheckedSeam:     {what: "whether OpenRC starts services in a way that the drop-in knows: %s"},
-	finding.UncheckedList:     {what: "%s in %s: only a shell can read it"},
-	finding.UncheckedSetting:  {what: "whether %s:%d counts: %s"},
+	finding.UncheckedStart:      {what: "whether a start could enter: only root can find out"},
+	finding.UncheckedVRF:        {what: "VRF %q, and whether a start could enter: only root can find out"},
+	finding.UncheckedVRFLater:   {what: "VRF %q: the service %s makes its network namespace first"},
+	finding.UncheckedDropin:     {what: "%s, and the OpenRC that reads it: permission denied"},
+	finding.UncheckedFile:       {what: "%s: permission denied"},
+	finding.UncheckedError:      {what: "%s"},
+	finding.UncheckedSeam:       {what: "whether OpenRC starts services in a way that the drop-in knows: %s"},
+	finding.UncheckedList:       {what: "%s in %s: only a shell can read it"},
+	finding.UncheckedSupervisor: {what: "whether %s would start the daemon inside: %s"},
+	finding.UncheckedSetting:    {what: "whether %s:%d counts: %s"},
 }
 
 // what says what was found, why why it matters, and do what to do about it.

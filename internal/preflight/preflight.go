@@ -33,6 +33,8 @@ type System struct {
 	Directory string // with OpenRC's own files
 	Patched   bool   // OpenRC knows netns and vrf in Alpine's way too
 	Found
+
+	library string // the directory of the drop-in's; empty if it is not known
 }
 
 // Service is one that has settings of ours, or that makes a network namespace.

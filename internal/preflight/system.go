@@ -122,7 +122,8 @@ func (s *System) lookAtDropin() bool {
 		s.add(finding.HookMissing, finding.Fails, finding.Where{Path: dropinPath, Line: line}, finding.Remedy{}, hook)
 	}
 	if service, _ := pathIn(string(text), "/service.sh"); service != "" {
-		s.lookAtLibrary(filepath.Dir(service))
+		s.library = filepath.Dir(service)
+		s.lookAtLibrary()
 	}
 	return true
 }
@@ -131,9 +132,9 @@ func (s *System) lookAtDropin() bool {
 var library = []string{"service.sh", "script.sh", "maker.sh", "lsb.sh", "supervisors.sh", "depend.sh"}
 
 // lookAtLibrary looks for the first file that the drop-in would not take.
-func (s *System) lookAtLibrary(dir string) {
+func (s *System) lookAtLibrary() {
 	for _, name := range library {
-		file := filepath.Join(dir, name)
+		file := filepath.Join(s.library, name)
 		text, err := os.ReadFile(file)
 		id, args := finding.LibraryMissing, []any{file}
 		switch {

@@ -436,6 +436,9 @@ func (b checkScene) play(h *host) {
 		if started.Code == 0 {
 			t.Errorf("it starts:\n%s", started.Output)
 		}
+		if message, quoted := strings.CutPrefix(r.findings()[0].Why, "a start is refused: "); quoted {
+			contains(t, started.Output, b.service+": "+message+"\n")
+		}
 		h.noDaemon()
 	case effects["outside"]:
 		equal(t, "the daemon", h.where(h.daemon()), h.outside())
