@@ -28,7 +28,7 @@ func runCheck(args []string) (problem bool, err error) {
 	if err := launch.CheckSecure(); err != nil {
 		return false, err
 	}
-	found, err := preflight.Look(flags.Args())
+	found, err := preflight.Run(flags.Args())
 	if err != nil {
 		return false, err
 	}

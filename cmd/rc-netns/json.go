@@ -103,16 +103,16 @@ type (
 		Unseen     []string        `json:"unseen"`
 	}
 	jsonService struct {
-		Name      string           `json:"name"`
-		State     openrc.State     `json:"state"`
-		Settings  bool             `json:"settings_known"`
-		Netns     string           `json:"netns"`
-		VRF       string           `json:"vrf"`
-		Verdict   audit.Verdict    `json:"verdict"`
-		Problems  []jsonProblem    `json:"problems"`
-		Remedy    string           `json:"remedy"`
-		Remarks   []string         `json:"remarks"`
-		Processes []jsonConfinedBy `json:"processes"`
+		Name      string               `json:"name"`
+		State     openrc.State         `json:"state"`
+		Settings  bool                 `json:"settings_known"`
+		Netns     string               `json:"netns"`
+		VRF       string               `json:"vrf"`
+		Verdict   audit.Verdict        `json:"verdict"`
+		Problems  []jsonProblem        `json:"problems"`
+		Remedy    string               `json:"remedy"`
+		Remarks   []string             `json:"remarks"`
+		Processes []jsonServiceProcess `json:"processes"`
 	}
 	jsonProblem struct {
 		Verdict finding.Gravity `json:"verdict"`
@@ -122,7 +122,7 @@ type (
 		PID  int    `json:"pid"`
 		Name string `json:"name"`
 	}
-	jsonConfinedBy struct {
+	jsonServiceProcess struct {
 		jsonProcess
 		Netns    string         `json:"netns"`
 		Host     bool           `json:"host"`
@@ -173,13 +173,13 @@ func describeService(s *audit.Service) jsonService {
 	described := jsonService{
 		Name: s.Name, State: s.State, Settings: s.Settings != nil, Netns: s.Netns, VRF: s.VRF(), Verdict: s.Verdict,
 		Problems: []jsonProblem{}, Remedy: oneLine(s.Remedy), Remarks: append([]string{}, remarks(s)...),
-		Processes: []jsonConfinedBy{},
+		Processes: []jsonServiceProcess{},
 	}
 	for _, f := range s.Findings {
 		described.Problems = append(described.Problems, jsonProblem{f.Gravity, what(f)})
 	}
 	for _, p := range s.Processes {
-		described.Processes = append(described.Processes, jsonConfinedBy{
+		described.Processes = append(described.Processes, jsonServiceProcess{
 			jsonProcess{p.PID, p.Name}, p.Netns, p.Host, p.Inode, p.Position,
 		})
 	}

@@ -58,7 +58,7 @@ func serviceTable(r *audit.Report) table {
 			row.notes = append(row.notes, note{text: string(f.Gravity) + ": " + what(f)})
 		}
 		if command := oneLine(s.Remedy); command != "" {
-			row.notes = append(row.notes, note{text: mendWith, copied: command})
+			row.notes = append(row.notes, note{text: fixWith, copied: command})
 		}
 		for _, text := range remarks(s) {
 			row.notes = append(row.notes, note{text: text})

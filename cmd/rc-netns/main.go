@@ -92,7 +92,7 @@ func manage(command func([]string) error, args []string) int {
 		return 0
 	case errors.Is(err, pflag.ErrHelp):
 		return conclude("", false, write(usage))
-	case !errors.Is(err, errSaid):
+	case !errors.Is(err, errReported):
 		fmt.Fprintf(os.Stderr, "rc-netns: %v\n", err)
 	}
 	return 1

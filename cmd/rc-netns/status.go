@@ -49,7 +49,7 @@ func runStatus(args []string) (problem bool, err error) {
 	if o.watch > 0 {
 		return false, watch(o)
 	}
-	report, err := audit.Look(o.look())
+	report, err := audit.Run(o.audit())
 	if err != nil {
 		return false, err
 	}
@@ -101,7 +101,7 @@ func parseStatus(args []string) (*statusOptions, error) {
 	return &o, nil
 }
 
-func (o *statusOptions) look() audit.Options {
+func (o *statusOptions) audit() audit.Options {
 	return audit.Options{Services: o.services, Namespaces: o.json || len(o.services) == 0}
 }
 
@@ -114,7 +114,7 @@ func watch(o *statusOptions) error {
 	const home, clearLine, clearRest = "\x1b[H", "\x1b[K", "\x1b[J"
 	first := "\x1b[2J"
 	for {
-		report, err := audit.Look(o.look())
+		report, err := audit.Run(o.audit())
 		if err != nil {
 			return err
 		}

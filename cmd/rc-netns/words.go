@@ -378,7 +378,7 @@ func statusLines(s *audit.Service) (info string, warnings []string) {
 	if s.Idle {
 		warnings = append(warnings, "no process of it is there")
 	}
-	command, lead := oneLine(s.Remedy), mendWith
+	command, lead := oneLine(s.Remedy), fixWith
 	if s.MakesEmpty() {
 		lead = "mend it, setting up the new network namespace before the service is started there, with:"
 	}
@@ -403,4 +403,4 @@ func forOpenRC(s *audit.Service) string {
 	return text.String()
 }
 
-const mendWith = "mend it with:"
+const fixWith = "mend it with:"

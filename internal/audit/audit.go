@@ -169,7 +169,7 @@ func (e *UnconfinedError) Error() string {
 	return fmt.Sprintf("service %q is not confined: %s sets none of netns, vrf and netns_lock for it", e.Service, openrc.ConfDir)
 }
 
-// Look looks. It is an error if OpenRC has not booted this machine
+// Run audits the services. It is an error if OpenRC has not booted this machine
 // (*openrc.NotBootedError), or if a service was asked for that has a name which
 // none can have, does not exist (*UnknownServiceError) or is not confined
 // (*UnconfinedError). Without root it sees less, and says so in Report.Unseen.
@@ -178,18 +178,18 @@ func (e *UnconfinedError) Error() string {
 //
 // Any thread may call it. It looks into namespaces on threads of its own, and
 // sees the files of the caller's mount namespace.
-func Look(o Options) (*Report, error) {
+func Run(o Options) (*Report, error) {
 	if err := openrc.CheckBooted(); err != nil {
 		return nil, err
 	}
 	// A service that starts or stops meanwhile, or whose supervisor starts it
 	// again, is on its way: a problem counts when two looks in a row agree.
 	const attempts, pause = 5, 100 * time.Millisecond
-	report, err := lookOnce(o)
+	report, err := runOnce(o)
 	for i := 1; err == nil && len(report.findings()) > 0 && i < attempts; i++ {
 		before := report.findings()
 		time.Sleep(pause)
-		if report, err = lookOnce(o); err == nil && reflect.DeepEqual(before, report.findings()) {
+		if report, err = runOnce(o); err == nil && reflect.DeepEqual(before, report.findings()) {
 			break
 		}
 	}
@@ -207,7 +207,7 @@ func (r *Report) findings() map[string][]finding.Finding {
 	return findings
 }
 
-func lookOnce(o Options) (*Report, error) {
+func runOnce(o Options) (*Report, error) {
 	names := o.Services
 	if len(names) == 0 {
 		var err error
@@ -215,12 +215,12 @@ func lookOnce(o Options) (*Report, error) {
 			return nil, err
 		}
 	}
-	l := &lookout{named: len(o.Services) > 0}
+	a := &auditor{named: len(o.Services) > 0}
 	for i, name := range names {
 		if slices.Contains(names[:i], name) {
 			continue
 		}
-		s, err := l.service(name)
+		s, err := a.service(name)
 		if err == nil && s == nil && len(o.Services) > 0 {
 			err = &UnconfinedError{name}
 		}
@@ -228,40 +228,40 @@ func lookOnce(o Options) (*Report, error) {
 			return nil, err
 		}
 		if s != nil {
-			l.services = append(l.services, s)
+			a.services = append(a.services, s)
 		}
 	}
-	if err := l.survey(o.Namespaces); err != nil {
+	if err := a.scan(o.Namespaces); err != nil {
 		return nil, err
 	}
 	report := &Report{}
-	for _, s := range l.services {
-		l.judge(s)
+	for _, s := range a.services {
+		a.judge(s)
 		report.Services = append(report.Services, *s)
 	}
 	if o.Namespaces {
-		report.Namespaces = l.namespaces()
+		report.Namespaces = a.namespaces()
 	}
-	report.Unseen = l.unseen
+	report.Unseen = a.unseen
 	return report, nil
 }
 
-// lookout is the work of one Look.
-type lookout struct {
+// auditor is the work of one Run.
+type auditor struct {
 	named     bool // the services were asked for
 	services  []*Service
 	processes map[int]*process
 	owners    map[int]string // the service that a process is of, confined or not
 	host      uint64         // the inode of the host's namespace; 0 where that cannot be seen
-	spaces    map[uint64]*space
-	names     []*name
+	byInode   map[uint64]*netns
+	names     []*namedNetns
 	etc       map[string][]etcFile
 	unseen    Unseen
 }
 
 // service reads the settings and the record of a service; nil if it is not
 // confined.
-func (l *lookout) service(name string) (*Service, error) {
+func (a *auditor) service(name string) (*Service, error) {
 	if err := openrc.CheckName(name); err != nil {
 		return nil, err
 	}
@@ -280,12 +280,12 @@ func (l *lookout) service(name string) (*Service, error) {
 			return nil, nil
 		}
 	case errors.Is(err, fs.ErrPermission):
-		l.unseen.Settings++
+		a.unseen.Settings++
 		if !started {
 			return nil, nil
 		}
 	default:
-		if !started && !l.named && !serviceconf.MaySetNetns(name) {
+		if !started && !a.named && !serviceconf.MaySetNetns(name) {
 			return nil, nil
 		}
 		s.SettingsError = err

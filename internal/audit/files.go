@@ -23,8 +23,8 @@ type etcFile struct {
 }
 
 // entries lists those of the namespace called name.
-func (l *lookout) entries(name string) []etcFile {
-	if entries, read := l.etc[name]; read {
+func (a *auditor) entries(name string) []etcFile {
+	if entries, read := a.etc[name]; read {
 		return entries
 	}
 	dir := filepath.Join(mounts.EtcDir, name)
@@ -35,7 +35,7 @@ func (l *lookout) entries(name string) []etcFile {
 			entries = append(entries, etcFile{entry.Name(), found})
 		}
 	}
-	l.etc[name] = entries
+	a.etc[name] = entries
 	return entries
 }
 
@@ -43,13 +43,13 @@ func (l *lookout) entries(name string) []etcFile {
 // were bound there. A mount goes, without a word, when what is below it is renamed
 // or removed in any mount namespace, which is how most programs write
 // resolv.conf.
-func (l *lookout) judgeFiles(s *Service) {
+func (a *auditor) judgeFiles(s *Service) {
 	name := namespace.BaseName(s.Netns)
 	if s.Settings == nil || name == "" || s.Settings.Etc == launch.EtcNone ||
 		s.Record == nil || s.Record.Netns != s.Netns || s.State == openrc.Starting || s.State == openrc.Stopping {
 		return
 	}
-	entries := l.entries(name)
+	entries := a.entries(name)
 	if len(entries) == 0 {
 		return
 	}
@@ -62,7 +62,7 @@ func (l *lookout) judgeFiles(s *Service) {
 		view, err := inodeOf(fmt.Sprintf("/proc/%d/ns/mnt", p.PID))
 		if err != nil {
 			if errors.Is(err, os.ErrPermission) {
-				l.unseen.Files++
+				a.unseen.Files++
 				return
 			}
 			continue

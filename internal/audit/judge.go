@@ -16,50 +16,50 @@ import (
 
 // judge finds out what is wrong with s. The order of the steps is that of
 // gravity, but for the position of processes, which the others go by.
-func (l *lookout) judge(s *Service) {
-	want, err := l.want(s)
+func (a *auditor) judge(s *Service) {
+	want, err := a.want(s)
 	if err == nil || s.Settings != nil || s.Record != nil {
-		l.place(s, want)
-		l.judgePlace(s, want)
-		l.judgeSockets(s)
-		l.judgeFiles(s)
-		l.judgeName(s, want, err)
-		s.Idle = l.idle(s)
+		a.place(s, want)
+		a.judgePlace(s, want)
+		a.judgeSockets(s)
+		a.judgeFiles(s)
+		a.judgeName(s, want, err)
+		s.Idle = a.idle(s)
 	}
-	s.Verdict = l.verdict(s, want, err)
+	s.Verdict = a.verdict(s, want, err)
 }
 
 // want is the namespace that s belongs in; the error says why there is none, or
 // none that can be seen.
-func (l *lookout) want(s *Service) (*space, error) {
+func (a *auditor) want(s *Service) (*netns, error) {
 	switch {
 	case s.Settings == nil && s.Record == nil:
 		return nil, errors.New("nobody knows")
-	case s.Netns == "" && l.host == 0:
+	case s.Netns == "" && a.host == 0:
 		return nil, os.ErrPermission
 	case s.Netns == "":
-		return l.space(l.host, namespace.Host), nil
+		return a.netnsOf(a.host, namespace.Host), nil
 	}
 	ns, err := namespace.Open(s.Netns)
 	if err != nil {
 		return nil, err
 	}
 	defer ns.Close()
-	return l.space(ns.Inode(), s.Netns), nil
+	return a.netnsOf(ns.Inode(), s.Netns), nil
 }
 
 // place gives each process of s its position.
-func (l *lookout) place(s *Service, want *space) {
+func (a *auditor) place(s *Service, want *netns) {
 	for i := range s.Processes {
 		p := &s.Processes[i]
-		terminal := l.processes[p.PID].terminal
+		terminal := a.processes[p.PID].terminal
 		switch {
 		case p.Inode == 0:
 			p.Position = Hidden
-			l.unseen.Processes++
-		case want != nil && p.Inode == want.inode && !l.isHost(s, want):
+			a.unseen.Processes++
+		case want != nil && p.Inode == want.inode && !a.isHost(s, want):
 			p.Position = Inside
-		case s.Record != nil && l.spaces[p.Inode].is(s.Record.ID):
+		case s.Record != nil && a.byInode[p.Inode].is(s.Record.ID):
 			p.Position = Started
 		case terminal:
 			p.Position = Session
@@ -72,7 +72,7 @@ func (l *lookout) place(s *Service, want *space) {
 }
 
 // judgePlace looks for what runs outside.
-func (l *lookout) judgePlace(s *Service, want *space) {
+func (a *auditor) judgePlace(s *Service, want *netns) {
 	outside := map[uint64][]Process{}
 	var inodes []uint64
 	for _, p := range s.Processes {
@@ -93,7 +93,7 @@ func (l *lookout) judgePlace(s *Service, want *space) {
 		}
 		s.add(finding.Outside, finding.ProcessesOutside, remedy, processes, processes[0])
 	}
-	if l.isHost(s, want) {
+	if a.isHost(s, want) {
 		gravity := finding.Missing
 		if s.Record != nil && want.is(s.Record.ID) {
 			gravity = finding.Outside
@@ -105,7 +105,7 @@ func (l *lookout) judgePlace(s *Service, want *space) {
 	}
 	switch {
 	case s.Record == nil:
-		if len(s.Processes) == 0 && !l.hides(s) && s.State == openrc.Started && s.RecordError == nil {
+		if len(s.Processes) == 0 && !a.hides(s) && s.State == openrc.Started && s.RecordError == nil {
 			s.addRestart(finding.Outside, finding.NeverEntered, finding.Place(s.Netns))
 		}
 	case s.Record.Netns != s.Netns && (want == nil || !want.is(s.Record.ID)):
@@ -115,15 +115,15 @@ func (l *lookout) judgePlace(s *Service, want *space) {
 
 // isHost reports whether netns leads to the host's own namespace without saying so:
 // nothing of the service belongs there.
-func (l *lookout) isHost(s *Service, want *space) bool {
-	return want != nil && want.inode == l.host && !namespace.MeansHost(s.Netns)
+func (a *auditor) isHost(s *Service, want *netns) bool {
+	return want != nil && want.inode == a.host && !namespace.MeansHost(s.Netns)
 }
 
 // idle reports whether s is started and has nothing where it belongs, though there
 // is a daemon that it should have: it has died, and OpenRC has no pidfile to tell by,
 // or the start was content with another service's.
-func (l *lookout) idle(s *Service) bool {
-	if s.State != openrc.Started || l.hides(s) || s.Record == nil {
+func (a *auditor) idle(s *Service) bool {
+	if s.State != openrc.Started || a.hides(s) || s.Record == nil {
 		return false
 	}
 	for _, p := range s.Processes {
@@ -135,7 +135,7 @@ func (l *lookout) idle(s *Service) bool {
 }
 
 // hides reports whether s may have processes that this user cannot see.
-func (l *lookout) hides(s *Service) bool { return l.unseen.Everybody || s.daemons.Hidden }
+func (a *auditor) hides(s *Service) bool { return a.unseen.Everybody || s.daemons.Hidden }
 
 // stray reports whether the service is inside, and only these processes are not.
 func (s *Service) stray(processes []Process) bool {
@@ -150,7 +150,7 @@ func (s *Service) stray(processes []Process) bool {
 }
 
 // judgeName looks for a name that does not lead, or no longer, to a namespace.
-func (l *lookout) judgeName(s *Service, want *space, err error) {
+func (a *auditor) judgeName(s *Service, want *netns, err error) {
 	if errors.Is(err, os.ErrPermission) {
 		return
 	}
@@ -202,7 +202,7 @@ func (s *Service) MadeOnDemand() bool {
 }
 
 // judgeSockets looks at the program that binds the sockets of s.
-func (l *lookout) judgeSockets(s *Service) {
+func (a *auditor) judgeSockets(s *Service) {
 	asked, lock := false, false
 	if s.Settings != nil {
 		spec, err := s.Settings.Spec()
@@ -226,22 +226,22 @@ func (l *lookout) judgeSockets(s *Service) {
 		return // OpenRC removes the cgroup of a script that leaves no process
 	}
 	if launch.CheckPrivilege() != nil {
-		l.unseen.Programs++
+		a.unseen.Programs++
 		return
 	}
 	program, err := vrf.Inspect(s.Record.Cgroup)
 	switch {
 	case err != nil:
-		l.unseen.Programs++
+		a.unseen.Programs++
 		return
 	case program == nil:
 		s.addRestart(finding.Unbound, finding.NoProgram, s.Record.Cgroup)
 		return
 	}
-	l.judgeProgram(s, program, asked, lock)
+	a.judgeProgram(s, program, asked, lock)
 	var left []Process
 	for _, p := range daemons {
-		cgroup := l.processes[p.PID].cgroup
+		cgroup := a.processes[p.PID].cgroup
 		if p.Position != Session && cgroup != s.Record.Cgroup && !strings.HasPrefix(cgroup, s.Record.Cgroup+"/") {
 			left = append(left, p)
 		}
@@ -252,13 +252,13 @@ func (l *lookout) judgeSockets(s *Service) {
 }
 
 // judgeProgram compares the program with what s is to be bound to.
-func (l *lookout) judgeProgram(s *Service, program *vrf.Confinement, asked, lock bool) {
+func (a *auditor) judgeProgram(s *Service, program *vrf.Confinement, asked, lock bool) {
 	id, other := finding.ID(""), ""
 	bound := int(program.Device.Index)
 	var device Interface // the VRF of that name, or of that index where no name is known
-	home := l.spaces[s.Record.ID.Inode]
+	home := a.byInode[s.Record.ID.Inode]
 	if home != nil {
-		home.look()
+		home.inspect()
 	}
 	if s.Settings == nil {
 		asked, lock = bound != 0, program.Lock
@@ -280,7 +280,7 @@ func (l *lookout) judgeProgram(s *Service, program *vrf.Confinement, asked, lock
 	case program.Cookie != s.Record.ID.Cookie:
 		id = finding.VRFRecreated
 	case asked && (home == nil || home.err != nil):
-		l.unseen.Programs++
+		a.unseen.Programs++
 	case asked && device.Index == 0:
 		id = finding.VRFGone
 	case asked && bound == 0:
@@ -302,7 +302,7 @@ func (l *lookout) judgeProgram(s *Service, program *vrf.Confinement, asked, lock
 	case id != "":
 		s.addRestart(finding.Unbound, id, finding.VRF(s.VRF()))
 	case asked && bound != 0 && home != nil && home.err == nil:
-		l.judgeListeners(s, home, device)
+		a.judgeListeners(s, home, device)
 	}
 }
 
@@ -340,7 +340,7 @@ func (s *Service) addRestart(gravity finding.Gravity, id finding.ID, args ...any
 }
 
 // verdict sums it up.
-func (l *lookout) verdict(s *Service, want *space, err error) Verdict {
+func (a *auditor) verdict(s *Service, want *netns, err error) Verdict {
 	hidden := slices.ContainsFunc(s.Processes, func(p Process) bool { return p.Position == Hidden })
 	switch {
 	case len(s.Findings) > 0:
@@ -352,7 +352,7 @@ func (l *lookout) verdict(s *Service, want *space, err error) Verdict {
 	case s.State == openrc.Stopped, s.State == openrc.Failed, s.State == openrc.Crashed && len(s.Processes) == 0:
 		return Stopped
 	case s.Settings == nil && s.Record == nil, hidden, want == nil && errors.Is(err, os.ErrPermission),
-		s.Idle, len(s.Processes) == 0 && l.hides(s), s.RecordError != nil && len(s.Processes) == 0:
+		s.Idle, len(s.Processes) == 0 && a.hides(s), s.RecordError != nil && len(s.Processes) == 0:
 		return Unknown
 	case len(s.Processes) == 0 && s.State != openrc.Started:
 		return Stopped

@@ -25,9 +25,9 @@ type process struct {
 	cgroup      string // the one of version 2; empty if it is in none
 }
 
-// scan looks at all processes but this one, kernel threads and zombies. Any thread
+// readProcesses reads all processes but this one, kernel threads and zombies. Any thread
 // may call it.
-func scan() (map[int]*process, error) {
+func readProcesses() (map[int]*process, error) {
 	dir, err := os.Open("/proc")
 	if err != nil {
 		return nil, fmt.Errorf("look at the processes: %w", err)
@@ -43,15 +43,15 @@ func scan() (map[int]*process, error) {
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		if p := look(pid); p != nil {
+		if p := readProcess(pid); p != nil {
 			processes[pid] = p
 		}
 	}
 	return processes, nil
 }
 
-// look returns nil for a process that is gone, as good as gone, or the kernel's.
-func look(pid int) *process {
+// readProcess returns nil for a process that is gone, as good as gone, or the kernel's.
+func readProcess(pid int) *process {
 	dir := "/proc/" + strconv.Itoa(pid) + "/"
 	stat, err := files.Read(dir + "stat")
 	if err != nil {

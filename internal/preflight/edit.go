@@ -8,7 +8,7 @@ import (
 )
 
 // edit is the remedy of another value for a setting that is in a file.
-func (s *subject) edit(name, value string) finding.Remedy {
+func (s *serviceCheck) edit(name, value string) finding.Remedy {
 	return finding.Write(edit(s.from[name], func(line string) string { return assign(line, name, value) }))
 }
 

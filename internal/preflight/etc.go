@@ -14,8 +14,8 @@ import (
 	"openrc-netns/internal/namespace"
 )
 
-// lookAtEtc looks at the files that are to stand in for those of /etc.
-func (s *subject) lookAtEtc() {
+// checkEtc looks at the files that are to stand in for those of /etc.
+func (s *serviceCheck) checkEtc() {
 	name := s.etcName()
 	if name == "" {
 		return
@@ -32,21 +32,21 @@ func (s *subject) lookAtEtc() {
 	}
 	for _, bind := range binds {
 		if err := bind.Check(); err != nil {
-			s.addBind(bind, err)
+			s.bindFails(bind, err)
 		}
 	}
 }
 
 // etcName is the directory below /etc/netns that the service sees in /etc; empty
 // if it sees none.
-func (s *subject) etcName() string {
+func (s *serviceCheck) etcName() string {
 	if s.settings.Etc == launch.EtcNone || namespace.CheckName(s.settings.Netns) != nil {
 		return ""
 	}
 	return namespace.BaseName(s.settings.Netns)
 }
 
-func (s *subject) addBind(bind mounts.Bind, err error) {
+func (s *serviceCheck) bindFails(bind mounts.Bind, err error) {
 	what, _, _ := strings.Cut(err.Error(), "; ")
 	source, sourceErr := os.Stat(bind.Source)
 	target, targetErr := os.Stat(bind.Target)

@@ -11,8 +11,8 @@ import (
 	"openrc-netns/internal/mounts"
 )
 
-// lookAtHidden looks at the paths in netns_hide.
-func (s *subject) lookAtHidden() {
+// checkHide looks at the paths in netns_hide.
+func (s *serviceCheck) checkHide() {
 	var good []string
 	var faults []finding.Finding
 	for _, path := range strings.Fields(s.settings.Hide) {
@@ -40,7 +40,7 @@ func (s *subject) lookAtHidden() {
 }
 
 // hides reports whether netns_hide covers path.
-func (s *subject) hides(path string) bool {
+func (s *serviceCheck) hides(path string) bool {
 	path = resolved(path)
 	for _, hidden := range strings.Fields(s.settings.Hide) {
 		if hidden = resolved(hidden); path == hidden || strings.HasPrefix(path, hidden+"/") {
@@ -58,7 +58,7 @@ func resolved(path string) string {
 }
 
 // hide is the remedy of one path more in netns_hide.
-func (s *subject) hide(path string) finding.Remedy {
+func (s *serviceCheck) hide(path string) finding.Remedy {
 	if _, set := s.from["netns_hide"]; set {
 		return s.edit("netns_hide", strings.TrimSpace(s.settings.Hide+" "+path))
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // makesNamespace reports whether the script is ours, linked to netns.NAME.
-func (s *subject) makesNamespace() bool {
+func (s *serviceCheck) makesNamespace() bool {
 	name, found := strings.CutPrefix(s.Name, "netns.")
 	if !found || s.script == "" {
 		return false
@@ -28,8 +28,8 @@ func (s *subject) makesNamespace() bool {
 	return true
 }
 
-// lookAtMaker looks at what a service of a network namespace is told.
-func (s *subject) lookAtMaker() {
+// checkMaker looks at what a service of a network namespace is told.
+func (s *serviceCheck) checkMaker() {
 	if err := namespace.CheckName(s.Makes); err != nil {
 		s.add(finding.NamespaceBadNameMaker, finding.Fails, finding.Where{Path: s.script}, finding.Run("mv", s.script, filepath.Join(initDir, "netns.vpn")), err)
 	}
@@ -38,18 +38,18 @@ func (s *subject) lookAtMaker() {
 			s.add(finding.SettingMisplaced, finding.Fails, where, finding.Write(remove(where, name)), name)
 		}
 	}
-	s.lookAtList("netns_interfaces", finding.InterfaceBad, func(list string) error {
+	s.checkList("netns_interfaces", finding.InterfaceBad, func(list string) error {
 		_, err := provision.ParseInterfaces(list)
 		return err
 	})
-	s.lookAtList("netns_sysctl", finding.SysctlBad, func(list string) error {
+	s.checkList("netns_sysctl", finding.SysctlBad, func(list string) error {
 		_, err := provision.ParseSysctls(list)
 		return err
 	})
 }
 
-// lookAtList looks at a list that the start takes apart, as the start does.
-func (s *subject) lookAtList(name string, id finding.ID, parse func(string) error) {
+// checkList looks at a list that the start takes apart, as the start does.
+func (s *serviceCheck) checkList(name string, id finding.ID, parse func(string) error) {
 	list := ""
 	for _, file := range serviceconf.Files(s.Name) {
 		found, err := confd.Head(file, []string{name})

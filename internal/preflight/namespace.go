@@ -12,9 +12,9 @@ import (
 	"openrc-netns/internal/provision"
 )
 
-// lookAtNamespace opens the namespace; nil if there is none. A service that
+// checkNamespace opens the namespace; nil if there is none. A service that
 // makes it makes it in time.
-func (s *subject) lookAtNamespace(root bool) *namespace.Namespace {
+func (s *serviceCheck) checkNamespace(root bool) *namespace.Namespace {
 	name := s.settings.Netns
 	if name == "" {
 		if !root {
@@ -32,7 +32,7 @@ func (s *subject) lookAtNamespace(root bool) *namespace.Namespace {
 	}
 	ns, err := namespace.Open(name)
 	if err == nil {
-		s.lookAtHost(ns)
+		s.checkNotHost(ns)
 		return ns
 	}
 	if errors.Is(err, fs.ErrPermission) && !root {
@@ -45,12 +45,12 @@ func (s *subject) lookAtNamespace(root bool) *namespace.Namespace {
 		}
 		return nil
 	}
-	s.addNamespace(name, err)
+	s.namespaceUnusable(name, err)
 	return nil
 }
 
-// lookAtHost finds out whether a setting leads to the host's own namespace.
-func (s *subject) lookAtHost(ns *namespace.Namespace) {
+// checkNotHost finds out whether a setting leads to the host's own namespace.
+func (s *serviceCheck) checkNotHost(ns *namespace.Namespace) {
 	host, err := namespace.Open(namespace.Host)
 	if err != nil {
 		return // only root may look at process 1
@@ -95,9 +95,9 @@ func properName(name string) string {
 	return name
 }
 
-// addNamespace is for a namespace that cannot be opened. Only one that has a name
+// namespaceUnusable is for a namespace that cannot be opened. Only one that has a name
 // can be made.
-func (s *subject) addNamespace(name string, err error) {
+func (s *serviceCheck) namespaceUnusable(name string, err error) {
 	base := namespace.BaseName(name)
 	path := filepath.Join(namespace.Dir, base)
 	what, _, _ := strings.Cut(err.Error(), "; ")

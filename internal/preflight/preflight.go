@@ -21,7 +21,7 @@ import (
 // ErrNotOpenRC says that this machine has no OpenRC to look at.
 var ErrNotOpenRC = errors.New("there is no OpenRC here: no openrc-run.sh in the directories where OpenRC keeps its shell files")
 
-// Report is what Look found.
+// Report is what Run found.
 type Report struct {
 	System   System
 	Services []Service
@@ -69,7 +69,7 @@ func (e *NotExistError) Error() string {
 		e.Service, initDir, e.Service, confDir, e.Service)
 }
 
-// Look looks at the services called names and those of their network namespaces,
+// Run checks the services called names and those of their network namespaces,
 // or at all that have settings of ours if there are no names. The error is
 // ErrNotOpenRC or a *NotExistError, or says that no service can have the name or
 // that a directory cannot be read.
@@ -77,7 +77,7 @@ func (e *NotExistError) Error() string {
 // The caller has locked the thread: from inside, it is moved to the mounts of
 // process 1, which are those that a start sees. Without CAP_SYS_ADMIN less can be
 // seen, and the report says what.
-func Look(names []string) (*Report, error) {
+func Run(names []string) (*Report, error) {
 	var report Report
 	root := launch.CheckPrivilege() == nil
 	if root {
@@ -86,10 +86,10 @@ func Look(names []string) (*Report, error) {
 		}
 	}
 	var err error
-	if report.System, err = lookAtSystem(); err != nil {
+	if report.System, err = checkSystem(); err != nil {
 		return nil, err
 	}
-	l := looker{openrc: report.System, root: root}
+	c := checker{openrc: report.System, root: root}
 	named := len(names) > 0
 	if !named {
 		if names, err = services(); err != nil {
@@ -98,7 +98,7 @@ func Look(names []string) (*Report, error) {
 	}
 	names = slices.Clone(names)
 	for i := 0; i < len(names); i++ {
-		s, err := l.look(names[i], named)
+		s, err := c.check(names[i], named)
 		if err != nil {
 			return nil, err
 		}

@@ -44,8 +44,8 @@ func TestNearestIsAMistakeAway(t *testing.T) {
 		"netns_hid": "netns_hide", "netns_ect": "netns_etc", "netns_locks": "netns_lock", "netns_interface": "netns_interfaces",
 		"netns_hide": "", "netns_table": "", "netn": "", "vfr": "", "NETNS_HIDE": "",
 	} {
-		if got := likely(name); got != want {
-			t.Errorf("likely(%q) = %q, want %q", name, got, want)
+		if got := nearestSetting(name); got != want {
+			t.Errorf("nearestSetting(%q) = %q, want %q", name, got, want)
 		}
 	}
 	for name, want := range map[string]string{"ssdh": "sshd", "sshd": "", "ssh": "sshd", "x": "", "nginx": ""} {

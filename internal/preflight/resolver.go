@@ -22,8 +22,8 @@ var daemons = []struct{ name, module, socket, hide string }{
 	{"sssd", "sss", "/var/lib/sss/pipes/nss", "/var/lib/sss/pipes/nss"},
 }
 
-// lookAtResolver looks at where the service would have names resolved.
-func (s *subject) lookAtResolver() {
+// checkResolver looks at where the service would have names resolved.
+func (s *serviceCheck) checkResolver() {
 	if s.onHost {
 		return // by another name
 	}
@@ -38,12 +38,12 @@ func (s *subject) lookAtResolver() {
 		s.add(finding.ResolverSocket, finding.Warning, finding.Where{Path: d.socket}, s.hide(d.hide), d.name)
 	}
 	if s.Netns != "" {
-		s.lookAtNameservers()
+		s.checkNameservers()
 	}
 }
 
 // etcFile is the file that the service sees as /etc/NAME.
-func (s *subject) etcFile(name string) string {
+func (s *serviceCheck) etcFile(name string) string {
 	if dir := s.etcName(); dir != "" {
 		own := filepath.Join(mounts.EtcDir, dir, name)
 		if _, err := os.Stat(own); err == nil {
@@ -55,7 +55,7 @@ func (s *subject) etcFile(name string) string {
 
 // hostModules are the words after "hosts:" in nsswitch.conf(5), which musl does
 // not read and systems with musl do not have.
-func (s *subject) hostModules() []string {
+func (s *serviceCheck) hostModules() []string {
 	text, _ := os.ReadFile(s.etcFile("nsswitch.conf"))
 	for line := range strings.Lines(string(text)) {
 		line, _, _ = strings.Cut(line, "#")
@@ -66,9 +66,9 @@ func (s *subject) hostModules() []string {
 	return nil
 }
 
-// lookAtNameservers looks at the addresses in the host's resolv.conf(5), if the
+// checkNameservers looks at the addresses in the host's resolv.conf(5), if the
 // service is to use that.
-func (s *subject) lookAtNameservers() {
+func (s *serviceCheck) checkNameservers() {
 	file := s.etcFile("resolv.conf")
 	if file != "/etc/resolv.conf" {
 		return // made for this namespace
@@ -102,7 +102,7 @@ func (s *subject) lookAtNameservers() {
 }
 
 // ownResolver gives the network namespace a resolv.conf, in its directory.
-func (s *subject) ownResolver(dir string) finding.Remedy {
+func (s *serviceCheck) ownResolver(dir string) finding.Remedy {
 	remedy := finding.Run("mkdir", "-p", dir).RunTo(filepath.Join(dir, "resolv.conf"), "echo", "nameserver", "192.0.2.53")
 	if _, set := s.from["netns_etc"]; set && s.etcName() == "" {
 		remedy.Edits = s.edit("netns_etc", "bind").Edits

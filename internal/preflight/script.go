@@ -13,10 +13,10 @@ import (
 	"openrc-netns/internal/shell"
 )
 
-// lookAtScript looks whether OpenRC runs the script, and not somebody else.
-func (s *subject) lookAtScript(system System) {
+// checkScript looks whether OpenRC runs the script, and not somebody else.
+func (s *serviceCheck) checkScript(system System) {
 	if s.script == "" {
-		s.addScriptMissing()
+		s.scriptMissing()
 		return
 	}
 	info, err := os.Stat(s.script)
@@ -87,8 +87,8 @@ func (s System) runsEveryScript() bool {
 	return n == 2 && (major > 0 || minor >= 63)
 }
 
-// addScriptMissing is for settings that no service has.
-func (s *subject) addScriptMissing() {
+// scriptMissing is for settings that no service has.
+func (s *serviceCheck) scriptMissing() {
 	file, script := filepath.Join(confDir, s.Name), filepath.Join(initDir, s.Name)
 	where := s.from["netns"]
 	if where.Path == "" {

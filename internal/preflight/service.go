@@ -16,14 +16,14 @@ const (
 	levelDir = "/etc/runlevels"
 )
 
-// looker looks at services.
-type looker struct {
+// checker looks at services.
+type checker struct {
 	openrc System
 	root   bool
 }
 
-// subject is a service that is being looked at.
-type subject struct {
+// serviceCheck is a service that is being looked at.
+type serviceCheck struct {
 	Service
 	settings   openrc.Settings
 	from       map[string]finding.Where // of what is set, and of supervisor
@@ -33,13 +33,13 @@ type subject struct {
 	onHost     bool   // netns leads to the host's network
 }
 
-// look returns nil for a service that has no settings of ours, unless it was
+// check returns nil for a service that has no settings of ours, unless it was
 // named.
-func (l *looker) look(name string, named bool) (*Service, error) {
+func (c *checker) check(name string, named bool) (*Service, error) {
 	if err := openrc.CheckName(name); err != nil {
 		return nil, err
 	}
-	s := subject{
+	s := serviceCheck{
 		Service: Service{Name: name},
 		from:    map[string]finding.Where{},
 	}
@@ -69,12 +69,12 @@ func (l *looker) look(name string, named bool) (*Service, error) {
 	}
 	switch {
 	case s.makesNamespace():
-		s.lookAtMaker()
+		s.checkMaker()
 	case s.settings.Confined() && !s.unreadable:
-		s.lookAtScript(l.openrc)
-		s.lookAtOthers()
-		s.lookAtSupervisor(l.openrc)
-		s.lookAtPlace(l.root, l.openrc)
+		s.checkScript(c.openrc)
+		s.checkOtherServices()
+		s.checkSupervisor(c.openrc)
+		s.checkStart(c.root, c.openrc)
 	}
 	if !named && s.Makes == "" && !s.settings.Confined() && len(s.Findings)+len(s.Unchecked) == 0 {
 		return nil, nil

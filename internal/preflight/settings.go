@@ -19,7 +19,7 @@ import (
 const supervisorName = "supervisor"
 
 // readConf reads where one file of conf.d says what.
-func (s *subject) readConf(file string) {
+func (s *serviceCheck) readConf(file string) {
 	found, err := confd.List(file, openrc.Names)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
@@ -33,13 +33,13 @@ func (s *subject) readConf(file string) {
 	}
 	for _, a := range found {
 		s.take(file, a)
-		if known := likely(a.Name); known != "" {
+		if known := nearestSetting(a.Name); known != "" {
 			where := finding.Where{Path: file, Line: a.Line}
 			rename := edit(where, func(line string) string { return strings.Replace(line, a.Name+"=", known+"=", 1) })
 			s.add(finding.SettingUnknown, finding.Warning, where, finding.Write(rename), a.Name, known)
 		}
 	}
-	s.lookBelow(file)
+	s.checkUnreached(file)
 	if !confd.Assigns(file, supervisorName) {
 		return
 	}
@@ -51,9 +51,9 @@ func (s *subject) readConf(file string) {
 	}
 }
 
-// lookBelow looks for settings below a return, where nobody reads them: some files
+// checkUnreached looks for settings below a return, where nobody reads them: some files
 // come with one as the last line.
-func (s *subject) lookBelow(file string) {
+func (s *serviceCheck) checkUnreached(file string) {
 	found, line := confd.Unreached(file, openrc.Names)
 	if len(found) == 0 {
 		return
@@ -68,7 +68,7 @@ func (s *subject) lookBelow(file string) {
 
 // readSettings reads the settings as all do who run no shell. Of a service whose
 // files name none of them it is nobody's business what cannot be read.
-func (s *subject) readSettings(files []string) {
+func (s *serviceCheck) readSettings(files []string) {
 	settings, err := serviceconf.Read(s.Name)
 	s.settings = settings
 	s.Known = err == nil || errors.As(err, new(*serviceconf.NotExistError))
@@ -94,7 +94,7 @@ func (s *subject) readSettings(files []string) {
 	}
 }
 
-func (s *subject) take(file string, a confd.Assignment) {
+func (s *serviceCheck) take(file string, a confd.Assignment) {
 	switch {
 	case a.Name == supervisorName:
 		s.supervisor = a.Value
@@ -108,7 +108,7 @@ func (s *subject) take(file string, a confd.Assignment) {
 
 // readScript reads what the init script says as plainly as a file of conf.d does.
 // It is sourced after those.
-func (s *subject) readScript() {
+func (s *serviceCheck) readScript() {
 	if s.script == "" {
 		return
 	}
@@ -145,8 +145,8 @@ func (s *subject) readScript() {
 	s.supervisor = ""
 }
 
-// lookAtWords looks at the settings that know a few words only.
-func (s *subject) lookAtWords() {
+// checkValues looks at the settings that know a few words only.
+func (s *serviceCheck) checkValues() {
 	for _, setting := range []struct {
 		name, word string
 		alone      openrc.Settings

@@ -9,19 +9,19 @@ import (
 	"openrc-netns/internal/openrc"
 )
 
-// lookAtPlace looks at what a start needs, then rehearses it. What a part of it
+// checkStart looks at what a start needs, then rehearses it. What a part of it
 // lacks is found with the functions that the start itself calls; the rehearsal
 // finds what nobody has thought of.
-func (s *subject) lookAtPlace(root bool, system System) {
-	s.lookAtWords()
-	ns := s.lookAtNamespace(root)
+func (s *serviceCheck) checkStart(root bool, system System) {
+	s.checkValues()
+	ns := s.checkNamespace(root)
 	if ns != nil {
 		defer ns.Close()
 	}
-	s.lookAtEtc()
-	s.lookAtHidden()
+	s.checkEtc()
+	s.checkHide()
 	if root && ns != nil {
-		s.lookAtVRF(ns)
+		s.checkVRF(ns)
 	}
 	switch {
 	case s.fails():
@@ -32,11 +32,11 @@ func (s *subject) lookAtPlace(root bool, system System) {
 	default:
 		s.unchecked(finding.UncheckedStart)
 	}
-	s.lookAtResolver()
+	s.checkResolver()
 }
 
 // fails reports whether it is known already that a start would fail.
-func (s *subject) fails() bool {
+func (s *serviceCheck) fails() bool {
 	for _, f := range s.Findings {
 		if f.Gravity == finding.Fails {
 			return true
@@ -46,7 +46,7 @@ func (s *subject) fails() bool {
 }
 
 // rehearse does what a start would do.
-func (s *subject) rehearse(program string, fresh bool) {
+func (s *serviceCheck) rehearse(program string, fresh bool) {
 	warn := func(text string) {
 		s.add(finding.StartWarns, finding.Warning, finding.Where{Path: "/sys"}, finding.Remedy{}, text)
 	}
@@ -67,7 +67,7 @@ func (s *subject) rehearse(program string, fresh bool) {
 }
 
 // confiner is the setting that needs something of the kernel.
-func (s *subject) confiner() string {
+func (s *serviceCheck) confiner() string {
 	if s.VRF != "" {
 		return "vrf"
 	}
@@ -75,7 +75,7 @@ func (s *subject) confiner() string {
 }
 
 // first is the setting that makes this service one of ours.
-func (s *subject) first() string {
+func (s *serviceCheck) first() string {
 	if s.Netns != "" {
 		return "netns"
 	}

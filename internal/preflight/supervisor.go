@@ -29,10 +29,10 @@ runit) _netns_refuse_runit ;;
 s6) _netns_check_s6 ;;
 esac`
 
-// lookAtSupervisor looks for one that starts the daemon from elsewhere, and that the
+// checkSupervisor looks for one that starts the daemon from elsewhere, and that the
 // drop-in cannot have start it inside. What cannot be read without a shell counts as not
 // set.
-func (s *subject) lookAtSupervisor(system System) {
+func (s *serviceCheck) checkSupervisor(system System) {
 	where := s.from[supervisorName]
 	id := map[string]finding.ID{"runit": finding.SupervisorRunit, "s6": finding.SupervisorS6}[s.supervisor]
 	if where.Line == 0 || id == "" || system.library == "" {
@@ -61,7 +61,7 @@ func (s *subject) lookAtSupervisor(system System) {
 
 // variable is the value of one of OpenRC's variables as far as it can be read without a
 // shell; set says that a file may give it one.
-func (s *subject) variable(name string) (value string, set bool) {
+func (s *serviceCheck) variable(name string) (value string, set bool) {
 	for _, file := range append(serviceconf.Files(s.Name), s.script) {
 		if !confd.Assigns(file, name) {
 			continue

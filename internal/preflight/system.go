@@ -31,15 +31,15 @@ const (
 	lsbDropinPath = "/lib/lsb/init-functions.d/50-openrc-netns"
 )
 
-// patience is how long OpenRC may take to answer a question.
-const patience = 10 * time.Second
+// askTimeout is how long OpenRC may take to answer a question.
+const askTimeout = 10 * time.Second
 
 // directories are where OpenRC keeps its own files: Gentoo, Debian, Alpine, and
 // what older releases chose on other machines.
 var directories = []string{"/usr/libexec/rc", "/usr/lib/rc", "/lib/rc", "/libexec/rc", "/usr/lib64/rc", "/lib64/rc"}
 
-// lookAtSystem looks at OpenRC and at what of ours is installed.
-func lookAtSystem() (System, error) {
+// checkSystem looks at OpenRC and at what of ours is installed.
+func checkSystem() (System, error) {
 	var s System
 	for _, dir := range append([]string{os.Getenv("RC_LIBEXECDIR")}, directories...) {
 		if info, err := os.Stat(filepath.Join(dir, runScript)); dir != "" && err == nil && info.Mode().IsRegular() {
@@ -52,12 +52,12 @@ func lookAtSystem() (System, error) {
 	}
 	s.OpenRC = version()
 	s.Patched = patched(s.Directory)
-	if s.lookAtDropin() {
-		s.lookAtSeam()
+	if s.checkDropin() {
+		s.checkSeam()
 	}
-	s.lookAtUsers()
-	s.lookAtLSB()
-	s.lookAtGlobals()
+	s.checkUserDropin()
+	s.checkLSBDropin()
+	s.checkGlobalSettings()
 	return s, nil
 }
 
@@ -96,8 +96,8 @@ func patched(dir string) bool {
 	return false
 }
 
-// lookAtDropin reports whether there is a drop-in that OpenRC can read.
-func (s *System) lookAtDropin() bool {
+// checkDropin reports whether there is a drop-in that OpenRC can read.
+func (s *System) checkDropin() bool {
 	text, err := os.ReadFile(dropinPath)
 	dropin := finding.Where{Path: dropinPath}
 	switch {
@@ -123,7 +123,7 @@ func (s *System) lookAtDropin() bool {
 	}
 	if service, _ := pathIn(string(text), "/service.sh"); service != "" {
 		s.library = filepath.Dir(service)
-		s.lookAtLibrary()
+		s.checkLibrary()
 	}
 	return true
 }
@@ -131,8 +131,8 @@ func (s *System) lookAtDropin() bool {
 // library are the files that the drop-in reads for services with settings.
 var library = []string{"service.sh", "script.sh", "maker.sh", "lsb.sh", "supervisors.sh", "depend.sh"}
 
-// lookAtLibrary looks for the first file that the drop-in would not take.
-func (s *System) lookAtLibrary() {
+// checkLibrary looks for the first file that the drop-in would not take.
+func (s *System) checkLibrary() {
 	for _, name := range library {
 		file := filepath.Join(s.library, name)
 		text, err := os.ReadFile(file)
@@ -185,10 +185,10 @@ func pathIn(text, suffix string) (path string, number int) {
 	return "", 0
 }
 
-// lookAtSeam asks the installed OpenRC the question that the drop-in asks when
+// checkSeam asks the installed OpenRC the question that the drop-in asks when
 // dependencies are worked out: does it come past the drop-in before it runs a
 // script? The script is one of ours that does nothing.
-func (s *System) lookAtSeam() {
+func (s *System) checkSeam() {
 	dir, err := os.MkdirTemp("", "openrc-netns-check")
 	if err != nil {
 		s.unchecked(finding.UncheckedSeam, err)
@@ -212,8 +212,8 @@ func (s *System) lookAtSeam() {
 	s.add(finding.SeamUnknown, finding.Fails, finding.Where{Path: filepath.Join(s.Directory, runScript)}, finding.Remedy{})
 }
 
-// lookAtUsers looks at what keeps the services of users from running outside.
-func (s *System) lookAtUsers() {
+// checkUserDropin looks at what keeps the services of users from running outside.
+func (s *System) checkUserDropin() {
 	if _, err := os.Stat(filepath.Join(s.Directory, "sh/openrc-user.sh")); err != nil {
 		return // an OpenRC without them
 	}
@@ -234,8 +234,8 @@ func (s *System) lookAtUsers() {
 		finding.Run("mkdir", "-p", filepath.Dir(userDropinPath)).Run("ln", "-sf", dropinPath, userDropinPath))
 }
 
-// lookAtLSB looks at what hands Debian's init scripts over to OpenRC.
-func (s *System) lookAtLSB() {
+// checkLSBDropin looks at what hands Debian's init scripts over to OpenRC.
+func (s *System) checkLSBDropin() {
 	if _, err := os.Stat(lsbFunctions); err != nil {
 		return
 	}
@@ -244,8 +244,8 @@ func (s *System) lookAtLSB() {
 	}
 }
 
-// lookAtGlobals looks for settings that are made for all services at once.
-func (s *System) lookAtGlobals() {
+// checkGlobalSettings looks for settings that are made for all services at once.
+func (s *System) checkGlobalSettings() {
 	files, _ := filepath.Glob(filepath.Join(filepath.Dir(dropinPath), "*.conf"))
 	for _, file := range append([]string{"/etc/rc.conf"}, files...) {
 		if file == dropinPath {
@@ -273,7 +273,7 @@ func (s *System) lookAtGlobals() {
 
 // ask returns the standard output of a command that changes nothing.
 func ask(env []string, argv ...string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env = env

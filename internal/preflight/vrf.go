@@ -12,8 +12,8 @@ import (
 	"openrc-netns/internal/vrf"
 )
 
-// lookAtVRF looks for the device in the namespace.
-func (s *subject) lookAtVRF(ns *namespace.Namespace) {
+// checkVRF looks for the device in the namespace.
+func (s *serviceCheck) checkVRF(ns *namespace.Namespace) {
 	if s.VRF == "" {
 		return
 	}
@@ -57,7 +57,7 @@ func devices() (vrfs []*netlink.Vrf) {
 
 // makeVRF adds the commands that create a device with a routing table that none of the
 // others has.
-func (s *subject) makeVRF(r finding.Remedy, name string, others []*netlink.Vrf) finding.Remedy {
+func (s *serviceCheck) makeVRF(r finding.Remedy, name string, others []*netlink.Vrf) finding.Remedy {
 	table := uint32(10)
 	for slices.ContainsFunc(others, func(v *netlink.Vrf) bool { return v.Table == table }) {
 		table += 10
