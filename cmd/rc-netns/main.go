@@ -24,8 +24,8 @@ const usage = `Usage: rc-netns [status] [--json | --watch[=SECONDS]] [SERVICE]..
        rc-netns down NETNS
 
 status shows which service runs where, whether that is where its settings say,
-and what to do if not. check looks, before a start, for what would keep services
-from running there; it starts nothing. With no SERVICE they look at all that have
+and what to do if not. check finds out, before a start, what would keep services
+from running there; it starts nothing. With no SERVICE they cover all that have
 settings.
 
 settings prints what conf.d sets for a service, as status, check and netns-exec(8)
@@ -36,7 +36,7 @@ namespace if there is none, brings its loopback up, moves the interfaces in and
 sets the sysctls; if one of these fails it undoes the others. down undoes what
 up did, and nothing else.
 
-  --json           print what status has seen or check has found for programs
+  --json           print what status or check has found for programs
   --watch[=SECONDS]
                    show it again and again, every 2 seconds or as given
   --null           end each setting with a NUL byte, and quote nothing
@@ -49,7 +49,7 @@ up did, and nothing else.
   -V, --version    print the version
 
 Exit status: 0 if all is well, 1 if somebody has to act or up or down failed, 125 if
-status or check could not look.
+status or check failed.
 `
 
 func main() {

@@ -18,7 +18,7 @@ import (
 // The exit statuses of status and check, other than 0.
 const (
 	exitProblem = 1
-	exitError   = 125 // they could not look
+	exitError   = 125 // they failed
 )
 
 // conclude ends a command: it says what went wrong, and returns the exit

@@ -24,7 +24,7 @@ type statusOptions struct {
 	services []string
 	json     bool
 	openrc   bool
-	watch    int // seconds between two looks; 0 for one look
+	watch    int // seconds between two audits; 0 for a single one
 }
 
 // status shows which service runs where, and returns the status to exit with.

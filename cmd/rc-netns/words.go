@@ -24,51 +24,51 @@ const (
 	nowhereElse = "the service does not start anywhere else instead"
 	notItsOwn   = "the service would see the host's, or nothing, where it should see its own"
 	toBeBound   = "every IP socket of the service is to be bound to it"
-	unknownWord = "a value that is not known is an error at start"
+	unknownWord = "an unknown value is an error at start"
 	notHidden   = "what cannot be hidden would be seen, so the service does not start"
-	nobodyReads = "nobody reads these settings"
+	nobodyReads = "nothing reads these settings"
 	startSays   = "a start is refused: %s"
 	useOpenRCs  = "let OpenRC's own supervisor do it"
 	reinstall   = "install openrc-netns again"
-	elsewhere   = "that one belongs elsewhere, and is acted on there when it is %[2]s that was asked"
+	elsewhere   = "that one belongs elsewhere, and is acted on there when %[2]s is meant"
 	ifMeant     = "; or write " + namespace.Host + ", if that is meant"
 	toCreate    = "create it; to have it at every boot, see the network namespace as a service in openrc-netns-hook(8)"
 	recreate    = "remove it, and create the network namespace"
-	executable  = "make it executable, and have OpenRC look again"
-	keepHidden  = "keep those that are there; or start first what makes the others"
+	executable  = "make it executable, and have OpenRC update its dependencies"
+	keepHidden  = "keep those that exist; or first start what creates the others"
 )
 
 var wordings = map[finding.ID]wording{
 	// Of running services.
 	finding.ProcessesOutside: {what: "%s %s"},
 	finding.NeverEntered:     {what: "it was not started %s: what it has set up is outside"},
-	finding.SettingsChanged:  {what: "it was started %s, and its settings say by now: %s"},
+	finding.SettingsChanged:  {what: "it was started %s, but its settings now put it %s"},
 	finding.NotBound:         {what: "it was started before vrf or netns_lock was set: its sockets are not bound"},
 	finding.NoProgram:        {what: "no BPF program of ours is on its cgroup %s: new sockets are not bound"},
 	finding.LeftCgroup:       {what: "%s not in its cgroup %s: new sockets are not bound"},
-	finding.VRFGone:          {what: "%s does not exist any more: make it again first"},
-	finding.VRFRecreated:     {what: "its sockets are bound to a device that has gone: %s was made anew since the start"},
-	finding.VRFChanged:       {what: "its sockets are bound to VRF %q, and its settings say by now: %q"},
-	finding.VRFUnset:         {what: "its sockets are bound to a VRF, and its settings name none by now"},
+	finding.VRFGone:          {what: "%s no longer exists: recreate it first"},
+	finding.VRFRecreated:     {what: "its sockets are bound to a device that is gone: %s was recreated since the start"},
+	finding.VRFChanged:       {what: "its sockets are bound to VRF %q, but its settings now name %q"},
+	finding.VRFUnset:         {what: "its sockets are bound to a VRF, but its settings no longer name one"},
 	finding.SocketsUnbound:   {what: "%s not bound to %s: it hears other networks"},
 	finding.NotLocked:        {what: "it is not locked: netns_lock was set after the start"},
-	finding.StillLocked:      {what: "it is locked, and its settings do not ask for it by now"},
+	finding.StillLocked:      {what: "it is locked, but its settings no longer ask for that"},
 	finding.EtcHost:          {what: "it sees the host's %s and not %s"},
-	finding.EtcReplaced:      {what: "it sees another %s than %s, which was replaced since the start"},
+	finding.EtcReplaced:      {what: "it sees a different %s from %s, which was replaced since the start"},
 	finding.EtcUnbound:       {what: "it sees no %s: %s is no longer bound over it"},
-	finding.NameDeleted:      {what: "the name %q was deleted since the start, and nothing of it runs where it was started"},
-	finding.NameDeletedAlive: {what: "the name %q was deleted since the start, and it runs on in what had that name"},
-	finding.NameReused:       {what: "the name %q leads to another network namespace than at the start"},
+	finding.NameDeleted:      {what: "the name %q was deleted since the start, and the service has no process where it was started"},
+	finding.NameDeletedAlive: {what: "the name %q was deleted since the start, and the service runs on in the network namespace that had it"},
+	finding.NameReused:       {what: "the name %q leads to a different network namespace than at the start"},
 
 	// Of their network namespaces.
 	finding.NamespaceMissing:      {"network namespace %q does not exist", nowhereElse, toCreate},
 	finding.NamespaceMissingNear:  {"network namespace %[1]q does not exist", "", toCreate + "; or write %[2]q, if that is meant"},
-	finding.NamespaceMissingPath:  {do: "a name lasts, a path may not: name a network namespace, made with ip netns add vpn for instance"},
+	finding.NamespaceMissingPath:  {do: "a name lasts, a path may not: name a network namespace, made with ip netns add vpn for example"},
 	finding.NamespaceStale:        {"network namespace %q is stale: %s is an ordinary file", "the network namespace that had this name has gone, and an empty file was left", recreate},
 	finding.NamespaceOther:        {"%s", nowhereElse, recreate},
-	finding.NamespaceOtherPath:    {do: "a name lasts, a path may not: name a network namespace, made with ip netns add vpn for instance"},
+	finding.NamespaceOtherPath:    {do: "a name lasts, a path may not: name a network namespace, made with ip netns add vpn for example"},
 	finding.NamespaceHost:         {"network namespace %q is the host's own", "the service would run outside, and does not start", "delete the name, and create a network namespace" + ifMeant},
-	finding.NamespaceHostPath:     {do: "name another one, made with ip netns add vpn for instance" + ifMeant},
+	finding.NamespaceHostPath:     {do: "name another one, made with ip netns add vpn for example" + ifMeant},
 	finding.NamespaceBadName:      {"%s", "no network namespace can have that name", "write a name"},
 	finding.NamespaceBadNameMaker: {do: "link the script to another one"},
 
@@ -78,37 +78,37 @@ var wordings = map[finding.ID]wording{
 	finding.DropinUnreadable: {"the drop-in cannot be read: %s",
 		"OpenRC cannot read it either: depending on the shell no service starts, or every service runs on the host's network", "remove it and " + reinstall},
 	finding.DropinUnreadableUsers: {"only root can read the drop-in",
-		"for everybody else each command of OpenRC that reads it fails, as rc-service(8) with status does", "let everybody read it"},
-	finding.DropinVersion: {"the drop-in is not of the version of this openrc-netns-hook",
+		"for other users each command of OpenRC that reads it fails, as rc-service(8) with status does", "let everyone read it"},
+	finding.DropinVersion: {"the drop-in is of a different version than openrc-netns-hook",
 		"the two rely on each other: no service with settings starts", reinstall},
-	finding.HookMissing: {"%s is not there, or cannot be executed",
+	finding.HookMissing: {"%s is missing, or cannot be executed",
 		"the drop-in needs it to enter a network namespace: no service that has one starts or stops", reinstall},
-	finding.LibraryMissing: {"%s is not there",
-		"the drop-in needs it for services with settings: none that this file is for starts", reinstall},
+	finding.LibraryMissing: {"%s is missing",
+		"the drop-in needs it for services with settings: those that need it do not start", reinstall},
 	finding.LibraryMissingUnread:  {what: "%s cannot be read: %s"},
-	finding.LibraryMissingVersion: {what: "%s is not of the version of this openrc-netns-hook"},
+	finding.LibraryMissingVersion: {what: "%s is of a different version than openrc-netns-hook"},
 	finding.SeamUnknown: {"this OpenRC starts services in a way that openrc-netns does not know",
 		"a service would run outside, so none that has a network namespace or a VRF is started",
 		"use an OpenRC that openrc-netns is known to work with, 0.45 to 0.64, with its own openrc-run.sh"},
 	finding.UserDropinMissing: {"the drop-in is not installed for the services of users",
 		"they cannot enter a network namespace, and without the drop-in one that asks for it runs on the host's network", "link it"},
 	finding.LSBDropinMissing: {"the file that hands Debian's init scripts over to OpenRC is not installed",
-		"run by their names, by service(8) or by the rc-service of OpenRC before 0.63, they run on the host's network", reinstall},
+		"run by path, by service(8) or by the rc-service of OpenRC before 0.63, they run on the host's network", reinstall},
 
 	// Of settings.
 	finding.SettingGlobal: {"%q is set for every service",
-		"each service of this machine has that setting, whatever is said of it below", "set it for each service that it is meant for, and remove it here"},
+		"every service of this machine has that setting, whatever is said about it below", "set it for each service that it is meant for, and remove it here"},
 	finding.SettingUnknown: {"there is no setting %[1]q", "it does nothing, and looks like %[2]q", "write %[2]s"},
 	finding.SettingUnreached: {"%q is set below a return",
-		"the shell does not read on there, and the service runs without the setting", "write it above that"},
+		"the shell stops reading there, and the service runs without the setting", "write it above that"},
 	finding.SettingBad:     {"%s", unknownWord, "write one of the two words"},
 	finding.SettingBadKeep: {do: "write the names of capabilities that a lock takes away"},
 	finding.SettingMisplaced: {"the service of a network namespace has the setting %q",
 		"it makes the network namespace, and has to run on the host's network", "remove it"},
 	finding.SettingsUnreadable: {"%[1]s",
-		"only a shell can tell what the settings are: the service starts with them, and nothing that does not run a shell knows where it belongs: this check, status, netns-exec --service", "%[2]s"},
+		"only a shell can tell what the settings are: the service starts with them, but nothing that runs no shell knows where it belongs: this check, status, netns-exec --service", "%[2]s"},
 	finding.SettingsConflict: {"the init script changes %q, and " + openrc.ConfDir + " has settings too",
-		"conf.d has decided where the script runs by the time that it is read, and a start is refused", "set it in one of the two"},
+		"conf.d has decided where the script runs before the script is read: a start is refused", "set it in one of the two"},
 	finding.InterfaceBad: {"%s", "what is not an interface cannot be moved in", "keep what is right"},
 	finding.SysctlBad:    {"%s", "what is not a setting of the network cannot be set", "keep what is right"},
 	finding.HideMissing:  {"%s", notHidden, keepHidden},
@@ -117,16 +117,16 @@ var wordings = map[finding.ID]wording{
 	// Of init scripts and supervisors.
 	finding.ScriptMissing:            {"there is no service %[1]q: %[2]s does not exist", nobodyReads, "install the service, or remove the file"},
 	finding.ScriptMissingNear:        {do: "if %[3]q is meant, move them there"},
-	finding.ScriptMissingLink:        {do: "link it to the script that it is a second service of"},
+	finding.ScriptMissingLink:        {do: "link it to the script that it is an instance of"},
 	finding.ScriptNotExecutable:      {"the init script cannot be executed", "OpenRC does not start it", executable},
-	finding.ScriptNotExecutableLater: {why: "OpenRC does not ask it for its dependencies, so it may be started before its network namespace is there"},
+	finding.ScriptNotExecutableLater: {why: "OpenRC does not ask it for its dependencies, so it may be started before its network namespace exists"},
 	finding.ScriptNotExecutableMaker: {why: "%s needs the service of its network namespace, and OpenRC does not know that"},
 	finding.ScriptNoHeader: {"the init script is not one for openrc-run, and has no LSB header",
-		"OpenRC takes a script of another interpreter for one of Debian's by its header, and cannot run this one inside", "write the header"},
+		"OpenRC knows Debian's scripts by their header, and cannot run this one inside", "write the header"},
 	finding.ScriptBypassesOpenRC: {"the init script begins with %q and not with #!/sbin/openrc-run",
 		"rc-service hands it to that interpreter, the drop-in is not asked, and the service runs on the host's network", "have the script enter by itself"},
-	finding.PidfileShared: {"the pid file %s is that of the service %q too",
-		"while one of the two runs the other is taken for running, and the stop of one ends the daemon of the other",
+	finding.PidfileShared: {"the pidfile %s is also that of the service %q",
+		"while one of the two runs, the other is taken to be running, and stopping one ends the daemon of the other",
 		"name it after the service, with $RC_SVCNAME; a daemon that writes it itself has to be told"},
 	finding.ServiceByName:    {"the init script calls the service %[1]q by its name", elsewhere, "call no service that belongs elsewhere"},
 	finding.ServiceByNameOwn: {do: "call it by $RC_SVCNAME"},
@@ -134,24 +134,24 @@ var wordings = map[finding.ID]wording{
 	finding.SupervisorS6:     {"s6 would start the daemon outside", startSays, useOpenRCs},
 
 	// Of the rest.
-	finding.EtcUnreadable:     {"%s", "the files to see in place of those in /etc belong into a directory of that name", "remove it, and make a directory"},
+	finding.EtcUnreadable:     {"%s", "the files to see in place of those in /etc belong in a directory of that name", "remove it, and create a directory"},
 	finding.EtcSource:         {"%s", "there is nothing to bind", "remove it"},
 	finding.EtcKind:           {"%s", notItsOwn, "move it away"},
 	finding.EtcTargetMissing:  {"%[1]s", notItsOwn, "create what is to be covered; or remove %[2]s"},
 	finding.EtcTargetUnusable: {"%s", "", "remove it"},
 	finding.VRFMissing:        {"%s", toBeBound, "create it, and give it the devices of its network"},
-	finding.VRFOther:          {"%s", toBeBound, "name one that there is"},
-	finding.VRFOtherAlone:     {do: "make one, and name it"},
-	finding.VRFBadName:        {"%s", toBeBound, "name one that there is"},
-	finding.VRFBadNameAlone:   {do: "make one, and name it"},
+	finding.VRFOther:          {"%s", toBeBound, "name one that exists"},
+	finding.VRFOtherAlone:     {do: "create one, and name it"},
+	finding.VRFBadName:        {"%s", toBeBound, "name one that exists"},
+	finding.VRFBadNameAlone:   {do: "create one, and name it"},
 	finding.Kernel:            {"%s", "vrf and netns_lock are done by a BPF program on a cgroup, for one network namespace", "use another kernel, or do without"},
 	finding.StartFails:        {"%s", "a start fails with this message", "do what the message says"},
 	finding.StartWarns:        {"%s", "the service sees devices of another network in /sys", "let this container mount sysfs, or live with it"},
 	finding.ResolverSocket: {"the service can ask %s, which resolves names on the host's network",
 		"a socket in the file system leads out of the network namespace, and what is asked is seen outside", "hide it"},
-	finding.ResolverLoopback: {"the service is to ask the resolver on %s, which is not there in its network namespace",
+	finding.ResolverLoopback: {"the service is to ask the resolver on %s, which does not exist in its network namespace",
 		"each network namespace has a loopback of its own, and the host's resolver listens on the host's",
-		"give the network namespace a file of its own, with the address of a resolver that is reached from there in place of 192.0.2.53"},
+		"give the network namespace a file of its own, with the address of a resolver that can be reached from there in place of 192.0.2.53"},
 	finding.ResolverLoopbackPath: {do: "have a resolver listen on that address inside"},
 
 	// Of what could not be checked.
@@ -285,7 +285,7 @@ func unbound(sockets []audit.Socket) string {
 // remarks say what is not wrong and ought to be known.
 func remarks(s *audit.Service) []string {
 	var result []string
-	shown := "; shown is what the start has recorded"
+	shown := "; what is shown was recorded by the start"
 	if s.Record == nil {
 		shown = ", and no start has recorded any"
 	}
@@ -301,22 +301,22 @@ func remarks(s *audit.Service) []string {
 	switch {
 	case s.State == openrc.Crashed && len(s.Processes) > 0:
 		names, verb := list(s.Processes)
-		result = append(result, fmt.Sprintf("it is on record as started, and the daemon in its pidfile is gone; %s %s left", names, verb))
+		result = append(result, fmt.Sprintf("it is recorded as started, but the daemon in its pidfile is gone; %s %s left", names, verb))
 	case s.State == openrc.Crashed:
-		result = append(result, "it is on record as started, and its daemon is gone")
+		result = append(result, "it is recorded as started, but its daemon is gone")
 	case s.NoPidfile:
 		result = append(result, "its pidfile is missing, which OpenRC takes for a crash")
 	case s.Idle:
-		result = append(result, "it is on record as started, and no process of it is there: its daemon has died, or its start was content with one that runs elsewhere")
+		result = append(result, "it is recorded as started, but has no process where it belongs: its daemon has died, or its start made do with one that runs elsewhere")
 	}
 	if s.MakesEmpty() {
-		result = append(result, "a network namespace that ip netns add makes is empty: set up in it what the service needs first")
+		result = append(result, "a network namespace made with ip netns add is empty: first set up in it what the service needs")
 	}
 	for _, p := range s.Processes {
 		names, _ := list([]audit.Process{p})
 		switch p.Position {
 		case audit.Session:
-			result = append(result, fmt.Sprintf("%s is a person's, %s", names, where(p)))
+			result = append(result, fmt.Sprintf("%s belongs to a person who has logged in, %s", names, where(p)))
 		case audit.Private:
 			result = append(result, fmt.Sprintf("%s is %s", names, where(p)))
 		}
@@ -324,7 +324,7 @@ func remarks(s *audit.Service) []string {
 	return result
 }
 
-// unseen says what could not be looked at.
+// unseen says what could not be inspected.
 func unseen(u audit.Unseen) []string {
 	var result []string
 	add := func(n int, one, many string) {
@@ -338,17 +338,17 @@ func unseen(u audit.Unseen) []string {
 	if u.Everybody {
 		result = append(result, "processes of other users are hidden: run as root")
 	}
-	add(u.Processes, "1 process of another user could not be looked at", "%d processes of other users could not be looked at")
+	add(u.Processes, "1 process of another user could not be inspected", "%d processes of other users could not be inspected")
 	add(u.Settings, "the settings of 1 service could not be read", "the settings of %d services could not be read")
-	add(u.Programs, "what binds the sockets of 1 service could not be looked at", "what binds the sockets of %d services could not be looked at")
-	add(u.Files, "what 1 service sees in /etc could not be looked at", "what %d services see in /etc could not be looked at")
+	add(u.Programs, "what binds the sockets of 1 service could not be inspected", "what binds the sockets of %d services could not be inspected")
+	add(u.Files, "what 1 service sees in /etc could not be inspected", "what %d services see in /etc could not be inspected")
 	add(u.Namespaces, "the interfaces of 1 network namespace could not be listed", "the interfaces of %d network namespaces could not be listed")
 	return result
 }
 
 // statusLines are for the status action of a service, where it says nothing of
 // this: where the service runs, and what is wrong; nothing of a stopped one. That
-// the name leads elsewhere by now the action has said already.
+// the name leads elsewhere now the action has said already.
 func statusLines(s *audit.Service) (info string, warnings []string) {
 	if s.Verdict == audit.Stopped || s.Verdict == audit.Verdict(finding.Missing) && len(s.Processes) == 0 {
 		return "", nil
@@ -376,11 +376,11 @@ func statusLines(s *audit.Service) (info string, warnings []string) {
 		warnings = append(warnings, what(f))
 	}
 	if s.Idle {
-		warnings = append(warnings, "no process of it is there")
+		warnings = append(warnings, "it has no process where it belongs")
 	}
 	command, lead := oneLine(s.Remedy), fixWith
 	if s.MakesEmpty() {
-		lead = "mend it, setting up the new network namespace before the service is started there, with:"
+		lead = "fix it, setting up the new network namespace before the service starts there, with:"
 	}
 	switch {
 	case command == "":
@@ -403,4 +403,4 @@ func forOpenRC(s *audit.Service) string {
 	return text.String()
 }
 
-const fixWith = "mend it with:"
+const fixWith = "fix it with:"

@@ -34,9 +34,9 @@ var byGravity = []finding.Gravity{finding.Outside, finding.Unbound, finding.Etc,
 // NeedsAction reports whether somebody has to do something about it.
 func (v Verdict) NeedsAction() bool { return v != Unknown && v != OK && v != Stopped }
 
-// Options says what to look at.
+// Options says what to audit.
 type Options struct {
-	// Services are the ones to look at; none means all that are confined.
+	// Services are the ones to audit; none means all that are confined.
 	Services []string
 	// Namespaces asks for those with a name too, and for what is in them.
 	Namespaces bool
@@ -91,7 +91,7 @@ type Position string
 const (
 	// Inside is the namespace that the service belongs in.
 	Inside Position = "inside"
-	// Started is the one that it was started in, which is another by now.
+	// Started is the one that it was started in, which is no longer the same.
 	Started Position = "started"
 	// Elsewhere is the host's, or one with a name, that is not the service's.
 	Elsewhere Position = "outside"
@@ -141,7 +141,7 @@ type Interface struct {
 	Up    bool
 }
 
-// Unseen counts what could not be looked at for want of privilege.
+// Unseen counts what could not be inspected for lack of privilege.
 type Unseen struct {
 	Everybody  bool // all processes of other users are hidden
 	Processes  int  // of services, whose namespace could not be seen
@@ -183,7 +183,7 @@ func Run(o Options) (*Report, error) {
 		return nil, err
 	}
 	// A service that starts or stops meanwhile, or whose supervisor starts it
-	// again, is on its way: a problem counts when two looks in a row agree.
+	// again, is in between: a problem counts when two audits in a row agree.
 	const attempts, pause = 5, 100 * time.Millisecond
 	report, err := runOnce(o)
 	for i := 1; err == nil && len(report.findings()) > 0 && i < attempts; i++ {

@@ -24,7 +24,7 @@ type netns struct {
 	cookie    uint64
 	links     []Interface
 
-	listed     bool // and what was seen of its sockets
+	listed     bool // the sockets were listed
 	sockets    []Socket
 	masters    map[int]int // which device each device is enslaved to
 	socketsErr error
@@ -106,7 +106,7 @@ func (s *netns) do(f func() error) error {
 	}
 	defer ns.Close()
 	if ns.Inode() != s.inode {
-		return errors.New("it is another one by now")
+		return errors.New("it was replaced meanwhile")
 	}
 	return ns.Do(f)
 }

@@ -42,7 +42,7 @@ func (a *auditor) assign() {
 	mains := a.supervised()
 	for _, s := range a.services {
 		for _, pid := range append(slices.Clone(s.daemons.PIDs), s.daemons.Child) {
-			// The number in a pidfile may be another service's by now.
+			// The number in a pidfile may belong to another service now.
 			if owner := a.owners[pid]; a.processes[pid] != nil && (owner == "" || owner == s.Name) {
 				a.owners[pid] = s.Name
 				mains[pid] = s.Name

@@ -13,7 +13,7 @@ import (
 	"openrc-netns/internal/files"
 )
 
-// process is what one look at /proc tells of a process. Nothing that is read of
+// process is what /proc tells of a process. Nothing that is read of
 // it waits for the process: stat, cgroup and the link to the namespace are
 // answered for one that hangs as well, which cmdline is not.
 type process struct {
@@ -30,12 +30,12 @@ type process struct {
 func readProcesses() (map[int]*process, error) {
 	dir, err := os.Open("/proc")
 	if err != nil {
-		return nil, fmt.Errorf("look at the processes: %w", err)
+		return nil, fmt.Errorf("read the processes: %w", err)
 	}
 	defer dir.Close()
 	names, err := dir.Readdirnames(-1)
 	if err != nil {
-		return nil, fmt.Errorf("look at the processes: %w", err)
+		return nil, fmt.Errorf("read the processes: %w", err)
 	}
 	processes := map[int]*process{}
 	for _, name := range names {

@@ -16,13 +16,13 @@ const (
 	levelDir = "/etc/runlevels"
 )
 
-// checker looks at services.
+// checker checks services.
 type checker struct {
 	openrc System
 	root   bool
 }
 
-// serviceCheck is a service that is being looked at.
+// serviceCheck is a service that is being checked.
 type serviceCheck struct {
 	Service
 	settings   openrc.Settings

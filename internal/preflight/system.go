@@ -38,7 +38,7 @@ const askTimeout = 10 * time.Second
 // what older releases chose on other machines.
 var directories = []string{"/usr/libexec/rc", "/usr/lib/rc", "/lib/rc", "/libexec/rc", "/usr/lib64/rc", "/lib64/rc"}
 
-// checkSystem looks at OpenRC and at what of ours is installed.
+// checkSystem checks OpenRC and what of ours is installed.
 func checkSystem() (System, error) {
 	var s System
 	for _, dir := range append([]string{os.Getenv("RC_LIBEXECDIR")}, directories...) {
