@@ -7,16 +7,17 @@ import (
 	"openrc-netns/internal/preflight"
 )
 
-// What status and check print for programs. No list in it is null.
-
-// checkSchema is the version of what --json prints. It changes when something in
-// there changes its meaning or goes; new fields may come without.
-const checkSchema = 1
+// What status and check print for programs. No list in it is null. The version of a
+// schema grows when a field is removed or means something else, not when one is added.
+const (
+	checkSchema  = 1
+	statusSchema = 1
+)
 
 // These are the JSON of check.
 type (
 	jsonCheck struct {
-		Version  int           `json:"version"` // of the schema
+		Version  int           `json:"version"`
 		System   jsonSystem    `json:"system"`
 		Services []jsonChecked `json:"services"`
 	}
@@ -91,13 +92,10 @@ func describeFound(f preflight.Found) jsonFound {
 	return found
 }
 
-// statusSchema is the version of what follows; it grows when a field is removed
-// or means something else, not when one is added.
-const statusSchema = 1
-
+// These are the JSON of status.
 type (
 	jsonReport struct {
-		Version    int             `json:"version"` // of the schema
+		Version    int             `json:"version"`
 		Services   []jsonService   `json:"services"`
 		Namespaces []jsonNamespace `json:"namespaces"`
 		Unseen     []string        `json:"unseen"`

@@ -168,30 +168,6 @@ func (p *page) report(r *preflight.Report) string {
 	return p.String()
 }
 
-// summary says in a few words what a service is to be.
-func summary(s preflight.Service) string {
-	var parts []string
-	if s.Makes != "" {
-		parts = append(parts, "makes netns "+s.Makes)
-	}
-	if s.Netns != "" {
-		parts = append(parts, "netns "+s.Netns)
-	}
-	if s.VRF != "" {
-		parts = append(parts, "vrf "+s.VRF)
-	}
-	if s.Lock {
-		parts = append(parts, "locked")
-	}
-	if !s.Known {
-		parts = append(parts, "settings not known")
-	}
-	if len(parts) == 0 {
-		return "no network namespace, no VRF"
-	}
-	return strings.Join(parts, ", ")
-}
-
 func (p *page) group(name, summary string, found preflight.Found) {
 	verdict := p.paint(good, "ok")
 	switch n := len(found.Findings); {

@@ -10,6 +10,7 @@ import (
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/preflight"
 	"openrc-netns/internal/shell"
 )
 
@@ -174,7 +175,7 @@ func do(f finding.Finding) string   { return fill(f, func(w wording) string { re
 
 // fill puts the arguments of a finding, as words, into one of its texts.
 func fill(f finding.Finding, part func(wording) string) string {
-	text := cmp.Or(part(wordings[f.ID]), part(wordings[finding.ID(f.ID.Name())]))
+	text := cmp.Or(part(wordings[f.ID]), part(wordings[finding.ID(f.ID.Name())]), string(f.ID))
 	if !strings.Contains(text, "%") {
 		return text
 	}
@@ -280,6 +281,30 @@ func unbound(sockets []audit.Socket) string {
 		return "its " + each[0] + " is"
 	}
 	return "its " + strings.Join(each, ", ") + " are"
+}
+
+// summary says in a few words what a service is to be.
+func summary(s preflight.Service) string {
+	var parts []string
+	if s.Makes != "" {
+		parts = append(parts, "makes netns "+s.Makes)
+	}
+	if s.Netns != "" {
+		parts = append(parts, "netns "+s.Netns)
+	}
+	if s.VRF != "" {
+		parts = append(parts, "vrf "+s.VRF)
+	}
+	if s.Lock {
+		parts = append(parts, "locked")
+	}
+	if !s.Known {
+		parts = append(parts, "settings not known")
+	}
+	if len(parts) == 0 {
+		return "no network namespace, no VRF"
+	}
+	return strings.Join(parts, ", ")
 }
 
 // remarks say what is not wrong and ought to be known.

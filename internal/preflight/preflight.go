@@ -1,9 +1,10 @@
 // Package preflight finds out, before anything is started, what would keep a
 // service from running where its settings say. It reads: no init script is run,
-// and of OpenRC nothing but openrc-run.sh, on an empty script of our own.
+// and of OpenRC nothing but openrc-run.sh, on an empty script of our own. Of s6 and
+// runit a shell answers that has read the library of the drop-in.
 //
 // What a start would do is not done a second time here: the plan of the start is
-// made and rehearsed (openrc.Rehearse), and everything that this package says of
+// made and rehearsed (openrc.Rehearsal), and everything that this package says of
 // its own is a closer look at why that fails. So check and start cannot disagree.
 package preflight
 
