@@ -25,8 +25,8 @@ const usage = `Usage: rc-netns [status] [--json | --watch[=SECONDS]] [SERVICE]..
        rc-netns down NETNS
 
 status shows which service runs where, whether that is where its settings say,
-and what to do if not. check looks, before a start, for what would keep services
-from running there; it starts nothing. With no SERVICE they look at all that have
+and what to do if not. check finds out, before a start, what would keep services
+from running there; it starts nothing. With no SERVICE they cover all that have
 settings.
 
 egress shows where the packets of services and network namespaces would leave, by
@@ -41,7 +41,7 @@ namespace if there is none, brings its loopback up, moves the interfaces in and
 sets the sysctls; if one of these fails it undoes the others. down undoes what
 up did, and nothing else.
 
-  --json           print what status has seen or check has found for programs
+  --json           print what status or check has found for programs
   --watch[=SECONDS]
                    show it again and again, every 2 seconds or as given
   --null           end each setting with a NUL byte, and quote nothing
@@ -100,7 +100,7 @@ func manage(command func([]string) error, args []string) int {
 		return 0
 	case errors.Is(err, pflag.ErrHelp):
 		return conclude("", false, write(usage))
-	case !errors.Is(err, errSaid):
+	case !errors.Is(err, errReported):
 		fmt.Fprintf(os.Stderr, "rc-netns: %v\n", err)
 	}
 	return 1

@@ -18,7 +18,7 @@ import (
 // The exit statuses of status and check, other than 0.
 const (
 	exitProblem = 1
-	exitNoLook  = 125 // they could not look
+	exitError   = 125 // they failed
 )
 
 // conclude ends a command: it says what went wrong, and returns the exit
@@ -33,7 +33,7 @@ func conclude(command string, problem bool, err error) int {
 			command += ": "
 		}
 		fmt.Fprintf(os.Stderr, "rc-netns: %s%v\n", command, err)
-		return exitNoLook
+		return exitError
 	case problem:
 		return exitProblem
 	}

@@ -9,6 +9,7 @@ import (
 
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/serviceconf"
+	"openrc-netns/internal/shell"
 )
 
 // printSettings prints what conf.d sets for a service, as this program reads it.
@@ -41,7 +42,7 @@ func writeSettings(service string, null bool) error {
 		case null:
 			fmt.Fprintf(&text, "%s=%s\x00", name, value)
 		default:
-			fmt.Fprintf(&text, "%s=%s\n", name, quote(value))
+			fmt.Fprintf(&text, "%s=%s\n", name, shell.Quote(value))
 		}
 	}
 	return write(text.String())

@@ -12,7 +12,7 @@ func TestTableFitsAnyWidth(t *testing.T) {
 		columns: []column{{"SERVICE", 8, 0}, {"STATE", 0, 2}, {"NETNS", 6, 1}, {"PROCESSES", 0, 4}, {"VERDICT", 0, 0}},
 		rows: []row{
 			{cells: []cell{{text: long}, {text: "started"}, {text: long}, {text: "1"}, {text: "outside", colour: sgrRed}},
-				notes: []note{{text: "one two three four five six seven"}, {text: mendWith, copied: "rc-service " + long + " restart"}}},
+				notes: []note{{text: "one two three four five six seven"}, {text: fixWith, copied: "rc-service " + long + " restart"}}},
 			{cells: []cell{{text: "b"}, {text: "stopped"}, {text: "-"}, {text: "0"}, {text: "stopped"}}},
 		},
 	}
@@ -75,15 +75,5 @@ func TestTerminalIsNotAtTheMercyOfNames(t *testing.T) {
 	got := strings.Join(tbl.lines(0, false), "\n")
 	if want := "PROCESS\na?[2J?b??\n  x? y kill ?1"; got != want {
 		t.Errorf("got %q, want %q", got, want)
-	}
-}
-
-func TestQuote(t *testing.T) {
-	for text, want := range map[string]string{
-		"sshd.vpn": "sshd.vpn", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$(x)": "'$(x)'",
-	} {
-		if got := quote(text); got != want {
-			t.Errorf("%q becomes %s, want %s", text, got, want)
-		}
 	}
 }

@@ -35,7 +35,7 @@ func up(args []string) error {
 		if err := privilege.CheckSysAdmin(); err != nil {
 			return err
 		}
-		return provision.Up(spec, func(text string) { say("einfo", text) })
+		return provision.Up(spec, func(text string) { report("einfo", text) })
 	})
 }
 
@@ -51,7 +51,7 @@ func down(args []string) error {
 		if err := privilege.CheckSysAdmin(); err != nil {
 			return err
 		}
-		return provision.Down(name, func(text string) { say("ewarn", text) })
+		return provision.Down(name, func(text string) { report("ewarn", text) })
 	})
 }
 
@@ -76,17 +76,17 @@ func serviceError(name string, f func() error) error {
 		return err
 	}
 	for line := range strings.Lines(err.Error()) {
-		say("eerror", service(name)+": "+strings.TrimSuffix(line, "\n"))
+		report("eerror", service(name)+": "+strings.TrimSuffix(line, "\n"))
 	}
-	return errSaid
+	return errReported
 }
 
-// errSaid is for what has been said already.
-var errSaid = errors.New("failed")
+// errReported is for what has been said already.
+var errReported = errors.New("failed")
 
-// say runs OpenRC's program of that name, eerror for instance; without one, the
+// report runs OpenRC's program of that name, eerror for instance; without one, the
 // text goes to standard error.
-func say(program, text string) {
+func report(program, text string) {
 	if dir := os.Getenv("RC_LIBEXECDIR"); dir != "" {
 		process, err := os.StartProcess(filepath.Join(dir, "bin", program), []string{program, text},
 			&os.ProcAttr{Env: os.Environ(), Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}})

@@ -1,18 +1,230 @@
 package main
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"openrc-netns/internal/audit"
+	"openrc-netns/internal/finding"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/preflight"
+	"openrc-netns/internal/shell"
 )
 
-// The words for what the audit has found.
+// The words for what was found.
+
+// wording is what people are told of a finding: what it is, why it matters and what to do,
+// each on one line, in lower case and without a full stop. They are formats for the
+// arguments of the finding. What is left out of a case is that of the ID without it.
+type wording struct{ what, why, do string }
+
+const (
+	nowhereElse = "the service does not start anywhere else instead"
+	notItsOwn   = "the service would see the host's, or nothing, where it should see its own"
+	toBeBound   = "every IP socket of the service is to be bound to it"
+	unknownWord = "an unknown value is an error at start"
+	notHidden   = "what cannot be hidden would be seen, so the service does not start"
+	nobodyReads = "nothing reads these settings"
+	startSays   = "a start is refused: %s"
+	useOpenRCs  = "let OpenRC's own supervisor do it"
+	reinstall   = "install openrc-netns again"
+	elsewhere   = "that one belongs elsewhere, and is acted on there when %[2]s is meant"
+	ifMeant     = "; or write " + namespace.Host + ", if that is meant"
+	toCreate    = "create it; to have it at every boot, see the network namespace as a service in openrc-netns-hook(8)"
+	recreate    = "remove it, and create the network namespace"
+	executable  = "make it executable, and have OpenRC update its dependencies"
+	keepHidden  = "keep those that exist; or first start what creates the others"
+)
+
+var wordings = map[finding.ID]wording{
+	// Of running services.
+	finding.ProcessesOutside: {what: "%s %s"},
+	finding.NeverEntered:     {what: "it was not started %s: what it has set up is outside"},
+	finding.SettingsChanged:  {what: "it was started %s, but its settings now put it %s"},
+	finding.NotBound:         {what: "it was started before vrf or netns_lock was set: its sockets are not bound"},
+	finding.NoProgram:        {what: "no BPF program of ours is on its cgroup %s: new sockets are not bound"},
+	finding.LeftCgroup:       {what: "%s not in its cgroup %s: new sockets are not bound"},
+	finding.VRFGone:          {what: "%s no longer exists: recreate it first"},
+	finding.VRFRecreated:     {what: "its sockets are bound to a device that is gone: %s was recreated since the start"},
+	finding.VRFChanged:       {what: "its sockets are bound to VRF %q, but its settings now name %q"},
+	finding.VRFUnset:         {what: "its sockets are bound to a VRF, but its settings no longer name one"},
+	finding.SocketsUnbound:   {what: "%s not bound to %s: it hears other networks"},
+	finding.NotLocked:        {what: "it is not locked: netns_lock was set after the start"},
+	finding.StillLocked:      {what: "it is locked, but its settings no longer ask for that"},
+	finding.EtcHost:          {what: "it sees the host's %s and not %s"},
+	finding.EtcReplaced:      {what: "it sees a different %s from %s, which was replaced since the start"},
+	finding.EtcUnbound:       {what: "it sees no %s: %s is no longer bound over it"},
+	finding.NameDeleted:      {what: "the name %q was deleted since the start, and the service has no process where it was started"},
+	finding.NameDeletedAlive: {what: "the name %q was deleted since the start, and the service runs on in the network namespace that had it"},
+	finding.NameReused:       {what: "the name %q leads to a different network namespace than at the start"},
+
+	// Of their network namespaces.
+	finding.NamespaceMissing:      {"network namespace %q does not exist", nowhereElse, toCreate},
+	finding.NamespaceMissingNear:  {"network namespace %[1]q does not exist", "", toCreate + "; or write %[2]q, if that is meant"},
+	finding.NamespaceMissingPath:  {do: "a name lasts, a path may not: name a network namespace, made with ip netns add vpn for example"},
+	finding.NamespaceStale:        {"network namespace %q is stale: %s is an ordinary file", "the network namespace that had this name has gone, and an empty file was left", recreate},
+	finding.NamespaceOther:        {"%s", nowhereElse, recreate},
+	finding.NamespaceOtherPath:    {do: "a name lasts, a path may not: name a network namespace, made with ip netns add vpn for example"},
+	finding.NamespaceHost:         {"network namespace %q is the host's own", "the service would run outside, and does not start", "delete the name, and create a network namespace" + ifMeant},
+	finding.NamespaceHostPath:     {do: "name another one, made with ip netns add vpn for example" + ifMeant},
+	finding.NamespaceBadName:      {"%s", "no network namespace can have that name", "write a name"},
+	finding.NamespaceBadNameMaker: {do: "link the script to another one"},
+
+	// Of OpenRC and of what is installed.
+	finding.DropinMissing: {"the drop-in is not installed",
+		"without it OpenRC knows nothing of network namespaces, and every service runs on the host's network", reinstall},
+	finding.DropinUnreadable: {"the drop-in cannot be read: %s",
+		"OpenRC cannot read it either: depending on the shell no service starts, or every service runs on the host's network", "remove it and " + reinstall},
+	finding.DropinUnreadableUsers: {"only root can read the drop-in",
+		"for other users each command of OpenRC that reads it fails, as rc-service(8) with status does", "let everyone read it"},
+	finding.DropinVersion: {"the drop-in is of a different version than openrc-netns-hook",
+		"the two rely on each other: no service with settings starts", reinstall},
+	finding.HookMissing: {"%s is missing, or cannot be executed",
+		"the drop-in needs it to enter a network namespace: no service that has one starts or stops", reinstall},
+	finding.LibraryMissing: {"%s is missing",
+		"the drop-in needs it for services with settings: those that need it do not start", reinstall},
+	finding.LibraryMissingUnread:  {what: "%s cannot be read: %s"},
+	finding.LibraryMissingVersion: {what: "%s is of a different version than openrc-netns-hook"},
+	finding.SeamUnknown: {"this OpenRC starts services in a way that openrc-netns does not know",
+		"a service would run outside, so none that has a network namespace or a VRF is started",
+		"use an OpenRC that openrc-netns is known to work with, 0.45 to 0.64, with its own openrc-run.sh"},
+	finding.UserDropinMissing: {"the drop-in is not installed for the services of users",
+		"they cannot enter a network namespace, and without the drop-in one that asks for it runs on the host's network", "link it"},
+	finding.LSBDropinMissing: {"the file that hands Debian's init scripts over to OpenRC is not installed",
+		"run by path, by service(8) or by the rc-service of OpenRC before 0.63, they run on the host's network", reinstall},
+
+	// Of settings.
+	finding.SettingGlobal: {"%q is set for every service",
+		"every service of this machine has that setting, whatever is said about it below", "set it for each service that it is meant for, and remove it here"},
+	finding.SettingUnknown: {"there is no setting %[1]q", "it does nothing, and looks like %[2]q", "write %[2]s"},
+	finding.SettingUnreached: {"%q is set below a return",
+		"the shell stops reading there, and the service runs without the setting", "write it above that"},
+	finding.SettingBad:     {"%s", unknownWord, "write one of the two words"},
+	finding.SettingBadKeep: {do: "write the names of capabilities that a lock takes away"},
+	finding.SettingMisplaced: {"the service of a network namespace has the setting %q",
+		"it makes the network namespace, and has to run on the host's network", "remove it"},
+	finding.SettingsUnreadable: {"%[1]s",
+		"only a shell can tell what the settings are: the service starts with them, but nothing that runs no shell knows where it belongs: this check, status, netns-exec --service", "%[2]s"},
+	finding.SettingsConflict: {"the init script changes %q, and " + openrc.ConfDir + " has settings too",
+		"conf.d has decided where the script runs before the script is read: a start is refused", "set it in one of the two"},
+	finding.InterfaceBad: {"%s", "what is not an interface cannot be moved in", "keep what is right"},
+	finding.SysctlBad:    {"%s", "what is not a setting of the network cannot be set", "keep what is right"},
+	finding.HideMissing:  {"%s", notHidden, keepHidden},
+	finding.HideRelative: {"%s", notHidden, keepHidden},
+
+	// Of init scripts and supervisors.
+	finding.ScriptMissing:            {"there is no service %[1]q: %[2]s does not exist", nobodyReads, "install the service, or remove the file"},
+	finding.ScriptMissingNear:        {do: "if %[3]q is meant, move them there"},
+	finding.ScriptMissingLink:        {do: "link it to the script that it is an instance of"},
+	finding.ScriptNotExecutable:      {"the init script cannot be executed", "OpenRC does not start it", executable},
+	finding.ScriptNotExecutableLater: {why: "OpenRC does not ask it for its dependencies, so it may be started before its network namespace exists"},
+	finding.ScriptNotExecutableMaker: {why: "%s needs the service of its network namespace, and OpenRC does not know that"},
+	finding.ScriptNoHeader: {"the init script is not one for openrc-run, and has no LSB header",
+		"OpenRC knows Debian's scripts by their header, and cannot run this one inside", "write the header"},
+	finding.ScriptBypassesOpenRC: {"the init script begins with %q and not with #!/sbin/openrc-run",
+		"rc-service hands it to that interpreter, the drop-in is not asked, and the service runs on the host's network", "have the script enter by itself"},
+	finding.PidfileShared: {"the pidfile %s is also that of the service %q",
+		"while one of the two runs, the other is taken to be running, and stopping one ends the daemon of the other",
+		"name it after the service, with $RC_SVCNAME; a daemon that writes it itself has to be told"},
+	finding.ServiceByName:    {"the init script calls the service %[1]q by its name", elsewhere, "call no service that belongs elsewhere"},
+	finding.ServiceByNameOwn: {do: "call it by $RC_SVCNAME"},
+	finding.SupervisorRunit:  {"runit would start the daemon outside", startSays, useOpenRCs},
+	finding.SupervisorS6:     {"s6 would start the daemon outside", startSays, useOpenRCs},
+
+	// Of the rest.
+	finding.EtcUnreadable:     {"%s", "the files to see in place of those in /etc belong in a directory of that name", "remove it, and create a directory"},
+	finding.EtcSource:         {"%s", "there is nothing to bind", "remove it"},
+	finding.EtcKind:           {"%s", notItsOwn, "move it away"},
+	finding.EtcTargetMissing:  {"%[1]s", notItsOwn, "create what is to be covered; or remove %[2]s"},
+	finding.EtcTargetUnusable: {"%s", "", "remove it"},
+	finding.VRFMissing:        {"%s", toBeBound, "create it, and give it the devices of its network"},
+	finding.VRFOther:          {"%s", toBeBound, "name one that exists"},
+	finding.VRFOtherAlone:     {do: "create one, and name it"},
+	finding.VRFBadName:        {"%s", toBeBound, "name one that exists"},
+	finding.VRFBadNameAlone:   {do: "create one, and name it"},
+	finding.Kernel:            {"%s", "vrf and netns_lock are done by a BPF program on a cgroup, for one network namespace", "use another kernel, or do without"},
+	finding.StartFails:        {"%s", "a start fails with this message", "do what the message says"},
+	finding.StartWarns:        {"%s", "the service sees devices of another network in /sys", "let this container mount sysfs, or live with it"},
+	finding.ResolverSocket: {"the service can ask %s, which resolves names on the host's network",
+		"a socket in the file system leads out of the network namespace, and what is asked is seen outside", "hide it"},
+	finding.ResolverLoopback: {"the service is to ask the resolver on %s, which does not exist in its network namespace",
+		"each network namespace has a loopback of its own, and the host's resolver listens on the host's",
+		"give the network namespace a file of its own, with the address of a resolver that can be reached from there in place of 192.0.2.53"},
+	finding.ResolverLoopbackPath: {do: "have a resolver listen on that address inside"},
+
+	// Of what could not be checked.
+	finding.UncheckedStart:      {what: "whether a start could enter: only root can find out"},
+	finding.UncheckedVRF:        {what: "VRF %q, and whether a start could enter: only root can find out"},
+	finding.UncheckedVRFLater:   {what: "VRF %q: the service %s makes its network namespace first"},
+	finding.UncheckedDropin:     {what: "%s, and the OpenRC that reads it: permission denied"},
+	finding.UncheckedFile:       {what: "%s: permission denied"},
+	finding.UncheckedError:      {what: "%s"},
+	finding.UncheckedSeam:       {what: "whether OpenRC starts services in a way that the drop-in knows: %s"},
+	finding.UncheckedList:       {what: "%s in %s: only a shell can read it"},
+	finding.UncheckedSupervisor: {what: "whether %s would start the daemon inside: %s"},
+	finding.UncheckedSetting:    {what: "whether %s:%d counts: %s"},
+}
+
+// what says what was found, why why it matters, and do what to do about it.
+func what(f finding.Finding) string { return fill(f, func(w wording) string { return w.what }) }
+func why(f finding.Finding) string  { return fill(f, func(w wording) string { return w.why }) }
+func do(f finding.Finding) string   { return fill(f, func(w wording) string { return w.do }) }
+
+// fill puts the arguments of a finding, as words, into one of its texts.
+func fill(f finding.Finding, part func(wording) string) string {
+	text := cmp.Or(part(wordings[f.ID]), part(wordings[finding.ID(f.ID.Name())]), string(f.ID))
+	if !strings.Contains(text, "%") {
+		return text
+	}
+	words := make([]any, len(f.Args))
+	for i, arg := range f.Args {
+		words[i] = phrase(arg)
+	}
+	return fmt.Sprintf(text, words...)
+}
+
+// phrase is the words for an argument.
+func phrase(arg any) any {
+	switch arg := arg.(type) {
+	case finding.Place:
+		return place(string(arg))
+	case finding.VRF:
+		if arg == "" {
+			return "VRF"
+		}
+		return fmt.Sprintf("VRF %q", string(arg))
+	case audit.Process:
+		return where(arg)
+	case []audit.Process:
+		names, verb := list(arg)
+		return names + " " + verb
+	case []audit.Socket:
+		return unbound(arg)
+	}
+	return arg
+}
+
+// oneLine is a remedy for the shell of root, all or nothing.
+func oneLine(r finding.Remedy) string { return strings.Join(commands(r), " && ") }
+
+// commands are those of a remedy as a shell takes them.
+func commands(r finding.Remedy) []string {
+	lines := []string{}
+	for _, c := range r.Commands {
+		words := make([]string, len(c.Args))
+		for i, arg := range c.Args {
+			words[i] = shell.Quote(arg)
+		}
+		if c.Append != "" {
+			words = append(words, ">>"+shell.Quote(c.Append))
+		}
+		lines = append(lines, strings.Join(words, " "))
+	}
+	return lines
+}
 
 // where says where a process is.
 func where(p audit.Process) string {
@@ -71,175 +283,34 @@ func unbound(sockets []audit.Socket) string {
 	return "its " + strings.Join(each, ", ") + " are"
 }
 
-// sentence says what is wrong.
-func sentence(s *audit.Service, p audit.Problem) string {
-	etc := "/etc/" + p.File
-	source := filepath.Join("/etc/netns", namespace.BaseName(s.Netns), p.File)
-	vrf, cgroup, started := "", "", ""
-	if s.Settings != nil && s.Settings.VRF != "" {
-		vrf = fmt.Sprintf(" %q", s.Settings.VRF)
+// summary says in a few words what a service is to be.
+func summary(s preflight.Service) string {
+	var parts []string
+	if s.Makes != "" {
+		parts = append(parts, "makes netns "+s.Makes)
 	}
-	if s.Record != nil {
-		cgroup, started = s.Record.Cgroup, s.Record.Netns
+	if s.Netns != "" {
+		parts = append(parts, "netns "+s.Netns)
 	}
-	names, verb := "", ""
-	if len(p.Processes) > 0 {
-		names, verb = list(p.Processes)
+	if s.VRF != "" {
+		parts = append(parts, "vrf "+s.VRF)
 	}
-	switch p.Reason {
-	case audit.ProcessesOutside:
-		return fmt.Sprintf("%s %s %s", names, verb, where(p.Processes[0]))
-	case audit.NeverEntered:
-		return fmt.Sprintf("it was not started %s: what it has set up is outside", place(s.Netns))
-	case audit.SettingsChanged:
-		return fmt.Sprintf("it was started %s, and its settings say by now: %s", place(started), place(s.Netns))
-	case audit.IsHost:
-		return fmt.Sprintf("network namespace %q is the host's own", s.Netns)
-	case audit.NotBound:
-		return "it was started before vrf or netns_lock was set: its sockets are not bound"
-	case audit.NoProgram:
-		return fmt.Sprintf("no BPF program of ours is on its cgroup %s: new sockets are not bound", cgroup)
-	case audit.LeftCgroup:
-		return fmt.Sprintf("%s %s not in its cgroup %s: new sockets are not bound", names, verb, cgroup)
-	case audit.DeviceGone:
-		return fmt.Sprintf("VRF%s does not exist any more: make it again first", vrf)
-	case audit.OtherDevice:
-		return fmt.Sprintf("its sockets are bound to a device that has gone: VRF%s was made anew since the start", vrf)
-	case audit.OtherVRF:
-		return fmt.Sprintf("its sockets are bound to VRF %q, and its settings say by now:%s", p.VRF, vrf)
-	case audit.StillBound:
-		return "its sockets are bound to a VRF, and its settings name none by now"
-	case audit.SocketUnbound:
-		return unbound(p.Sockets) + " not bound to VRF" + vrf + ": it hears other networks"
-	case audit.NotLocked:
-		return "it is not locked: netns_lock was set after the start"
-	case audit.StillLocked:
-		return "it is locked, and its settings do not ask for it by now"
-	case audit.HostsFile:
-		return fmt.Sprintf("it sees the host's %s and not %s", etc, source)
-	case audit.OtherFile:
-		return fmt.Sprintf("it sees another %s than %s, which was replaced since the start", etc, source)
-	case audit.NoFile:
-		return fmt.Sprintf("it sees no %s: %s is no longer bound over it", etc, source)
-	case audit.NameGone:
-		text := fmt.Sprintf("the name %q was deleted since the start", s.Netns)
-		if len(p.Processes) > 0 {
-			return text + ", and it runs on in what had that name"
-		}
-		return text + ", and nothing of it runs where it was started"
-	case audit.NameReused:
-		return fmt.Sprintf("the name %q leads to another network namespace than at the start", s.Netns)
-	case audit.NotExist:
-		return fmt.Sprintf("network namespace %q does not exist", s.Netns)
-	case audit.NotMounted:
-		return fmt.Sprintf("network namespace %q is stale: an ordinary file is in its place", s.Netns)
+	if s.Lock {
+		parts = append(parts, "locked")
 	}
-	return p.Err.Error()
-}
-
-// remedy is the command that puts all of it right; empty where there is none to
-// give.
-func remedy(s *audit.Service) string {
-	var steps, kill []string
-	restart, running := false, s.State != openrc.Stopped && s.State != openrc.Failed
-	for _, p := range s.Problems {
-		switch {
-		case p.Reason == audit.NotUsable:
-			return ""
-		case p.Reason == audit.ProcessesOutside && p.Stray:
-			for _, process := range p.Processes {
-				kill = append(kill, fmt.Sprint(process.PID))
-			}
-			continue
-		case p.Reason == audit.NameGone && len(p.Processes) > 0:
-			attach := attachName(s, p)
-			if attach == nil {
-				return ""
-			}
-			steps = append(steps, attach...)
-			continue
-		case p.Verdict == audit.Missing, p.Reason == audit.NameGone, p.Reason == audit.IsHost:
-			made, restarts := makeNamespace(s, p)
-			if made == nil {
-				return ""
-			}
-			if p.Reason == audit.IsHost {
-				steps = append(steps, "ip netns delete "+quote(namespace.BaseName(s.Netns)))
-			}
-			steps = append(steps, made...)
-			if restarts {
-				continue
-			}
-		case p.Reason == audit.NoFile && !p.HostFile:
-			steps = append(steps, "touch "+quote("/etc/"+p.File))
-		}
-		restart = restart || running
+	if !s.Known {
+		parts = append(parts, "settings not known")
 	}
-	if restart {
-		steps = append(steps, "rc-service "+quote(s.Name)+" restart")
+	if len(parts) == 0 {
+		return "no network namespace, no VRF"
 	}
-	if len(kill) > 0 {
-		steps = append(steps, "kill "+strings.Join(kill, " "))
-	}
-	return strings.Join(steps, " && ")
-}
-
-// attachName are the commands that give the network namespace in which s lives on
-// its name again, with all that is set up in it. A new one would be empty.
-func attachName(s *audit.Service, p audit.Problem) (steps []string) {
-	name := namespace.BaseName(s.Netns)
-	if name == "" {
-		return nil
-	}
-	var stale *namespace.StaleError
-	if errors.As(p.Err, &stale) {
-		steps = append(steps, "rm "+quote(stale.Path))
-	}
-	return append(steps, fmt.Sprintf("ip netns attach %s %d", quote(name), p.Processes[0].PID))
-}
-
-// makesEmpty reports whether the remedy makes a network namespace that nobody sets
-// up.
-func makesEmpty(s *audit.Service) bool {
-	return strings.Contains(remedy(s), "ip netns add ")
-}
-
-// makeNamespace are the commands that make the namespace of s. One that restarts
-// the service that makes it restarts s as well, which needs that.
-func makeNamespace(s *audit.Service, p audit.Problem) (steps []string, restarts bool) {
-	name := namespace.BaseName(s.Netns)
-	if name == "" {
-		return nil, false
-	}
-	maker, state := s.Maker()
-	switch {
-	case maker != "" && state == openrc.Started:
-		return []string{"rc-service " + quote(maker) + " restart"}, true
-	case maker != "":
-		return []string{"rc-service " + quote(maker) + " start"}, false
-	}
-	var stale *namespace.StaleError
-	if errors.As(p.Err, &stale) {
-		steps = append(steps, "rm "+quote(stale.Path))
-	}
-	return append(steps, "ip netns add "+quote(name)), false
-}
-
-// quote makes a word of text that a shell takes as it is.
-func quote(text string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-./:@%+", r)
-	}
-	if text != "" && !strings.ContainsFunc(text, func(r rune) bool { return !plain(r) }) {
-		return text
-	}
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+	return strings.Join(parts, ", ")
 }
 
 // remarks say what is not wrong and ought to be known.
 func remarks(s *audit.Service) []string {
 	var result []string
-	shown := "; shown is what the start has recorded"
+	shown := "; what is shown was recorded by the start"
 	if s.Record == nil {
 		shown = ", and no start has recorded any"
 	}
@@ -255,22 +326,22 @@ func remarks(s *audit.Service) []string {
 	switch {
 	case s.State == openrc.Crashed && len(s.Processes) > 0:
 		names, verb := list(s.Processes)
-		result = append(result, fmt.Sprintf("it is on record as started, and the daemon in its pidfile is gone; %s %s left", names, verb))
+		result = append(result, fmt.Sprintf("it is recorded as started, but the daemon in its pidfile is gone; %s %s left", names, verb))
 	case s.State == openrc.Crashed:
-		result = append(result, "it is on record as started, and its daemon is gone")
+		result = append(result, "it is recorded as started, but its daemon is gone")
 	case s.NoPidfile:
 		result = append(result, "its pidfile is missing, which OpenRC takes for a crash")
 	case s.Idle:
-		result = append(result, "it is on record as started, and no process of it is there: its daemon has died, or its start was content with one that runs elsewhere")
+		result = append(result, "it is recorded as started, but has no process where it belongs: its daemon has died, or its start made do with one that runs elsewhere")
 	}
-	if makesEmpty(s) {
-		result = append(result, "a network namespace that ip netns add makes is empty: set up in it what the service needs first")
+	if s.MakesEmpty() {
+		result = append(result, "a network namespace made with ip netns add is empty: first set up in it what the service needs")
 	}
 	for _, p := range s.Processes {
 		names, _ := list([]audit.Process{p})
 		switch p.Position {
 		case audit.Session:
-			result = append(result, fmt.Sprintf("%s is a person's, %s", names, where(p)))
+			result = append(result, fmt.Sprintf("%s belongs to a person who has logged in, %s", names, where(p)))
 		case audit.Private:
 			result = append(result, fmt.Sprintf("%s is %s", names, where(p)))
 		}
@@ -278,7 +349,7 @@ func remarks(s *audit.Service) []string {
 	return result
 }
 
-// unseen says what could not be looked at.
+// unseen says what could not be inspected.
 func unseen(u audit.Unseen) []string {
 	var result []string
 	add := func(n int, one, many string) {
@@ -292,19 +363,19 @@ func unseen(u audit.Unseen) []string {
 	if u.Everybody {
 		result = append(result, "processes of other users are hidden: run as root")
 	}
-	add(u.Processes, "1 process of another user could not be looked at", "%d processes of other users could not be looked at")
+	add(u.Processes, "1 process of another user could not be inspected", "%d processes of other users could not be inspected")
 	add(u.Settings, "the settings of 1 service could not be read", "the settings of %d services could not be read")
-	add(u.Programs, "what binds the sockets of 1 service could not be looked at", "what binds the sockets of %d services could not be looked at")
-	add(u.Files, "what 1 service sees in /etc could not be looked at", "what %d services see in /etc could not be looked at")
+	add(u.Programs, "what binds the sockets of 1 service could not be inspected", "what binds the sockets of %d services could not be inspected")
+	add(u.Files, "what 1 service sees in /etc could not be inspected", "what %d services see in /etc could not be inspected")
 	add(u.Namespaces, "the interfaces of 1 network namespace could not be listed", "the interfaces of %d network namespaces could not be listed")
 	return result
 }
 
 // statusLines are for the status action of a service, where it says nothing of
 // this: where the service runs, and what is wrong; nothing of a stopped one. That
-// the name leads elsewhere by now the action has said already.
+// the name leads elsewhere now the action has said already.
 func statusLines(s *audit.Service) (info string, warnings []string) {
-	if s.Verdict == audit.Stopped || s.Verdict == audit.Missing && len(s.Processes) == 0 {
+	if s.Verdict == audit.Stopped || s.Verdict == audit.Verdict(finding.Missing) && len(s.Processes) == 0 {
 		return "", nil
 	}
 	var places []string
@@ -319,22 +390,22 @@ func statusLines(s *audit.Service) (info string, warnings []string) {
 	case s.Record != nil:
 		info = "was started " + place(s.Record.Netns)
 	}
-	if info != "" && s.Verdict == audit.OK && s.Settings != nil && s.Settings.VRF != "" {
-		info += fmt.Sprintf(", its sockets are bound to VRF %q", s.Settings.VRF)
+	if info != "" && s.Verdict == audit.OK && s.VRF() != "" {
+		info += fmt.Sprintf(", its sockets are bound to VRF %q", s.VRF())
 	}
-	for _, p := range s.Problems {
-		if p.Verdict == audit.Stale {
+	for _, f := range s.Findings {
+		if f.Gravity == finding.Stale {
 			info = ""
 			continue
 		}
-		warnings = append(warnings, sentence(s, p))
+		warnings = append(warnings, what(f))
 	}
 	if s.Idle {
-		warnings = append(warnings, "no process of it is there")
+		warnings = append(warnings, "it has no process where it belongs")
 	}
-	command, lead := remedy(s), mendWith
-	if makesEmpty(s) {
-		lead = "mend it, setting up the new network namespace before the service is started there, with:"
+	command, lead := oneLine(s.Remedy), fixWith
+	if s.MakesEmpty() {
+		lead = "fix it, setting up the new network namespace before the service starts there, with:"
 	}
 	switch {
 	case command == "":
@@ -357,4 +428,4 @@ func forOpenRC(s *audit.Service) string {
 	return text.String()
 }
 
-const mendWith = "mend it with:"
+const fixWith = "fix it with:"

@@ -13,40 +13,30 @@ import (
 	"slices"
 	"time"
 
+	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/serviceconf"
 )
 
-// Verdict is what is to be said of a service in one word.
+// Verdict is what is to be said of a service in one word: the gravity of what is worst,
+// or one of these.
 type Verdict string
 
-// The verdicts, the gravest first: of several that are true of one service, this
-// is the order in which they count.
 const (
-	Outside Verdict = "outside" // a process is not where the settings say
-	Unbound Verdict = "unbound" // sockets are not bound, or not to that VRF
-	DNS     Verdict = "dns"     // a file of /etc is not that of /etc/netns
-	Stale   Verdict = "stale"   // the name was deleted or made anew since the start
-	Missing Verdict = "missing" // the namespace does not exist
 	Unknown Verdict = "unknown" // there was too little to see
 	OK      Verdict = "ok"
 	Stopped Verdict = "stopped" // nothing runs, nothing is wrong
 )
 
-var gravity = []Verdict{Outside, Unbound, DNS, Stale, Missing, Unknown, OK, Stopped}
+// byGravity is the order in which findings count, of several on one service.
+var byGravity = []finding.Gravity{finding.Outside, finding.Unbound, finding.Etc, finding.Stale, finding.Missing}
 
 // NeedsAction reports whether somebody has to do something about it.
-func (v Verdict) NeedsAction() bool {
-	switch v {
-	case Unknown, OK, Stopped:
-		return false
-	}
-	return true
-}
+func (v Verdict) NeedsAction() bool { return v != Unknown && v != OK && v != Stopped }
 
-// Options says what to look at.
+// Options says what to audit.
 type Options struct {
-	// Services are the ones to look at; none means all that are confined.
+	// Services are the ones to audit; none means all that are confined.
 	Services []string
 	// Namespaces asks for those with a name too, and for what is in them.
 	Namespaces bool
@@ -81,8 +71,9 @@ type Service struct {
 	// Netns is the namespace that it belongs in, by Settings or else by Record;
 	// empty means the host's.
 	Netns     string
-	Processes []Process // in the order of their numbers
-	Problems  []Problem // the gravest first
+	Processes []Process         // in the order of their numbers
+	Findings  []finding.Finding // the gravest first
+	Remedy    finding.Remedy    // for all of them; empty if there is none to give
 	Verdict   Verdict
 	// Idle says that it is started, that it has a daemon to run, and that no process
 	// of it is where it belongs.
@@ -100,7 +91,7 @@ type Position string
 const (
 	// Inside is the namespace that the service belongs in.
 	Inside Position = "inside"
-	// Started is the one that it was started in, which is another by now.
+	// Started is the one that it was started in, which is no longer the same.
 	Started Position = "started"
 	// Elsewhere is the host's, or one with a name, that is not the service's.
 	Elsewhere Position = "outside"
@@ -129,70 +120,6 @@ type Process struct {
 	main bool // a daemon that OpenRC knows, or one that comes from it
 }
 
-// Reason says which of several things that make one verdict is the case.
-type Reason int
-
-const (
-	_ Reason = iota
-	// ProcessesOutside, of Outside: Problem.Processes are in another namespace.
-	ProcessesOutside
-	// NeverEntered, of Outside: it was started outside, and has no process.
-	NeverEntered
-	// SettingsChanged, of Outside: it runs where it was started, and conf.d says
-	// another namespace by now.
-	SettingsChanged
-	// IsHost, of Outside and of Missing: netns leads to the host's namespace, and
-	// the service was started there, or would not start.
-	IsHost
-	// NotBound, of Unbound: it was started before vrf or netns_lock was set.
-	NotBound
-	// NoProgram, of Unbound: there is no program of ours on its cgroup.
-	NoProgram
-	// LeftCgroup, of Unbound: Problem.Processes are not in that cgroup.
-	LeftCgroup
-	// DeviceGone, of Unbound: the VRF does not exist any more.
-	DeviceGone
-	// OtherDevice, of Unbound: sockets are bound to a device that was called like
-	// the VRF, and has gone.
-	OtherDevice
-	// OtherVRF, of Unbound: sockets are bound to Problem.VRF.
-	OtherVRF
-	// StillBound, of Unbound: conf.d sets no vrf any more.
-	StillBound
-	// SocketUnbound, of Unbound: Problem.Sockets are not bound to the VRF.
-	SocketUnbound
-	// NotLocked and StillLocked, of Unbound: netns_lock was changed.
-	NotLocked
-	StillLocked
-	// HostsFile, of DNS: it sees the host's Problem.File.
-	HostsFile
-	// OtherFile, of DNS: it sees another Problem.File, an older one for instance.
-	OtherFile
-	// NoFile, of DNS: it sees no Problem.File at all.
-	NoFile
-	// NameGone and NameReused, of Stale.
-	NameGone
-	NameReused
-	// NotExist and NotMounted, of Missing: nothing, or an ordinary file, is there.
-	NotExist
-	NotMounted
-	// NotUsable, of Missing: Problem.Err says what is wrong with it.
-	NotUsable
-)
-
-// Problem is one thing that is wrong with a service.
-type Problem struct {
-	Verdict   Verdict
-	Reason    Reason
-	Processes []Process // of ProcessesOutside, all in one namespace, LeftCgroup, and NameGone, those still there
-	Stray     bool      // of ProcessesOutside: the service itself is where it belongs
-	VRF       string    // of OtherVRF
-	Sockets   []Socket  // of SocketUnbound
-	File      string    // of the reasons for DNS: a name in /etc
-	HostFile  bool      // of NoFile: the host has one
-	Err       error     // of NameGone and of Missing: that of namespace.Open
-}
-
 // Namespace is one that has a name.
 type Namespace struct {
 	Name  string
@@ -214,7 +141,7 @@ type Interface struct {
 	Up    bool
 }
 
-// Unseen counts what could not be looked at for want of privilege.
+// Unseen counts what could not be inspected for lack of privilege.
 type Unseen struct {
 	Everybody  bool // all processes of other users are hidden
 	Processes  int  // of services, whose namespace could not be seen
@@ -242,7 +169,7 @@ func (e *UnconfinedError) Error() string {
 	return fmt.Sprintf("service %q is not confined: %s sets none of netns, vrf and netns_lock for it", e.Service, openrc.ConfDir)
 }
 
-// Look looks. It is an error if OpenRC has not booted this machine
+// Run audits the services. It is an error if OpenRC has not booted this machine
 // (*openrc.NotBootedError), or if a service was asked for that has a name which
 // none can have, does not exist (*UnknownServiceError) or is not confined
 // (*UnconfinedError). Without root it sees less, and says so in Report.Unseen.
@@ -251,36 +178,36 @@ func (e *UnconfinedError) Error() string {
 //
 // Any thread may call it. It looks into namespaces on threads of its own, and
 // sees the files of the caller's mount namespace.
-func Look(o Options) (*Report, error) {
+func Run(o Options) (*Report, error) {
 	if err := openrc.CheckBooted(); err != nil {
 		return nil, err
 	}
 	// A service that starts or stops meanwhile, or whose supervisor starts it
-	// again, is on its way: a problem counts when two looks in a row agree.
+	// again, is in between: a problem counts when two audits in a row agree.
 	const attempts, pause = 5, 100 * time.Millisecond
-	report, err := lookOnce(o)
-	for i := 1; err == nil && len(report.problems()) > 0 && i < attempts; i++ {
-		before := report.problems()
+	report, err := runOnce(o)
+	for i := 1; err == nil && len(report.findings()) > 0 && i < attempts; i++ {
+		before := report.findings()
 		time.Sleep(pause)
-		if report, err = lookOnce(o); err == nil && reflect.DeepEqual(before, report.problems()) {
+		if report, err = runOnce(o); err == nil && reflect.DeepEqual(before, report.findings()) {
 			break
 		}
 	}
 	return report, err
 }
 
-// problems are those of all services; none where a service is idle.
-func (r *Report) problems() map[string][]Problem {
-	problems := map[string][]Problem{}
+// findings are those of all services; none where a service is idle.
+func (r *Report) findings() map[string][]finding.Finding {
+	findings := map[string][]finding.Finding{}
 	for _, s := range r.Services {
 		if s.Verdict.NeedsAction() || s.Idle {
-			problems[s.Name] = s.Problems
+			findings[s.Name] = s.Findings
 		}
 	}
-	return problems
+	return findings
 }
 
-func lookOnce(o Options) (*Report, error) {
+func runOnce(o Options) (*Report, error) {
 	names := o.Services
 	if len(names) == 0 {
 		var err error
@@ -288,12 +215,12 @@ func lookOnce(o Options) (*Report, error) {
 			return nil, err
 		}
 	}
-	l := &lookout{named: len(o.Services) > 0}
+	a := &auditor{named: len(o.Services) > 0}
 	for i, name := range names {
 		if slices.Contains(names[:i], name) {
 			continue
 		}
-		s, err := l.service(name)
+		s, err := a.service(name)
 		if err == nil && s == nil && len(o.Services) > 0 {
 			err = &UnconfinedError{name}
 		}
@@ -301,40 +228,40 @@ func lookOnce(o Options) (*Report, error) {
 			return nil, err
 		}
 		if s != nil {
-			l.services = append(l.services, s)
+			a.services = append(a.services, s)
 		}
 	}
-	if err := l.survey(o.Namespaces); err != nil {
+	if err := a.scan(o.Namespaces); err != nil {
 		return nil, err
 	}
 	report := &Report{}
-	for _, s := range l.services {
-		l.judge(s)
+	for _, s := range a.services {
+		a.judge(s)
 		report.Services = append(report.Services, *s)
 	}
 	if o.Namespaces {
-		report.Namespaces = l.namespaces()
+		report.Namespaces = a.namespaces()
 	}
-	report.Unseen = l.unseen
+	report.Unseen = a.unseen
 	return report, nil
 }
 
-// lookout is the work of one Look.
-type lookout struct {
+// auditor is the work of one Run.
+type auditor struct {
 	named     bool // the services were asked for
 	services  []*Service
 	processes map[int]*process
 	owners    map[int]string // the service that a process is of, confined or not
 	host      uint64         // the inode of the host's namespace; 0 where that cannot be seen
-	spaces    map[uint64]*space
-	names     []*name
+	byInode   map[uint64]*netns
+	names     []*namedNetns
 	etc       map[string][]etcFile
 	unseen    Unseen
 }
 
 // service reads the settings and the record of a service; nil if it is not
 // confined.
-func (l *lookout) service(name string) (*Service, error) {
+func (a *auditor) service(name string) (*Service, error) {
 	if err := openrc.CheckName(name); err != nil {
 		return nil, err
 	}
@@ -353,12 +280,12 @@ func (l *lookout) service(name string) (*Service, error) {
 			return nil, nil
 		}
 	case errors.Is(err, fs.ErrPermission):
-		l.unseen.Settings++
+		a.unseen.Settings++
 		if !started {
 			return nil, nil
 		}
 	default:
-		if !started && !l.named && !serviceconf.MaySetNetns(name) {
+		if !started && !a.named && !serviceconf.MaySetNetns(name) {
 			return nil, nil
 		}
 		s.SettingsError = err

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"openrc-netns/internal/files"
+	"openrc-netns/internal/finding"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
@@ -21,8 +22,8 @@ type etcFile struct {
 }
 
 // entries lists those of the namespace called name.
-func (l *lookout) entries(name string) []etcFile {
-	if entries, read := l.etc[name]; read {
+func (a *auditor) entries(name string) []etcFile {
+	if entries, read := a.etc[name]; read {
 		return entries
 	}
 	dir := filepath.Join(mounts.EtcDir, name)
@@ -33,7 +34,7 @@ func (l *lookout) entries(name string) []etcFile {
 			entries = append(entries, etcFile{entry.Name(), found})
 		}
 	}
-	l.etc[name] = entries
+	a.etc[name] = entries
 	return entries
 }
 
@@ -41,13 +42,13 @@ func (l *lookout) entries(name string) []etcFile {
 // were bound there. A mount goes, without a word, when what is below it is renamed
 // or removed in any mount namespace, which is how most programs write
 // resolv.conf.
-func (l *lookout) judgeFiles(s *Service) {
+func (a *auditor) judgeFiles(s *Service) {
 	name := namespace.BaseName(s.Netns)
 	if s.Settings == nil || name == "" || s.Settings.Etc == openrc.EtcNone ||
 		s.Record == nil || s.Record.Netns != s.Netns || s.State == openrc.Starting || s.State == openrc.Stopping {
 		return
 	}
-	entries := l.entries(name)
+	entries := a.entries(name)
 	if len(entries) == 0 {
 		return
 	}
@@ -60,7 +61,7 @@ func (l *lookout) judgeFiles(s *Service) {
 		view, err := inodeOf(fmt.Sprintf("/proc/%d/ns/mnt", p.PID))
 		if err != nil {
 			if errors.Is(err, os.ErrPermission) {
-				l.unseen.Files++
+				a.unseen.Files++
 				return
 			}
 			continue
@@ -74,29 +75,31 @@ func (l *lookout) judgeFiles(s *Service) {
 		}
 		seen[view] = true
 		for _, entry := range entries {
-			if problem := entry.compare(root); problem.Reason != 0 && !found[entry.name] {
+			if id, remedy := entry.compare(root); id != "" && !found[entry.name] {
 				found[entry.name] = true
-				s.add(problem)
+				s.add(finding.Etc, id, s.restart(remedy), "/etc/"+entry.name, filepath.Join(mounts.EtcDir, name, entry.name))
 			}
 		}
 		unix.Close(root)
 	}
 }
 
-// compare says what is wrong with the entry below root; Reason is 0 if nothing is.
-func (e etcFile) compare(root int) Problem {
-	problem := Problem{Verdict: DNS, File: e.name}
-	host, hostErr := files.Identify(unix.AT_FDCWD, "/etc/"+e.name, 0)
+// compare says what is wrong with the entry below root, and what to do before a restart;
+// nothing if nothing is wrong.
+func (e etcFile) compare(root int) (id finding.ID, remedy finding.Remedy) {
+	path := "/etc/" + e.name
+	host, hostErr := files.Identify(unix.AT_FDCWD, path, 0)
 	// A link is followed as the process would follow it.
-	seen, err := files.Identify(root, "etc/"+e.name, unix.RESOLVE_IN_ROOT)
+	seen, err := files.Identify(root, path[1:], unix.RESOLVE_IN_ROOT)
 	switch {
+	case errors.Is(err, unix.ENOENT) && hostErr != nil:
+		return finding.EtcUnbound, finding.Run("touch", path)
 	case errors.Is(err, unix.ENOENT):
-		problem.Reason, problem.HostFile = NoFile, hostErr == nil
+		return finding.EtcUnbound, remedy
 	case err != nil, seen == e.file:
+		return "", remedy
 	case hostErr == nil && seen == host:
-		problem.Reason = HostsFile
-	default:
-		problem.Reason = OtherFile
+		return finding.EtcHost, remedy
 	}
-	return problem
+	return finding.EtcReplaced, remedy
 }

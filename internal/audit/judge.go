@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"openrc-netns/internal/finding"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/privilege"
@@ -15,50 +16,50 @@ import (
 
 // judge finds out what is wrong with s. The order of the steps is that of
 // gravity, but for the position of processes, which the others go by.
-func (l *lookout) judge(s *Service) {
-	want, err := l.want(s)
+func (a *auditor) judge(s *Service) {
+	want, err := a.want(s)
 	if err == nil || s.Settings != nil || s.Record != nil {
-		l.place(s, want)
-		l.judgePlace(s, want)
-		l.judgeSockets(s)
-		l.judgeFiles(s)
-		l.judgeName(s, want, err)
-		s.Idle = l.idle(s)
+		a.place(s, want)
+		a.judgePlace(s, want)
+		a.judgeSockets(s)
+		a.judgeFiles(s)
+		a.judgeName(s, want, err)
+		s.Idle = a.idle(s)
 	}
-	s.Verdict = l.verdict(s, want, err)
+	s.Verdict = a.verdict(s, want, err)
 }
 
 // want is the namespace that s belongs in; the error says why there is none, or
 // none that can be seen.
-func (l *lookout) want(s *Service) (*space, error) {
+func (a *auditor) want(s *Service) (*netns, error) {
 	switch {
 	case s.Settings == nil && s.Record == nil:
 		return nil, errors.New("nobody knows")
-	case s.Netns == "" && l.host == 0:
+	case s.Netns == "" && a.host == 0:
 		return nil, os.ErrPermission
 	case s.Netns == "":
-		return l.space(l.host, namespace.Host), nil
+		return a.netnsOf(a.host, namespace.Host), nil
 	}
 	ns, err := namespace.Open(s.Netns)
 	if err != nil {
 		return nil, err
 	}
 	defer ns.Close()
-	return l.space(ns.Inode(), s.Netns), nil
+	return a.netnsOf(ns.Inode(), s.Netns), nil
 }
 
 // place gives each process of s its position.
-func (l *lookout) place(s *Service, want *space) {
+func (a *auditor) place(s *Service, want *netns) {
 	for i := range s.Processes {
 		p := &s.Processes[i]
-		terminal := l.processes[p.PID].terminal
+		terminal := a.processes[p.PID].terminal
 		switch {
 		case p.Inode == 0:
 			p.Position = Hidden
-			l.unseen.Processes++
-		case want != nil && p.Inode == want.inode && !l.isHost(s, want):
+			a.unseen.Processes++
+		case want != nil && p.Inode == want.inode && !a.isHost(s, want):
 			p.Position = Inside
-		case s.Record != nil && l.spaces[p.Inode].is(s.Record.ID):
+		case s.Record != nil && a.byInode[p.Inode].is(s.Record.ID):
 			p.Position = Started
 		case terminal:
 			p.Position = Session
@@ -71,7 +72,7 @@ func (l *lookout) place(s *Service, want *space) {
 }
 
 // judgePlace looks for what runs outside.
-func (l *lookout) judgePlace(s *Service, want *space) {
+func (a *auditor) judgePlace(s *Service, want *netns) {
 	outside := map[uint64][]Process{}
 	var inodes []uint64
 	for _, p := range s.Processes {
@@ -85,39 +86,44 @@ func (l *lookout) judgePlace(s *Service, want *space) {
 		outside[p.Inode] = append(outside[p.Inode], p)
 	}
 	for _, inode := range inodes {
-		s.add(Problem{Verdict: Outside, Reason: ProcessesOutside, Processes: outside[inode], Stray: s.stray(outside[inode])})
-	}
-	if l.isHost(s, want) {
-		verdict := Missing
-		if s.Record != nil && want.is(s.Record.ID) {
-			verdict = Outside
+		processes := outside[inode]
+		remedy := s.restart(finding.Remedy{})
+		if s.stray(processes) {
+			remedy = end(processes)
 		}
-		s.add(Problem{Verdict: verdict, Reason: IsHost})
+		s.add(finding.Outside, finding.ProcessesOutside, remedy, processes, processes[0])
+	}
+	if a.isHost(s, want) {
+		gravity := finding.Missing
+		if s.Record != nil && want.is(s.Record.ID) {
+			gravity = finding.Outside
+		}
+		s.add(gravity, finding.NamespaceHost, s.create(finding.Run("ip", "netns", "delete", namespace.BaseName(s.Netns)), nil), s.Netns)
 	}
 	if s.Settings == nil || s.Settings.Netns == "" && s.Record == nil {
 		return // vrf alone is the host's, where it is already
 	}
 	switch {
 	case s.Record == nil:
-		if len(s.Processes) == 0 && !l.hides(s) && s.State == openrc.Started && s.RecordError == nil {
-			s.add(Problem{Verdict: Outside, Reason: NeverEntered})
+		if len(s.Processes) == 0 && !a.hides(s) && s.State == openrc.Started && s.RecordError == nil {
+			s.addRestart(finding.Outside, finding.NeverEntered, finding.Place(s.Netns))
 		}
 	case s.Record.Netns != s.Netns && (want == nil || !want.is(s.Record.ID)):
-		s.add(Problem{Verdict: Outside, Reason: SettingsChanged})
+		s.addRestart(finding.Outside, finding.SettingsChanged, finding.Place(s.Record.Netns), finding.Place(s.Netns))
 	}
 }
 
 // isHost reports whether netns leads to the host's own namespace without saying so:
 // nothing of the service belongs there.
-func (l *lookout) isHost(s *Service, want *space) bool {
-	return want != nil && want.inode == l.host && !namespace.MeansHost(s.Netns)
+func (a *auditor) isHost(s *Service, want *netns) bool {
+	return want != nil && want.inode == a.host && !namespace.MeansHost(s.Netns)
 }
 
 // idle reports whether s is started and has nothing where it belongs, though there
 // is a daemon that it should have: it has died, and OpenRC has no pidfile to tell by,
 // or the start was content with another service's.
-func (l *lookout) idle(s *Service) bool {
-	if s.State != openrc.Started || l.hides(s) || s.Record == nil {
+func (a *auditor) idle(s *Service) bool {
+	if s.State != openrc.Started || a.hides(s) || s.Record == nil {
 		return false
 	}
 	for _, p := range s.Processes {
@@ -129,7 +135,7 @@ func (l *lookout) idle(s *Service) bool {
 }
 
 // hides reports whether s may have processes that this user cannot see.
-func (l *lookout) hides(s *Service) bool { return l.unseen.Everybody || s.daemons.Hidden }
+func (a *auditor) hides(s *Service) bool { return a.unseen.Everybody || s.daemons.Hidden }
 
 // stray reports whether the service is inside, and only these processes are not.
 func (s *Service) stray(processes []Process) bool {
@@ -144,32 +150,38 @@ func (s *Service) stray(processes []Process) bool {
 }
 
 // judgeName looks for a name that does not lead, or no longer, to a namespace.
-func (l *lookout) judgeName(s *Service, want *space, err error) {
+func (a *auditor) judgeName(s *Service, want *netns, err error) {
 	if errors.Is(err, os.ErrPermission) {
 		return
 	}
 	if s.Record != nil && s.Record.Netns == s.Netns {
+		left := s.left()
 		switch {
+		case err != nil && len(left) > 0:
+			s.add(finding.Stale, finding.NameDeletedAlive, s.attach(err, left[0]), s.Netns)
 		case err != nil:
-			s.add(Problem{Verdict: Stale, Reason: NameGone, Err: err, Processes: s.left()})
+			s.add(finding.Stale, finding.NameDeleted, s.create(finding.Remedy{}, err), s.Netns)
 		case !want.is(s.Record.ID):
-			s.add(Problem{Verdict: Stale, Reason: NameReused})
+			s.addRestart(finding.Stale, finding.NameReused, s.Netns)
 		}
 		return
 	}
-	problem := Problem{Verdict: Missing, Reason: NotUsable, Err: err}
+	var stale *namespace.StaleError
+	id, args := finding.NamespaceOther, []any{err}
 	switch {
 	case err == nil:
 		return
-	case errors.As(err, new(*namespace.StaleError)):
-		problem.Reason = NotMounted
+	case errors.As(err, &stale):
+		id, args = finding.NamespaceStale, []any{s.Netns, stale.Path}
 	case errors.As(err, new(*namespace.NotExistError)):
-		problem.Reason = NotExist
+		id, args = finding.NamespaceMissing, []any{s.Netns}
 	}
-	if problem.Reason != NotUsable && s.Record == nil && s.State != openrc.Started && s.MadeOnDemand() {
-		return
+	switch {
+	case id == finding.NamespaceOther:
+		s.add(finding.Missing, id, finding.Remedy{}, args...)
+	case s.Record != nil || s.State == openrc.Started || !s.MadeOnDemand():
+		s.add(finding.Missing, id, s.create(finding.Remedy{}, err), args...)
 	}
-	s.add(problem)
 }
 
 // left are the processes where s was started, its daemons if there are any.
@@ -183,16 +195,6 @@ func (s *Service) left() []Process {
 	return left
 }
 
-// Maker is the service that makes the namespace of s, if there is one, and its
-// state.
-func (s *Service) Maker() (name string, state openrc.State) {
-	base := namespace.BaseName(s.Netns)
-	if base == "" || !openrc.HasScript("netns."+base) {
-		return "", openrc.Stopped
-	}
-	return "netns." + base, openrc.ReadState("netns." + base)
-}
-
 // MadeOnDemand reports whether a start of s would have its namespace made first.
 func (s *Service) MadeOnDemand() bool {
 	name, state := s.Maker()
@@ -200,7 +202,7 @@ func (s *Service) MadeOnDemand() bool {
 }
 
 // judgeSockets looks at the program that binds the sockets of s.
-func (l *lookout) judgeSockets(s *Service) {
+func (a *auditor) judgeSockets(s *Service) {
 	asked, lock := false, false
 	if s.Settings != nil {
 		spec, err := s.Settings.Spec()
@@ -215,7 +217,7 @@ func (l *lookout) judgeSockets(s *Service) {
 	}
 	if s.Record == nil || s.Record.Cgroup == "" {
 		if (asked || lock) && (s.Record != nil || s.RecordError == nil && s.Netns == "") {
-			s.add(Problem{Verdict: Unbound, Reason: NotBound})
+			s.addRestart(finding.Unbound, finding.NotBound)
 		}
 		return
 	}
@@ -224,39 +226,39 @@ func (l *lookout) judgeSockets(s *Service) {
 		return // OpenRC removes the cgroup of a script that leaves no process
 	}
 	if privilege.CheckSysAdmin() != nil {
-		l.unseen.Programs++
+		a.unseen.Programs++
 		return
 	}
 	program, err := vrf.Inspect(s.Record.Cgroup)
 	switch {
 	case err != nil:
-		l.unseen.Programs++
+		a.unseen.Programs++
 		return
 	case program == nil:
-		s.add(Problem{Verdict: Unbound, Reason: NoProgram})
+		s.addRestart(finding.Unbound, finding.NoProgram, s.Record.Cgroup)
 		return
 	}
-	l.judgeProgram(s, program, asked, lock)
+	a.judgeProgram(s, program, asked, lock)
 	var left []Process
 	for _, p := range daemons {
-		cgroup := l.processes[p.PID].cgroup
+		cgroup := a.processes[p.PID].cgroup
 		if p.Position != Session && cgroup != s.Record.Cgroup && !strings.HasPrefix(cgroup, s.Record.Cgroup+"/") {
 			left = append(left, p)
 		}
 	}
 	if len(left) > 0 {
-		s.add(Problem{Verdict: Unbound, Reason: LeftCgroup, Processes: left})
+		s.addRestart(finding.Unbound, finding.LeftCgroup, left, s.Record.Cgroup)
 	}
 }
 
 // judgeProgram compares the program with what s is to be bound to.
-func (l *lookout) judgeProgram(s *Service, program *vrf.Confinement, asked, lock bool) {
-	problem := Problem{Verdict: Unbound}
+func (a *auditor) judgeProgram(s *Service, program *vrf.Confinement, asked, lock bool) {
+	id, other := finding.ID(""), ""
 	bound := int(program.Device.Index)
 	var device Interface // the VRF of that name, or of that index where no name is known
-	home := l.spaces[s.Record.ID.Inode]
+	home := a.byInode[s.Record.ID.Inode]
 	if home != nil {
-		home.look()
+		home.inspect()
 	}
 	if s.Settings == nil {
 		asked, lock = bound != 0, program.Lock
@@ -267,7 +269,7 @@ func (l *lookout) judgeProgram(s *Service, program *vrf.Confinement, asked, lock
 				continue
 			}
 			if link.Index == bound {
-				problem.VRF = link.Name
+				other = link.Name
 			}
 			if s.Settings == nil && link.Index == bound || s.Settings != nil && link.Name == s.Settings.VRF {
 				device = link
@@ -276,29 +278,31 @@ func (l *lookout) judgeProgram(s *Service, program *vrf.Confinement, asked, lock
 	}
 	switch {
 	case program.Cookie != s.Record.ID.Cookie:
-		problem.Reason = OtherDevice
+		id = finding.VRFRecreated
 	case asked && (home == nil || home.err != nil):
-		l.unseen.Programs++
+		a.unseen.Programs++
 	case asked && device.Index == 0:
-		problem.Reason = DeviceGone
+		id = finding.VRFGone
 	case asked && bound == 0:
-		problem.Reason = NotBound
-	case asked && device.Index != bound && problem.VRF != "":
-		problem.Reason = OtherVRF
+		id = finding.NotBound
+	case asked && device.Index != bound && other != "":
+		id = finding.VRFChanged
 	case asked && device.Index != bound:
-		problem.Reason = OtherDevice
+		id = finding.VRFRecreated
 	case !asked && bound != 0:
-		problem.Reason = StillBound
+		id = finding.VRFUnset
 	case lock && !program.Lock:
-		problem.Reason = NotLocked
+		id = finding.NotLocked
 	case !lock && program.Lock:
-		problem.Reason = StillLocked
+		id = finding.StillLocked
 	}
 	switch {
-	case problem.Reason != 0:
-		s.add(problem)
+	case id == finding.VRFChanged:
+		s.addRestart(finding.Unbound, id, other, s.VRF())
+	case id != "":
+		s.addRestart(finding.Unbound, id, finding.VRF(s.VRF()))
 	case asked && bound != 0 && home != nil && home.err == nil:
-		l.judgeListeners(s, home, device)
+		a.judgeListeners(s, home, device)
 	}
 }
 
@@ -318,21 +322,37 @@ func (s *Service) Daemons() []Process {
 	return daemons
 }
 
-func (s *Service) add(p Problem) { s.Problems = append(s.Problems, p) }
+// VRF is the one that the settings name; empty if they name none.
+func (s *Service) VRF() string {
+	if s.Settings == nil {
+		return ""
+	}
+	return s.Settings.VRF
+}
+
+func (s *Service) add(gravity finding.Gravity, id finding.ID, remedy finding.Remedy, args ...any) {
+	s.Findings = append(s.Findings, finding.Finding{ID: id, Gravity: gravity, Args: args, Remedy: remedy})
+}
+
+// addRestart adds what a restart puts right.
+func (s *Service) addRestart(gravity finding.Gravity, id finding.ID, args ...any) {
+	s.add(gravity, id, s.restart(finding.Remedy{}), args...)
+}
 
 // verdict sums it up.
-func (l *lookout) verdict(s *Service, want *space, err error) Verdict {
+func (a *auditor) verdict(s *Service, want *netns, err error) Verdict {
 	hidden := slices.ContainsFunc(s.Processes, func(p Process) bool { return p.Position == Hidden })
 	switch {
-	case len(s.Problems) > 0:
-		slices.SortStableFunc(s.Problems, func(a, b Problem) int {
-			return slices.Index(gravity, a.Verdict) - slices.Index(gravity, b.Verdict)
+	case len(s.Findings) > 0:
+		slices.SortStableFunc(s.Findings, func(a, b finding.Finding) int {
+			return slices.Index(byGravity, a.Gravity) - slices.Index(byGravity, b.Gravity)
 		})
-		return s.Problems[0].Verdict
+		s.Remedy = s.remedy()
+		return Verdict(s.Findings[0].Gravity)
 	case s.State == openrc.Stopped, s.State == openrc.Failed, s.State == openrc.Crashed && len(s.Processes) == 0:
 		return Stopped
 	case s.Settings == nil && s.Record == nil, hidden, want == nil && errors.Is(err, os.ErrPermission),
-		s.Idle, len(s.Processes) == 0 && l.hides(s), s.RecordError != nil && len(s.Processes) == 0:
+		s.Idle, len(s.Processes) == 0 && a.hides(s), s.RecordError != nil && len(s.Processes) == 0:
 		return Unknown
 	case len(s.Processes) == 0 && s.State != openrc.Started:
 		return Stopped

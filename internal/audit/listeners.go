@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"openrc-netns/internal/cgroup"
+	"openrc-netns/internal/finding"
 )
 
 // Socket is an IP socket that waits for what comes in.
@@ -26,13 +27,13 @@ type Socket struct {
 	inode  uint64 // as in /proc/PID/fd; of what the kernel has made for itself, in none
 }
 
-// listening lists the sockets of a network namespace, once, as sock_diag(7) has
+// listeners lists the sockets of a network namespace, once, as sock_diag(7) has
 // them. The sockets that the kernel makes on behalf of a process are among them.
-func (s *space) listening() ([]Socket, error) {
-	if s.heard {
+func (s *netns) listeners() ([]Socket, error) {
+	if s.listed {
 		return s.sockets, s.socketsErr
 	}
-	s.heard = true
+	s.listed = true
 	s.socketsErr = s.do(func() error {
 		devices, err := netlink.LinkList()
 		if err != nil {
@@ -124,15 +125,15 @@ func (r diagRequest) Serialize() []byte {
 // judgeListeners looks for sockets of s that wait for what comes in from elsewhere
 // than its VRF: those that its processes have, and those that were made in its
 // cgroup, by whomever.
-func (l *lookout) judgeListeners(s *Service, home *space, device Interface) {
-	sockets, err := home.listening()
+func (a *auditor) judgeListeners(s *Service, home *netns, device Interface) {
+	sockets, err := home.listeners()
 	if err != nil {
-		l.unseen.Programs++
+		a.unseen.Programs++
 		return
 	}
 	cgroups, err := cgroup.IDs(s.Record.Cgroup)
 	if err != nil {
-		l.unseen.Programs++
+		a.unseen.Programs++
 		return
 	}
 	var inodes map[uint64]bool
@@ -157,7 +158,7 @@ func (l *lookout) judgeListeners(s *Service, home *space, device Interface) {
 		}
 	}
 	if len(stray) > 0 {
-		s.add(Problem{Verdict: Unbound, Reason: SocketUnbound, Sockets: stray})
+		s.addRestart(finding.Unbound, finding.SocketsUnbound, stray, finding.VRF(s.VRF()))
 	}
 }
 

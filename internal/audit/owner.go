@@ -13,10 +13,10 @@ import (
 // assign finds out which process is of which service, confined or not: by the
 // cgroup first, which tells of children that have lost their parent too; then by
 // what OpenRC has on record; then by descent.
-func (l *lookout) assign() {
-	l.owners = map[int]string{}
+func (a *auditor) assign() {
+	a.owners = map[int]string{}
 	recorded := map[string]string{} // by cgroup
-	for _, s := range l.services {
+	for _, s := range a.services {
 		if s.Record != nil && s.Record.Cgroup != "" {
 			recorded[s.Record.Cgroup] = s.Name
 		}
@@ -28,7 +28,7 @@ func (l *lookout) assign() {
 		}
 		return scripts[service]
 	}
-	for pid, p := range l.processes {
+	for pid, p := range a.processes {
 		owner := cgroup.ServiceOf(p.cgroups, known)
 		for cgroup := p.cgroup; cgroup != ""; cgroup = parentCgroup(cgroup) {
 			if service := recorded[cgroup]; service != "" {
@@ -37,33 +37,33 @@ func (l *lookout) assign() {
 			}
 		}
 		if owner != "" {
-			l.owners[pid] = owner
+			a.owners[pid] = owner
 		}
 	}
-	mains := l.supervised()
-	for _, s := range l.services {
+	mains := a.supervised()
+	for _, s := range a.services {
 		for _, pid := range append(slices.Clone(s.daemons.PIDs), s.daemons.Child) {
-			// The number in a pidfile may be another service's by now.
-			if owner := l.owners[pid]; l.processes[pid] != nil && (owner == "" || owner == s.Name) {
-				l.owners[pid] = s.Name
+			// The number in a pidfile may belong to another service now.
+			if owner := a.owners[pid]; a.processes[pid] != nil && (owner == "" || owner == s.Name) {
+				a.owners[pid] = s.Name
 				mains[pid] = s.Name
 			}
 		}
 	}
-	for pid := range l.processes {
-		l.inherit(pid)
+	for pid := range a.processes {
+		a.inherit(pid)
 	}
-	l.collect(mains)
-	for _, s := range l.services {
-		l.judgeState(s)
+	a.collect(mains)
+	for _, s := range a.services {
+		a.judgeState(s)
 	}
 }
 
 // supervised gives the daemons that s6 has started to their services: they are in
 // the cgroup of s6, unless their own has a program. It returns their services.
-func (l *lookout) supervised() map[int]string {
+func (a *auditor) supervised() map[int]string {
 	supervisors := map[int]string{}
-	for pid, p := range l.processes {
+	for pid, p := range a.processes {
 		if p.name != "s6-supervise" {
 			continue
 		}
@@ -77,14 +77,14 @@ func (l *lookout) supervised() map[int]string {
 	if len(supervisors) == 0 {
 		return mains
 	}
-	for pid, p := range l.processes {
-		for ancestor := p.parent; l.processes[ancestor] != nil; ancestor = l.processes[ancestor].parent {
+	for pid, p := range a.processes {
+		for ancestor := p.parent; a.processes[ancestor] != nil; ancestor = a.processes[ancestor].parent {
 			service := supervisors[ancestor]
 			if service == "" {
 				continue
 			}
-			if owner := l.owners[pid]; owner == "" || owner == service || owner == l.owners[ancestor] {
-				l.owners[pid], mains[pid] = service, service
+			if owner := a.owners[pid]; owner == "" || owner == service || owner == a.owners[ancestor] {
+				a.owners[pid], mains[pid] = service, service
 			}
 			break
 		}
@@ -94,29 +94,29 @@ func (l *lookout) supervised() map[int]string {
 
 // inherit gives a process that is in no service's cgroup to the service of its
 // parent. It returns that.
-func (l *lookout) inherit(pid int) string {
-	p := l.processes[pid]
+func (a *auditor) inherit(pid int) string {
+	p := a.processes[pid]
 	if p == nil || pid <= 1 {
 		return ""
 	}
-	if owner, known := l.owners[pid]; known {
+	if owner, known := a.owners[pid]; known {
 		return owner
 	}
-	owner := l.inherit(p.parent)
-	l.owners[pid] = owner
+	owner := a.inherit(p.parent)
+	a.owners[pid] = owner
 	return owner
 }
 
 // judgeState finds out whether s has crashed. OpenRC takes a missing pidfile for a
 // crash, but a daemon may write another one than its script says.
-func (l *lookout) judgeState(s *Service) {
+func (a *auditor) judgeState(s *Service) {
 	if s.State != openrc.Started {
 		return
 	}
-	dead := func(pid int) bool { return l.processes[pid] == nil }
-	alive := func(p Process) bool { return !l.processes[p.PID].terminal }
+	dead := func(pid int) bool { return a.processes[pid] == nil }
+	alive := func(p Process) bool { return !a.processes[p.PID].terminal }
 	switch {
-	case slices.ContainsFunc(s.daemons.PIDs, dead) && !l.unseen.Everybody:
+	case slices.ContainsFunc(s.daemons.PIDs, dead) && !a.unseen.Everybody:
 		s.State = openrc.Crashed
 	case s.daemons.Lost && slices.ContainsFunc(s.Processes, alive):
 		s.NoPidfile = true
@@ -126,27 +126,27 @@ func (l *lookout) judgeState(s *Service) {
 }
 
 // collect gives each service its processes.
-func (l *lookout) collect(mains map[int]string) {
+func (a *auditor) collect(mains map[int]string) {
 	services := map[string]*Service{}
-	for _, s := range l.services {
+	for _, s := range a.services {
 		services[s.Name] = s
 	}
-	for pid, owner := range l.owners {
+	for pid, owner := range a.owners {
 		s := services[owner]
 		if s == nil {
 			continue
 		}
-		p := l.processes[pid]
+		p := a.processes[pid]
 		if p.inode != 0 {
-			l.space(p.inode, procPath(pid))
+			a.netnsOf(p.inode, procPath(pid))
 		}
-		described := l.process(p)
-		for ancestor := p; ancestor != nil && !described.main; ancestor = l.processes[ancestor.parent] {
+		described := a.process(p)
+		for ancestor := p; ancestor != nil && !described.main; ancestor = a.processes[ancestor.parent] {
 			described.main = mains[ancestor.pid] == s.Name
 		}
 		s.Processes = append(s.Processes, described)
 	}
-	for _, s := range l.services {
+	for _, s := range a.services {
 		slices.SortFunc(s.Processes, byPID)
 	}
 }

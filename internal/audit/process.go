@@ -13,7 +13,7 @@ import (
 	"openrc-netns/internal/files"
 )
 
-// process is what one look at /proc tells of a process. Nothing that is read of
+// process is what /proc tells of a process. Nothing that is read of
 // it waits for the process: stat, cgroup and the link to the namespace are
 // answered for one that hangs as well, which cmdline is not.
 type process struct {
@@ -25,17 +25,17 @@ type process struct {
 	cgroup      string // the one of version 2; empty if it is in none
 }
 
-// scan looks at all processes but this one, kernel threads and zombies. Any thread
+// readProcesses reads all processes but this one, kernel threads and zombies. Any thread
 // may call it.
-func scan() (map[int]*process, error) {
+func readProcesses() (map[int]*process, error) {
 	dir, err := os.Open("/proc")
 	if err != nil {
-		return nil, fmt.Errorf("look at the processes: %w", err)
+		return nil, fmt.Errorf("read the processes: %w", err)
 	}
 	defer dir.Close()
 	names, err := dir.Readdirnames(-1)
 	if err != nil {
-		return nil, fmt.Errorf("look at the processes: %w", err)
+		return nil, fmt.Errorf("read the processes: %w", err)
 	}
 	processes := map[int]*process{}
 	for _, name := range names {
@@ -43,15 +43,15 @@ func scan() (map[int]*process, error) {
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		if p := look(pid); p != nil {
+		if p := readProcess(pid); p != nil {
 			processes[pid] = p
 		}
 	}
 	return processes, nil
 }
 
-// look returns nil for a process that is gone, as good as gone, or the kernel's.
-func look(pid int) *process {
+// readProcess returns nil for a process that is gone, as good as gone, or the kernel's.
+func readProcess(pid int) *process {
 	dir := "/proc/" + strconv.Itoa(pid) + "/"
 	stat, err := files.Read(dir + "stat")
 	if err != nil {

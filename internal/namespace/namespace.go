@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"openrc-netns/internal/files"
+	"openrc-netns/internal/shell"
 )
 
 // Dir is where ip-netns(8) keeps named namespaces.
@@ -50,7 +51,7 @@ func (e *NotExistError) Error() string {
 	if filepath.IsAbs(e.Name) {
 		return fmt.Sprintf("network namespace %q does not exist", e.Name)
 	}
-	return fmt.Sprintf("network namespace %q does not exist; create it with: ip netns add %s", e.Name, e.Name)
+	return fmt.Sprintf("network namespace %q does not exist; create it with: ip netns add %s", e.Name, shell.Quote(e.Name))
 }
 
 // StaleError says that of a namespace in Dir only an ordinary file is left:
@@ -62,7 +63,7 @@ type StaleError struct {
 
 func (e *StaleError) Error() string {
 	return fmt.Sprintf("network namespace %q is stale: %s is an ordinary file; remove it with: rm %s",
-		e.Name, e.Path, e.Path)
+		e.Name, e.Path, shell.Quote(e.Path))
 }
 
 // ip-netns(8) creates the file first and then the namespace, and removes the namespace
@@ -81,7 +82,7 @@ type HostError struct{ Name string }
 func (e *HostError) Error() string {
 	if base := BaseName(e.Name); base != "" {
 		return fmt.Sprintf("network namespace %q is the host's own; delete the name with: ip netns delete %s; or write %s, if that is meant",
-			e.Name, base, Host)
+			e.Name, shell.Quote(base), Host)
 	}
 	return fmt.Sprintf("network namespace %q is the host's own; name another one, or write %s, if that is meant", e.Name, Host)
 }

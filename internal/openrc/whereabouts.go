@@ -40,7 +40,7 @@ func whereabouts(service string, settings Settings, ns *namespace.Namespace) (wh
 // join puts what status says behind what the action has to say. A remedy alone goes
 // on the line that it is for.
 func join(notices, warnings []string) []string {
-	if len(notices) > 0 && len(warnings) > 0 && strings.HasPrefix(warnings[0], "mend it") {
+	if len(notices) > 0 && len(warnings) > 0 && strings.HasPrefix(warnings[0], "fix it") {
 		notices[len(notices)-1] += "; " + warnings[0]
 		warnings = warnings[1:]
 	}

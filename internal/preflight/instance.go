@@ -1,14 +1,13 @@
 package preflight
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 
+	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/serviceconf"
 )
@@ -17,9 +16,9 @@ import (
 // the script does not name after the service: the network namespace keeps neither
 // pid files nor the names of services apart.
 
-// lookAtOthers looks for what the init script shares with, or does to, a service
+// checkOtherServices looks for what the init script shares with, or does to, a service
 // that is in use and belongs elsewhere.
-func (s *subject) lookAtOthers() {
+func (s *serviceCheck) checkOtherServices() {
 	if s.script == "" {
 		return
 	}
@@ -41,8 +40,8 @@ func (s *subject) lookAtOthers() {
 				s.comparePidfiles(own, theirs, other)
 			}
 		}
-		if s.apart(other) {
-			s.lookForName(path, other, same)
+		if s.belongsElsewhere(other) {
+			s.checkCalls(path, other, same)
 		}
 	}
 }
@@ -62,28 +61,10 @@ func sameFile(a, b string) bool {
 	return err == nil && otherErr == nil && os.SameFile(one, other)
 }
 
-// apart reports whether another service belongs in another place.
-func (s *subject) apart(other string) bool {
+// belongsElsewhere reports whether another service belongs in another place.
+func (s *serviceCheck) belongsElsewhere(other string) bool {
 	settings, err := serviceconf.Read(other)
 	return err != nil || settings.Netns != s.settings.Netns || settings.VRF != s.settings.VRF
-}
-
-// comparePidfiles looks for a pid file that is another service's too.
-func (s *subject) comparePidfiles(own, theirs *pidfiles, other string) {
-	for _, path := range own.paths() {
-		if !slices.Contains(theirs.paths(), path) {
-			continue
-		}
-		where := own.found[path]
-		remedy := write("name it after the service, with $RC_SVCNAME; a daemon that writes it itself has to be told")
-		line := lineOf(where.Path, where.Line)
-		if strings.Contains(line, path) && !strings.Contains(line, "'") {
-			text := strings.Replace(line, path, filepath.Join(filepath.Dir(path), "$RC_SVCNAME.pid"), 1)
-			remedy.Edits = append(remedy.Edits, Edit{where.Path, where.Line, text})
-		}
-		s.add("pidfile-shared", Warning, where, fmt.Sprintf("the pid file %s is that of the service %q too", path, other),
-			"while one of the two runs the other is taken for running, and the stop of one ends the daemon of the other", remedy)
-	}
 }
 
 // patterns are for what a script has on a line.
@@ -109,8 +90,8 @@ var match = sync.OnceValue(func() patterns {
 	}
 })
 
-// lookForName looks for calls of another service in the script.
-func (s *subject) lookForName(script, other string, same bool) {
+// checkCalls looks for calls of another service in the script.
+func (s *serviceCheck) checkCalls(script, other string, same bool) {
 	text, err := os.ReadFile(script)
 	if err != nil {
 		return
@@ -123,26 +104,26 @@ func (s *subject) lookForName(script, other string, same bool) {
 			continue
 		}
 		name := line[found[2]:found[3]]
-		if name != other && !s.standsFor(name, other, string(text)) {
+		if name != other && !s.mayHold(name, other, string(text)) {
 			continue
 		}
-		remedy := write("call no service that belongs elsewhere")
+		where := finding.Where{Path: script, Line: number}
+		id, remedy := finding.ServiceByName, finding.Remedy{}
 		if same {
 			before, after := line[:found[2]], strings.TrimSuffix(line[found[3]:], "\n")
 			if quote := before[len(before)-1]; quote == '"' || quote == '\'' {
 				before, after = before[:len(before)-1], after[1:]
 			}
-			remedy = write("call it by $RC_SVCNAME", Edit{script, number, before + `"$RC_SVCNAME"` + after})
+			id, remedy = finding.ServiceByNameOwn, finding.Write(finding.Edit{Path: script, Line: number, Text: before + `"$RC_SVCNAME"` + after})
 		}
-		s.add("service-by-name", Warning, Where{script, number}, fmt.Sprintf("the init script calls the service %q by its name", other),
-			fmt.Sprintf("that one belongs elsewhere, and is acted on there when it is %s that was asked", s.Name), remedy)
+		s.add(id, finding.Warning, where, remedy, other, s.Name)
 		return
 	}
 }
 
-// standsFor reports whether a variable may have the name of the other service as its
+// mayHold reports whether a variable may have the name of the other service as its
 // value. A script that knows this service by its own name may do so in another case.
-func (s *subject) standsFor(expansion, other, text string) bool {
+func (s *serviceCheck) mayHold(expansion, other, text string) bool {
 	name := strings.Trim(expansion, "${}")
 	if name == expansion || regexp.MustCompile(`(^|[^A-Za-z0-9_.-])`+regexp.QuoteMeta(s.Name)+`([^A-Za-z0-9_.-]|$)`).MatchString(text) {
 		return false
@@ -153,143 +134,4 @@ func (s *subject) standsFor(expansion, other, text string) bool {
 		}
 	}
 	return false
-}
-
-// pidfiles are those that the script of a service names, as far as that can be told
-// without a shell.
-type pidfiles struct {
-	service string
-	command string // the program that it starts; empty if it is not known
-	found   map[string]Where
-	// The words that conf.d and the script assign, the last one of each variable;
-	// one that is assigned several times in the script is uncertain.
-	conf, script map[string]word
-	uncertain    map[string]bool
-}
-
-type word struct {
-	text  string
-	where Where
-}
-
-func readPidfiles(service, script string) *pidfiles {
-	p := &pidfiles{service: service, found: map[string]Where{}, conf: map[string]word{}, script: map[string]word{}, uncertain: map[string]bool{}}
-	for _, file := range serviceconf.Files(service) {
-		p.read(file, p.conf)
-	}
-	options := p.read(script, p.script)
-	if w, set := p.lookup("command"); set {
-		p.command, _ = p.expand(w.text, 0)
-	}
-	if w, set := p.lookup("pidfile"); set {
-		options = append(options, w)
-	}
-	for _, option := range options {
-		if path, known := p.expand(option.text, 0); known && filepath.IsAbs(path) {
-			path = filepath.Clean(path)
-			if run, err := filepath.EvalSymlinks("/var/run"); err == nil && run == "/run" {
-				path = strings.Replace(path, "/var/run/", "/run/", 1)
-			}
-			p.found[path] = p.origin(option, path)
-		}
-	}
-	return p
-}
-
-// read takes in what a file assigns, and returns what it gives for --pidfile.
-func (p *pidfiles) read(file string, words map[string]word) (options []word) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil
-	}
-	number := 0
-	for line := range strings.Lines(string(text)) {
-		number++
-		if strings.HasPrefix(strings.TrimSpace(line), "#") {
-			continue
-		}
-		for _, m := range match().assigned.FindAllStringSubmatch(line, -1) {
-			if before, twice := words[m[1]]; twice && before.where.Path == file && before.text != m[2] {
-				p.uncertain[m[1]] = true
-			}
-			words[m[1]] = word{m[2], Where{file, number}}
-		}
-		for _, m := range match().fallback.FindAllStringSubmatch(line, -1) {
-			if _, set := p.conf[m[1]]; !set && words[m[1]].text == "" {
-				words[m[1]] = word{m[2], Where{file, number}}
-			}
-		}
-		for _, m := range match().given.FindAllStringSubmatch(line, -1) {
-			options = append(options, word{m[1], Where{file, number}})
-		}
-	}
-	return options
-}
-
-// lookup is the word that a variable has when the script runs.
-func (p *pidfiles) lookup(name string) (word, bool) {
-	if p.uncertain[name] {
-		return word{}, false
-	}
-	if w, set := p.script[name]; set && !strings.Contains(w.text, "$"+name) && !strings.Contains(w.text, "${"+name) {
-		return w, true
-	}
-	if w, set := p.conf[name]; set {
-		return w, true
-	}
-	w, set := p.script[name]
-	return w, set
-}
-
-// expand puts values in place of variables; known is false where it cannot.
-func (p *pidfiles) expand(text string, depth int) (value string, known bool) {
-	if strings.HasPrefix(text, "'") {
-		return strings.Trim(text, "'"), true
-	}
-	text = strings.Trim(text, `"`)
-	known = depth < 5
-	value = match().variable.ReplaceAllStringFunc(text, func(expansion string) string {
-		m := match().variable.FindStringSubmatch(expansion)
-		name := m[1] + m[2]
-		w, set := p.lookup(name)
-		switch {
-		case name == "RC_SVCNAME" || name == "SVCNAME":
-			return p.service
-		case name == "RC_PREFIX":
-			return ""
-		case p.uncertain[name] || !known:
-		case set && strings.Contains(w.text, expansion): // its own default
-			return m[3]
-		case set:
-			inner, ok := p.expand(w.text, depth+1)
-			known = known && ok
-			return inner
-		case m[3] != "":
-			return m[3]
-		}
-		known = false
-		return ""
-	})
-	return value, known && !strings.ContainsAny(value, "$`*?[ ")
-}
-
-// origin is where the path is written, or the option that leads there.
-func (p *pidfiles) origin(option word, path string) Where {
-	for _, words := range []map[string]word{p.script, p.conf} {
-		for _, w := range words {
-			if strings.Contains(w.text, path) && !strings.Contains(option.text, path) {
-				return w.where
-			}
-		}
-	}
-	return option.where
-}
-
-func (p *pidfiles) paths() []string {
-	var paths []string
-	for path := range p.found {
-		paths = append(paths, path)
-	}
-	slices.Sort(paths)
-	return paths
 }

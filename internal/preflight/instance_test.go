@@ -38,11 +38,11 @@ func TestPidfilesOfScripts(t *testing.T) {
 func TestNamesInVariables(t *testing.T) {
 	const script = "name=$SVCNAME\ncase $name in\niptables | ip6tables) ;;\n*) name=\"iptables\" ;;\nesac\nrc-service ${name} stop\n"
 	for service, want := range map[string]bool{"iptables.vpn": true, "ip6tables": false} {
-		s := subject{Service: Service{Name: service}}
-		if got := s.standsFor("${name}", "iptables", script); got != want {
+		s := serviceCheck{Service: Service{Name: service}}
+		if got := s.mayHold("${name}", "iptables", script); got != want {
 			t.Errorf("%s: %v, want %v", service, got, want)
 		}
-		if s.standsFor("${name}", "ipset", script) || s.standsFor("$other", "iptables", script) || s.standsFor("name", "iptables", script) {
+		if s.mayHold("${name}", "ipset", script) || s.mayHold("$other", "iptables", script) || s.mayHold("name", "iptables", script) {
 			t.Errorf("%s: another name", service)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"openrc-netns/internal/confd"
+	"openrc-netns/internal/finding"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/provision"
@@ -13,7 +14,7 @@ import (
 )
 
 // makesNamespace reports whether the script is ours, linked to netns.NAME.
-func (s *subject) makesNamespace() bool {
+func (s *serviceCheck) makesNamespace() bool {
 	name, found := strings.CutPrefix(s.Name, "netns.")
 	if !found || s.script == "" {
 		return false
@@ -27,32 +28,28 @@ func (s *subject) makesNamespace() bool {
 	return true
 }
 
-// lookAtMaker looks at what a service of a network namespace is told.
-func (s *subject) lookAtMaker() {
+// checkMaker looks at what a service of a network namespace is told.
+func (s *serviceCheck) checkMaker() {
 	if err := namespace.CheckName(s.Makes); err != nil {
-		s.add("namespace-bad-name", Fails, Where{Path: s.script}, err.Error(),
-			"no network namespace can have that name", run("link the script to another one", "mv "+s.script+" "+filepath.Join(initDir, "netns.vpn")))
+		s.add(finding.NamespaceBadNameMaker, finding.Fails, finding.Where{Path: s.script}, finding.Run("mv", s.script, filepath.Join(initDir, "netns.vpn")), err)
 	}
 	for _, name := range openrc.Names {
 		if where, set := s.from[name]; set && s.settings.Confined() {
-			s.add("setting-misplaced", Fails, where,
-				"the service of a network namespace has the setting \""+name+"\"",
-				"it makes the network namespace, and has to run on the host's network",
-				write("remove it", Edit{where.Path, where.Line, without(lineOf(where.Path, where.Line), name)}))
+			s.add(finding.SettingMisplaced, finding.Fails, where, finding.Write(remove(where, name)), name)
 		}
 	}
-	s.lookAtList("netns_interfaces", "interface-bad", "what is not an interface cannot be moved in", func(list string) error {
+	s.checkList("netns_interfaces", finding.InterfaceBad, func(list string) error {
 		_, err := provision.ParseInterfaces(list)
 		return err
 	})
-	s.lookAtList("netns_sysctl", "sysctl-bad", "what is not a setting of the network cannot be set", func(list string) error {
+	s.checkList("netns_sysctl", finding.SysctlBad, func(list string) error {
 		_, err := provision.ParseSysctls(list)
 		return err
 	})
 }
 
-// lookAtList looks at a list that the start takes apart, as the start does.
-func (s *subject) lookAtList(name, id, why string, parse func(string) error) {
+// checkList looks at a list that the start takes apart, as the start does.
+func (s *serviceCheck) checkList(name string, id finding.ID, parse func(string) error) {
 	list := ""
 	for _, file := range serviceconf.Files(s.Name) {
 		found, err := confd.Head(file, []string{name})
@@ -60,12 +57,12 @@ func (s *subject) lookAtList(name, id, why string, parse func(string) error) {
 			return // readConf has said so
 		}
 		if len(found) == 0 && confd.Assigns(file, name) {
-			s.Unchecked = append(s.Unchecked, name+" in "+file+": only a shell can read it")
+			s.unchecked(finding.UncheckedList, name, file)
 			return
 		}
 		for _, a := range found {
 			list = a.Value
-			s.from[name] = Where{file, a.Line}
+			s.from[name] = finding.Where{Path: file, Line: a.Line}
 		}
 	}
 	err := parse(list)
@@ -78,15 +75,5 @@ func (s *subject) lookAtList(name, id, why string, parse func(string) error) {
 			good = append(good, word)
 		}
 	}
-	s.add(id, Fails, s.from[name], err.Error(), why, s.edit("keep what is right", name, strings.Join(good, " ")))
-}
-
-// without takes an assignment out of a line that confd can read.
-func without(line, name string) string {
-	emptied := assign(line, name, "")
-	line = strings.TrimSpace(strings.Replace(" "+emptied+" ", " "+name+"= ", " ", 1))
-	if line == "export" {
-		return "" // alone it prints all variables
-	}
-	return line
+	s.add(id, finding.Fails, s.from[name], s.edit(name, strings.Join(good, " ")), err)
 }

@@ -1,9 +1,10 @@
 // Package preflight finds out, before anything is started, what would keep a
 // service from running where its settings say. It reads: no init script is run,
-// and of OpenRC nothing but openrc-run.sh, on an empty script of our own.
+// and of OpenRC nothing but openrc-run.sh, on an empty script of our own. Of s6 and
+// runit a shell answers that has read the library of the drop-in.
 //
 // What a start would do is not done a second time here: the plan of the start is
-// made and rehearsed (openrc.Rehearse), and everything that this package says of
+// made and rehearsed (openrc.Rehearsal), and everything that this package says of
 // its own is a closer look at why that fails. So check and start cannot disagree.
 package preflight
 
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"openrc-netns/internal/finding"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/privilege"
 )
@@ -20,76 +22,44 @@ import (
 // ErrNotOpenRC says that this machine has no OpenRC to look at.
 var ErrNotOpenRC = errors.New("there is no OpenRC here: no openrc-run.sh in the directories where OpenRC keeps its shell files")
 
-// Effect is what comes of a finding if nobody does anything about it.
-type Effect string
-
-// The effects, the worst one first.
-const (
-	// Outside: it runs on the host's network, without a word.
-	Outside Effect = "outside"
-	// Fails: it does not start.
-	Fails Effect = "fails"
-	// Warning: it starts in its place, and something is not as it was meant.
-	Warning Effect = "warning"
-)
-
-// Finding is one thing that is not as it should be.
-type Finding struct {
-	ID     string `json:"id"` // never changes its meaning
-	Effect Effect `json:"effect"`
-	Where  Where  `json:"where"`
-	What   string `json:"what"` // one line, lower case, no full stop; so are the next two
-	Why    string `json:"why"`
-	Remedy Remedy `json:"remedy"`
-}
-
-// Where is a place to look at.
-type Where struct {
-	Path string `json:"path"`
-	Line int    `json:"line"` // from 1; 0 where the whole of it is meant
-}
-
-// Remedy is what to do: in words, and where it can be given literally as well,
-// commands for a shell of root and lines of files to replace.
-type Remedy struct {
-	Text     string   `json:"text"`
-	Commands []string `json:"commands"`
-	Edits    []Edit   `json:"edits"`
-}
-
-// Edit is a line of a file and what to write in its place. An empty text stands
-// for an empty line.
-type Edit struct {
-	Path string `json:"path"`
-	Line int    `json:"line"`
-	Text string `json:"text"`
-}
-
-// Report is what Look found.
+// Report is what Run found.
 type Report struct {
-	System   System    `json:"system"`
-	Services []Service `json:"services"`
+	System   System
+	Services []Service
 }
 
 // System is what all services have in common.
 type System struct {
-	OpenRC    string    `json:"openrc"`         // version; empty if it cannot be had
-	Directory string    `json:"directory"`      // with OpenRC's own files
-	Patched   bool      `json:"alpine_patches"` // OpenRC knows netns and vrf in Alpine's way too
-	Findings  []Finding `json:"findings"`
-	Unchecked []string  `json:"unchecked"` // what could not be looked at, and why
+	OpenRC    string // version; empty if it cannot be had
+	Directory string // with OpenRC's own files
+	Patched   bool   // OpenRC knows netns and vrf in Alpine's way too
+	Found
+
+	library string // the directory of the drop-in's; empty if it is not known
 }
 
 // Service is one that has settings of ours, or that makes a network namespace.
 type Service struct {
-	Name      string    `json:"name"`
-	Known     bool      `json:"settings_known"` // false if only a shell can tell the settings; then the next three say nothing
-	Netns     string    `json:"netns"`
-	VRF       string    `json:"vrf"`
-	Lock      bool      `json:"lock"`
-	Makes     string    `json:"makes"` // the network namespace that this service makes
-	Findings  []Finding `json:"findings"`
-	Unchecked []string  `json:"unchecked"`
+	Name  string
+	Known bool // false if only a shell can tell the settings; then the next three say nothing
+	Netns string
+	VRF   string
+	Lock  bool
+	Makes string // the network namespace that this service makes
+	Found
+}
+
+// Found is what was found of OpenRC or of a service, and what could not be checked.
+type Found struct {
+	Findings, Unchecked []finding.Finding
+}
+
+func (f *Found) add(id finding.ID, gravity finding.Gravity, where finding.Where, remedy finding.Remedy, args ...any) {
+	f.Findings = append(f.Findings, finding.Finding{ID: id, Gravity: gravity, Where: where, Args: args, Remedy: remedy})
+}
+
+func (f *Found) unchecked(id finding.ID, args ...any) {
+	f.Unchecked = append(f.Unchecked, finding.Finding{ID: id, Args: args})
 }
 
 // NotExistError says that there is no service of that name.
@@ -100,7 +70,7 @@ func (e *NotExistError) Error() string {
 		e.Service, initDir, e.Service, confDir, e.Service)
 }
 
-// Look looks at the services called names and those of their network namespaces,
+// Run checks the services called names and those of their network namespaces,
 // or at all that have settings of ours if there are no names. The error is
 // ErrNotOpenRC or a *NotExistError, or says that no service can have the name or
 // that a directory cannot be read.
@@ -108,7 +78,7 @@ func (e *NotExistError) Error() string {
 // The caller has locked the thread: from inside, it is moved to the mounts of
 // process 1, which are those that a start sees. Without CAP_SYS_ADMIN less can be
 // seen, and the report says what.
-func Look(names []string) (*Report, error) {
+func Run(names []string) (*Report, error) {
 	var report Report
 	root := privilege.CheckSysAdmin() == nil
 	if root {
@@ -117,20 +87,19 @@ func Look(names []string) (*Report, error) {
 		}
 	}
 	var err error
-	if report.System, err = lookAtSystem(); err != nil {
+	if report.System, err = checkSystem(); err != nil {
 		return nil, err
 	}
-	l := looker{openrc: report.System, root: root}
+	c := checker{openrc: report.System, root: root}
 	named := len(names) > 0
 	if !named {
 		if names, err = services(); err != nil {
 			return nil, err
 		}
 	}
-	report.Services = []Service{}
 	names = slices.Clone(names)
 	for i := 0; i < len(names); i++ {
-		s, err := l.look(names[i], named)
+		s, err := c.check(names[i], named)
 		if err != nil {
 			return nil, err
 		}
@@ -153,13 +122,4 @@ func (r *Report) Findings() int {
 		n += len(s.Findings)
 	}
 	return n
-}
-
-// run is a remedy of commands, write one of edits.
-func run(text string, commands ...string) Remedy {
-	return Remedy{Text: text, Commands: commands, Edits: []Edit{}}
-}
-
-func write(text string, edits ...Edit) Remedy {
-	return Remedy{Text: text, Commands: []string{}, Edits: edits}
 }

@@ -23,6 +23,8 @@ func TestAssignLeavesTheRestOfTheLine(t *testing.T) {
 		{"mynetns=a netns=b", "netns", "web", "mynetns=a netns=web"},
 		{"netns_hide='/a /b' netns=vpn", "netns_hide", "/a /c", `netns_hide="/a /c" netns=vpn`},
 		{"", "netns", "web", "netns=web"},
+		{"netns_hide='/$a /b'", "netns_hide", "/$a", "netns_hide='/$a'"},
+		{"netns_hide=/a", "netns_hide", "/it's /b", `netns_hide="/it's /b"`},
 	} {
 		if got := assign(test.line, test.name, test.value); got != test.want {
 			t.Errorf("assign(%q, %q, %q) = %q, want %q", test.line, test.name, test.value, got, test.want)
@@ -42,8 +44,8 @@ func TestNearestIsAMistakeAway(t *testing.T) {
 		"netns_hid": "netns_hide", "netns_ect": "netns_etc", "netns_locks": "netns_lock", "netns_interface": "netns_interfaces",
 		"netns_hide": "", "netns_table": "", "netn": "", "vfr": "", "NETNS_HIDE": "",
 	} {
-		if got := likely(name); got != want {
-			t.Errorf("likely(%q) = %q, want %q", name, got, want)
+		if got := nearestSetting(name); got != want {
+			t.Errorf("nearestSetting(%q) = %q, want %q", name, got, want)
 		}
 	}
 	for name, want := range map[string]string{"ssdh": "sshd", "sshd": "", "ssh": "sshd", "x": "", "nginx": ""} {

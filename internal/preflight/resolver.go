@@ -1,13 +1,13 @@
 package preflight
 
 import (
-	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"openrc-netns/internal/finding"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
 )
@@ -22,8 +22,8 @@ var daemons = []struct{ name, module, socket, hide string }{
 	{"sssd", "sss", "/var/lib/sss/pipes/nss", "/var/lib/sss/pipes/nss"},
 }
 
-// lookAtResolver looks at where the service would have names resolved.
-func (s *subject) lookAtResolver() {
+// checkResolver looks at where the service would have names resolved.
+func (s *serviceCheck) checkResolver() {
 	if s.onHost {
 		return // by another name
 	}
@@ -35,18 +35,15 @@ func (s *subject) lookAtResolver() {
 		if _, err := os.Stat(d.socket); err != nil || !named || s.hides(d.socket) {
 			continue
 		}
-		s.add("resolver-socket", Warning, Where{Path: d.socket},
-			fmt.Sprintf("the service can ask %s, which resolves names on the host's network", d.name),
-			"a socket in the file system leads out of the network namespace, and what is asked is seen outside",
-			s.hide(d.hide))
+		s.add(finding.ResolverSocket, finding.Warning, finding.Where{Path: d.socket}, s.hide(d.hide), d.name)
 	}
 	if s.Netns != "" {
-		s.lookAtNameservers()
+		s.checkNameservers()
 	}
 }
 
 // etcFile is the file that the service sees as /etc/NAME.
-func (s *subject) etcFile(name string) string {
+func (s *serviceCheck) etcFile(name string) string {
 	if dir := s.etcName(); dir != "" {
 		own := filepath.Join(mounts.EtcDir, dir, name)
 		if _, err := os.Stat(own); err == nil {
@@ -58,7 +55,7 @@ func (s *subject) etcFile(name string) string {
 
 // hostModules are the words after "hosts:" in nsswitch.conf(5), which musl does
 // not read and systems with musl do not have.
-func (s *subject) hostModules() []string {
+func (s *serviceCheck) hostModules() []string {
 	text, _ := os.ReadFile(s.etcFile("nsswitch.conf"))
 	for line := range strings.Lines(string(text)) {
 		line, _, _ = strings.Cut(line, "#")
@@ -69,35 +66,9 @@ func (s *subject) hostModules() []string {
 	return nil
 }
 
-// hides reports whether netns_hide covers path.
-func (s *subject) hides(path string) bool {
-	path = resolved(path)
-	for _, hidden := range strings.Fields(s.settings.Hide) {
-		if hidden = resolved(hidden); path == hidden || strings.HasPrefix(path, hidden+"/") {
-			return true
-		}
-	}
-	return false
-}
-
-func resolved(path string) string {
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		return target
-	}
-	return filepath.Clean(path)
-}
-
-// hide is the remedy of one path more in netns_hide.
-func (s *subject) hide(path string) Remedy {
-	if _, set := s.from["netns_hide"]; set {
-		return s.edit("hide it", "netns_hide", strings.TrimSpace(s.settings.Hide+" "+path))
-	}
-	return run("hide it", fmt.Sprintf("echo 'netns_hide=\"%s\"' >>%s", path, filepath.Join(confDir, s.Name)))
-}
-
-// lookAtNameservers looks at the addresses in the host's resolv.conf(5), if the
+// checkNameservers looks at the addresses in the host's resolv.conf(5), if the
 // service is to use that.
-func (s *subject) lookAtNameservers() {
+func (s *serviceCheck) checkNameservers() {
 	file := s.etcFile("resolv.conf")
 	if file != "/etc/resolv.conf" {
 		return // made for this namespace
@@ -106,7 +77,7 @@ func (s *subject) lookAtNameservers() {
 	if err != nil {
 		return
 	}
-	where, loopback, others := Where{}, "", false
+	where, loopback, others := finding.Where{}, "", false
 	number := 0
 	for line := range strings.Lines(string(text)) {
 		number++
@@ -115,7 +86,7 @@ func (s *subject) lookAtNameservers() {
 			continue
 		}
 		if address, err := netip.ParseAddr(fields[1]); err == nil && address.IsLoopback() {
-			where, loopback = Where{file, number}, fields[1]
+			where, loopback = finding.Where{Path: file, Line: number}, fields[1]
 		} else {
 			others = true
 		}
@@ -123,22 +94,18 @@ func (s *subject) lookAtNameservers() {
 	if loopback == "" || others {
 		return
 	}
-	s.add("resolver-loopback", Warning, where,
-		fmt.Sprintf("the service is to ask the resolver on %s, which is not there in its network namespace", loopback),
-		"each network namespace has a loopback of its own, and the host's resolver listens on the host's",
-		s.ownResolver())
+	id, remedy := finding.ResolverLoopbackPath, finding.Remedy{}
+	if name := namespace.BaseName(s.Netns); name != "" {
+		id, remedy = finding.ResolverLoopback, s.ownResolver(filepath.Join(mounts.EtcDir, name))
+	}
+	s.add(id, finding.Warning, where, remedy, loopback)
 }
 
-func (s *subject) ownResolver() Remedy {
-	name := namespace.BaseName(s.Netns)
-	if name == "" {
-		return run("have a resolver listen on that address inside")
-	}
-	dir := filepath.Join(mounts.EtcDir, name)
-	remedy := run("give the network namespace a file of its own, with the address of a resolver that is reached from there in place of 192.0.2.53",
-		"mkdir -p "+dir, "echo nameserver 192.0.2.53 >"+dir+"/resolv.conf")
+// ownResolver gives the network namespace a resolv.conf, in its directory.
+func (s *serviceCheck) ownResolver(dir string) finding.Remedy {
+	remedy := finding.Run("mkdir", "-p", dir).RunTo(filepath.Join(dir, "resolv.conf"), "echo", "nameserver", "192.0.2.53")
 	if _, set := s.from["netns_etc"]; set && s.etcName() == "" {
-		remedy.Edits = s.edit("", "netns_etc", "bind").Edits
+		remedy.Edits = s.edit("netns_etc", "bind").Edits
 	}
 	return remedy
 }

@@ -1,108 +1,75 @@
 package preflight
 
 import (
-	"fmt"
+	"cmp"
 	"path/filepath"
 	"strings"
 
 	"openrc-netns/internal/confd"
+	"openrc-netns/internal/finding"
+	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/serviceconf"
 )
 
-// lookAtSupervisor looks for one that starts the daemon from elsewhere, and that
-// the drop-in can have start it inside in no way.
-func (s *subject) lookAtSupervisor(system System) {
+// askLibrary asks the library of the drop-in what a start would: it exits with 1 and
+// says why where the supervisor cannot start the daemon inside. The arguments are the
+// drop-in, the directory of its library and OpenRC's s6.sh. All of them do nothing when
+// they are read but define functions.
+const askLibrary = `
+. "$1"
+. "$2/service.sh"
+. "$2/supervisors.sh"
+[ ! -r "$3" ] || . "$3"
+eerror()
+{
+	printf '%s\n' "$*"
+}
+case "$supervisor" in
+runit) _netns_refuse_runit ;;
+s6) _netns_check_s6 ;;
+esac`
+
+// checkSupervisor looks for one that starts the daemon from elsewhere, and that the
+// drop-in cannot have start it inside. What cannot be read without a shell counts as not
+// set.
+func (s *serviceCheck) checkSupervisor(system System) {
 	where := s.from[supervisorName]
-	if where.Line == 0 {
+	id := map[string]finding.ID{"runit": finding.SupervisorRunit, "s6": finding.SupervisorS6}[s.supervisor]
+	if where.Line == 0 || id == "" || system.library == "" {
 		return
 	}
-	why, id := "", "supervisor-"+s.supervisor
-	switch s.supervisor {
-	case "runit":
-		why = "the run script is your own, and runs on the host's network"
-	case "s6":
-		why = s.refusedByS6(system)
+	env := []string{"PATH=/sbin:/bin:/usr/sbin:/usr/bin", "RC_SVCNAME=" + s.Name, "supervisor=" + s.supervisor}
+	for _, name := range openrc.Names {
+		env = append(env, name+"="+s.settings.Get(name))
 	}
-	if why == "" {
-		return
+	for _, name := range []string{"name", "command", "command_user", "chroot", "output_logger", "error_logger", "s6_service_path"} {
+		value, set := s.variable(name)
+		if name == "command" && set { // whatever it is
+			value = cmp.Or(value, "unknown")
+		}
+		env = append(env, name+"="+value)
 	}
-	s.add(id, Fails, where, fmt.Sprintf("%s would start the daemon outside", s.supervisor), why+"; a start is refused",
-		s.edit("let OpenRC's own supervisor do it; or remove the settings from conf.d, and start the daemon in a run script of your own with: exec netns-exec "+
-			s.operands()+" -- COMMAND", supervisorName, "supervise-daemon"))
+	answer, err := ask(env, "/bin/sh", "-c", askLibrary, "check", dropinPath, system.library, filepath.Join(system.Directory, "sh/s6.sh"))
+	text := strings.TrimPrefix(strings.TrimSpace(string(answer)), s.Name+": ")
+	switch {
+	case text != "":
+		s.add(id, finding.Fails, where, s.edit(supervisorName, "supervise-daemon"), text)
+	case err != nil:
+		s.unchecked(finding.UncheckedSupervisor, s.supervisor, err)
+	}
 }
 
-// refusedByS6 says why the drop-in cannot have s6 start the daemon inside; empty
-// if it can, or if only a shell could tell.
-func (s *subject) refusedByS6(system System) string {
-	if !confd.Mentions(filepath.Join(system.Directory, "sh/s6.sh"), "_s6_servicedir_create") {
-		return "this OpenRC does not write the run script, it is your own"
-	}
-	name := s.variable("name")
-	if name == "" {
-		name = s.Name
-	}
-	if run := filepath.Join("/var/svc.d", name, "run"); !s.assigns("command") && executable(run) {
-		return run + " is your own"
-	}
-	if chroot := s.variable("chroot"); chroot != "" {
-		return fmt.Sprintf("it would look for netns-exec below %q, the value of chroot", chroot)
-	}
-	if strings.HasPrefix(s.Netns, "/proc/") && s.Netns != "/proc/1/ns/net" {
-		return "it starts the daemon again, and netns may be another process's by then"
-	}
-	const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:@%+,=- \t"
-	for _, value := range []string{s.Netns, s.VRF, s.settings.Hide, s.variable("command_user")} {
-		if strings.Trim(value, plain) != "" {
-			return fmt.Sprintf("it takes letters, digits and _./:@%%+,=- alone, and not %q", value)
-		}
-	}
-	for _, name := range []string{"output_logger", "error_logger"} {
-		if value := s.variable(name); strings.ContainsAny(value, ";&|`\n") || strings.Contains(value, "$(") {
-			return fmt.Sprintf("part of the logger would be outside, as %s is more than one command", name)
-		}
-	}
-	return ""
-}
-
-// variable is the value of one of OpenRC's variables as far as it can be read
-// without a shell; else empty.
-func (s *subject) variable(name string) (value string) {
+// variable is the value of one of OpenRC's variables as far as it can be read without a
+// shell; set says that a file may give it one.
+func (s *serviceCheck) variable(name string) (value string, set bool) {
 	for _, file := range append(serviceconf.Files(s.Name), s.script) {
 		if !confd.Assigns(file, name) {
 			continue
 		}
-		value = ""
+		value, set = "", true
 		if found, err := confd.Head(file, []string{name}); err == nil && len(found) > 0 {
 			value = found[len(found)-1].Value
 		}
 	}
-	return value
-}
-
-// assigns reports whether a file may give the variable a value.
-func (s *subject) assigns(name string) bool {
-	for _, file := range append(serviceconf.Files(s.Name), s.script) {
-		if confd.Assigns(file, name) {
-			return true
-		}
-	}
-	return false
-}
-
-// operands are the settings as netns-exec(8) takes them.
-func (s *subject) operands() string {
-	var words []string
-	if s.Lock {
-		words = append(words, "--lock")
-		if spec, err := s.settings.Spec(); err == nil && len(spec.Sockets.Keep) > 0 {
-			words = append(words, "--lock-keep", strings.Join(spec.Sockets.Keep, ","))
-		}
-	}
-	if s.VRF != "" {
-		words = append(words, "--vrf", s.VRF)
-	}
-	if s.Netns != "" {
-		words = append(words, s.Netns)
-	}
-	return strings.Join(words, " ")
+	return value, set
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"openrc-netns/internal/confd"
+	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
 )
 
@@ -31,18 +31,16 @@ const (
 	lsbDropinPath = "/lib/lsb/init-functions.d/50-openrc-netns"
 )
 
-const reinstall = "install openrc-netns again"
-
-// patience is how long OpenRC may take to answer a question.
-const patience = 10 * time.Second
+// askTimeout is how long OpenRC may take to answer a question.
+const askTimeout = 10 * time.Second
 
 // directories are where OpenRC keeps its own files: Gentoo, Debian, Alpine, and
 // what older releases chose on other machines.
 var directories = []string{"/usr/libexec/rc", "/usr/lib/rc", "/lib/rc", "/libexec/rc", "/usr/lib64/rc", "/lib64/rc"}
 
-// lookAtSystem looks at OpenRC and at what of ours is installed.
-func lookAtSystem() (System, error) {
-	s := System{Findings: []Finding{}, Unchecked: []string{}}
+// checkSystem checks OpenRC and what of ours is installed.
+func checkSystem() (System, error) {
+	var s System
 	for _, dir := range append([]string{os.Getenv("RC_LIBEXECDIR")}, directories...) {
 		if info, err := os.Stat(filepath.Join(dir, runScript)); dir != "" && err == nil && info.Mode().IsRegular() {
 			s.Directory = dir
@@ -54,12 +52,12 @@ func lookAtSystem() (System, error) {
 	}
 	s.OpenRC = version()
 	s.Patched = patched(s.Directory)
-	if s.lookAtDropin() {
-		s.lookAtSeam()
+	if s.checkDropin() {
+		s.checkSeam()
 	}
-	s.lookAtUsers()
-	s.lookAtLSB()
-	s.lookAtGlobals()
+	s.checkUserDropin()
+	s.checkLSBDropin()
+	s.checkGlobalSettings()
 	return s, nil
 }
 
@@ -98,47 +96,34 @@ func patched(dir string) bool {
 	return false
 }
 
-// lookAtDropin reports whether there is a drop-in that OpenRC can read.
-func (s *System) lookAtDropin() bool {
+// checkDropin reports whether there is a drop-in that OpenRC can read.
+func (s *System) checkDropin() bool {
 	text, err := os.ReadFile(dropinPath)
+	dropin := finding.Where{Path: dropinPath}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		s.add("dropin-missing", Outside, Where{Path: dropinPath},
-			"the drop-in is not installed",
-			"without it OpenRC knows nothing of network namespaces, and every service runs on the host's network",
-			run(reinstall))
+		s.add(finding.DropinMissing, finding.Outside, dropin, finding.Remedy{})
 		return false
 	case errors.Is(err, fs.ErrPermission):
-		s.Unchecked = append(s.Unchecked, fmt.Sprintf("%s, and the OpenRC that reads it: permission denied", dropinPath))
+		s.unchecked(finding.UncheckedDropin, dropinPath)
 		return false
 	case err != nil:
-		s.add("dropin-unreadable", Outside, Where{Path: dropinPath},
-			fmt.Sprintf("the drop-in cannot be read: %v", errors.Unwrap(err)),
-			"OpenRC cannot read it either: depending on the shell no service starts, or every service runs on the host's network",
-			run("remove it and "+reinstall, "rm -r "+dropinPath))
+		s.add(finding.DropinUnreadable, finding.Outside, dropin, finding.Run("rm", "-r", dropinPath), errors.Unwrap(err))
 		return false
 	}
 	if info, err := os.Stat(dropinPath); err == nil && info.Mode().Perm()&0o444 != 0o444 {
-		s.add("dropin-unreadable", Warning, Where{Path: dropinPath},
-			"only root can read the drop-in",
-			"for everybody else each command of OpenRC that reads it fails, as rc-service(8) with status does",
-			run("let everybody read it", "chmod 644 "+dropinPath))
+		s.add(finding.DropinUnreadableUsers, finding.Warning, dropin, finding.Run("chmod", "644", dropinPath))
 	}
 	if word := versionIn(string(text)); word != openrc.Protocol {
-		s.add("dropin-version", Fails, Where{Path: dropinPath},
-			"the drop-in is not of the version of this openrc-netns-hook",
-			"the two rely on each other: no service with settings starts",
-			run(reinstall))
+		s.add(finding.DropinVersion, finding.Fails, dropin, finding.Remedy{})
 	}
 	hook, line := pathIn(string(text), "/openrc-netns-hook")
 	if hook != "" && !executable(hook) {
-		s.add("hook-missing", Fails, Where{dropinPath, line},
-			fmt.Sprintf("%s is not there, or cannot be executed", hook),
-			"the drop-in needs it to enter a network namespace: no service that has one starts or stops",
-			run(reinstall))
+		s.add(finding.HookMissing, finding.Fails, finding.Where{Path: dropinPath, Line: line}, finding.Remedy{}, hook)
 	}
 	if service, _ := pathIn(string(text), "/service.sh"); service != "" {
-		s.lookAtLibrary(filepath.Dir(service))
+		s.library = filepath.Dir(service)
+		s.checkLibrary()
 	}
 	return true
 }
@@ -146,28 +131,25 @@ func (s *System) lookAtDropin() bool {
 // library are the files that the drop-in reads for services with settings.
 var library = []string{"service.sh", "script.sh", "maker.sh", "lsb.sh", "supervisors.sh", "depend.sh"}
 
-// lookAtLibrary looks for the first file that the drop-in would not take.
-func (s *System) lookAtLibrary(dir string) {
+// checkLibrary looks for the first file that the drop-in would not take.
+func (s *System) checkLibrary() {
 	for _, name := range library {
-		file := filepath.Join(dir, name)
+		file := filepath.Join(s.library, name)
 		text, err := os.ReadFile(file)
-		what := ""
+		id, args := finding.LibraryMissing, []any{file}
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			what = "is not there"
 		case errors.Is(err, fs.ErrPermission):
-			s.Unchecked = append(s.Unchecked, fmt.Sprintf("%s: permission denied", file))
+			s.unchecked(finding.UncheckedFile, file)
 			return
 		case err != nil:
-			what = fmt.Sprintf("cannot be read: %v", errors.Unwrap(err))
+			id, args = finding.LibraryMissingUnread, append(args, errors.Unwrap(err))
 		case !strings.HasSuffix(string(text), "\n"+libraryVersion+openrc.Protocol+"\n"):
-			what = "is not of the version of this openrc-netns-hook"
+			id = finding.LibraryMissingVersion
 		default:
 			continue
 		}
-		s.add("library-missing", Fails, Where{Path: file}, file+" "+what,
-			"the drop-in needs it for services with settings: none that this file is for starts",
-			run(reinstall))
+		s.add(id, finding.Fails, finding.Where{Path: file}, finding.Remedy{}, args...)
 		return
 	}
 }
@@ -203,20 +185,20 @@ func pathIn(text, suffix string) (path string, number int) {
 	return "", 0
 }
 
-// lookAtSeam asks the installed OpenRC the question that the drop-in asks when
+// checkSeam asks the installed OpenRC the question that the drop-in asks when
 // dependencies are worked out: does it come past the drop-in before it runs a
 // script? The script is one of ours that does nothing.
-func (s *System) lookAtSeam() {
+func (s *System) checkSeam() {
 	dir, err := os.MkdirTemp("", "openrc-netns-check")
 	if err != nil {
-		s.Unchecked = append(s.Unchecked, fmt.Sprintf("whether OpenRC starts services in a way that the drop-in knows: %v", err))
+		s.unchecked(finding.UncheckedSeam, err)
 		return
 	}
 	defer os.RemoveAll(dir)
 	const service = "openrc-netns-check"
 	script := filepath.Join(dir, service)
 	if err := os.WriteFile(script, []byte("#!/sbin/openrc-run\n"), 0o755); err != nil {
-		s.Unchecked = append(s.Unchecked, fmt.Sprintf("whether OpenRC starts services in a way that the drop-in knows: %v", err))
+		s.unchecked(finding.UncheckedSeam, err)
 		return
 	}
 	answer, _ := ask([]string{
@@ -227,14 +209,11 @@ func (s *System) lookAtSeam() {
 	if string(answer) == "openrc-netns\n" {
 		return
 	}
-	s.add("seam-unknown", Fails, Where{Path: filepath.Join(s.Directory, runScript)},
-		"this OpenRC starts services in a way that openrc-netns does not know",
-		"a service would run outside, so none that has a network namespace or a VRF is started",
-		run("use an OpenRC that openrc-netns is known to work with, 0.45 to 0.64, with its own openrc-run.sh"))
+	s.add(finding.SeamUnknown, finding.Fails, finding.Where{Path: filepath.Join(s.Directory, runScript)}, finding.Remedy{})
 }
 
-// lookAtUsers looks at what keeps the services of users from running outside.
-func (s *System) lookAtUsers() {
+// checkUserDropin looks at what keeps the services of users from running outside.
+func (s *System) checkUserDropin() {
 	if _, err := os.Stat(filepath.Join(s.Directory, "sh/openrc-user.sh")); err != nil {
 		return // an OpenRC without them
 	}
@@ -251,27 +230,22 @@ func (s *System) lookAtUsers() {
 	} else if err == nil || errors.Is(err, fs.ErrPermission) {
 		return
 	}
-	s.add("user-dropin-missing", Outside, Where{Path: userDropinPath},
-		"the drop-in is not installed for the services of users",
-		"they cannot enter a network namespace, and without the drop-in one that asks for it runs on the host's network",
-		run("link it", "mkdir -p "+filepath.Dir(userDropinPath), "ln -sf "+dropinPath+" "+userDropinPath))
+	s.add(finding.UserDropinMissing, finding.Outside, finding.Where{Path: userDropinPath},
+		finding.Run("mkdir", "-p", filepath.Dir(userDropinPath)).Run("ln", "-sf", dropinPath, userDropinPath))
 }
 
-// lookAtLSB looks at what hands Debian's init scripts over to OpenRC.
-func (s *System) lookAtLSB() {
+// checkLSBDropin looks at what hands Debian's init scripts over to OpenRC.
+func (s *System) checkLSBDropin() {
 	if _, err := os.Stat(lsbFunctions); err != nil {
 		return
 	}
 	if _, err := os.Stat(lsbDropinPath); errors.Is(err, fs.ErrNotExist) {
-		s.add("lsb-dropin-missing", Outside, Where{Path: lsbDropinPath},
-			"the file that hands Debian's init scripts over to OpenRC is not installed",
-			"run by their names, by service(8) or by the rc-service of OpenRC before 0.63, they run on the host's network",
-			run(reinstall))
+		s.add(finding.LSBDropinMissing, finding.Outside, finding.Where{Path: lsbDropinPath}, finding.Remedy{})
 	}
 }
 
-// lookAtGlobals looks for settings that are made for all services at once.
-func (s *System) lookAtGlobals() {
+// checkGlobalSettings looks for settings that are made for all services at once.
+func (s *System) checkGlobalSettings() {
 	files, _ := filepath.Glob(filepath.Join(filepath.Dir(dropinPath), "*.conf"))
 	for _, file := range append([]string{"/etc/rc.conf"}, files...) {
 		if file == dropinPath {
@@ -279,7 +253,7 @@ func (s *System) lookAtGlobals() {
 		}
 		found, err := confd.List(file, openrc.Names)
 		for _, name := range openrc.Names {
-			where := Where{Path: file}
+			where := finding.Where{Path: file}
 			for _, a := range found {
 				if a.Name == name {
 					where.Line = a.Line
@@ -288,33 +262,18 @@ func (s *System) lookAtGlobals() {
 			if where.Line == 0 && (err == nil || !confd.Assigns(file, name)) {
 				continue
 			}
-			remedy := write("set it for each service that it is meant for, and remove it here")
+			var remedy finding.Remedy
 			if where.Line > 0 {
-				remedy.Edits = append(remedy.Edits, Edit{file, where.Line, without(lineOf(file, where.Line), name)})
+				remedy = finding.Write(remove(where, name))
 			}
-			s.add("setting-global", Warning, where, fmt.Sprintf("%q is set for every service", name),
-				"each service of this machine has that setting, whatever is said of it below", remedy)
+			s.add(finding.SettingGlobal, finding.Warning, where, remedy, name)
 		}
 	}
 }
 
-func (s *System) add(id string, effect Effect, where Where, what, why string, remedy Remedy) {
-	s.Findings = append(s.Findings, finding(id, effect, where, what, why, remedy))
-}
-
-func finding(id string, effect Effect, where Where, what, why string, remedy Remedy) Finding {
-	if remedy.Commands == nil {
-		remedy.Commands = []string{}
-	}
-	if remedy.Edits == nil {
-		remedy.Edits = []Edit{}
-	}
-	return Finding{id, effect, where, what, why, remedy}
-}
-
 // ask returns the standard output of a command that changes nothing.
 func ask(env []string, argv ...string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env = env

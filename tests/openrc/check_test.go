@@ -2,12 +2,18 @@ package openrc
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"maps"
 	"os"
+	"path"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"openrc-netns/tests/machine"
 )
@@ -118,6 +124,32 @@ func (h *host) check(command string) checkReport {
 	return r
 }
 
+var update = flag.Bool("update", false, "write the golden files")
+
+// golden compares what a command prints, on a terminal that is wide, on a narrow one
+// and for programs, with the file of this scene.
+func (h *host) golden(dir, version, command string) {
+	h.t.Helper()
+	printed := h.Run(fmt.Sprintf("%[1]s; script -qec 'stty cols 50; %[1]s' /dev/null </dev/null; %[1]s --json", command)).Stdout
+	text, encoded, _ := strings.Cut(printed, "\n{\n")
+	encoded = regexp.MustCompile(`\n {3,}`).ReplaceAllString(encoded, " ")
+	printed = strings.NewReplacer("\r", "", version, "VERSION").Replace(text + "\n{\n" + encoded)
+	name := regexp.MustCompile(`[^A-Za-z0-9._-]`).ReplaceAllString(path.Base(h.t.Name()), "")
+	file := filepath.Join("testdata", dir, name+".txt")
+	if *update {
+		if err := os.WriteFile(file, []byte(printed), 0o644); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), printed); diff != "" {
+		h.t.Errorf("%s (-want +got):\n%s", file, diff)
+	}
+}
+
 // apply does what a remedy says, word for word.
 func (h *host) apply(f checkFinding) {
 	h.t.Helper()
@@ -179,7 +211,7 @@ func TestCheckFinds(t *testing.T) {
 		"only for a shell":  {on: "conf.d", conf: "tunnel=vpn\nnetns=$tunnel", want: `warning settings-unreadable "netns" takes its value from a variable`},
 		"after a condition": {on: "conf.d", conf: "[ \"$SVCNAME\" = mysql ] || rc_provide=\"!mysql\"\nnetns=nowhere", want: `fails namespace-missing network namespace "nowhere" does not exist`},
 		"below a return":    {on: "conf.d", conf: "[ \"$SVCNAME\" = mysql ] || rc_provide=\"!mysql\"\nreturn 0\n# more\nnetns=vpn", want: `outside setting-unreached "netns" is set below a return`},
-		"for all":           {before: "printf 'rc_parallel=NO\\nnetns=vpn # all\\n' >>/etc/rc.conf", outside: true, want: `warning setting-global "netns" is set for every service`},
+		"for all":           {before: "printf 'rc_parallel=NO\\nnetns=vpn # all\\n' >/etc/rc.conf", outside: true, want: `warning setting-global "netns" is set for every service`},
 		"for all, in a function": {before: "printf 'f() {\\nnetns=vpn\\n}\\nf\\n' >/etc/rc.conf.d/all.conf", after: "rm /etc/rc.conf.d/all.conf", outside: true,
 			want: `warning setting-global "netns" is set for every service`},
 		"script and conf.d": {service: "own-netns", conf: "export netns=mgmt", before: "ip netns add mgmt",
@@ -246,20 +278,20 @@ func TestCheckFinds(t *testing.T) {
 
 		"no drop-in":             {conf: "netns=vpn", before: "rm /etc/rc.conf.d/50-netns.conf", want: "outside dropin-missing the drop-in is not installed"},
 		"drop-in for root only":  {conf: "netns=vpn", before: "chmod 600 /etc/rc.conf.d/50-netns.conf", want: "warning dropin-unreadable only root can read the drop-in"},
-		"drop-in of another one": {conf: "netns=vpn", before: "sed -i 's/in v1)/in v0)/' /etc/rc.conf.d/50-netns.conf", want: "fails dropin-version the drop-in is not of the version of this openrc-netns-hook"},
+		"drop-in of another one": {conf: "netns=vpn", before: "sed -i 's/in v1)/in v0)/' /etc/rc.conf.d/50-netns.conf", want: "fails dropin-version the drop-in is of a different version than openrc-netns-hook"},
 		"drop-in a directory":    {conf: "netns=vpn", before: "cd /etc/rc.conf.d; rm 50-netns.conf; mkdir 50-netns.conf", want: "outside dropin-unreadable the drop-in cannot be read: is a directory"},
-		"no hook":                {conf: "netns=vpn", before: "sed -i 's|/usr/sbin/openrc-netns-hook|/nowhere/openrc-netns-hook|' /etc/rc.conf.d/50-netns.conf /usr/share/openrc-netns/service.sh", want: "fails hook-missing /nowhere/openrc-netns-hook is not there, or cannot be executed"},
-		"no library":             {conf: "netns=vpn", before: "rm -r /usr/share/openrc-netns", want: "fails library-missing /usr/share/openrc-netns/service.sh is not there"},
-		"library of another one": {conf: "netns=vpn", before: "sed -i s/v1$/v0/ /usr/share/openrc-netns/script.sh", want: "fails library-missing /usr/share/openrc-netns/script.sh is not of the version of this openrc-netns-hook"},
+		"no hook":                {conf: "netns=vpn", before: "sed -i 's|/usr/sbin/openrc-netns-hook|/nowhere/openrc-netns-hook|' /etc/rc.conf.d/50-netns.conf /usr/share/openrc-netns/service.sh", want: "fails hook-missing /nowhere/openrc-netns-hook is missing, or cannot be executed"},
+		"no library":             {conf: "netns=vpn", before: "rm -r /usr/share/openrc-netns", want: "fails library-missing /usr/share/openrc-netns/service.sh is missing"},
+		"library of another one": {conf: "netns=vpn", before: "sed -i s/v1$/v0/ /usr/share/openrc-netns/script.sh", want: "fails library-missing /usr/share/openrc-netns/script.sh is of a different version than openrc-netns-hook"},
 		"OpenRC of tomorrow":     {conf: "netns=vpn", before: "cd /usr/lib/rc/sh; cp -p openrc-run.sh stock; sed -i 's/sourcex/load/g' openrc-run.sh", after: "mv /usr/lib/rc/sh/stock /usr/lib/rc/sh/openrc-run.sh; sleep 1; touch /etc/conf.d/daemon", want: "fails seam-unknown this OpenRC starts services in a way that openrc-netns does not know"},
 
 		"mdns": {conf: "netns=vpn", before: "mkdir /run/avahi-daemon; : >/run/avahi-daemon/socket; echo 'hosts: files mdns4_minimal [NOTFOUND=return] dns' >/etc/nsswitch.conf",
 			want: "warning resolver-socket the service can ask avahi-daemon, which resolves names on the host's network"},
 		"resolved": {conf: "netns=vpn netns_hide='/usr/games'", before: "mkdir -p /run/systemd/resolve; : >/run/systemd/resolve/io.systemd.Resolve; echo 'hosts: files resolve' >/etc/nsswitch.conf",
 			want: "warning resolver-socket the service can ask systemd-resolved, which resolves names on the host's network"},
-		"loopback": {conf: "netns=vpn", before: "printf 'search x\nnameserver 127.0.0.53\n' >/etc/resolv.conf", want: "warning resolver-loopback the service is to ask the resolver on 127.0.0.53, which is not there in its network namespace"},
+		"loopback": {conf: "netns=vpn", before: "printf 'search x\nnameserver 127.0.0.53\n' >/etc/resolv.conf", want: "warning resolver-loopback the service is to ask the resolver on 127.0.0.53, which does not exist in its network namespace"},
 		"loopback, none": {conf: "netns=vpn\nnetns_etc=none", before: "echo nameserver ::1 >/etc/resolv.conf",
-			want: "warning resolver-loopback the service is to ask the resolver on ::1, which is not there in its network namespace"},
+			want: "warning resolver-loopback the service is to ask the resolver on ::1, which does not exist in its network namespace"},
 
 		"interface": {service: "netns.lan", before: "ln -s netns /etc/init.d/netns.lan", conf: "netns_interfaces='a:b:c'", outside: true,
 			want: `fails interface-bad bad interface "a:b:c": give the name of an interface, or two with a colon between them`},
@@ -271,9 +303,9 @@ func TestCheckFinds(t *testing.T) {
 			want: "fails script-not-executable the init script cannot be executed"},
 		"namespace to be made, no bpf": {conf: "netns=lan\nnetns_lock=yes", before: "ln -s netns /etc/init.d/netns.lan", under: "probe deny bpf ENOSYS",
 			want: "fails kernel this kernel has no bpf(2): CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF are needed"},
-		"pid file": {service: "daemon.two", conf: "netns=vpn", want: `warning pidfile-shared the pid file /run/one.pid is that of the service "daemon" too`,
+		"pid file": {service: "daemon.two", conf: "netns=vpn", want: `warning pidfile-shared the pidfile /run/one.pid is also that of the service "daemon"`,
 			before: "sed -i 's|^pidfile=.*|pidfile=/run/one.pid|' /etc/init.d/daemon; ln -s daemon /etc/init.d/daemon.two; rc-update add daemon default"},
-		"pid file, of a copy": {service: "copy", conf: "netns=vpn", want: `warning pidfile-shared the pid file /run/daemon.pid is that of the service "daemon" too`,
+		"pid file, of a copy": {service: "copy", conf: "netns=vpn", want: `warning pidfile-shared the pidfile /run/daemon.pid is also that of the service "daemon"`,
 			before: "sed 's|^pidfile=.*|PIDFILE=\"/run/daemon.pid\"\\npidfile=$PIDFILE|' /etc/init.d/daemon >/etc/init.d/copy; chmod 755 /etc/init.d/copy; rc-service daemon start; rc-service daemon stop; rc-update add daemon default"},
 		"by name": {service: "daemon.two", conf: "netns=vpn", want: `warning service-by-name the init script calls the service "daemon" by its name`,
 			before: "printf 'panic()\n{\n\trc-service daemon stop\n}\n' >>/etc/init.d/daemon; ln -s daemon /etc/init.d/daemon.two; rc-update add daemon default"},
@@ -338,8 +370,8 @@ func documented(t *testing.T) []string {
 }
 
 // checkReset makes ready for the next one on a machine.
-const checkReset = `[ ! -e /run/openrc/started/daemon ] || rc-service daemon stop; rm -rf /etc/conf.d/* /etc/netns /etc/nowhere* /run/netns/[^v]*; : >/etc/hosts
-	for name in old nowhere; do ip netns delete $name; done 2>/dev/null; :`
+const checkReset = `[ ! -e /run/openrc/started/daemon ] || rc-service daemon stop; rm -rf /etc/conf.d/* /etc/netns /etc/nowhere* /etc/hosts; : >/etc/hosts
+	for name in old nowhere; do ip netns delete $name || umount /run/netns/$name; rm -rf /run/netns/$name; done 2>/dev/null; :`
 
 const lsbDaemon = `cat >/etc/init.d/lsb <<'end'
 #!/bin/sh
@@ -392,6 +424,10 @@ func (b checkScene) play(h *host) {
 		effects[f.Effect] = true
 	}
 	equal(t, "findings", strings.Join(got, "\n"), b.want)
+	h.golden("check", r.System.OpenRC, check)
+	if testing.Short() {
+		return // what it prints, and not whether that is so
+	}
 
 	// And so it is.
 	started := h.Run(service + "start")
@@ -399,6 +435,9 @@ func (b checkScene) play(h *host) {
 	case effects["fails"]:
 		if started.Code == 0 {
 			t.Errorf("it starts:\n%s", started.Output)
+		}
+		if message, quoted := strings.CutPrefix(r.findings()[0].Why, "a start is refused: "); quoted {
+			contains(t, started.Output, b.service+": "+message+"\n")
 		}
 		h.noDaemon()
 	case effects["outside"]:
@@ -439,6 +478,42 @@ func (b checkScene) play(h *host) {
 		}
 	}
 	equal(t, "the daemon", h.where(h.daemon()), "net:["+h.sh("stat -L -c %i /run/netns/"+netns)+"]")
+}
+
+// What a remedy says can be pasted, whatever the names.
+func TestCheckQuotes(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	h.sh("rm /etc/init.d/own-netns")
+	for _, test := range []struct{ service, before, conf, remedy string }{
+		{"my web", "", "netns=vpn", "rm '/etc/conf.d/my web'"},
+		{"it's", "", "netns=vpn", `rm '/etc/conf.d/it'\''s'`},
+		{"daemon[1]", "cp -p daemon 'daemon[1]'; chmod 644 'daemon[1]'", "netns=vpn", "chmod 755 '/etc/init.d/daemon[1]'\nrc-update -u"},
+		{"daemn[1]", "cp -p daemon 'daemon[1]'", "netns=vpn", "cat '/etc/conf.d/daemn[1]' >>'/etc/conf.d/daemon[1]'\nrm '/etc/conf.d/daemn[1]'"},
+		{"daemon", "", `netns="it's a name"`, `ip netns add 'it'\''s a name'`},
+		{"daemon", "touch '/run/netns/$(echo)'", "netns='$(echo)'", "rm '/run/netns/$(echo)'\nip netns add '$(echo)'"},
+		{"daemon", "ip netns add 'a;b'; mkdir -p '/etc/netns/a;b/my dir'", "netns='a;b'", "mkdir '/etc/my dir'"},
+		{"daemon", "ip netns add 'a;b'; mkdir '/etc/netns'; echo x >'/etc/netns/a;b'", "netns='a;b'", "rm '/etc/netns/a;b'\nmkdir '/etc/netns/a;b'"},
+		{"daemon", "ip netns add 'a;b'; echo nameserver 127.0.0.1 >/etc/resolv.conf", "netns='a;b'", "mkdir -p '/etc/netns/a;b'\necho nameserver 192.0.2.53 >>'/etc/netns/a;b/resolv.conf'"},
+		{"daemon", "", "netns=vpn\nnetns_hide='/run/$dir /run/netns'", "/etc/conf.d/daemon:2: netns_hide=/run/netns"},
+		{"daemon", "mkdir '/run/$dir'", "netns=vpn\nnetns_hide='/run/$dir /nowhere /run/netns'", "/etc/conf.d/daemon:2: netns_hide='/run/$dir /run/netns'"},
+	} {
+		h.sh("cd /etc/init.d; " + test.before)
+		h.conf(test.service, test.conf)
+		r := h.check("rc-netns check")
+		if len(r.findings()) != 1 {
+			t.Fatalf("%s: %s", test.conf, r.ids())
+		}
+		f := r.findings()[0]
+		got := f.Remedy.Commands
+		for _, e := range f.Remedy.Edits {
+			got = append(got, fmt.Sprintf("%s:%d: %s", e.Path, e.Line, e.Text))
+		}
+		equal(t, f.ID, strings.Join(got, "\n"), test.remedy)
+		h.apply(f)
+		equal(t, f.ID+", with its remedy", h.check("rc-netns check").ids(), "")
+		h.sh("rm -rf /etc/conf.d/* /etc/init.d/daem*n[[]* /etc/netns '/etc/my dir'; : >/etc/resolv.conf; umount /run/netns/[!v]*; rm -f /run/netns/[!v]*")
+	}
 }
 
 // Where check finds nothing, the service starts where it belongs.

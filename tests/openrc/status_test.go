@@ -96,7 +96,7 @@ func (h *host) says(service, verdict, text string) string {
 		h.t.Errorf("JSON: %+v, exit status %d", r.Services, code)
 	}
 	remedy := ""
-	if match := regexp.MustCompile(`(?m)mend it with: (.*)$`).FindStringSubmatch(result.Stdout); match != nil {
+	if match := regexp.MustCompile(`(?m)fix it with: (.*)$`).FindStringSubmatch(result.Stdout); match != nil {
 		remedy = match[1]
 	}
 	equal(h.t, "remedy in the JSON", r.Services[0].Remedy, remedy)
@@ -107,9 +107,9 @@ func (h *host) says(service, verdict, text string) string {
 	return remedy
 }
 
-// mended asserts a verdict as says does, applies the remedy word for word, and
+// fixed asserts a verdict as says does, applies the remedy word for word, and
 // asserts that all is well then.
-func (h *host) mended(service, verdict, text, after string) {
+func (h *host) fixed(service, verdict, text, after string) {
 	h.t.Helper()
 	remedy := h.says(service, verdict, text)
 	h.sh(remedy)
@@ -149,14 +149,14 @@ func TestStatusVerdicts(t *testing.T) {
 		h.sh("rc-service daemon start")
 		pid := h.daemon()
 		h.conf("daemon", "netns=vpn")
-		h.mended("daemon", "outside", "outside: process "+pid+" (sleeper) is on the host's network", "ok")
+		h.fixed("daemon", "outside", "outside: process "+pid+" (sleeper) is on the host's network", "ok")
 		equal(t, "daemon", h.where(h.daemon()), h.inside())
 	})
 
 	scene("outside, a script without a daemon", func(t *testing.T) {
 		h.sh("rc-service plain start")
 		h.conf("plain", "netns=vpn")
-		h.mended("plain", "outside", `it was not started in network namespace "vpn": what it has set up is outside`, "ok")
+		h.fixed("plain", "outside", `it was not started in network namespace "vpn": what it has set up is outside`, "ok")
 	})
 
 	scene("outside, a child that went there", func(t *testing.T) {
@@ -164,7 +164,7 @@ func TestStatusVerdicts(t *testing.T) {
 		h.sh("sed -i '/^start_post/,/^}/d' /etc/init.d/daemon; rc-service daemon start; until [ $(pgrep -xc sleeper) = 2 ]; do sleep 0.1; done")
 		contains(t, h.says("daemon", "outside", ""), "kill ")
 		h.conf("daemon", "netns=vpn")
-		h.mended("daemon", "outside", " is on the host's network", "ok")
+		h.fixed("daemon", "outside", " is on the host's network", "ok")
 	})
 
 	scene("outside, in another namespace", func(t *testing.T) {
@@ -172,7 +172,7 @@ func TestStatusVerdicts(t *testing.T) {
 		h.conf("daemon", "netns=mgmt")
 		h.sh("rc-service daemon start")
 		h.conf("daemon", "netns=vpn")
-		h.mended("daemon", "outside", `it was started in network namespace "mgmt", and its settings say by now: in network namespace "vpn"`, "ok")
+		h.fixed("daemon", "outside", `it was started in network namespace "mgmt", but its settings now put it in network namespace "vpn"`, "ok")
 		h.sh("ip netns delete mgmt")
 	})
 
@@ -181,14 +181,14 @@ func TestStatusVerdicts(t *testing.T) {
 		const text = `network namespace "own" is the host's own`
 		h.sh(name + "rc-service daemon start")
 		h.conf("daemon", "netns=own")
-		h.mended("daemon", "outside", text, "ok")
+		h.fixed("daemon", "outside", text, "ok")
 		equal(t, "daemon", h.where(h.daemon()), "net:["+h.sh("stat -L -c %i /run/netns/own")+"]")
 		// It runs where it should, and could not be started again.
 		h.sh("ip netns delete own; " + name)
 		contains(t, h.Run(statusCommand+"daemon").Stdout, "missing: "+text)
-		h.mended("daemon", "stale", "leads to another network namespace", "ok")
+		h.fixed("daemon", "stale", "leads to a different network namespace", "ok")
 		h.sh("rc-service daemon stop; ip netns delete own; " + name)
-		h.mended("daemon", "missing", text, "stopped")
+		h.fixed("daemon", "missing", text, "stopped")
 		h.sh("ip netns delete own")
 	})
 
@@ -196,7 +196,7 @@ func TestStatusVerdicts(t *testing.T) {
 		h.sh("rc-service daemon start")
 		h.conf("daemon", "netns=nowhere")
 		contains(t, h.Run(statusCommand+"daemon").Stdout, `missing: network namespace "nowhere" does not exist`)
-		h.mended("daemon", "outside", "(sleeper) is on the host's network", "ok")
+		h.fixed("daemon", "outside", "(sleeper) is on the host's network", "ok")
 		h.sh("rc-service daemon stop; ip netns delete nowhere")
 	})
 
@@ -206,7 +206,7 @@ func TestStatusVerdicts(t *testing.T) {
 		// It gets the name back, with all that is set up there.
 		pid := h.daemon()
 		was := h.where(pid)
-		h.mended("daemon", "stale", `the name "vpn" was deleted since the start, and it runs on in what had that name`, "ok")
+		h.fixed("daemon", "stale", `the name "vpn" was deleted since the start, and the service runs on in the network namespace that had it`, "ok")
 		equal(t, "daemon", h.daemon(), pid)
 		equal(t, "vpn", h.inside(), was)
 	})
@@ -214,11 +214,11 @@ func TestStatusVerdicts(t *testing.T) {
 	scene("stale, deleted, and nothing there", func(t *testing.T) {
 		h.conf("plain", "netns=vpn")
 		h.sh("rc-service plain start; ip netns delete vpn")
-		contains(t, h.Run(statusCommand+"plain").Stdout, "a network namespace that ip netns add makes is empty: set up in it what the service needs first")
+		contains(t, h.Run(statusCommand+"plain").Stdout, "a network namespace made with ip netns add is empty: first set up in it what the service needs")
 		equal(t, "status", h.sh("exec 2>&1; rc-service plain status"), " * plain: the network namespace \"vpn\" that the service was started in is gone: acting in a new, empty one"+
-			"; mend it, setting up the new network namespace before the service is started there, with: ip netns add vpn && rc-service plain restart\n"+
+			"; fix it, setting up the new network namespace before the service starts there, with: ip netns add vpn && rc-service plain restart\n"+
 			" * status: started")
-		h.mended("plain", "stale", `the name "vpn" was deleted since the start, and nothing of it runs where it was started`, "ok")
+		h.fixed("plain", "stale", `the name "vpn" was deleted since the start, and the service has no process where it was started`, "ok")
 	})
 
 	scene("unknown, a daemon that has no pidfile and died", func(t *testing.T) {
@@ -227,11 +227,11 @@ func TestStatusVerdicts(t *testing.T) {
 		h.sh("rc-service loose start")
 		h.says("loose", "ok", h.daemon()+"  sleeper")
 		h.killDaemon()
-		h.says("loose", "unknown", "it is on record as started, and no process of it is there")
-		contains(t, h.sh("exec 2>&1; rc-service loose status || :"), " * loose: no process of it is there\n")
+		h.says("loose", "unknown", "it is recorded as started, but has no process where it belongs")
+		contains(t, h.sh("exec 2>&1; rc-service loose status || :"), " * loose: it has no process where it belongs\n")
 		// A start that is content with somebody else's.
 		h.sh("rc-service loose stop; rc-service daemon start; rc-service loose start")
-		h.says("loose", "unknown", "its start was content with one that runs elsewhere")
+		h.says("loose", "unknown", "its start made do with one that runs elsewhere")
 		h.sh("rc-service loose zap; rm /etc/init.d/loose /etc/conf.d/loose")
 		// A firewall has none to have.
 		h.conf("plain", "netns=vpn")
@@ -246,27 +246,27 @@ func TestStatusVerdicts(t *testing.T) {
 		h.says("daemon", "ok", "its pidfile is missing, which OpenRC takes for a crash")
 		contains(t, h.sh(statusCommand+"daemon"), "daemon   started  vpn ")
 		h.sh("kill " + pid + "; while [ -e /proc/" + pid + " ]; do sleep 0.1; done")
-		h.says("daemon", "stopped", "it is on record as started, and its daemon is gone")
+		h.says("daemon", "stopped", "it is recorded as started, but its daemon is gone")
 		h.sh("rm /run/other.pid")
 	})
 
-	scene("stale, made anew", func(t *testing.T) {
+	scene("stale, recreated", func(t *testing.T) {
 		h.conf("daemon", "netns=vpn")
 		h.sh("rc-service daemon start; ip netns delete vpn; ip netns add vpn")
-		h.mended("daemon", "stale", `the name "vpn" leads to another network namespace than at the start`, "ok")
+		h.fixed("daemon", "stale", `the name "vpn" leads to a different network namespace than at the start`, "ok")
 	})
 
 	scene("stale, an ordinary file left", func(t *testing.T) {
 		h.conf("daemon", "netns=vpn")
 		h.sh("rc-service daemon start; umount /run/netns/vpn")
-		h.mended("daemon", "stale", `the name "vpn" was deleted since the start`, "ok")
+		h.fixed("daemon", "stale", `the name "vpn" was deleted since the start`, "ok")
 	})
 
 	scene("stale, without a process and the inode given again", func(t *testing.T) {
 		h.conf("plain", "netns=vpn")
 		// The record of another one, that had this one's number.
 		h.sh("rc-service plain start; sed -i 2s/.*/12345678/ /run/openrc/options/plain/netns")
-		h.mended("plain", "stale", "leads to another network namespace", "ok")
+		h.fixed("plain", "stale", "leads to a different network namespace", "ok")
 	})
 
 	scene("unbound, by a lock", func(t *testing.T) {
@@ -274,37 +274,37 @@ func TestStatusVerdicts(t *testing.T) {
 		h.conf("daemon", "netns=vpn")
 		h.sh("rc-service daemon start")
 		h.conf("daemon", "netns=vpn", "netns_lock=yes")
-		h.mended("daemon", "unbound", "it was started before vrf or netns_lock was set", "ok")
+		h.fixed("daemon", "unbound", "it was started before vrf or netns_lock was set", "ok")
 		pid := h.daemon()
 		h.sh("echo " + pid + " >/sys/fs/cgroup/cgroup.procs")
-		h.mended("daemon", "unbound", "process "+pid+" (sleeper) is not in its cgroup /openrc.daemon", "ok")
+		h.fixed("daemon", "unbound", "process "+pid+" (sleeper) is not in its cgroup /openrc.daemon", "ok")
 		h.sh("echo " + h.daemon() + " >/sys/fs/cgroup/cgroup.procs; rmdir " + cgroup + "; mkdir " + cgroup + "; echo " + h.daemon() + " >" + cgroup + "/cgroup.procs")
-		h.mended("daemon", "unbound", "no BPF program of ours is on its cgroup /openrc.daemon", "ok")
+		h.fixed("daemon", "unbound", "no BPF program of ours is on its cgroup /openrc.daemon", "ok")
 		h.conf("daemon", "netns=vpn")
-		h.mended("daemon", "unbound", "it is locked, and its settings do not ask for it", "ok")
+		h.fixed("daemon", "unbound", "it is locked, but its settings no longer ask for that", "ok")
 	})
 
-	scene("dns, the host's file renamed over", func(t *testing.T) {
+	scene("etc, the host's file renamed over", func(t *testing.T) {
 		h.sh("mkdir -p /etc/netns/vpn; echo nameserver 192.0.2.53 >/etc/netns/vpn/resolv.conf")
 		h.conf("daemon", "netns=vpn")
 		h.sh("rc-service daemon start")
 		h.says("daemon", "ok", "")
 		h.sh("cp /etc/resolv.conf /etc/resolv.new; mv /etc/resolv.new /etc/resolv.conf")
-		h.mended("daemon", "dns", "it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf", "ok")
+		h.fixed("daemon", "etc", "it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf", "ok")
 		equal(t, "resolv.conf", h.sh("cat /proc/"+h.daemon()+"/root/etc/resolv.conf"), "nameserver 192.0.2.53")
 
 		h.sh("cd /etc/netns/vpn && echo nameserver 192.0.2.54 >new && mv new resolv.conf")
-		h.mended("daemon", "dns", "it sees another /etc/resolv.conf than /etc/netns/vpn/resolv.conf", "ok")
+		h.fixed("daemon", "etc", "it sees a different /etc/resolv.conf from /etc/netns/vpn/resolv.conf", "ok")
 		equal(t, "resolv.conf", h.sh("cat /proc/"+h.daemon()+"/root/etc/resolv.conf"), "nameserver 192.0.2.54")
 
 		h.sh("rm /etc/resolv.conf")
-		h.mended("daemon", "dns", "it sees no /etc/resolv.conf", "ok")
+		h.fixed("daemon", "etc", "it sees no /etc/resolv.conf", "ok")
 
 		// A link that leads elsewhere in the daemon's view than in ours.
 		h.sh("rc-service daemon stop; mkdir -p /run/r; mv /etc/resolv.conf /run/r/; ln -s /run/r/resolv.conf /etc/resolv.conf; rc-service daemon start")
 		h.says("daemon", "ok", "")
 		h.sh("cp /run/r/resolv.conf /run/r/new; mv /run/r/new /run/r/resolv.conf")
-		h.mended("daemon", "dns", "it sees the host's /etc/resolv.conf", "ok")
+		h.fixed("daemon", "etc", "it sees the host's /etc/resolv.conf", "ok")
 
 		// Not asked for, not looked at.
 		h.conf("daemon", "netns=vpn", "netns_etc=none")
@@ -314,9 +314,9 @@ func TestStatusVerdicts(t *testing.T) {
 
 	scene("missing", func(t *testing.T) {
 		h.conf("daemon", "netns=nowhere")
-		h.mended("daemon", "missing", `network namespace "nowhere" does not exist`, "stopped")
+		h.fixed("daemon", "missing", `network namespace "nowhere" does not exist`, "stopped")
 		h.sh("umount /run/netns/nowhere")
-		h.mended("daemon", "missing", `network namespace "nowhere" is stale`, "stopped")
+		h.fixed("daemon", "missing", `network namespace "nowhere" is stale`, "stopped")
 		// A service of its own would make it.
 		h.sh("ip netns delete nowhere; ln -s netns /etc/init.d/netns.nowhere; rc-update -u")
 		h.says("daemon", "stopped", "")
@@ -328,7 +328,7 @@ func TestStatusVerdicts(t *testing.T) {
 		h.says("daemon", "ok", "")
 		h.sh("rc-service daemon stop; ip netns delete nowhere")
 		equal(t, "state", h.state("netns.nowhere"), "started")
-		h.mended("daemon", "missing", "does not exist", "stopped")
+		h.fixed("daemon", "missing", "does not exist", "stopped")
 		h.sh("rc-service netns.nowhere stop; rm /etc/init.d/netns.nowhere")
 	})
 
@@ -336,13 +336,13 @@ func TestStatusVerdicts(t *testing.T) {
 		h.conf("daemon", "netns=$(echo vpn)")
 		h.says("daemon", "stopped", `settings unknown: /etc/conf.d/daemon: line 1: "netns" takes its value from a command; write the value itself, as in netns=vpn, and no start has recorded any`)
 		h.sh("rc-service daemon start")
-		h.says("daemon", "ok", "write the value itself, as in netns=vpn; shown is what the start has recorded")
+		h.says("daemon", "ok", "write the value itself, as in netns=vpn; what is shown was recorded by the start")
 		r, _ := h.statusJSON("", "daemon daemon")
 		if len(r.Services) != 1 || r.Services[0].Known || r.Services[0].Netns != "vpn" || len(r.Services[0].Remarks) != 1 {
 			t.Errorf("%+v", r.Services)
 		}
 		h.sh("rm /etc/conf.d/daemon")
-		h.says("daemon", "ok", "no settings in /etc/conf.d; shown is what the start has recorded")
+		h.says("daemon", "ok", "no settings in /etc/conf.d; what is shown was recorded by the start")
 		// Without a record too, nobody knows.
 		h.sh("rc-service daemon stop; rc-service daemon start")
 		h.conf("daemon", "netns=$(echo vpn)")
@@ -367,7 +367,7 @@ func TestStatusVerdicts(t *testing.T) {
 
 		h.conf("daemon", "netns=vpn")
 		h.sh("rc-service daemon start; kill -9 $(cat /run/daemon.pid); while [ -e /proc/$(cat /run/daemon.pid) ]; do sleep 0.1; done")
-		h.says("daemon", "stopped", "it is on record as started, and its daemon is gone")
+		h.says("daemon", "stopped", "it is recorded as started, but its daemon is gone")
 		contains(t, h.Run(statusCommand+"daemon").Stdout, "crashed")
 	})
 }
@@ -426,7 +426,7 @@ func TestStatusOfAll(t *testing.T) {
 	if code != 0 || r.Services[0].Verdict != "unknown" || len(r.Services[0].Processes) != 1 || len(r.Unseen) != 2 {
 		t.Errorf("without root: exit status %d, %+v", code, r)
 	}
-	contains(t, h.sh(nobody+statusCommand), "1 process of another user could not be looked at: run as root")
+	contains(t, h.sh(nobody+statusCommand), "1 process of another user could not be inspected: run as root")
 	h.sh("mount -o remount,hidepid=2 /proc")
 	contains(t, h.sh(nobody+statusCommand), "processes of other users are hidden: run as root")
 	h.sh("rm /run/openrc/options/plain/netns")
@@ -483,7 +483,7 @@ func TestStatusOnATerminal(t *testing.T) {
 			if strings.HasPrefix(line, "daemon") && line[verdict:] != "missing" && line[verdict:] != "outside" {
 				t.Errorf("%d columns: %q is not aligned", columns, line)
 			}
-			if len(line) > columns && !strings.Contains(line, "mend it with:") {
+			if len(line) > columns && !strings.Contains(line, "fix it with:") {
 				t.Errorf("%d columns: %q is too wide", columns, line)
 			}
 		}
@@ -539,10 +539,10 @@ func TestStatusUnderS6(t *testing.T) {
 	pid := h.daemon()
 	contains(t, h.sh("cat /proc/"+pid+"/cgroup"), "/openrc.s6-svscan")
 	h.conf("six", "netns=vpn")
-	h.mended("six", "outside", "process "+pid+" (sleeper) is on the host's network", "ok")
+	h.fixed("six", "outside", "process "+pid+" (sleeper) is on the host's network", "ok")
 	h.says("six", "ok", h.daemon()+"  sleeper")
 	h.conf("six", "netns=vpn", "netns_lock=yes")
-	h.mended("six", "unbound", "it was started before vrf or netns_lock was set", "ok")
+	h.fixed("six", "unbound", "it was started before vrf or netns_lock was set", "ok")
 	h.says("six", "ok", h.daemon()+"  sleeper")
 	// s6 looks for the name again, and it leads to the host's namespace by now.
 	h.conf("six", "netns=vpn")
@@ -550,7 +550,7 @@ func TestStatusUnderS6(t *testing.T) {
 	pid = h.respawned()
 	equal(t, "daemon", h.where(pid), h.outside())
 	contains(t, h.Run(statusCommand+"six").Stdout, `missing: network namespace "vpn" is the host's own`)
-	h.mended("six", "outside", "process "+pid+" (sleeper) is on the host's network", "ok")
+	h.fixed("six", "outside", "process "+pid+" (sleeper) is on the host's network", "ok")
 	equal(t, "daemon", h.where(h.daemon()), h.inside())
 	h.sh("rc-service six stop")
 	h.says("six", "stopped", "")
@@ -573,12 +573,12 @@ func TestStatusOnReleases(t *testing.T) {
 			h.sh("root=$(find /sys/fs/cgroup -name '*daemon' -type d); mkdir $root/netns-exec.1.2; echo " + pid + " >$root/netns-exec.1.2/cgroup.procs")
 			h.says("daemon", "ok", pid+"  sleeper")
 			h.sh("ip netns delete vpn")
-			h.mended("daemon", "stale", `the name "vpn" was deleted since the start`, "ok")
+			h.fixed("daemon", "stale", `the name "vpn" was deleted since the start`, "ok")
 			contains(t, h.sh("exec 2>&1; rc-service daemon status"), `runs in network namespace "vpn"`)
 			h.sh("rc-service daemon stop; rm /etc/conf.d/daemon; rc-service daemon start")
 			pid = h.daemon()
 			h.conf("daemon", "netns=vpn")
-			h.mended("daemon", "outside", "process "+pid+" (sleeper) is on the host's network", "ok")
+			h.fixed("daemon", "outside", "process "+pid+" (sleeper) is on the host's network", "ok")
 		})
 	}
 }
@@ -611,14 +611,14 @@ func TestStatusOfSessions(t *testing.T) {
 	contains(t, h.sh(ssh+statusCommand+"sshd"), "ok\n")
 	h.sh("touch /run/late; unshare --net=/run/late true; sed -i s,vpn,/run/late, /etc/conf.d/sshd")
 	equal(t, "seen from inside", h.sh(ssh+"'"+statusCommand+"sshd | grep :'"), h.sh(statusCommand+"sshd | grep :"))
-	contains(t, h.sh(statusCommand+"sshd || :"), `its settings say by now: in network namespace "/run/late"`)
+	contains(t, h.sh(statusCommand+"sshd || :"), `its settings now put it in network namespace "/run/late"`)
 	h.sh("sed -i s,/run/late,vpn, /etc/conf.d/sshd; umount /run/late")
 
 	// With a terminal.
 	h.sh(ssh + "-tt nsenter --net=/proc/1/ns/net /usr/local/bin/sleeper 1000 </dev/null >/dev/null 2>&1 &")
 	pid := h.daemon()
 	until("[ /proc/" + pid + "/ns/net -ef /proc/1/ns/net ]")
-	h.says("sshd", "ok", "process "+pid+" (sleeper) is a person's, on the host's network")
+	h.says("sshd", "ok", "process "+pid+" (sleeper) belongs to a person who has logged in, on the host's network")
 	h.sh("kill " + pid)
 	until("! pgrep -x sleeper >/dev/null")
 
@@ -626,7 +626,7 @@ func TestStatusOfSessions(t *testing.T) {
 	h.sh(ssh + "nsenter --net=/proc/1/ns/net /usr/local/bin/sleeper 1000 </dev/null >/dev/null 2>&1 &")
 	pid = h.daemon()
 	until("[ /proc/" + pid + "/ns/net -ef /proc/1/ns/net ]")
-	h.mended("sshd", "outside", "process "+pid+" (sleeper) is on the host's network", "ok")
+	h.fixed("sshd", "outside", "process "+pid+" (sleeper) is on the host's network", "ok")
 
 	// In a namespace of its own, as browsers and some servers make for their
 	// workers; and by hand, in a cgroup below.
@@ -643,7 +643,7 @@ func TestStatusOfSessions(t *testing.T) {
 
 	// An old session is no daemon: it does not keep a restart from mending.
 	h.sh("cp /etc/resolv.conf /etc/new; mv /etc/new /etc/resolv.conf")
-	h.mended("sshd", "dns", "it sees the host's /etc/resolv.conf", "ok")
+	h.fixed("sshd", "etc", "it sees the host's /etc/resolv.conf", "ok")
 	contains(t, h.sh(statusCommand+"sshd"), pid+"  sleeper ")
 }
 
@@ -707,7 +707,7 @@ func TestStatusActionSaysWhere(t *testing.T) {
 		h.sh("mkdir -p /etc/netns/vpn; echo nameserver 192.0.2.53 >/etc/netns/vpn/resolv.conf")
 		out := h.sh("exec 2>&1; rc-service daemon status")
 		equal(t, "status", out, " * daemon: runs in network namespace \"vpn\"\n"+
-			" * daemon: it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf; mend it with: rc-service daemon restart\n"+
+			" * daemon: it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf; fix it with: rc-service daemon restart\n"+
 			" * status: started")
 		h.sh("rc-service daemon restart")
 		equal(t, "status", h.sh("exec 2>&1; rc-service daemon status"), " * daemon: runs in network namespace \"vpn\"\n * status: started")
@@ -715,7 +715,7 @@ func TestStatusActionSaysWhere(t *testing.T) {
 		// What the action says of the name is not said again.
 		h.sh("rm /etc/netns/vpn/resolv.conf; ip netns delete vpn")
 		equal(t, "status", h.sh("exec 2>&1; rc-service daemon status"), " * daemon: the name \"vpn\" no longer leads to the network namespace that the service was started in: acting in that one"+
-			"; mend it with: ip netns attach vpn "+h.daemon()+"\n"+
+			"; fix it with: ip netns attach vpn "+h.daemon()+"\n"+
 			" * status: started")
 		h.sh("ip netns add vpn; rc-service daemon restart")
 
@@ -729,6 +729,6 @@ func TestStatusActionSaysWhere(t *testing.T) {
 		h.conf("daemon", "netns=vpn")
 		out = h.sh("exec 2>&1; rc-service daemon status")
 		contains(t, out, " * daemon: runs on the host's network\n")
-		contains(t, out, "(sleeper) is on the host's network; mend it with: rc-service daemon restart")
+		contains(t, out, "(sleeper) is on the host's network; fix it with: rc-service daemon restart")
 	})
 }

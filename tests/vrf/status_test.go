@@ -21,7 +21,7 @@ func (g *guest) status(verdict, text string) string {
 		g.t.Errorf("exit status %d, missing %q or %q in:\n%s", result.Code, verdict, text, result.Output)
 	}
 	g.t.Logf("%s", result.Stdout)
-	match := regexp.MustCompile(`(?m)mend it with: (.*)$`).FindStringSubmatch(result.Stdout)
+	match := regexp.MustCompile(`(?m)fix it with: (.*)$`).FindStringSubmatch(result.Stdout)
 	if match == nil {
 		return ""
 	}
@@ -30,7 +30,7 @@ func (g *guest) status(verdict, text string) string {
 
 func TestStatusOfVRFs(t *testing.T) {
 	g := service(t, vm.Options{})
-	mended := func(text string) {
+	fixed := func(text string) {
 		t.Helper()
 		remedy := g.status("unbound", text)
 		g.sh(remedy)
@@ -44,32 +44,32 @@ func TestStatusOfVRFs(t *testing.T) {
 	contains(t, g.sh("rc-netns status --json"), `"vrf": "mgmt"`)
 	contains(t, g.sh("rc-netns status --json"), `"kind": "vrf"`)
 
-	// A device made anew has another index.
+	// A recreated device has another index.
 	g.sh("ip -n vpn link delete mgmt; ip -n vpn link add mgmt type vrf table 10; ip -n vpn link set mgmt up")
-	mended(`its sockets are bound to a device that has gone: VRF "mgmt" was made anew since the start`)
+	fixed(`its sockets are bound to a device that is gone: VRF "mgmt" was recreated since the start`)
 	equal(t, "listens", g.listens("vpn"), "mgmt")
 
 	// One that has gone has to be made first.
 	g.sh("ip -n vpn link delete mgmt")
-	remedy := g.status("unbound", `VRF "mgmt" does not exist any more: make it again first`)
+	remedy := g.status("unbound", `VRF "mgmt" no longer exists: recreate it first`)
 	contains(t, g.fails(remedy), `VRF "mgmt": no such device`)
 	g.sh("ip -n vpn link add mgmt type vrf table 10; ip -n vpn link set mgmt up; " + remedy)
 	g.status("ok", "")
 
-	// Another VRF, or none, in conf.d by now.
+	// Another VRF, or none, in conf.d now.
 	g.conf("web", "netns=vpn", "vrf=blue")
-	mended(`its sockets are bound to VRF "mgmt", and its settings say by now: "blue"`)
+	fixed(`its sockets are bound to VRF "mgmt", but its settings now name "blue"`)
 	equal(t, "listens", g.listens("vpn"), "blue")
 	g.conf("web", "netns=vpn")
-	mended("its sockets are bound to a VRF, and its settings name none by now")
+	fixed("its sockets are bound to a VRF, but its settings no longer name one")
 	g.conf("web", "netns=vpn", "vrf=mgmt")
-	mended("it was started before vrf or netns_lock was set: its sockets are not bound")
+	fixed("it was started before vrf or netns_lock was set: its sockets are not bound")
 	g.conf("web", "netns=vpn", "vrf=mgmt", "netns_lock=yes")
-	mended("it is not locked: netns_lock was set after the start")
+	fixed("it is not locked: netns_lock was set after the start")
 
 	// The program taken off, which no tool does by accident.
 	g.sh("probe detach /sys/fs/cgroup/openrc.web")
-	mended("no BPF program of ours is on its cgroup /openrc.web")
+	fixed("no BPF program of ours is on its cgroup /openrc.web")
 	g.sh("rc-service web stop")
 
 	// Open beside the VRF: by a socket that its process has freed, and by one that the
@@ -89,10 +89,10 @@ func TestStatusOfVRFs(t *testing.T) {
 	// Alone, on the host's network; started before it was set.
 	g.sh("rm /etc/conf.d/web; rc-service web start")
 	g.conf("web", "vrf=host")
-	mended("it was started before vrf or netns_lock was set: its sockets are not bound")
+	fixed("it was started before vrf or netns_lock was set: its sockets are not bound")
 	contains(t, g.sh("rc-service web status"), `web: runs on the host's network, its sockets are bound to VRF "host"`)
 	g.sh("ip link delete host; ip link add host type vrf table 30; ip link set host up")
-	mended(`its sockets are bound to a device that has gone: VRF "host" was made anew`)
+	fixed(`its sockets are bound to a device that is gone: VRF "host" was recreated`)
 	g.sh("rc-service web stop")
 	g.status("stopped", "")
 }

@@ -13,83 +13,83 @@ import (
 	"openrc-netns/internal/namespace"
 )
 
-// space is a network namespace that exists: one with a name, or one that a process
+// netns is a network namespace that exists: one with a name, or one that a process
 // of a service is in.
-type space struct {
-	inode  uint64
-	name   string // empty if it has none
-	path   string // by which it can be opened
-	looked bool
-	err    error // why what follows could not be seen
-	cookie uint64
-	links  []Interface
+type netns struct {
+	inode     uint64
+	name      string // empty if it has none
+	path      string // by which it can be opened
+	inspected bool
+	err       error // why what follows could not be seen
+	cookie    uint64
+	links     []Interface
 
-	heard      bool // and what was seen of its sockets
+	listed     bool // the sockets were listed
 	sockets    []Socket
 	masters    map[int]int // which device each device is enslaved to
 	socketsErr error
 }
 
-// name is one in the directory of named namespaces.
-type name struct {
+// namedNetns is one in the directory of named namespaces.
+type namedNetns struct {
 	name  string
-	space *space // nil where err is set
+	netns *netns // nil where err is set
 	err   error  // as of namespace.Open
 }
 
-// survey looks at processes and namespaces, and finds out which process is of
+// scan looks at processes and namespaces, and finds out which process is of
 // which service.
-func (l *lookout) survey(all bool) error {
+func (a *auditor) scan(all bool) error {
 	var err error
-	if l.processes, err = scan(); err != nil {
+	if a.processes, err = readProcesses(); err != nil {
 		return err
 	}
 	if _, err := os.Stat("/proc/1/stat"); err != nil {
-		l.unseen.Everybody = true // proc(5), hidepid
+		a.unseen.Everybody = true // proc(5), hidepid
 	}
-	l.host, _ = inodeOf(namespace.Host)
-	l.spaces = map[uint64]*space{}
-	l.etc = map[string][]etcFile{}
+	a.host, _ = inodeOf(namespace.Host)
+	a.byInode = map[uint64]*netns{}
+	a.etc = map[string][]etcFile{}
 	for _, n := range namespace.Names() {
-		l.addName(n)
+		a.addName(n)
 	}
 	if !all {
-		l.names = nil
+		a.names = nil
 	}
-	l.assign()
+	a.assign()
 	return nil
 }
 
-func (l *lookout) addName(n string) {
+func (a *auditor) addName(n string) {
 	ns, err := namespace.Open(n)
 	if err != nil {
-		l.names = append(l.names, &name{name: n, err: err})
+		a.names = append(a.names, &namedNetns{name: n, err: err})
 		return
 	}
 	defer ns.Close()
-	s := l.space(ns.Inode(), n)
+	s := a.netnsOf(ns.Inode(), n)
 	if s.name == "" {
 		s.name = n
 	}
-	l.names = append(l.names, &name{name: n, space: s})
+	a.names = append(a.names, &namedNetns{name: n, netns: s})
 }
 
-// space is the one of that inode, which path leads to.
-func (l *lookout) space(inode uint64, path string) *space {
-	s := l.spaces[inode]
+// netnsOf is the one of that inode, which path leads to.
+func (a *auditor) netnsOf(inode uint64, path string) *netns {
+	s := a.byInode[inode]
 	if s == nil {
-		s = &space{inode: inode, path: path}
-		l.spaces[inode] = s
+		s = &netns{inode: inode, path: path}
+		a.byInode[inode] = s
 	}
 	return s
 }
 
-// look goes inside, once, for what is only seen there. It needs CAP_SYS_ADMIN.
-func (s *space) look() {
-	if s.looked {
+// inspect goes inside, once, for what is only seen there. It needs CAP_SYS_ADMIN.
+func (s *netns) inspect() {
+	if s.inspected {
 		return
 	}
-	s.looked = true
+	s.inspected = true
 	s.err = s.do(func() error {
 		s.cookie = namespace.CurrentCookie()
 		links, err := links()
@@ -99,14 +99,14 @@ func (s *space) look() {
 }
 
 // do calls f inside.
-func (s *space) do(f func() error) error {
+func (s *netns) do(f func() error) error {
 	ns, err := namespace.Open(s.path)
 	if err != nil {
 		return err
 	}
 	defer ns.Close()
 	if ns.Inode() != s.inode {
-		return errors.New("it is another one by now")
+		return errors.New("it was replaced meanwhile")
 	}
 	return ns.Do(f)
 }
@@ -136,50 +136,50 @@ func links() ([]Interface, error) {
 
 // is reports whether s is the namespace of that ID. Where this user cannot see the
 // cookie, the inode has to do.
-func (s *space) is(id namespace.ID) bool {
+func (s *netns) is(id namespace.ID) bool {
 	if s.inode != id.Inode {
 		return false
 	}
-	s.look()
+	s.inspect()
 	return s.err != nil || s.cookie == id.Cookie
 }
 
 // namespaces describes those with a name.
-func (l *lookout) namespaces() []Namespace {
+func (a *auditor) namespaces() []Namespace {
 	inside := map[uint64][]*process{}
-	for _, p := range l.processes {
+	for _, p := range a.processes {
 		inside[p.inode] = append(inside[p.inode], p)
 	}
 	var result []Namespace
-	for _, n := range l.names {
-		result = append(result, l.describe(n, inside))
+	for _, n := range a.names {
+		result = append(result, a.describe(n, inside))
 	}
 	return result
 }
 
-func (l *lookout) describe(n *name, inside map[uint64][]*process) Namespace {
+func (a *auditor) describe(n *namedNetns, inside map[uint64][]*process) Namespace {
 	described := Namespace{Name: n.name}
-	for _, s := range l.services {
+	for _, s := range a.services {
 		if namespace.BaseName(s.Netns) == n.name {
 			described.Services = append(described.Services, s.Name)
 		}
 	}
-	if n.space == nil {
+	if n.netns == nil {
 		described.Err = n.err
 		return described
 	}
-	described.Inode = n.space.inode
-	n.space.look()
-	if n.space.err != nil {
-		l.unseen.Namespaces++
+	described.Inode = n.netns.inode
+	n.netns.inspect()
+	if n.netns.err != nil {
+		a.unseen.Namespaces++
 	}
-	described.Interfaces = n.space.links
-	for _, p := range inside[n.space.inode] {
-		if owner := l.owners[p.pid]; owner != "" {
+	described.Interfaces = n.netns.links
+	for _, p := range inside[n.netns.inode] {
+		if owner := a.owners[p.pid]; owner != "" {
 			described.Services = append(described.Services, owner)
 			continue
 		}
-		described.Processes = append(described.Processes, l.process(p))
+		described.Processes = append(described.Processes, a.process(p))
 	}
 	slices.Sort(described.Services)
 	described.Services = slices.Compact(described.Services)
@@ -190,11 +190,11 @@ func (l *lookout) describe(n *name, inside map[uint64][]*process) Namespace {
 func byPID(a, b Process) int { return cmp.Compare(a.PID, b.PID) }
 
 // process describes p, without its position.
-func (l *lookout) process(p *process) Process {
+func (a *auditor) process(p *process) Process {
 	described := Process{PID: p.pid, Name: p.name, Inode: p.inode}
-	switch s := l.spaces[p.inode]; {
+	switch s := a.byInode[p.inode]; {
 	case p.inode == 0:
-	case p.inode == l.host:
+	case p.inode == a.host:
 		described.Host = true
 	case s != nil:
 		described.Netns = s.name

@@ -10,25 +10,25 @@ import (
 // services of namespaces included.
 var settings = append([]string{"netns_interfaces", "netns_sysctl"}, openrc.Names...)
 
-// likely is the setting that a variable was probably meant to be; empty where
+// nearestSetting is the setting that a variable was probably meant to be; empty where
 // the variable is one, or is like none.
-func likely(name string) string {
+func nearestSetting(name string) string {
 	if !strings.HasPrefix(name, "netns_") {
 		return "" // ordinary words are near to vrf
 	}
 	return nearest(name, settings)
 }
 
-// nearest is that one of names which is no more than two mistakes away from
+// nearest is that one of names which is at an edit distance of no more than two from
 // name; empty where there is none, or where name is one of them.
 func nearest(name string, names []string) string {
 	best, distance := "", 3
 	for _, candidate := range names {
-		d := mistakes(name, candidate)
+		d := editDistance(name, candidate)
 		if d == 0 {
 			return ""
 		}
-		// Of a short name little is left after two mistakes.
+		// Of a short name little is left after two edits.
 		if d < distance && 2*d < len(candidate) {
 			best, distance = candidate, d
 		}
@@ -36,9 +36,9 @@ func nearest(name string, names []string) string {
 	return best
 }
 
-// mistakes is the number of characters to insert, drop, replace, or swap with
+// editDistance is the number of characters to insert, drop, replace, or swap with
 // their neighbour to make a of b (the optimal string alignment distance).
-func mistakes(a, b string) int {
+func editDistance(a, b string) int {
 	var before []int
 	row := make([]int, len(b)+1)
 	for j := range row {

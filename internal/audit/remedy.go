@@ -1,0 +1,109 @@
+package audit
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+
+	"openrc-netns/internal/finding"
+	"openrc-netns/internal/namespace"
+	"openrc-netns/internal/openrc"
+)
+
+// remedy puts together those of all findings: what comes before a restart, one restart,
+// and what ends stray processes. There is none if there is none for one of them.
+func (s *Service) remedy() finding.Remedy {
+	var all, restart finding.Remedy
+	var stray []string
+	for _, f := range s.Findings {
+		if len(f.Remedy.Commands) == 0 {
+			return finding.Remedy{}
+		}
+		for _, c := range f.Remedy.Commands {
+			switch {
+			case c.Args[0] == "kill":
+				stray = append(stray, c.Args[1:]...)
+			case slices.Equal(c.Args, []string{"rc-service", s.Name, "restart"}):
+				restart.Commands = []finding.Command{c}
+			default:
+				all.Commands = append(all.Commands, c)
+			}
+		}
+	}
+	all.Commands = append(all.Commands, restart.Commands...)
+	if stray != nil {
+		all = all.Run(append([]string{"kill"}, stray...)...)
+	}
+	return all
+}
+
+// restart adds a restart of s, if it runs.
+func (s *Service) restart(r finding.Remedy) finding.Remedy {
+	if s.State == openrc.Stopped || s.State == openrc.Failed {
+		return r
+	}
+	return r.Run("rc-service", s.Name, "restart")
+}
+
+// end ends processes.
+func end(processes []Process) finding.Remedy {
+	args := []string{"kill"}
+	for _, p := range processes {
+		args = append(args, strconv.Itoa(p.PID))
+	}
+	return finding.Run(args...)
+}
+
+// attach gives the network namespace that p lives on in its name again, with all that is
+// set up in it. A new one would be empty. The error is that of namespace.Open.
+func (s *Service) attach(err error, p Process) (r finding.Remedy) {
+	name := namespace.BaseName(s.Netns)
+	if name == "" {
+		return r
+	}
+	return removeStale(r, err).Run("ip", "netns", "attach", name, strconv.Itoa(p.PID))
+}
+
+// create adds what creates the network namespace of s and starts s there. The error is
+// that of namespace.Open. A restart of the service that makes the namespace restarts s
+// as well, which needs it.
+func (s *Service) create(r finding.Remedy, err error) finding.Remedy {
+	name := namespace.BaseName(s.Netns)
+	if name == "" {
+		return finding.Remedy{}
+	}
+	maker, state := s.Maker()
+	switch {
+	case maker != "" && state == openrc.Started:
+		return r.Run("rc-service", maker, "restart")
+	case maker != "":
+		return s.restart(r.Run("rc-service", maker, "start"))
+	}
+	return s.restart(removeStale(r, err).Run("ip", "netns", "add", name))
+}
+
+// removeStale adds the removal of the file that a network namespace has left.
+func removeStale(r finding.Remedy, err error) finding.Remedy {
+	var stale *namespace.StaleError
+	if errors.As(err, &stale) {
+		return r.Run("rm", stale.Path)
+	}
+	return r
+}
+
+// MakesEmpty reports whether the remedy makes a network namespace that nobody sets up.
+func (s *Service) MakesEmpty() bool {
+	return slices.ContainsFunc(s.Remedy.Commands, func(c finding.Command) bool {
+		return len(c.Args) > 3 && slices.Equal(c.Args[:3], []string{"ip", "netns", "add"})
+	})
+}
+
+// Maker is the service that makes the namespace of s, if there is one, and its
+// state.
+func (s *Service) Maker() (name string, state openrc.State) {
+	base := namespace.BaseName(s.Netns)
+	if base == "" || !openrc.HasScript("netns."+base) {
+		return "", openrc.Stopped
+	}
+	return "netns." + base, openrc.ReadState("netns." + base)
+}

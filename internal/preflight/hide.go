@@ -1,0 +1,66 @@
+package preflight
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"openrc-netns/internal/finding"
+	"openrc-netns/internal/mounts"
+)
+
+// checkHide looks at the paths in netns_hide.
+func (s *serviceCheck) checkHide() {
+	var good []string
+	var faults []finding.Finding
+	for _, path := range strings.Fields(s.settings.Hide) {
+		_, err := mounts.Hidden([]string{path})
+		switch {
+		case err == nil:
+			good = append(good, path)
+			continue
+		case errors.Is(err, fs.ErrPermission):
+			s.unchecked(finding.UncheckedError, err)
+			good = append(good, path)
+			continue
+		case filepath.IsAbs(path):
+			faults = append(faults, finding.Finding{ID: finding.HideMissing, Args: []any{err}})
+			continue
+		}
+		faults = append(faults, finding.Finding{ID: finding.HideRelative, Args: []any{err}})
+		if _, err := os.Stat("/" + path); err == nil {
+			good = append(good, "/"+path)
+		}
+	}
+	for _, f := range faults {
+		s.add(f.ID, finding.Fails, s.from["netns_hide"], s.edit("netns_hide", strings.Join(good, " ")), f.Args...)
+	}
+}
+
+// hides reports whether netns_hide covers path.
+func (s *serviceCheck) hides(path string) bool {
+	path = resolved(path)
+	for _, hidden := range strings.Fields(s.settings.Hide) {
+		if hidden = resolved(hidden); path == hidden || strings.HasPrefix(path, hidden+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func resolved(path string) string {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		return target
+	}
+	return filepath.Clean(path)
+}
+
+// hide is the remedy of one path more in netns_hide.
+func (s *serviceCheck) hide(path string) finding.Remedy {
+	if _, set := s.from["netns_hide"]; set {
+		return s.edit("netns_hide", strings.TrimSpace(s.settings.Hide+" "+path))
+	}
+	return finding.Remedy{}.RunTo(filepath.Join(confDir, s.Name), "echo", `netns_hide="`+path+`"`)
+}
