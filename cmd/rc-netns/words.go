@@ -33,7 +33,7 @@ const (
 	reinstall   = "install openrc-netns again"
 	elsewhere   = "that one belongs elsewhere, and is acted on there when %[2]s is meant"
 	ifMeant     = "; or write " + namespace.Host + ", if that is meant"
-	toCreate    = "create it; to have it at every boot, see the network namespace as a service in openrc-netns-hook(8)"
+	toCreate    = "create it; to have it at every boot, see the network namespace as a service in openrc-netns(7)"
 	recreate    = "remove it, and create the network namespace"
 	executable  = "make it executable, and have OpenRC update its dependencies"
 	keepHidden  = "keep those that exist; or first start what creates the others"

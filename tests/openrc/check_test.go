@@ -738,11 +738,11 @@ daemon: 1 finding (netns nowhere)
            else instead
     do:    create it; to have it at every boot,
            see the network namespace as a service
-           in openrc-netns-hook(8):
+           in openrc-netns(7):
            ip netns add nowhere
 status 1`)
 	// Elsewhere a line is a line.
-	contains(t, h.Run("TERM=xterm rc-netns check").Stdout, "\n    do:    create it; to have it at every boot, see the network namespace as a service in openrc-netns-hook(8):\n")
+	contains(t, h.Run("TERM=xterm rc-netns check").Stdout, "\n    do:    create it; to have it at every boot, see the network namespace as a service in openrc-netns(7):\n")
 }
 
 // The example in the manual, typed in.

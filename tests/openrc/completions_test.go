@@ -395,7 +395,7 @@ func (s *terminal) read(output io.Reader) {
 // await waits until all of the texts are on the screen, and returns what is.
 func (s *terminal) await(texts ...string) string {
 	s.t.Helper()
-	deadline := time.After(5 * time.Second)
+	deadline := time.After(time.Minute) // the shells are slow beside other tests
 	for {
 		s.turn.Lock()
 		screen, more, ended := s.screen.String(), s.more, s.ended
