@@ -110,7 +110,7 @@ uninstall:
 test: lint
 	@tests/prepare ip pgrep busybox mmdebstrap script strace
 	@table=$$(mktemp) && trap 'rm -f "$$table"' EXIT; \
-		OPENRC_NETNS_TABLE="$$table" tests/watch $(GOTEST) -timeout 20m -parallel 4 -count=1 ./...; status=$$?; \
+		OPENRC_NETNS_TABLE="$$table" tests/watch $(GOTEST) -timeout 60m -parallel 4 -count=1 ./...; status=$$?; \
 		cat "$$table"; exit $$status
 
 lint:

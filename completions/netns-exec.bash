@@ -262,14 +262,19 @@ _rc_netns()
 	"egress -"*) _netns_offer --json ;;
 	"settings -"*) _netns_offer --null ;;
 	"status "* | "check "* | "egress "* | "settings "*) _netns_offer_services all ;;
-	"up -"*) _netns_offer --interface --sysctl ;;
+	"up -"*) _netns_offer --interface --wireguard --veth --config --routes --dns --sysctl --dry-run ;;
+	"down -"*) _netns_offer --restart ;;
 	"up "* | "down "*)
 		case "${words[cword - 1]}" in
 		--interface)
 			_netns_offer_files /sys/class/net
 			return
 			;;
-		--sysctl) return ;;
+		--wireguard)
+			compopt -o default
+			return
+			;;
+		--veth | --config | --routes | --dns | --sysctl) return ;;
 		esac
 		_netns_offer_files /run/netns
 		for file in /etc/init.d/netns.*; do

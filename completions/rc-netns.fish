@@ -33,5 +33,12 @@ complete -c rc-netns -n '__fish_seen_subcommand_from status' -l watch -d 'Repeat
 complete -c rc-netns -n '__fish_seen_subcommand_from status check egress settings' -a '(__rc_netns_services)' -d Service
 complete -c rc-netns -n '__fish_seen_subcommand_from settings' -s 0 -l null -d 'End each with a NUL byte'
 complete -c rc-netns -n '__fish_seen_subcommand_from up' -l interface -x -a '(__rc_netns_interfaces)' -d 'Move this interface in'
+complete -c rc-netns -n '__fish_seen_subcommand_from up' -l wireguard -r -F -d 'Make the interface of this file'
+complete -c rc-netns -n '__fish_seen_subcommand_from up' -l veth -x -d 'Make this pair of interfaces'
+complete -c rc-netns -n '__fish_seen_subcommand_from up' -l config -x -d 'Give an interface this address'
+complete -c rc-netns -n '__fish_seen_subcommand_from up' -l routes -x -d 'Make this route'
+complete -c rc-netns -n '__fish_seen_subcommand_from up' -l dns -x -d 'Have this name server asked'
 complete -c rc-netns -n '__fish_seen_subcommand_from up' -l sysctl -x -d 'Set this sysctl'
+complete -c rc-netns -n '__fish_seen_subcommand_from up' -s n -l dry-run -d 'Do nothing'
+complete -c rc-netns -n '__fish_seen_subcommand_from down' -l restart -d 'An up is to follow'
 complete -c rc-netns -n '__fish_seen_subcommand_from up down' -a '(__rc_netns_namespaces)' -d 'Network namespace'

@@ -21,8 +21,8 @@ const usage = `Usage: rc-netns [status] [--json | --watch[=SECONDS]] [SERVICE]..
        rc-netns check [--json] [SERVICE]...
        rc-netns egress [--json] [SERVICE | NETNS]...
        rc-netns settings [--null] SERVICE
-       rc-netns up [--interface DEVICE[:NEWNAME]]... [--sysctl KEY=VALUE]... NETNS
-       rc-netns down NETNS
+       rc-netns up [-n] [OPTION]... NETNS
+       rc-netns down [--restart] NETNS
 
 status shows which service runs where, whether that is where its settings say,
 and what to do if not. check finds out, before a start, what would keep services
@@ -37,9 +37,9 @@ settings prints what conf.d sets for a service, as status, check and netns-exec(
 read it.
 
 up and down are what the service netns.NETNS calls. up makes the network
-namespace if there is none, brings its loopback up, moves the interfaces in and
-sets the sysctls; if one of these fails it undoes the others. down undoes what
-up did, and nothing else.
+namespace if there is none, brings its loopback up, and does what its options say;
+if one of these fails it undoes the others. down undoes what up did, and nothing
+else. The options of up may be repeated.
 
   --json           print what status or check has found for programs
   --watch[=SECONDS]
@@ -47,15 +47,26 @@ up did, and nothing else.
   --null           end each setting with a NUL byte, and quote nothing
   --interface DEVICE[:NEWNAME]
                    move DEVICE in, and call it NEWNAME there
+  --wireguard FILE make the WireGuard interface of this file of wg-quick(8), with
+                   its socket on the host's network
+  --veth HOSTNAME:NAME
+                   make a pair of interfaces, the first on the host's network
+  --config IFACE=ADDRESS...
+                   give the interface addresses and bring it up
+  --routes IFACE=ROUTE
+                   make a route through the interface
+  --dns SERVER     have SERVER asked for names; or a domain to search
   --sysctl KEY=VALUE
                    set a sysctl below net, as sysctl(8) would
+  -n, --dry-run    find out what would keep up from it, and do nothing
+  --restart        an up is to follow: keep a namespace that has processes in it
 
   -h, --help       print this text
   -V, --version    print the version
 
-Exit status: 0 if all is well, 1 if somebody has to act, if there is a way
-out beside a tunnel, or if up or down failed, 125 if
-status, check or egress could not look.
+Exit status: 0 if all is well, 1 if somebody has to act, if there is a way out
+beside a tunnel, or if up or down failed, 125 if status, check or egress could not
+look.
 `
 
 func main() {

@@ -15,34 +15,72 @@ import (
 
 // up makes a network namespace what the settings of its service say.
 func up(args []string) error {
-	var interfaces, sysctls []string
+	var lists [5][]string
+	var config, routes []string
+	var try bool
 	flags := pflag.NewFlagSet("up", pflag.ContinueOnError)
 	flags.Usage = func() {}
-	flags.StringArrayVar(&interfaces, "interface", nil, "")
-	flags.StringArrayVar(&sysctls, "sysctl", nil, "")
+	for i, name := range []string{"interface", "wireguard", "veth", "dns", "sysctl"} {
+		flags.StringArrayVar(&lists[i], name, nil, "")
+	}
+	flags.StringArrayVar(&config, "config", nil, "")
+	flags.StringArrayVar(&routes, "routes", nil, "")
+	flags.BoolVarP(&try, "dry-run", "n", false, "")
 	name, err := parseName(flags, args)
 	if err != nil {
 		return err
 	}
-	return serviceError(name, func() (err error) {
-		spec := provision.Spec{Name: name}
-		if spec.Interfaces, err = provision.ParseInterfaces(strings.Join(interfaces, " ")); err != nil {
-			return err
-		}
-		if spec.Sysctls, err = provision.ParseSysctls(strings.Join(sysctls, " ")); err != nil {
-			return err
+	join := func(i int) string { return strings.Join(lists[i], " ") }
+	settings := provision.Settings{Interfaces: join(0), WireGuard: join(1), Veth: join(2), DNS: join(3), Sysctl: join(4)}
+	if settings.Config, err = byInterface("config", config); err != nil {
+		return err
+	}
+	if settings.Routes, err = byInterface("routes", routes); err != nil {
+		return err
+	}
+	return serviceError(name, func() error {
+		spec, warnings, mistakes := settings.Spec(name)
+		if len(mistakes) > 0 {
+			var errs []error
+			for _, m := range mistakes {
+				errs = append(errs, m.Err)
+			}
+			return errors.Join(errs...)
 		}
 		if err := privilege.CheckSysAdmin(); err != nil {
 			return err
+		}
+		if try {
+			return provision.Try(spec)
+		}
+		for _, warning := range warnings {
+			report("ewarn", warning.Error())
 		}
 		return provision.Up(spec, func(text string) { report("einfo", text) })
 	})
 }
 
+// byInterface takes the values of an option apart, each IFACE=VALUE. Those for
+// one interface go together.
+func byInterface(option string, values []string) (map[string]string, error) {
+	found := map[string]string{}
+	for _, value := range values {
+		iface, text, separated := strings.Cut(value, "=")
+		if !separated || iface == "" {
+			return nil, fmt.Errorf("up: --%s %q: write it as IFACE=VALUE; see: rc-netns --help", option, value)
+		}
+		iface = provision.Variable(iface)
+		found[iface] = strings.TrimPrefix(found[iface]+"\n"+text, "\n")
+	}
+	return found, nil
+}
+
 // down undoes what up did.
 func down(args []string) error {
+	var restart bool
 	flags := pflag.NewFlagSet("down", pflag.ContinueOnError)
 	flags.Usage = func() {}
+	flags.BoolVar(&restart, "restart", false, "")
 	name, err := parseName(flags, args)
 	if err != nil {
 		return err
@@ -51,7 +89,7 @@ func down(args []string) error {
 		if err := privilege.CheckSysAdmin(); err != nil {
 			return err
 		}
-		return provision.Down(name, func(text string) { report("ewarn", text) })
+		return provision.Down(name, restart, func(text string) { report("ewarn", text) })
 	})
 }
 

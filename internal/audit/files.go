@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -15,9 +14,9 @@ import (
 	"openrc-netns/internal/openrc"
 )
 
-// etcFile is an entry of /etc/netns/NAME.
+// etcFile is one that stands in for another in /etc.
 type etcFile struct {
-	name string
+	bind mounts.Bind
 	file files.ID
 }
 
@@ -26,12 +25,11 @@ func (a *auditor) entries(name string) []etcFile {
 	if entries, read := a.etc[name]; read {
 		return entries
 	}
-	dir := filepath.Join(mounts.EtcDir, name)
-	names, _ := files.ReadDir(dir)
+	binds, _ := mounts.EtcEntries(name)
 	var entries []etcFile
-	for _, entry := range names {
-		if found, err := files.Identify(unix.AT_FDCWD, filepath.Join(dir, entry.Name()), 0); err == nil {
-			entries = append(entries, etcFile{entry.Name(), found})
+	for _, bind := range binds {
+		if found, err := files.Identify(unix.AT_FDCWD, bind.Source, 0); err == nil {
+			entries = append(entries, etcFile{bind, found})
 		}
 	}
 	a.etc[name] = entries
@@ -75,9 +73,9 @@ func (a *auditor) judgeFiles(s *Service) {
 		}
 		seen[view] = true
 		for _, entry := range entries {
-			if id, remedy := entry.compare(root); id != "" && !found[entry.name] {
-				found[entry.name] = true
-				s.add(finding.Etc, id, s.restart(remedy), "/etc/"+entry.name, filepath.Join(mounts.EtcDir, name, entry.name))
+			if id, remedy := entry.compare(root); id != "" && !found[entry.bind.Target] {
+				found[entry.bind.Target] = true
+				s.add(finding.Etc, id, s.restart(remedy), entry.bind.Target, entry.bind.Source)
 			}
 		}
 		unix.Close(root)
@@ -87,7 +85,7 @@ func (a *auditor) judgeFiles(s *Service) {
 // compare says what is wrong with the entry below root, and what to do before a restart;
 // nothing if nothing is wrong.
 func (e etcFile) compare(root int) (id finding.ID, remedy finding.Remedy) {
-	path := "/etc/" + e.name
+	path := e.bind.Target
 	host, hostErr := files.Identify(unix.AT_FDCWD, path, 0)
 	// A link is followed as the process would follow it.
 	seen, err := files.Identify(root, path[1:], unix.RESOLVE_IN_ROOT)

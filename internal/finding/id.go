@@ -82,6 +82,17 @@ const (
 	SettingsConflict   ID = "settings-conflict"   // the name of the setting
 	InterfaceBad       ID = "interface-bad"       // the error
 	SysctlBad          ID = "sysctl-bad"          // the error
+	VethBad            ID = "veth-bad"            // the error
+	DNSBad             ID = "dns-bad"             // the error
+	WireGuardBad       ID = "wireguard-bad"       // the error
+	WireGuardFile      ID = "wireguard-file"      // the problem, what to write
+	WireGuardNoFile    ID = "wireguard-file/none" // the error
+	WireGuardReadable  ID = "wireguard-readable"  // the problem
+	WireGuardPeers     ID = "wireguard-peers"     // the problem, what to write
+	WireGuardMissing   ID = "wireguard-missing"   // the problem, what to do
+	AddressBad         ID = "address-bad"         // the problem, what to write
+	RouteBad           ID = "route-bad"           // the problem, what to write
+	InterfaceClash     ID = "interface-clash"     // the problem, what to write
 	HideMissing        ID = "hide-missing"        // the error
 	HideRelative       ID = "hide-relative"       // the error
 )
@@ -109,6 +120,7 @@ const (
 	EtcSource            ID = "etc-source"                  // the problem
 	EtcKind              ID = "etc-kind"                    // the problem
 	EtcTargetMissing     ID = "etc-target-missing"          // the problem, the file in /etc/netns
+	EtcTargetMissingMade ID = "etc-target-missing/made"     // the same
 	EtcTargetUnusable    ID = "etc-target-missing/unusable" // the problem
 	VRFMissing           ID = "vrf-missing"                 // the error
 	VRFOther             ID = "vrf-other"                   // the error
@@ -126,13 +138,14 @@ const (
 // What could not be checked.
 const (
 	UncheckedStart      ID = "unchecked-start"
-	UncheckedVRF        ID = "unchecked-vrf"        // the VRF
-	UncheckedVRFLater   ID = "unchecked-vrf/later"  // the VRF, the service that makes its network namespace
-	UncheckedDropin     ID = "unchecked-dropin"     // the file
-	UncheckedFile       ID = "unchecked-file"       // the file
-	UncheckedError      ID = "unchecked-error"      // the error
-	UncheckedSeam       ID = "unchecked-seam"       // the error
-	UncheckedList       ID = "unchecked-list"       // the setting, the file
+	UncheckedVRF        ID = "unchecked-vrf"       // the VRF
+	UncheckedVRFLater   ID = "unchecked-vrf/later" // the VRF, the service that makes its network namespace
+	UncheckedDropin     ID = "unchecked-dropin"    // the file
+	UncheckedFile       ID = "unchecked-file"      // the file
+	UncheckedError      ID = "unchecked-error"     // the error
+	UncheckedSeam       ID = "unchecked-seam"      // the error
+	UncheckedList       ID = "unchecked-list"      // the setting, the file
+	UncheckedWireGuard  ID = "unchecked-wireguard"
 	UncheckedSetting    ID = "unchecked-setting"    // the file, the line, the problem
 	UncheckedSupervisor ID = "unchecked-supervisor" // the supervisor, the error
 )

@@ -24,6 +24,17 @@ import (
 // for those of /etc, as in ip-netns(8).
 const EtcDir = "/etc/netns"
 
+// RunDir has a directory for each namespace that a service of ours has made.
+const RunDir = "/run/openrc-netns"
+
+// resolvConf is the one file there that stands in for one of /etc.
+const resolvConf = "resolv.conf"
+
+// ResolvConf is the resolv.conf(5) that the service of a namespace makes where
+// it is told of name servers. It counts where EtcDir has none for the
+// namespace.
+func ResolvConf(name string) string { return filepath.Join(RunDir, name, resolvConf) }
+
 // resolvers are directories with the sockets of name-service daemons. A
 // socket in the file system is reached from every network namespace, so the
 // C library would hand a query to the host's daemon, which asks outside.
@@ -64,9 +75,10 @@ func (v *View) Tolerate(err error) error {
 	return err
 }
 
-// EtcBinds lists the binds for the entries of /etc/netns/NAME; none where the
-// directory does not exist. It is an error if an entry's target is missing or
-// not of the same kind, because what the entry was to replace would be seen.
+// EtcBinds lists the binds for the entries of /etc/netns/NAME, none where the
+// directory does not exist, and for what ResolvConf names. It is an error if an
+// entry's target is missing or not of the same kind, because what the entry was
+// to replace would be seen.
 func EtcBinds(name string) ([]Bind, error) {
 	binds, err := EtcEntries(name)
 	if err != nil {
@@ -84,15 +96,17 @@ func EtcBinds(name string) ([]Bind, error) {
 func EtcEntries(name string) ([]Bind, error) {
 	dir := filepath.Join(EtcDir, name)
 	entries, err := files.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read the files of the namespace: %w", err)
 	}
 	var binds []Bind
+	own := false
 	for _, entry := range entries {
+		own = own || entry.Name() == resolvConf
 		binds = append(binds, Bind{filepath.Join(dir, entry.Name()), filepath.Join("/etc", entry.Name())})
+	}
+	if made := ResolvConf(name); !own && unix.Access(made, unix.F_OK) == nil {
+		binds = append(binds, Bind{made, filepath.Join("/etc", resolvConf)})
 	}
 	return binds, nil
 }
@@ -109,6 +123,9 @@ func (b Bind) Check() error {
 		if link, err := os.Readlink(b.Target); err == nil {
 			return fmt.Errorf("cannot bind %q over %q: it is a link to %q, which does not exist; create that file, or remove the link and create %s",
 				b.Source, b.Target, link, b.Target)
+		}
+		if strings.HasPrefix(b.Source, RunDir+"/") {
+			return fmt.Errorf("cannot bind %q over %q, which does not exist; create it", b.Source, b.Target)
 		}
 		return fmt.Errorf("cannot bind %q over %q, which does not exist; create it, or remove %s",
 			b.Source, b.Target, b.Source)

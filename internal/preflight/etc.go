@@ -35,6 +35,16 @@ func (s *serviceCheck) checkEtc() {
 			s.bindFails(bind, err)
 		}
 	}
+	// The service of the namespace makes it before this one is started.
+	made := mounts.ResolvConf(name)
+	if target := "/etc/" + filepath.Base(made); !exists(target) && !exists(made) && s.etcFile(filepath.Base(made)) == made {
+		s.bindFails(mounts.Bind{Source: made, Target: target}, fmt.Errorf("cannot bind %q over %q, which does not exist", made, target))
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // etcName is the directory below /etc/netns that the service sees in /etc; empty
@@ -51,16 +61,20 @@ func (s *serviceCheck) bindFails(bind mounts.Bind, err error) {
 	source, sourceErr := os.Stat(bind.Source)
 	target, targetErr := os.Stat(bind.Target)
 	id, remedy, args := finding.EtcTargetUnusable, finding.Run("rm", "-r", bind.Source), []any{what}
+	made := bind.Source == mounts.ResolvConf(s.etcName())
 	switch {
-	case sourceErr != nil:
+	case sourceErr != nil && !made:
 		id, remedy = finding.EtcSource, finding.Run("rm", bind.Source)
 	case errors.Is(targetErr, fs.ErrNotExist):
 		id, remedy, args = finding.EtcTargetMissing, finding.Remedy{}, append(args, bind.Source)
+		if made {
+			id = finding.EtcTargetMissingMade
+		}
 		if _, err := os.Lstat(bind.Target); err == nil { // a link to nowhere
 			remedy = remedy.Run("rm", bind.Target)
 		}
 		create := "touch"
-		if source.IsDir() {
+		if sourceErr == nil && source.IsDir() {
 			create = "mkdir"
 		}
 		remedy = remedy.Run(create, bind.Target)

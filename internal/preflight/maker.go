@@ -1,8 +1,11 @@
 package preflight
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"openrc-netns/internal/confd"
@@ -11,6 +14,7 @@ import (
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/provision"
 	"openrc-netns/internal/serviceconf"
+	"openrc-netns/internal/wgquick"
 )
 
 // makesNamespace reports whether the script is ours, linked to netns.NAME.
@@ -29,7 +33,7 @@ func (s *serviceCheck) makesNamespace() bool {
 }
 
 // checkMaker looks at what a service of a network namespace is told.
-func (s *serviceCheck) checkMaker() {
+func (s *serviceCheck) checkMaker(root bool) {
 	if err := namespace.CheckName(s.Makes); err != nil {
 		s.add(finding.NamespaceBadNameMaker, finding.Fails, finding.Where{Path: s.script}, finding.Run("mv", s.script, filepath.Join(initDir, "netns.vpn")), err)
 	}
@@ -38,42 +42,172 @@ func (s *serviceCheck) checkMaker() {
 			s.add(finding.SettingMisplaced, finding.Fails, where, finding.Write(remove(where, name)), name)
 		}
 	}
-	s.checkList("netns_interfaces", finding.InterfaceBad, func(list string) error {
-		_, err := provision.ParseInterfaces(list)
-		return err
-	})
-	s.checkList("netns_sysctl", finding.SysctlBad, func(list string) error {
-		_, err := provision.ParseSysctls(list)
-		return err
-	})
+	settings, known := s.readMaker(s.Name)
+	spec, warnings, mistakes := settings.Spec(s.Makes)
+	for _, m := range mistakes {
+		// With a setting that only a shell can read, one that depends on it
+		// says nothing.
+		if known || !dependent(m.Setting) {
+			s.addMistake(m, settings)
+		}
+	}
+	for _, w := range warnings {
+		where := finding.Where{Path: w.Path, Line: w.Line}
+		if w.Line == 0 {
+			s.add(finding.WireGuardReadable, finding.Warning, where, finding.Run("chmod", "600", w.Path), w.Problem)
+		} else {
+			s.add(finding.WireGuardPeers, finding.Warning, where, finding.Remedy{}, w.Problem, w.Remedy)
+		}
+	}
+	if len(mistakes) == 0 {
+		s.checkWireGuard(spec, root)
+	}
 }
 
-// checkList looks at a list that the start takes apart, as the start does.
-func (s *serviceCheck) checkList(name string, id finding.ID, parse func(string) error) {
-	list := ""
-	for _, file := range serviceconf.Files(s.Name) {
-		found, err := confd.Head(file, []string{name})
-		if err != nil {
-			return // readConf has said so
+// list is a setting that is one of words.
+type list struct {
+	id    finding.ID
+	parse func(string) error
+	value func(provision.Settings) string
+}
+
+var lists = map[string]list{
+	provision.InterfacesSetting: {finding.InterfaceBad, parser(provision.ParseInterfaces), func(s provision.Settings) string { return s.Interfaces }},
+	provision.SysctlSetting:     {finding.SysctlBad, parser(provision.ParseSysctls), func(s provision.Settings) string { return s.Sysctl }},
+	provision.VethSetting:       {finding.VethBad, parser(provision.ParseVeths), func(s provision.Settings) string { return s.Veth }},
+	provision.DNSSetting:        {finding.DNSBad, parser(provision.ParseDNS), func(s provision.Settings) string { return s.DNS }},
+	provision.WireGuardSetting:  {finding.WireGuardBad, parser(provision.ParseFiles), func(s provision.Settings) string { return s.WireGuard }},
+}
+
+func parser[T any](parse func(string) (T, error)) func(string) error {
+	return func(text string) error {
+		_, err := parse(text)
+		return err
+	}
+}
+
+// dependent reports whether a mistake may come of what another setting lacks.
+func dependent(setting string) bool { return lists[setting].parse == nil }
+
+func (s *serviceCheck) addMistake(m provision.Mistake, settings provision.Settings) {
+	var fault *wgquick.Fault
+	known := lists[m.Setting]
+	switch {
+	case errors.As(m.Err, &fault):
+		s.add(finding.WireGuardFile, finding.Fails, finding.Where{Path: fault.Path, Line: fault.Line}, finding.Remedy{}, fault.Problem, fault.Remedy)
+	case errors.Is(m.Err, fs.ErrPermission):
+		s.unchecked(finding.UncheckedError, m.Err)
+	case m.File != "":
+		s.add(finding.WireGuardNoFile, finding.Fails, s.from[m.Setting], finding.Remedy{}, m.Err)
+	case known.parse != nil && known.parse(known.value(settings)) != nil:
+		var good []string
+		for _, word := range strings.Fields(known.value(settings)) {
+			if known.parse(strings.Join(append(good, word), " ")) == nil {
+				good = append(good, word)
+			}
 		}
-		if len(found) == 0 && confd.Assigns(file, name) {
-			s.unchecked(finding.UncheckedList, name, file)
-			return
+		s.add(known.id, finding.Fails, s.from[m.Setting], s.edit(m.Setting, strings.Join(good, " ")), m.Err)
+	default:
+		id := finding.InterfaceClash
+		switch {
+		case strings.HasPrefix(m.Setting, provision.ConfigPrefix):
+			id = finding.AddressBad
+		case strings.HasPrefix(m.Setting, provision.RoutesPrefix):
+			id = finding.RouteBad
 		}
-		for _, a := range found {
-			list = a.Value
-			s.from[name] = finding.Where{Path: file, Line: a.Line}
+		what, remedy := cutRemedy(m.Err.Error())
+		s.add(id, finding.Fails, s.from[m.Setting], finding.Remedy{}, strings.TrimPrefix(what, m.Setting+": "), remedy)
+	}
+}
+
+// cutRemedy takes the remedy off an error.
+func cutRemedy(text string) (what, remedy string) {
+	if what, remedy, found := strings.Cut(text, "; "); found {
+		return what, remedy
+	}
+	at := strings.LastIndex(text, ": ")
+	return text[:at], text[at+2:]
+}
+
+// readMaker reads what conf.d sets for the service of a namespace. Known is
+// false if part of it is for a shell alone, and the subject is told of that
+// where it is the service.
+func (s *serviceCheck) readMaker(service string) (settings provision.Settings, known bool) {
+	settings.Config, settings.Routes = map[string]string{}, map[string]string{}
+	known = true
+	for _, file := range serviceconf.Files(service) {
+		for _, name := range makerNames(file) {
+			found, err := confd.Head(file, []string{name})
+			if err != nil {
+				return settings, false // readConf has said so
+			}
+			if len(found) == 0 && confd.Assigns(file, name) {
+				known = false
+				if service == s.Name {
+					s.unchecked(finding.UncheckedList, name, file)
+				}
+				setMaker(&settings, name, "")
+			}
+			for _, a := range found {
+				setMaker(&settings, name, a.Value)
+				if service == s.Name {
+					s.from[name] = finding.Where{Path: file, Line: a.Line}
+				}
+			}
 		}
 	}
-	err := parse(list)
-	if err == nil {
+	return settings, known
+}
+
+// makerNames are the variables that a file may set for the service of a
+// namespace.
+func makerNames(file string) []string {
+	names := []string{provision.InterfacesSetting, provision.WireGuardSetting, provision.VethSetting, provision.DNSSetting, provision.SysctlSetting}
+	assigned, err := confd.List(file, nil)
+	if err != nil {
+		assigned = append(confd.Candidates(file, provision.ConfigPrefix, nil), confd.Candidates(file, provision.RoutesPrefix, nil)...)
+	}
+	for _, a := range assigned {
+		if (strings.HasPrefix(a.Name, provision.ConfigPrefix) || strings.HasPrefix(a.Name, provision.RoutesPrefix)) && !slices.Contains(names, a.Name) {
+			names = append(names, a.Name)
+		}
+	}
+	return names
+}
+
+func setMaker(settings *provision.Settings, name, value string) {
+	switch name {
+	case provision.InterfacesSetting:
+		settings.Interfaces = value
+	case provision.WireGuardSetting:
+		settings.WireGuard = value
+	case provision.VethSetting:
+		settings.Veth = value
+	case provision.DNSSetting:
+		settings.DNS = value
+	case provision.SysctlSetting:
+		settings.Sysctl = value
+	}
+	for prefix, values := range map[string]map[string]string{provision.ConfigPrefix: settings.Config, provision.RoutesPrefix: settings.Routes} {
+		if iface, found := strings.CutPrefix(name, prefix); found {
+			if values[iface] = value; value == "" {
+				delete(values, iface) // as to the init script
+			}
+		}
+	}
+}
+
+// checkWireGuard finds out whether WireGuard interfaces can be made here.
+func (s *serviceCheck) checkWireGuard(spec provision.Spec, root bool) {
+	if len(spec.WireGuard) == 0 {
 		return
 	}
-	var good []string
-	for _, word := range strings.Fields(list) {
-		if parse(strings.Join(append(good, word), " ")) == nil {
-			good = append(good, word)
-		}
+	if !root {
+		s.unchecked(finding.UncheckedWireGuard)
+		return
 	}
-	s.add(id, finding.Fails, s.from[name], s.edit(name, strings.Join(good, " ")), err)
+	if err := provision.CheckWireGuard(); err != nil {
+		what, remedy := cutRemedy(err.Error())
+		s.add(finding.WireGuardMissing, finding.Fails, s.from[provision.WireGuardSetting], finding.Remedy{}, what, remedy)
+	}
 }

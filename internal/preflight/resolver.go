@@ -49,8 +49,23 @@ func (s *serviceCheck) etcFile(name string) string {
 		if _, err := os.Stat(own); err == nil {
 			return own
 		}
+		if made := mounts.ResolvConf(dir); name == filepath.Base(made) && (exists(made) || makesResolvConf(dir)) {
+			return made
+		}
 	}
 	return filepath.Join("/etc", name)
+}
+
+// makesResolvConf reports whether the service of a namespace is going to make
+// one, when it is started.
+func makesResolvConf(netns string) bool {
+	script := maker(netns)
+	if script == "" {
+		return false
+	}
+	settings, _ := (&serviceCheck{}).readMaker(filepath.Base(script))
+	spec, _, _ := settings.Spec(netns)
+	return !spec.DNS.IsZero()
 }
 
 // hostModules are the words after "hosts:" in nsswitch.conf(5), which musl does

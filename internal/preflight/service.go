@@ -69,7 +69,7 @@ func (c *checker) check(name string, named bool) (*Service, error) {
 	}
 	switch {
 	case s.makesNamespace():
-		s.checkMaker()
+		s.checkMaker(c.root)
 	case s.settings.Confined() && !s.unreadable:
 		s.checkScript(c.openrc)
 		s.checkOtherServices()

@@ -4,11 +4,13 @@ import (
 	"strings"
 
 	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/provision"
 )
 
 // settings are the variables of ours that begin with netns_, those of the
 // services of namespaces included.
-var settings = append([]string{"netns_interfaces", "netns_sysctl"}, openrc.Names...)
+var settings = append([]string{provision.InterfacesSetting, provision.WireGuardSetting, provision.VethSetting,
+	provision.DNSSetting, provision.SysctlSetting}, openrc.Names...)
 
 // nearestSetting is the setting that a variable was probably meant to be; empty where
 // the variable is one, or is like none.

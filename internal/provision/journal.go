@@ -6,16 +6,18 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"openrc-netns/internal/files"
+	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
 )
 
 // journalDir has a directory for the journal of each namespace. It does not
 // belong to OpenRC, which drops what it knows of a service that is zapped,
 // interrupted or fails to start.
-const journalDir = "/run/openrc-netns"
+const journalDir = mounts.RunDir
 
 // journal is what Up did to a namespace.
 type journal struct {
@@ -33,25 +35,83 @@ type step struct {
 	words [3]string
 }
 
-// Kinds of steps, and their words.
+// Kinds of steps, and their words. Addresses and routes are none: they go with
+// their interface, or when it is moved.
 const (
-	loopback = "loopback" // none
-	moved    = "moved"    // name outside, name inside, hardware address
-	sysctl   = "sysctl"   // key, old value
+	loopback  = "loopback"  // none
+	moved     = "moved"     // name outside, name inside, hardware address
+	sysctl    = "sysctl"    // key, old value
+	wireguard = "wireguard" // name
+	veth      = "veth"      // name inside, name outside
+	resolver  = "resolver"  // none
 )
 
-func (s step) undo(ns both, made bool, tell func(string)) error {
-	if s.kind == moved {
+var kinds = []string{loopback, moved, sysctl, wireguard, veth, resolver}
+
+// undoStep undoes one step; kept says that the namespace stays though Up made
+// it.
+func (j *journal) undoStep(s step, ns both, kept bool, tell func(string)) error {
+	switch s.kind {
+	case moved:
 		return moveOut(ns, Interface{s.words[0], s.words[1]}, s.words[2], tell)
+	case wireguard:
+		return deleteWireGuard(ns, j.name(), s.words[0], tell)
+	case veth:
+		return deleteVeth(ns, Veth{s.words[1], s.words[0]}, tell)
+	case resolver:
+		if kept {
+			return nil // the next start writes it or removes it
+		}
+		return removeResolvConf(j.name())
 	}
-	if made || ns.inside == nil {
+	switch {
+	case ns.inside == nil || j.made && !kept:
 		return nil // it goes, or has gone, with the namespace
+	case s.kind == sysctl:
+		return ns.inside.Do(func() error { return restoreSysctl(s.words[0], s.words[1], tell) })
+	case kept:
+		return nil // who lives there has found the loopback up
 	}
-	if s.kind == loopback {
-		return ns.inside.Do(loopbackDown)
-	}
-	return ns.inside.Do(func() error { return restoreSysctl(s.words[0], s.words[1], tell) })
+	return ns.inside.Do(loopbackDown)
 }
+
+// undo undoes the steps that are chosen, the last one first, and takes them out
+// of the journal. What cannot be undone stays.
+func (j *journal) undo(ns both, chosen func(step) bool, tell func(string)) error {
+	if !slices.ContainsFunc(j.steps, chosen) {
+		return nil
+	}
+	return errors.Join(j.undoSteps(ns, chosen, false, tell), j.write())
+}
+
+// undoSteps is undo, without the file.
+func (j *journal) undoSteps(ns both, chosen func(step) bool, kept bool, tell func(string)) error {
+	var left []step
+	var errs []error
+	for _, s := range slices.Backward(j.steps) {
+		if chosen(s) {
+			err := j.undoStep(s, ns, kept, tell)
+			if err == nil {
+				continue
+			}
+			errs = append(errs, err)
+		}
+		left = append(left, s)
+	}
+	slices.Reverse(left)
+	j.steps = left
+	return errors.Join(errs...)
+}
+
+// has reports whether there is a step of that kind that begins with the words.
+func (j *journal) has(kind string, words ...string) bool {
+	return slices.ContainsFunc(j.steps, func(s step) bool {
+		return s.kind == kind && slices.Equal(s.words[:len(words)], words)
+	})
+}
+
+// name is that of the namespace.
+func (j *journal) name() string { return filepath.Base(filepath.Dir(j.path)) }
 
 func journalPath(name string) string { return filepath.Join(journalDir, name, "setup") }
 
@@ -80,7 +140,7 @@ func readJournal(path string) (*journal, error) {
 		if err == nil {
 			_, err = fmt.Sscanf(line, "%s %q %q %q\n", &s.kind, &s.words[0], &s.words[1], &s.words[2])
 		}
-		if s.kind != loopback && s.kind != moved && s.kind != sysctl {
+		if !slices.Contains(kinds, s.kind) {
 			err = fmt.Errorf("unknown step %q", s.kind)
 		}
 		j.steps = append(j.steps, s)
@@ -152,6 +212,9 @@ func (j *journal) write() error {
 // remove removes the file with its directory, and the one above if it was the
 // last.
 func (j *journal) remove() error {
+	if err := removeResolvConf(j.name()); err != nil { // one of another boot, say
+		return err
+	}
 	for _, path := range []string{j.path + ".new", j.path} { // a crash leaves the first
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove what the start wrote down: %w", err)

@@ -27,13 +27,19 @@ func ParseInterfaces(list string) ([]Interface, error) {
 			inside = name
 		}
 		for _, n := range []string{name, inside} {
-			if n == "" || n == "." || n == ".." || n == "lo" || len(n) >= unix.IFNAMSIZ || strings.ContainsAny(n, "/:%") {
+			if !isInterfaceName(n) {
 				return nil, fmt.Errorf("bad interface %q: give the name of an interface, or two with a colon between them", word)
 			}
 		}
 		interfaces = append(interfaces, Interface{name, inside})
 	}
 	return interfaces, nil
+}
+
+// isInterfaceName reports whether the kernel would take the name, and has no
+// use for it.
+func isInterfaceName(name string) bool {
+	return name != "" && name != "." && name != ".." && name != "lo" && len(name) < unix.IFNAMSIZ && !strings.ContainsAny(name, "/:%")
 }
 
 // moveIn moves an interface in. It is fine if it is inside already, from a
@@ -123,19 +129,28 @@ func find(ns *namespace.Namespace, name string) (attrs *netlink.LinkAttrs, err e
 	return attrs, err
 }
 
+// kindOf is the kind of an interface of ns, as ip-link(8) has it; empty if
+// there is none.
+func kindOf(ns *namespace.Namespace, name string) (kind string) {
+	_ = ns.Do(func() error {
+		link, err := netlink.LinkByName(name)
+		if err == nil {
+			kind = link.Type()
+		}
+		return err
+	})
+	return kind
+}
+
 // move moves an interface from one namespace to another and names it, in one
 // step: the old name may be taken there. The kernel takes it down on the way,
 // and its addresses from it.
 func move(from *namespace.Namespace, link *netlink.LinkAttrs, to *namespace.Namespace, name string) error {
-	target := -1
-	err := to.Do(func() (err error) {
-		target, err = unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		return err
-	})
+	target, closeTarget, err := descriptor(to)
 	if err != nil {
 		return err
 	}
-	defer unix.Close(target)
+	defer closeTarget()
 	return from.Do(func() error {
 		message := nl.NewIfInfomsg(unix.AF_UNSPEC)
 		message.Index = int32(link.Index)
@@ -146,6 +161,38 @@ func move(from *namespace.Namespace, link *netlink.LinkAttrs, to *namespace.Name
 		_, err := request.Execute(unix.NETLINK_ROUTE, 0)
 		return err
 	})
+}
+
+// descriptor is one of ns for the kernel, until it is closed.
+func descriptor(ns *namespace.Namespace) (fd int, closeIt func(), err error) {
+	err = ns.Do(func() (err error) {
+		fd, err = unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		return err
+	})
+	return fd, func() { unix.Close(fd) }, err
+}
+
+// deleteLink deletes the interface inside that has that name and is of that
+// kind (as ip-link(8) has it); false if there is none.
+func deleteLink(ns both, name, kind string) (deleted bool, err error) {
+	if ns.inside == nil {
+		return true, nil // it has gone with the namespace
+	}
+	err = ns.inside.Do(func() error {
+		link, err := netlink.LinkByName(name)
+		if errors.As(err, new(netlink.LinkNotFoundError)) || err == nil && link.Type() != kind {
+			return nil
+		}
+		if err == nil {
+			err = netlink.LinkDel(link)
+		}
+		deleted = err == nil
+		if err != nil {
+			return fmt.Errorf("delete interface %q: %w", name, err)
+		}
+		return nil
+	})
+	return deleted, err
 }
 
 // loopbackUp brings the calling thread's loopback up, and notes it.

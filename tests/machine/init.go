@@ -125,6 +125,9 @@ func mountSystem(s spec) error {
 
 // makeDevices fills dev with what any program may expect, and with no device that reaches a disk.
 func makeDevices() error {
+	if err := os.Mkdir("dev/net", 0o755); err != nil {
+		return err
+	}
 	for name, device := range map[string]uint64{ // numbers: Linux, Documentation/admin-guide/devices.txt
 		"null":    unix.Mkdev(1, 3),
 		"zero":    unix.Mkdev(1, 5),
@@ -133,6 +136,7 @@ func makeDevices() error {
 		"urandom": unix.Mkdev(1, 9),
 		"tty":     unix.Mkdev(5, 0),
 		"console": unix.Mkdev(5, 1),
+		"net/tun": unix.Mkdev(10, 200),
 	} {
 		if err := unix.Mknod("dev/"+name, unix.S_IFCHR|0o666, int(device)); err != nil {
 			return fmt.Errorf("make /dev/%s: %w", name, err)

@@ -153,7 +153,7 @@ func TestRunIsOrdinary(t *testing.T) {
 		"ip -o link | wc -l; ping -c1 127.0.0.1 2>&1":           "1\nsh: 1: ping: not found",
 		"cat /run/openrc/softlevel; sort /etc/hosts":            "default127.0.0.1\tlocalhost openrc\n::1\tlocalhost",
 		"head -c 4 /dev/zero | od -An -tx1; tty":                " 00 00 00 00\nnot a tty",
-		"ls /dev | xargs; exec 2>&1; echo a > /dev/full": "console fd full null ptmx pts random shm stderr stdin " +
+		"ls /dev | xargs; exec 2>&1; echo a > /dev/full": "console fd full net null ptmx pts random shm stderr stdin " +
 			"stdout tty urandom zero\nsh: 1: echo: echo: I/O error",
 	} {
 		if got := m.Run(script); strings.Trim(got.Output, "\n") != want {

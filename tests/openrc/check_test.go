@@ -195,6 +195,7 @@ type checkScene struct {
 	after   string // a script, for a remedy that has no words to be taken literally
 	stays   bool   // there is no remedy to apply here
 	outside bool   // with the remedies applied, the service belongs on the host's network
+	tunnel  bool   // there are wireguard-go, and the file of an interface wg0
 }
 
 // Each finding is made to happen. What check says of a start is what a start
@@ -299,6 +300,30 @@ func TestCheckFinds(t *testing.T) {
 			want: `fails sysctl-bad bad sysctl "kernel.hostname": it does not belong to a network namespace, those begin with "net."`},
 		"interface, of the namespace": {conf: "netns=lan", before: "ln -s netns /etc/init.d/netns.lan; echo netns_interfaces=a:b:c >/etc/conf.d/netns.lan",
 			want: `fails interface-bad bad interface "a:b:c": give the name of an interface, or two with a colon between them`},
+		"veth": {on: "maker", conf: "netns_veth='a b:c'", want: `fails veth-bad bad veth pair "a": give two names of interfaces with a colon between them, the one on the host's network first`},
+		"dns":  {on: "maker", conf: "netns_dns='192.0.2.53 1.2.3'", want: `fails dns-bad bad DNS "1.2.3": give the address of a name server, or a domain to search`},
+		"wireguard, no path": {on: "maker", tunnel: true, conf: "netns_wireguard='wg0 /etc/wireguard/wg0.conf'",
+			want: `fails wireguard-bad bad WireGuard file "wg0": call it like the interface, with .conf behind that, as /etc/wireguard/wg0.conf is`},
+		"wireguard, no file": {on: "maker", tunnel: true, conf: "netns_wireguard=/etc/wireguard/wg1.conf", after: "mv /etc/wireguard/wg0.conf /etc/wireguard/wg1.conf",
+			want: `fails wireguard-file read WireGuard file: open /etc/wireguard/wg1.conf: no such file or directory`},
+		"wireguard, bad lines": {on: "maker", tunnel: true, conf: "netns_wireguard=/etc/wireguard/wg0.conf", before: "sed -i '2iPostUp = iptables -A x\\nMTU = x' /etc/wireguard/wg0.conf",
+			after: "sed -i /PostUp/d /etc/wireguard/wg0.conf; sed -i /MTU/d /etc/wireguard/wg0.conf",
+			want:  "fails wireguard-file \"PostUp\" is a command, and none of a file like this is run\nfails wireguard-file bad MTU \"x\""},
+		"wireguard, readable": {on: "maker", service: "daemon", tunnel: true, conf: "netns=lan", before: "chmod 644 /etc/wireguard/wg0.conf; chmod 755 /etc/wireguard; echo netns_wireguard=/etc/wireguard/wg0.conf >/etc/conf.d/netns.lan",
+			want: "warning wireguard-readable everybody can read it, and the keys in it"},
+		"wireguard, two peers": {on: "maker", service: "daemon", tunnel: true, conf: "netns=lan", after: "sed -i '$d' /etc/wireguard/wg0.conf",
+			before: "printf '[Peer]\nPublicKey = TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=\nAllowedIPs = 0.0.0.0/0\n' >>/etc/wireguard/wg0.conf; echo netns_wireguard=/etc/wireguard/wg0.conf >/etc/conf.d/netns.lan",
+			want:   "warning wireguard-peers AllowedIPs 0.0.0.0/0 is that of the peer on line 5 too"},
+		"no wireguard": {on: "maker", tunnel: true, conf: "netns_wireguard=/etc/wireguard/wg0.conf", before: "mv /usr/bin/wireguard-go /root", after: "mv /root/wireguard-go /usr/bin",
+			want: "fails wireguard-missing there is no WireGuard here: neither a kernel with the module wireguard nor the program wireguard-go"},
+		"addresses": {on: "maker", conf: "netns_veth=host0:eth0\nconfig_eth0=dhcp", after: "sed -i s/dhcp/null/ /etc/conf.d/netns.lan", want: `fails address-bad "dhcp" is not done here`},
+		"addresses of nobody": {on: "maker", conf: "netns_veth=host0:eth0\nconfig_eth1=null", after: "sed -i s/eth1/eth0/ /etc/conf.d/netns.lan",
+			want: `fails address-bad no interface is called that`},
+		"routes": {on: "maker", conf: "netns_veth=host0:eth0\nconfig_eth0=192.0.2.2/24\nroutes_eth0='default via 198.51.100.1'", after: "sed -i s/198.51.100/192.0.2/ /etc/conf.d/netns.lan",
+			want: `fails route-bad no address of interface "eth0" has the gateway 198.51.100.1 in its network`},
+		"clash": {on: "maker", conf: "netns_veth='host0:eth0 host1:eth0'", after: "sed -i s/host1:eth0/host1:eth1/ /etc/conf.d/netns.lan", want: `fails interface-clash two interfaces are called "eth0"`},
+		"nothing to bind over": {on: "maker", service: "daemon", conf: "netns=lan", before: "echo netns_dns=192.0.2.53 >/etc/conf.d/netns.lan; rm -f /etc/resolv.conf",
+			want: `fails etc-target-missing cannot bind "/run/openrc-netns/lan/resolv.conf" over "/etc/resolv.conf", which does not exist`},
 		"namespace not executable": {conf: "netns=lan", before: "ln -s netns /etc/init.d/netns.lan; chmod 644 /etc/init.d/netns",
 			want: "fails script-not-executable the init script cannot be executed"},
 		"namespace to be made, no bpf": {conf: "netns=lan\nnetns_lock=yes", before: "ln -s netns /etc/init.d/netns.lan", under: "probe deny bpf ENOSYS",
@@ -314,6 +339,9 @@ func TestCheckFinds(t *testing.T) {
 	} {
 		if test.on == "" {
 			test.on = name
+		}
+		if test.on == "maker" && test.service == "" {
+			test.service, test.outside = "netns.lan", true
 		}
 		if scenes[test.on] == nil {
 			scenes[test.on] = map[string]checkScene{}
@@ -370,8 +398,8 @@ func documented(t *testing.T) []string {
 }
 
 // checkReset makes ready for the next one on a machine.
-const checkReset = `[ ! -e /run/openrc/started/daemon ] || rc-service daemon stop; rm -rf /etc/conf.d/* /etc/netns /etc/nowhere* /etc/hosts; : >/etc/hosts
-	for name in old nowhere; do ip netns delete $name || umount /run/netns/$name; rm -rf /run/netns/$name; done 2>/dev/null; :`
+const checkReset = `for s in daemon netns.lan; do [ ! -e /run/openrc/started/$s ] || rc-service $s stop; done; rm -rf /etc/conf.d/* /etc/netns /etc/nowhere* /etc/hosts; : >/etc/hosts
+	for name in old nowhere; do ip netns delete $name || umount /run/netns/$name; rm -rf /run/netns/$name; done 2>/dev/null; rm -rf /run/netns/[^v]*; :`
 
 const lsbDaemon = `cat >/etc/init.d/lsb <<'end'
 #!/bin/sh
@@ -398,6 +426,12 @@ func (b checkScene) play(h *host) {
 	}
 	if b.service != "own-netns" {
 		h.sh("rm -f /etc/init.d/own-netns")
+	}
+	if b.on == "maker" {
+		h.sh("ln -sf netns /etc/init.d/netns.lan")
+	}
+	if b.tunnel {
+		h.tunnel()
 	}
 	h.sh("mkdir -p /usr/games; " + b.before)
 	h.conf(b.service, b.conf)
@@ -443,7 +477,7 @@ func (b checkScene) play(h *host) {
 	case effects["outside"]:
 		equal(t, "the daemon", h.where(h.daemon()), h.outside())
 	default:
-		equal(t, "the daemon", h.where(h.daemon()), h.inside())
+		equal(t, "the daemon", h.where(h.daemon()), h.insideOf(b.service, r))
 	}
 	if started.Code == 0 {
 		h.sh(service + "stop")
@@ -471,13 +505,36 @@ func (b checkScene) play(h *host) {
 		equal(t, "state", h.state(b.service), "started")
 		return
 	}
+	equal(t, "the daemon", h.where(h.daemon()), h.insideOf(b.service, r))
+}
+
+// insideOf is the network namespace of a service, by what check says.
+func (h *host) insideOf(service string, r checkReport) string {
+	h.t.Helper()
 	netns := "vpn"
 	for _, s := range r.Services {
-		if s.Name == b.service {
+		if s.Name == service && s.Netns != "" {
 			netns = strings.TrimPrefix(s.Netns, "/run/netns/")
 		}
 	}
-	equal(t, "the daemon", h.where(h.daemon()), "net:["+h.sh("stat -L -c %i /run/netns/"+netns)+"]")
+	return "net:[" + h.sh("stat -L -c %i /run/netns/"+netns) + "]"
+}
+
+// tunnel brings wireguard-go, and a file of wg-quick.
+func (h *host) tunnel() {
+	h.t.Helper()
+	program, err := userspace()
+	if err == nil {
+		err = h.WriteFile("/usr/bin/wireguard-go", 0o755, program)
+	}
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	mine, theirs := newKeys(), newKeys()
+	text := fmt.Sprintf("[Interface]\nPrivateKey = %s\nAddress = 10.66.0.2/32\n\n[Peer]\nPublicKey = %s\nAllowedIPs = 0.0.0.0/0\nEndpoint = 192.0.2.1:51820\n", b64(mine.private), b64(theirs.public))
+	if err := h.WriteFile("/etc/wireguard/wg0.conf", 0o600, text); err != nil {
+		h.t.Fatal(err)
+	}
 }
 
 // What a remedy says can be pasted, whatever the names.

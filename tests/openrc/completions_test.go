@@ -226,6 +226,9 @@ func (s *terminal) rcNetns() {
 		keystroke{typed: "rc-netns down my", line: `rc-netns down my\ vpn `},
 		keystroke{typed: "rc-netns up ", lists: []string{"vpn", "tunnel", "lab"}},
 		keystroke{typed: "rc-netns up --interface mg", line: "rc-netns up --interface mgmt "},
+		keystroke{typed: "rc-netns up --wireguard /etc/fst", line: "rc-netns up --wireguard /etc/fstab "},
+		keystroke{typed: "rc-netns up --dr", line: "rc-netns up --dry-run "},
+		keystroke{typed: "rc-netns down --r", line: "rc-netns down --restart "},
 	)
 }
 

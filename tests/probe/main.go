@@ -17,6 +17,8 @@
 //	                       be its client
 //	probe ways PID DEVICE  try each way out of a lock: PID is a process outside that
 //	                       holds a socket, DEVICE the index of a device there
+//	probe capture FILE     write down all packets of the network namespace, a line each,
+//	                       until it is terminated
 //	probe whoami ADDRESS   be a name server whose answer is the address of who asks
 //
 // These print a line for each ADDRESS, with the answer or why there is none, and for DNS one for UDP and one for TCP:
@@ -105,6 +107,8 @@ func run(args []string) error {
 		return serve(args[1])
 	case len(args) == 2 && args[0] == "ask":
 		return ask(args[1])
+	case len(args) == 2 && args[0] == "capture":
+		return capture(args[1])
 	case len(args) == 2 && args[0] == "whoami":
 		return whoami(args[1])
 	case len(args) > 2 && args[0] == "http":
@@ -119,7 +123,7 @@ func run(args []string) error {
 	case len(args) > 1 && args[0] == "deny":
 		deny.Exec(args[1:])
 	}
-	return errors.New("usage: probe sockets | kinds | sctp | ask-sctp ADDRESS | stray PORT | rxrpc PORT | abstract NAME | ask-abstract NAME | ways PID DEVICE | programs CGROUP | detach CGROUP | http PORT ADDRESS... | dns NAME ADDRESS... | ntp ADDRESS... | serve TEXT | ask HOST | deny SYSCALL ERROR COMMAND [ARG]... | whoami ADDRESS")
+	return errors.New("usage: probe sockets | kinds | sctp | ask-sctp ADDRESS | stray PORT | rxrpc PORT | abstract NAME | ask-abstract NAME | ways PID DEVICE | programs CGROUP | detach CGROUP | http PORT ADDRESS... | dns NAME ADDRESS... | ntp ADDRESS... | serve TEXT | ask HOST | deny SYSCALL ERROR COMMAND [ARG]... | whoami ADDRESS | capture FILE")
 }
 
 func sockets() error {

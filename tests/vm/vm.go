@@ -98,7 +98,7 @@ func Start(opts Options) (*VM, error) {
 		return nil, fmt.Errorf("start virtual machine: %w", err)
 	}
 	v := &VM{
-		timeout: cmp.Or(opts.Timeout, time.Minute),
+		timeout: cmp.Or(opts.Timeout, 2*time.Minute),
 		console: console{log: cmp.Or(opts.Log, io.Discard), ended: make(chan struct{})},
 	}
 	var err error
@@ -166,7 +166,9 @@ func (v *VM) start(s spec) error {
 		return err
 	}
 	// Sent earlier, a call would be taken for what somebody types at a terminal.
-	near.SetReadDeadline(time.Now().Add(v.timeout))
+	// Beside other tests a boot takes a while, whatever the timeout of a call.
+	const boot = 3 * time.Minute
+	near.SetReadDeadline(time.Now().Add(max(v.timeout, boot)))
 	got := make([]byte, len(greeting))
 	if _, err := io.ReadFull(near, got); err != nil {
 		return fmt.Errorf("no greeting from the guest: %w", err)

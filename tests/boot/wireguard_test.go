@@ -1,0 +1,104 @@
+package boot
+
+import (
+	"crypto/ecdh"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// ends makes the host's network, eth1, and in the namespace peer the other ends
+// of three tunnels. What is asked there for a name knows one.
+const ends = note + `
+depend() { provide net; }
+start()
+{
+	note start
+	local i=
+	modprobe tun
+	ip netns add peer
+	ip link add eth1 type veth peer name eth0 netns peer
+	ip address add 198.51.100.1/24 dev eth1
+	ip link set eth1 up
+	ip -n peer address add 198.51.100.2/24 dev eth0
+	ip -n peer link set eth0 up
+	ip -n peer link set lo up
+	echo '198.51.100.2 two.example' >>/etc/hosts
+	for i in 1 2 3; do
+		LOG_LEVEL=silent ip netns exec peer wireguard-go far$i >/dev/null 2>&1 &&
+			ip netns exec peer wg setconf far$i /etc/far$i.conf &&
+			ip -n peer address add 10.9.$i.1/24 dev far$i &&
+			ip -n peer link set far$i up || return
+	done
+}
+stop() { note stop; }
+`
+
+func newKey(t *testing.T) (private, public string) {
+	t.Helper()
+	key, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return base64.StdEncoding.EncodeToString(key.Bytes()), base64.StdEncoding.EncodeToString(key.PublicKey().Bytes())
+}
+
+// Three namespaces, each with a tunnel of its own, are set up at once, after the
+// host's network and before what runs in them.
+func TestBootWithThreeTunnels(t *testing.T) {
+	t.Parallel()
+	d := newDisk(t)
+	d.script("ends", ends)
+	d.write("etc/rc.conf.d/parallel.conf", 0o644, "rc_parallel=\"YES\"\n")
+	var webs []string
+	for i := 1; i <= 3; i++ {
+		mine, myPublic := newKey(t)
+		theirs, theirPublic := newKey(t)
+		endpoint := fmt.Sprintf("198.51.100.2:5000%d", i)
+		if i == 2 {
+			endpoint = "two.example:50002"
+		}
+		d.write(fmt.Sprintf("etc/wireguard/tun%d.conf", i), 0o600, fmt.Sprintf("[Interface]\nPrivateKey = %s\nAddress = 10.9.%d.2/32\nDNS = 10.9.%d.1\n[Peer]\nPublicKey = %s\nAllowedIPs = 0.0.0.0/0\nEndpoint = %s\nPersistentKeepalive = 1\n",
+			mine, i, i, theirPublic, endpoint))
+		d.write(fmt.Sprintf("etc/far%d.conf", i), 0o600, fmt.Sprintf("[Interface]\nPrivateKey = %s\nListenPort = 5000%d\n[Peer]\nPublicKey = %s\nAllowedIPs = 10.9.%d.2/32\n", theirs, i, myPublic, i))
+		name, service := fmt.Sprintf("vpn%d", i), fmt.Sprintf("web%d", i)
+		d.namespace(name, fmt.Sprintf(note+"netns_wireguard=/etc/wireguard/tun%d.conf\nnetns_up() { note up; }\nnetns_down() { note down; }\n", i))
+		d.script(service, web)
+		d.conf(service, "netns="+name+"\n")
+		webs = append(webs, service)
+	}
+	d.add("boot", "netns.vpn1")
+	d.add("default", append(webs, "ends")...)
+	g := d.boot()
+
+	equal(t, "runlevel", g.sh("rc-status -r"), "default")
+	equal(t, "started", g.states("started"), "ends netns.vpn1 netns.vpn2 netns.vpn3 web1 web2 web3")
+	equal(t, "failed", g.states("failed"), "")
+	equal(t, "devices outside", g.sh("ip -br link | sed 's/[@ ].*//' | sort | xargs"), "eth1 lo")
+	order := g.order()
+	for i := 1; i <= 3; i++ {
+		name, service := fmt.Sprintf("vpn%d", i), fmt.Sprintf("web%d", i)
+		equal(t, service, g.where(service), g.inside(name))
+		equal(t, "devices in "+name, g.sh("ip -n "+name+" -br link | sed 's/[@ ].*//' | sort | xargs"), fmt.Sprintf("lo tun%d", i))
+		ask := fmt.Sprintf("ip netns exec peer probe ask 10.9.%d.2", i)
+		equal(t, "bytes from "+service, g.sh("for i in $(seq 20); do out=$("+ask+" 2>&1) && break; sleep 0.2; done; echo \"$out\""), "tcp: "+service+"\nudp: "+service)
+		contains(t, g.sh("cat /proc/$(cat /run/"+service+".pid)/root/etc/resolv.conf"), fmt.Sprintf("nameserver 10.9.%d.1", i))
+		contains(t, g.sh("rc-netns egress "+service), service+": tunnel only, through "+fmt.Sprintf("tun%d", i))
+		before(t, order, "ends start", "netns."+name+" up")
+		before(t, order, "netns."+name+" up", service+" start")
+	}
+
+	g.sh("rm /run/order; openrc shutdown")
+	equal(t, "started", g.states("started"), "")
+	order = g.order()
+	for i := 1; i <= 3; i++ {
+		before(t, order, fmt.Sprintf("web%d stop", i), fmt.Sprintf("netns.vpn%d down", i))
+	}
+	equal(t, "names", g.sh("ls /run/netns"), "peer")
+	equal(t, "journals", g.Run("ls /run/openrc-netns").Stdout, "")
+	if left := g.Run("pgrep -a wireguard-go").Stdout; strings.Contains(left, "tun") {
+		t.Errorf("still there: %s", left)
+	}
+}

@@ -1,0 +1,471 @@
+package openrc
+
+import (
+	"crypto/ecdh"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"openrc-netns/tests/machine"
+)
+
+// userspace is wireguard-go, as this kernel may have no WireGuard, built once.
+var userspace = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "openrc-netns-wireguard")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	program := filepath.Join(dir, "wireguard-go")
+	build := exec.Command("go", "build", "-o", program, "golang.zx2c4.com/wireguard")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build wireguard-go: %w\n%s", err, out)
+	}
+	text, err := os.ReadFile(program)
+	return string(text), err
+})
+
+// keys are those of one end.
+type keys struct{ private, public []byte }
+
+func newKeys() keys {
+	private, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	return keys{private.Bytes(), private.PublicKey().Bytes()}
+}
+
+func b64(key []byte) string { return base64.StdEncoding.EncodeToString(key) }
+
+// The addresses of the scene. In the real world are those of RFC 5737 and 3849.
+const (
+	hostAddress   = "198.51.100.1"
+	peerAddress   = "198.51.100.2" // of the endpoint, and of the way out that is no tunnel
+	peerPort      = 51820
+	insideAddress = "10.66.0.2"
+	farAddress    = "10.66.0.1" // behind the tunnel
+	inside6       = "fd66::2"
+	far6          = "fd66::1"
+)
+
+// tunnelScene is a machine with one network, eth1, behind which is the other
+// end of a tunnel, and somebody who answers to everything that is not in the
+// tunnel.
+type tunnelScene struct {
+	*host
+	mine, theirs keys
+	shared       []byte
+}
+
+func newTunnelScene(t *testing.T, options machine.Options) *tunnelScene {
+	t.Helper()
+	program, err := userspace()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &tunnelScene{host: bootRelease(t, options, true), mine: newKeys(), theirs: newKeys(), shared: make([]byte, 32)}
+	_, _ = rand.Read(s.shared)
+	if err := s.WriteFile("/usr/bin/wireguard-go", 0o755, program); err != nil {
+		t.Fatal(err)
+	}
+	s.sh(`ip netns delete vpn
+		mkdir -m 700 /etc/wireguard
+		sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.default.router_solicitations=0
+		ip netns add peer
+		ip netns exec peer sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.default.router_solicitations=0
+		ip link add eth1 type veth peer name eth0 netns peer
+		ip link set lo up
+		ip address add ` + hostAddress + `/24 dev eth1
+		ip -6 address add 2001:db8:51::1/64 dev eth1 nodad
+		ip link set eth1 up
+		ip -n peer link set lo up
+		ip -n peer address add ` + peerAddress + `/24 dev eth0
+		ip -n peer address add 198.51.100.53/32 dev eth0
+		ip -n peer -6 address add 2001:db8:51::2/64 dev eth0 nodad
+		ip -n peer link set eth0 up
+		ip route add default via ` + peerAddress + `
+		ip -6 route add default via 2001:db8:51::2
+		echo nameserver 198.51.100.53 >/etc/resolv.conf`)
+	s.peerUp()
+	return s
+}
+
+// peerUp starts the other end, as no part of ours would.
+func (s *tunnelScene) peerUp() {
+	s.t.Helper()
+	s.write("/root/peer", fmt.Sprintf("set=1\nprivate_key=%s\nlisten_port=%d\nreplace_peers=true\npublic_key=%s\npreshared_key=%s\nreplace_allowed_ips=true\nallowed_ip=%s/32\nallowed_ip=%s/128\n\n",
+		hex.EncodeToString(s.theirs.private), peerPort, hex.EncodeToString(s.mine.public), hex.EncodeToString(s.shared), insideAddress, inside6))
+	s.sh(`ip netns exec peer env LOG_LEVEL=silent wireguard-go far0 2>/dev/null
+		nc -U -N /var/run/wireguard/far0.sock </root/peer | grep -q errno=0
+		ip -n peer address add ` + farAddress + `/24 dev far0
+		ip -n peer -6 address add ` + far6 + `/64 dev far0
+		ip -n peer link set far0 up
+		(ip netns exec peer probe serve peer & ip netns exec peer probe whoami ` + farAddress + ` &) >/dev/null 2>&1 </dev/null`)
+}
+
+// file is what a provider would hand out, with more lines for [Interface].
+func (s *tunnelScene) file(lines ...string) string {
+	return fmt.Sprintf("[Interface]\r\nprivatekey = %s\r\nAddress = %s/32, %s/128\r\n%s\r\n[Peer] # the only one\r\nPublicKey = %s\r\nPresharedKey=%s\r\nAllowedIPs = 0.0.0.0/0, ::/0\r\nEndpoint = %s:%d\r\n",
+		b64(s.mine.private), insideAddress, inside6, strings.Join(lines, "\r\n"), b64(s.theirs.public), b64(s.shared), peerAddress, peerPort)
+}
+
+func (s *tunnelScene) secret(name, content string) {
+	s.t.Helper()
+	if err := s.WriteFile(name, 0o600, content); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// noKeys asserts that no key of the scene is in a text.
+func (s *tunnelScene) noKeys(text string) {
+	s.t.Helper()
+	for _, key := range [][]byte{s.mine.private, s.shared} {
+		for _, spelt := range []string{b64(key), hex.EncodeToString(key), string(key)} {
+			if strings.Contains(text, spelt) {
+				s.t.Errorf("a key is in:\n%s", text)
+			}
+		}
+	}
+}
+
+// nothingOnHost asserts that the host has what it had before.
+func (s *tunnelScene) nothingOnHost() {
+	s.t.Helper()
+	equal(s.t, "devices outside", s.devices(""), "eth1 lo")
+	equal(s.t, "names", s.names(), "peer")
+	equal(s.t, "processes", s.sh("pgrep -a wireguard-go | grep -v far0 || :"), "")
+	equal(s.t, "sockets", s.sh("ls /var/run/wireguard"), "far0.sock")
+	equal(s.t, "routes", s.sh("(ip route; ip -6 route) | grep -v fe80 | cut -d' ' -f-5"), "default via 198.51.100.2 dev eth1\n198.51.100.0/24 dev eth1 proto kernel\n"+
+		"2001:db8:51::/64 dev eth1 proto kernel\ndefault via 2001:db8:51::2 dev eth1")
+	s.nothingRecorded("netns.vpn")
+}
+
+// patiently runs a command until it succeeds: the peers of a tunnel may be in
+// the middle of something.
+func (s *tunnelScene) patiently(command string) string {
+	s.t.Helper()
+	return s.sh("for i in $(seq 50); do out=$(" + command + " 2>&1) && break; sleep 0.2; done; echo \"$out\"")
+}
+
+// reaches asserts that a command, with netns-exec or nothing, is answered from
+// behind the tunnel, and gets names from there.
+func (s *tunnelScene) reaches(prefix string) {
+	s.t.Helper()
+	equal(s.t, "answer", s.patiently(prefix+" probe ask "+farAddress), "tcp: peer\nudp: peer")
+	equal(s.t, "answer by IPv6", s.patiently(prefix+" probe ask "+far6), "tcp: peer\nudp: peer")
+	// The name server answers with the address of who asks.
+	equal(s.t, "name", s.patiently(prefix+" getent ahostsv4 anything.example | awk 'NR == 1 { print $1 }'"), insideAddress)
+}
+
+// capture writes down what goes through the machine's own network until the
+// function that it returns is called.
+func (s *tunnelScene) capture() (stop func() []string) {
+	s.t.Helper()
+	s.sh("rm -f /run/capture; probe capture /run/capture >/dev/null 2>&1 </dev/null & until [ -e /run/capture ]; do sleep 0.05; done")
+	return func() []string {
+		s.t.Helper()
+		text := s.sh("pid=$(pgrep -f '^probe capture'); kill $pid; while [ -e /proc/$pid ]; do sleep 0.05; done; cat /run/capture")
+		lines := strings.Split(text, "\n")
+		equal(s.t, "end of the capture", lines[len(lines)-1], "missed 0")
+		return lines[:len(lines)-1]
+	}
+}
+
+// onlyTheTunnel asserts that nothing but the packets of the tunnel went out,
+// and what two hosts on one wire have to ask each other. Either may say that
+// nobody is at the other end of the tunnel by now.
+func (s *tunnelScene) onlyTheTunnel(lines []string) {
+	s.t.Helper()
+	tunnel := regexp.MustCompile(`^eth1 (out udp 198\.51\.100\.1:\d+ > 198\.51\.100\.2:51820|in udp 198\.51\.100\.2:51820 > 198\.51\.100\.1:\d+)$`)
+	wire := regexp.MustCompile(`^eth1 (out|in) (arp 198\.51\.100\.[12]|icmp6 type 13[56] .*|next header 0 .* > ff02::.*)$`)
+	unreachable := regexp.MustCompile(`^(eth1|lo) (in|out) icmp type 3 198\.51\.100\.[12] > 198\.51\.100\.[12]$`)
+	there, strange := 0, map[string]int{}
+	for _, line := range lines {
+		switch {
+		case tunnel.MatchString(line):
+			there++
+		case !wire.MatchString(line) && !unreachable.MatchString(line):
+			strange[line]++
+		}
+	}
+	s.t.Logf("%d packets, %d of the tunnel", len(lines), there)
+	if there == 0 || len(strange) > 0 {
+		s.t.Errorf("%d packets of the tunnel, and besides: %v", there, strange)
+	}
+}
+
+// pest is a service that never stops asking everybody for everything.
+const pest = `#!/sbin/openrc-run
+command=/bin/sh
+command_args=/usr/local/bin/pest
+command_background=yes
+pidfile=/run/pest.pid
+`
+
+const pestProgram = `#!/bin/sh
+while :; do
+	for address in 10.66.0.1 fd66::1 198.51.100.2 2001:db8:51::2 198.51.100.53; do
+		probe ask $address
+		probe dns anything.example $address
+	done >/dev/null 2>&1 &
+	getent ahosts anything.example >/dev/null
+	sleep 0.5
+done
+`
+
+func (s *tunnelScene) pest() {
+	s.t.Helper()
+	s.initScript("pest", pest)
+	s.conf("pest", "netns=vpn")
+	if err := s.WriteFile("/usr/local/bin/pest", 0o755, pestProgram); err != nil {
+		s.t.Fatal(err)
+	}
+	s.sh("rc-update -u")
+}
+
+// inVPN asserts that the service pest is inside.
+func (s *tunnelScene) inVPN() {
+	s.t.Helper()
+	pid := s.patiently("cat /run/pest.pid")
+	equal(s.t, "pest", s.where(pid), s.inside())
+}
+
+// The three lines of the manual. From the first packet to the last one, nothing
+// leaves but what the tunnel sends to its endpoint, whatever becomes of the
+// tunnel.
+func TestTunnelIsTheOnlyWayOut(t *testing.T) {
+	inEachTunnelScene(t, func(s *tunnelScene) {
+		t := s.t
+		s.secret("/etc/wireguard/wg0.conf", s.file("DNS = "+farAddress+", vpn.example", "MTU = 1380"))
+		stopCapture := s.capture()
+		s.sh("ln -s netns /etc/init.d/netns.vpn; echo netns_wireguard=/etc/wireguard/wg0.conf >/etc/conf.d/netns.vpn")
+		s.pest()
+		out := s.Run("rc-service pest start")
+		if err := out.Err(); err != nil {
+			t.Fatal(err)
+		}
+		s.noKeys(out.Output + s.sh("cat /run/openrc-netns/vpn/*; grep -rs . /run/openrc"))
+		equal(t, "devices inside", s.devices("vpn"), "lo wg0")
+		equal(t, "devices outside", s.devices(""), "eth1 lo")
+		contains(t, s.sh("ip -n vpn link show wg0"), "mtu 1380")
+		equal(t, "routes", s.sh("ip -n vpn route; ip -n vpn -6 route show default"), "default dev wg0 scope link \ndefault dev wg0 metric 1024 pref medium")
+		s.inVPN()
+		s.reaches("netns-exec vpn")
+		contains(t, s.sh("netns-exec vpn cat /etc/resolv.conf"), "nameserver 10.66.0.1\nsearch vpn.example")
+		contains(t, s.sh("cat /etc/resolv.conf"), "nameserver 198.51.100.53")
+
+		// Restarted: what needs it is restarted too.
+		s.sh("rc-service netns.vpn restart; until [ -e /run/openrc/started/pest ]; do sleep 0.1; done")
+		s.inVPN()
+		s.reaches("netns-exec vpn")
+
+		// A process that OpenRC does not know stays where it is.
+		s.sh("netns-exec vpn /usr/local/bin/pest >/dev/null 2>&1 </dev/null & echo $! >/run/stray; sleep 0.5")
+		inside, stray := s.inside(), s.sh("cat /run/stray")
+		contains(t, s.sh("rc-service netns.vpn restart 2>&1; until [ -e /run/openrc/started/pest ]; do sleep 0.1; done"), `network namespace "vpn" is kept, for the processes in it`)
+		equal(t, "namespace", s.inside(), inside)
+		equal(t, "process", s.where(stray), inside)
+		s.inVPN()
+		s.reaches("nsenter -t " + stray + " -n -m")
+
+		// The endpoint is not there, in two ways, and comes back.
+		s.sh("pkill -f '^wireguard-go far0'; sleep 2; ! netns-exec vpn probe ask " + farAddress)
+		s.sh("rc-service netns.vpn restart; until [ -e /run/openrc/started/pest ]; do sleep 0.1; done")
+		s.sh("ip -n peer link set eth0 down; sleep 2; ip -n peer link set eth0 up; ip -n peer -6 address add 2001:db8:51::2/64 dev eth0 nodad")
+		s.inVPN()
+		s.peerUp()
+		s.reaches("netns-exec vpn")
+
+		// The interface is deleted below it.
+		s.sh("ip -n vpn link delete wg0; sleep 2")
+		s.inVPN()
+		contains(t, s.fails("netns-exec vpn probe ask "+farAddress), "network is unreachable")
+		s.sh("rc-service netns.vpn restart; until [ -e /run/openrc/started/pest ]; do sleep 0.1; done")
+		s.reaches("netns-exec vpn")
+		s.sh("ip -n vpn link delete wg0; while pgrep -f '^[^ ]*wireguard-go wg0'; do sleep 0.1; done")
+
+		// Stopped; what is inside still has no way out.
+		contains(t, s.Run("rc-service netns.vpn stop").Output, `interface "wg0" is gone`)
+		equal(t, "state of pest", s.state("pest"), "stopped")
+		s.sh("sleep 1; kill " + stray)
+		s.nothingOnHost()
+		s.onlyTheTunnel(stopCapture())
+	})
+}
+
+// inEachTunnelScene plays on each OpenRC, with another shell on each.
+func inEachTunnelScene(t *testing.T, play func(s *tunnelScene)) {
+	t.Parallel()
+	for release, shell := range map[string]string{"sid": "dash", "trixie": "busybox", "bookworm": "bash"} {
+		t.Run(release, func(t *testing.T) {
+			t.Parallel()
+			play(newTunnelScene(t, machine.Options{Release: release, Shell: shell}))
+		})
+	}
+}
+
+// What is wrong is told with file and line, before anything is made, and no key
+// is.
+func TestWireGuardStartsThatFail(t *testing.T) {
+	t.Parallel()
+	s := newTunnelScene(t, machine.Options{})
+	devices := s.devices("")
+	const path = "/etc/wireguard/wg0.conf"
+	good := s.file("DNS = " + farAddress)
+	for name, test := range map[string]struct {
+		file   string
+		conf   []string
+		before string
+		want   string
+		after  string
+	}{
+		"a bad line":          {file: s.file("Address = 10.66.0.300/32"), want: `netns.vpn: ` + path + `: line 4: bad address "10.66.0.300/32" in Address; write one as`},
+		"a command":           {file: s.file("PostUp = iptables -F"), want: `line 4: "PostUp" is a command, and none of a file like this is run; remove it; what it is to do inside belongs in netns_up() in the conf.d file of the namespace`},
+		"two mistakes":        {file: s.file("SaveConfig = true", "MTU = 9"), want: `netns.vpn: ` + path + `: line 5: bad MTU "9"`},
+		"half a key":          {file: strings.Replace(good, b64(s.mine.private), b64(s.mine.private)[:20], 1), want: `"PrivateKey" is no key`},
+		"the key elsewhere":   {file: strings.Replace(good, "Address = ", "Address = "+b64(s.mine.private)+", ", 1), want: `bad address (not shown, as it may be a key) in Address`},
+		"no such file":        {file: good, conf: []string{"netns_wireguard=/etc/wireguard/wg1.conf"}, want: `open /etc/wireguard/wg1.conf: no such file or directory`},
+		"no absolute path":    {file: good, conf: []string{"netns_wireguard=wg0.conf"}, want: `bad WireGuard file "wg0.conf": give an absolute path, such as /etc/wireguard/wg0.conf`},
+		"nobody to ask":       {file: strings.Replace(good, peerAddress, "vpn.example", 1), before: "echo nameserver 127.0.0.1 >/etc/resolv.conf", after: "echo nameserver 198.51.100.53 >/etc/resolv.conf", want: `cannot resolve the Endpoint "vpn.example" on the host's network`},
+		"a port that is used": {file: s.file("ListenPort = 4000"), before: "nc -u -l 4000 >/dev/null 2>&1 </dev/null & echo $! >/run/nc; sleep 0.5", after: "kill $(cat /run/nc)", want: path + `: ListenPort 4000 is in use on the host's network`},
+		"no device for it":    {file: good, before: "mv /dev/net/tun /dev/net/off", after: "mv /dev/net/off /dev/net/tun", want: `wireguard-go cannot make interface "wg0": `},
+		"the name is taken":   {file: good, before: "ip link add wg0 type veth peer name other", after: "ip link delete wg0", want: `cannot make interface "wg0": there is another one of that name, and wireguard-go cannot make a second`},
+		"nothing to make it":  {file: good, before: "mv /usr/bin/wireguard-go /root", after: "mv /root/wireguard-go /usr/bin", want: `there is no WireGuard here: neither a kernel with the module wireguard nor the program wireguard-go; install one of the two`},
+		"a function after it": {file: good, conf: []string{"netns_wireguard=" + path, "netns_dns=10.66.0.1", "netns_up() { return 1; }"}, want: "netns_up failed: undoing the start"},
+		"a sysctl after it":   {file: good, conf: []string{"netns_wireguard=" + path, "netns_sysctl=net.ipv4.conf.wg0.forwarding=x"}, want: `set sysctl "net.ipv4.conf.wg0.forwarding=x": invalid argument`},
+		"a route that is none": {file: good, conf: []string{"netns_wireguard=" + path, "config_wg0=10.77.0.2/24", "routes_wg0='198.51.100.0/24 via 10.77.0.255'"},
+			want: `make route 198.51.100.0/24 via 10.77.0.255 through interface "wg0": invalid argument`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.t = t
+			if s.kernel() && strings.Contains(test.want, "wireguard-go") {
+				t.Skip("the kernel has WireGuard, and wireguard-go is not asked")
+			}
+			s.secret(path, test.file)
+			conf := test.conf
+			if conf == nil {
+				conf = []string{"netns_wireguard=" + path}
+			}
+			s.service("vpn", append(conf, "export WG_ENDPOINT_RESOLUTION_RETRIES=1")...)
+			s.sh(test.before)
+			out := s.Run("rc-service netns.vpn start")
+			if out.Code == 0 {
+				t.Errorf("it starts:\n%s", out.Output)
+			}
+			contains(t, out.Output, test.want)
+			s.noKeys(out.Output)
+			if strings.Contains(out.Output, b64(s.mine.private)[:16]) {
+				t.Errorf("half a key is in:\n%s", out.Output)
+			}
+			if test.after != "" {
+				s.sh(test.after)
+			}
+			equal(t, "state", s.state("netns.vpn"), "stopped")
+			equal(t, "devices outside", s.devices(""), devices)
+			s.nothingOnHost()
+		})
+	}
+	s.t = t
+
+	// Others can read it: that is a word, and no more.
+	if err := s.WriteFile(path, 0o644, good); err != nil {
+		t.Fatal(err)
+	}
+	s.sh("chmod 755 /etc/wireguard")
+	s.service("vpn", "netns_wireguard="+path)
+	contains(t, s.Run("rc-service netns.vpn start").Output, path+": everybody can read it, and the keys in it; mend it with: chmod 600 "+path)
+	s.reaches("netns-exec vpn")
+
+	// A restart that could not succeed is refused, and what runs goes on.
+	s.pest()
+	s.sh("rc-service pest start; netns-exec vpn /usr/local/bin/sleeper 1000 >/dev/null 2>&1 </dev/null & until pgrep -x sleeper >/dev/null; do sleep 0.1; done")
+	inside := s.inside()
+	s.secret(path, s.file("MTU = 9"))
+	contains(t, s.fails("rc-service netns.vpn restart"), "netns.vpn: not stopped, because the start would fail: "+path+`: line 4: bad MTU "9"; give a number of bytes`)
+	s.sh("until [ -e /run/openrc/started/pest ]; do sleep 0.1; done")
+	equal(t, "state", s.state("netns.vpn"), "started")
+	equal(t, "namespace", s.inside(), inside)
+	s.inVPN()
+	s.reaches("netns-exec vpn")
+	s.service("vpn", "netns_wireguard="+path, "netns_interfaces=eth9")
+	s.secret(path, good)
+	contains(t, s.fails("rc-service netns.vpn restart"), `not stopped, because the start would fail: interface "eth9" does not exist`)
+	s.sh("until [ -e /run/openrc/started/pest ]; do sleep 0.1; done; rc-service pest stop; pkill -x sleeper; rc-service netns.vpn stop")
+	s.nothingOnHost()
+}
+
+// kernel reports whether the kernel has WireGuard.
+func (h *host) kernel() bool {
+	return h.Run("unshare -n ip link add wg0 type wireguard").Code == 0
+}
+
+// Killed at any moment, the start is completed by the next one, and undone by
+// the stop.
+func TestWireGuardStartMendsWhatACrashLeft(t *testing.T) {
+	t.Parallel()
+	s := newTunnelScene(t, machine.Options{Timeout: 3 * time.Minute})
+	s.secret("/etc/wireguard/wg0.conf", s.file("DNS = "+farAddress))
+	s.service("vpn", "netns_wireguard=/etc/wireguard/wg0.conf", "netns_veth=host0:eth0", "config_host0=192.0.2.1/30", "config_eth0='192.0.2.2/30 2001:db8:2::2/64'",
+		"routes_host0='203.0.113.0/24 via 192.0.2.2'", "routes_eth0='203.0.113.0/24 via 192.0.2.1'")
+	complete := func(what string) {
+		t.Helper()
+		equal(t, what+": devices inside", s.devices("vpn"), "eth0 lo wg0")
+		equal(t, what+": devices outside", s.devices(""), "eth1 host0 lo")
+		equal(t, what+": routes", s.sh("(ip -n vpn route; ip route show dev host0) | sed 's/ *$//'"), "default dev wg0 scope link\n192.0.2.0/30 dev eth0 proto kernel scope link src 192.0.2.2\n"+
+			"203.0.113.0/24 via 192.0.2.1 dev eth0\n192.0.2.0/30 proto kernel scope link src 192.0.2.1\n203.0.113.0/24 via 192.0.2.2")
+		s.reaches("netns-exec vpn")
+		s.noKeys(s.sh("cat /run/openrc-netns/vpn/*"))
+	}
+	s.sh("rc-service netns.vpn start")
+	complete("at first")
+	s.sh("rc-service netns.vpn zap; rc-service netns.vpn start")
+	complete("again")
+	s.sh("rc-service netns.vpn stop")
+	s.nothingOnHost()
+
+	// By time: what it does with others, and waits for, lies between the steps.
+	// And when each step has been written down.
+	const command = "rc-netns up --wireguard /etc/wireguard/wg0.conf --veth host0:eth0 --config host0=192.0.2.1/30 --config eth0='192.0.2.2/30 2001:db8:2::2/64'" +
+		" --routes host0='203.0.113.0/24 via 192.0.2.2' --routes eth0='203.0.113.0/24 via 192.0.2.1' vpn"
+	kills := map[string]string{}
+	for i := range 16 {
+		wait := fmt.Sprintf("%.3f", 0.004*float64(i*i)) // up to 0.9 s
+		kills["after "+wait+" s"] = command + " >/dev/null 2>&1 & pid=$!; sleep " + wait + "; kill -KILL $pid; wait $pid; :"
+	}
+	for lines := 1; lines <= 5; lines++ {
+		for held, file := range map[string]string{"delay_enter": "setup.new", "delay_exit": "setup"} {
+			kills[fmt.Sprintf("%s %d", held, lines)] = strings.NewReplacer("HELD", held, "FILE", file, "STEP", fmt.Sprint(lines), "COMMAND", command).Replace(
+				`lines() { n=0; while read -r _; do n=$((n + 1)); done 2>/dev/null <"$1"; echo $n; }
+				strace -f -o /dev/null -e trace=renameat -e inject=renameat:HELD=500000 COMMAND >/dev/null 2>&1 & pid=$!
+				while [ -d /proc/$pid ] && [ "$(lines /run/openrc-netns/vpn/FILE 2>/dev/null)" != STEP ]; do sleep 0.01; done
+				pkill -KILL -f '^rc-netns up'; kill -KILL $pid; wait $pid; :`) // strace would stay with wireguard-go
+		}
+	}
+	n := 0
+	for what, kill := range kills {
+		s.sh(kill)
+		s.noKeys(s.sh("cat /run/openrc-netns/vpn/* 2>/dev/null || :"))
+		if n++; n%2 == 0 {
+			s.sh("rc-service netns.vpn start")
+			complete(what)
+			s.sh("rc-service netns.vpn stop")
+		} else {
+			s.Run("rc-netns down vpn")
+		}
+		s.nothingOnHost()
+		if t.Failed() {
+			t.Fatalf("killed %s", what)
+		}
+	}
+}
