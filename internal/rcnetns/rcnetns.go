@@ -27,27 +27,26 @@ func Ask(command string, args ...string) (string, error) {
 		return "", err
 	}
 	program := filepath.Join(filepath.Dir(self), name)
-	// As in package files no poller, and no descriptor more than needed: the limit on
-	// open files may leave room for no other.
-	var pipe [2]int
-	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
-		return "", fmt.Errorf("pipe2: %w", err)
+	// A file in memory and no pipe: nobody has to wait for its end, whoever holds it
+	// open, and it takes one descriptor where the limit may leave room for few.
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return "", fmt.Errorf("memfd_create: %w", err)
 	}
-	reader, writer := os.NewFile(uintptr(pipe[0]), "pipe"), pipe[1]
-	defer reader.Close()
+	file := os.NewFile(uintptr(fd), name)
+	defer file.Close()
 	pid, err := syscall.ForkExec(program, append([]string{program, command}, args...), &syscall.ProcAttr{
-		Env: inherited.Environ(), Files: []uintptr{uintptr(unix.Stdin), uintptr(writer), uintptr(writer)},
+		Env: inherited.Environ(), Files: []uintptr{uintptr(unix.Stdin), uintptr(fd), uintptr(fd)},
 	})
-	unix.Close(writer)
 	if err != nil {
 		return "", fmt.Errorf("cannot run %s: %w, install openrc-netns again", program, err)
 	}
-	output, err := io.ReadAll(reader)
 	var state unix.WaitStatus
 	waitErr := error(unix.EINTR)
 	for waitErr == unix.EINTR {
 		_, waitErr = unix.Wait4(pid, &state, 0, nil)
 	}
+	output, err := io.ReadAll(io.NewSectionReader(file, 0, 1<<20))
 	switch {
 	case err != nil:
 		return "", err
