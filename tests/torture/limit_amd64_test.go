@@ -210,8 +210,10 @@ func attackLimits(r *report, until time.Time) {
 
 // limit tries one shortage with one kind of launch, on a thread and in mounts of its own.
 func (b *bench) limit(r *report, id string, s shortage, k injection) error {
-	if k.asks() && strings.HasPrefix(s.name, "pids-") {
-		s.complete, s.admitted = false, secondThread // rc-netns has threads of its own
+	for prefix, admitted := range map[string]string{"pids-": secondThread, "data-": addressSpace, "as-": addressSpace, "memory-": memory} {
+		if k.asks() && strings.HasPrefix(s.name, prefix) {
+			s.complete, s.admitted = false, admitted // rc-netns needs as much once more
+		}
 	}
 	before := b.traces()
 	var direct, t *traced
