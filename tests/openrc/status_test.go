@@ -688,7 +688,7 @@ func TestStatusDuringRestarts(t *testing.T) {
 	h.conf("daemon", "netns=vpn", "netns_lock=yes")
 	h.conf("supervised", "netns=vpn")
 	out := h.sh(`rc-service daemon start; rc-service supervised start
-		(for i in $(seq 8); do rc-service daemon restart; rc-service supervised restart; done >/dev/null 2>&1; touch /run/done) &
+		(for i in $(seq 4); do rc-service daemon restart; rc-service supervised restart; done >/dev/null 2>&1; touch /run/done) &
 		until [ -e /run/done ]; do ` + statusCommand + ` >/run/out 2>&1 || cat /run/out; done >/run/alarms; cat /run/alarms`)
 	if strings.Contains(out, "SERVICE") {
 		t.Errorf("alarms:\n%s", out)
