@@ -167,9 +167,8 @@ _netns_resuming()
 
 # The program that binds sockets is attached to the service's own cgroup. OpenRC
 # makes that, if it uses cgroups, and moves this process there; it does so again
-# later, which changes nothing. An OpenRC
-# without the first function has the second do it, where the first was the one for
-# version 2.
+# later, which changes nothing. The first function is for cgroup v2; an OpenRC
+# without it has the second one do that.
 _netns_set_cgroup()
 {
 	local mover=cgroup2_set_limits

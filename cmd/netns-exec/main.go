@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"openrc-netns/internal/inherited"
@@ -217,17 +218,22 @@ func (o *options) spec() (launch.Spec, error) {
 	return spec, nil
 }
 
-// readSettings has conf.d read, which takes more than the rest of a launch.
+// readSettings has conf.d read, which takes more than the rest of a launch. An answer with
+// anything in it that is no setting is refused: part of one would lead elsewhere.
 func readSettings(service string) (openrc.Settings, error) {
 	var settings openrc.Settings
 	answer, err := rcnetns.Ask("settings", "--null", "--", service)
 	if err != nil {
 		return settings, err
 	}
-	for entry := range strings.SplitSeq(answer, "\x00") {
-		if name, value, found := strings.Cut(entry, "="); found {
-			settings.Set(name, value)
+	for answer != "" {
+		entry, rest, ended := strings.Cut(answer, "\x00")
+		name, value, found := strings.Cut(entry, "=")
+		if !ended || !found || !slices.Contains(openrc.Names, name) {
+			return settings, fmt.Errorf("cannot understand what rc-netns says of service %q: %q; install openrc-netns again", service, entry)
 		}
+		settings.Set(name, value)
+		answer = rest
 	}
 	return settings, nil
 }

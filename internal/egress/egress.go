@@ -199,6 +199,9 @@ func (s *survey) findWays() error {
 	to := map[int][]string{}
 	for _, family := range families {
 		tables, err := s.tables(family.number)
+		if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
+			continue // a kernel without that family
+		}
 		if err != nil {
 			return err
 		}

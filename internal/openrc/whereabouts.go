@@ -50,14 +50,17 @@ func join(notices, warnings []string) []string {
 // glance reports whether a service runs, and whether it is sure that this is as its
 // settings say. Running is all in place: the daemons that OpenRC has on record and the
 // processes in its cgroup are in ns, which has to have a name and still has it, and see
-// the files of /etc/netns. One that does not run has left no process in its cgroup. It is
-// for the many times in which nothing is wrong, and looks at nothing else; where it is not
+// the files of /etc/netns. One that does not run has left no process in its cgroup, or is
+// not confined at all. It is for the many times in which nothing is wrong, and looks at nothing else; where it is not
 // sure a thorough look is due (package audit), as it is for what binds sockets. The caller
 // has to be on the host's mounts, as root.
 func glance(service string, settings Settings, ns *namespace.Namespace) (running, sure bool) {
 	record, err := ReadRecord(service)
 	if err != nil {
 		return false, false
+	}
+	if record == nil && !settings.Confined() {
+		return false, true // brought home from inside: there is nothing to say
 	}
 	if record == nil && ReadState(service) == Stopped {
 		return false, leftNone("/openrc."+service) && leftNone("/"+service) // before 0.50

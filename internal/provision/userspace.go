@@ -196,7 +196,8 @@ func endProgram(netns, name string) (ended bool, err error) {
 	return true, nil
 }
 
-// marked lists the processes that have the line in their environment.
+// marked lists the processes of this user that have the line in their environment:
+// anybody else may put it there.
 func marked(line string) (pids []int) {
 	processes, _ := files.ReadDir("/proc")
 	for _, process := range processes {
@@ -204,7 +205,12 @@ func marked(line string) (pids []int) {
 		if err != nil {
 			continue
 		}
-		environ, err := files.Read("/proc/" + process.Name() + "/environ") // empty of a zombie
+		var stat unix.Stat_t
+		dir := "/proc/" + process.Name()
+		if unix.Stat(dir, &stat) != nil || int(stat.Uid) != os.Geteuid() {
+			continue
+		}
+		environ, err := files.Read(dir + "/environ") // empty of a zombie
 		if err == nil && bytes.Contains(append([]byte{0}, environ...), []byte("\x00"+line+"\x00")) {
 			pids = append(pids, pid)
 		}

@@ -52,6 +52,7 @@ func nestedCalls(t *testing.T, h *host) {
 	// By hand, from a shell inside.
 	h.sh("rm /etc/conf.d/daemon; netns-exec vpn rc-service daemon start")
 	equal(t, "daemon", h.where(h.daemon()), h.outside())
+	equal(t, "status", h.sh("exec 2>&1; netns-exec vpn rc-service daemon status"), h.sh("exec 2>&1; rc-service daemon status"))
 	h.sh("rm -f /run/trace.daemon; netns-exec vpn rc-service daemon status; netns-exec vpn rc-service daemon reload")
 	ran(h, "daemon", h.outside(), "status", "reload")
 	h.sh("netns-exec vpn rc-service daemon restart; netns-exec vpn rc-service daemon stop")
