@@ -79,7 +79,7 @@ netns_up()
 			// A first packet may be lost while a tunnel gets ready.
 			patiently := func(command string) string {
 				t.Helper()
-				return g.sh("for i in $(seq 10); do out=$(" + command + " 2>&1) && break; sleep 0.2; done; echo \"$out\"")
+				return g.sh("for i in $(seq 600); do out=$(" + command + " 2>&1) && break; sleep 0.2; done; echo \"$out\"")
 			}
 			equal(t, "to the service", patiently("ip netns exec peer probe ask 192.0.2.1"), "tcp: web\nudp: web")
 			g.sh("ip netns exec peer probe serve peer >/dev/null 2>&1 &")
@@ -150,7 +150,7 @@ stop_post()
 	equal(t, "to the service", patiently("ip netns exec peer probe ask 192.0.2.1"), "tcp: web\nudp: web")
 	equal(t, "from the service", patiently("netns-exec --service web probe ask 192.0.2.2"), "tcp: peer\nudp: peer")
 	equal(t, "devices inside", g.sh("ip -n vpn -br link | cut -d' ' -f1 | sort | xargs"), "lo wg0")
-	g.sh("rc-service netns.vpn restart; for i in $(seq 100); do [ -e /run/openrc/started/web ] && exit; sleep 0.1; done; exit 1") // which restarts web, later
+	g.sh("rc-service netns.vpn restart; for i in $(seq 600); do [ -e /run/openrc/started/web ] && exit; sleep 0.1; done; exit 1") // which restarts web, later
 	equal(t, "to the service after a restart", patiently("ip netns exec peer probe ask 192.0.2.1"), "tcp: web\nudp: web")
 	g.sh("rc-service netns.vpn stop")
 	equal(t, "devices outside", g.sh("ip -br link | sed 's/[@ ].*//' | sort | xargs"), "eth1 lo")

@@ -83,7 +83,7 @@ func TestBootWithThreeTunnels(t *testing.T) {
 		equal(t, service, g.where(service), g.inside(name))
 		equal(t, "devices in "+name, g.sh("ip -n "+name+" -br link | sed 's/[@ ].*//' | sort | xargs"), fmt.Sprintf("lo tun%d", i))
 		ask := fmt.Sprintf("ip netns exec peer probe ask 10.9.%d.2", i)
-		equal(t, "bytes from "+service, g.sh("for i in $(seq 20); do out=$("+ask+" 2>&1) && break; sleep 0.2; done; echo \"$out\""), "tcp: "+service+"\nudp: "+service)
+		equal(t, "bytes from "+service, g.sh("for i in $(seq 600); do out=$("+ask+" 2>&1) && break; sleep 0.2; done; echo \"$out\""), "tcp: "+service+"\nudp: "+service)
 		contains(t, g.sh("cat /proc/$(cat /run/"+service+".pid)/root/etc/resolv.conf"), fmt.Sprintf("nameserver 10.9.%d.1", i))
 		contains(t, g.sh("rc-netns egress "+service), service+": tunnel only, through "+fmt.Sprintf("tun%d", i))
 		before(t, order, "ends start", "netns."+name+" up")

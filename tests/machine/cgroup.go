@@ -79,7 +79,7 @@ func (g *cgroup) join(name string) error {
 // remove removes the cgroup and all below it. Its processes must have been killed; the kernel takes a moment to let go
 // of them.
 func (g *cgroup) remove() error {
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		err := g.removeAll(g.name)
 		if !errors.Is(err, unix.EBUSY) || time.Now().After(deadline) {
 			return err

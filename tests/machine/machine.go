@@ -44,7 +44,7 @@ type Options struct {
 	Release string        // Debian release: "sid" (default), "trixie" or "bookworm"
 	Shell   string        // what /bin/sh is: "dash" (default), "bash" or "busybox", which is then sed and grep and more too
 	Shared  bool          // "/" and all below it are shared mounts; private by default, as on Alpine
-	Timeout time.Duration // for each Run; 60 s by default
+	Timeout time.Duration // for each Run; 5 minutes by default
 	Log     io.Writer     // gets the building of the root, and what background processes say after their Run
 }
 
@@ -96,7 +96,7 @@ func Start(opts Options) (m *Machine, err error) {
 	}
 	// Left to its defaults, OpenRC 0.45 has the hybrid layout, and makes cgroups for services in no other.
 	s.Hybrid = opts.Release == "bookworm"
-	m = &Machine{timeout: cmp.Or(opts.Timeout, time.Minute), log: &logWriter{to: cmp.Or(opts.Log, io.Discard)}}
+	m = &Machine{timeout: cmp.Or(opts.Timeout, 5*time.Minute), log: &logWriter{to: cmp.Or(opts.Log, io.Discard)}}
 	if s.Root, err = cachedRoot(context.Background(), opts.Release, m.log); err != nil {
 		return nil, err
 	}

@@ -163,7 +163,7 @@ func TestRunIsOrdinary(t *testing.T) {
 }
 
 func TestRunReportsWhatBecameOfTheScript(t *testing.T) {
-	m := machinetest.Start(t, machine.Options{Timeout: 2 * time.Second, Log: io.Discard})
+	m := machinetest.Start(t, machine.Options{Timeout: 10 * time.Second, Log: io.Discard})
 	for _, test := range []struct {
 		script string
 		want   machine.Result
@@ -188,7 +188,7 @@ func TestRunReportsWhatBecameOfTheScript(t *testing.T) {
 
 // What makes a busy host of OpenRC 0.56 miss the end of a script is made to happen: fork(2) returns late.
 func TestMissedEndOfAScript(t *testing.T) {
-	m := machinetest.Start(t, machine.Options{Release: "trixie", Timeout: 10 * time.Second})
+	m := machinetest.Start(t, machine.Options{Release: "trixie", Timeout: time.Minute})
 	if err := m.WriteFile("/etc/init.d/quick", 0o755, "#!/sbin/openrc-run\nstart() { echo ran; }\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -334,7 +334,7 @@ func TestKilledProgramLeavesNothing(t *testing.T) {
 	traces := tracesOf(t, pid)
 	program.Process.Kill()
 	program.Wait()
-	for deadline := time.Now().Add(5 * time.Second); len(traces()) > 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(30 * time.Second); len(traces()) > 0 && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if left := traces(); len(left) > 0 {

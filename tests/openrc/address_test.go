@@ -44,7 +44,7 @@ netns_up()
 		contains(t, h.sh("ip -n lan link show eth2"), ",UP")
 		h.sh("probe serve host >/dev/null 2>&1 </dev/null &")
 		for _, address := range []string{"192.0.2.1", "2001:db8::1"} {
-			equal(t, "answer", h.sh("for i in $(seq 20); do netns-exec lan probe ask "+address+" && exit; sleep 0.1; done"), "tcp: host\nudp: host")
+			equal(t, "answer", h.sh("for i in $(seq 600); do netns-exec lan probe ask "+address+" && exit; sleep 0.1; done"), "tcp: host\nudp: host")
 		}
 		h.sh("rc-service netns.lan stop")
 		equal(t, "devices outside", h.devices(""), "eth1.5 eth1p eth2 eth2p lo")

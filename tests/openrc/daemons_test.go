@@ -220,7 +220,7 @@ func expect(question, address, answer string) string {
 
 // poll is a script that waits for a command to succeed, up to about ten seconds.
 func poll(command string) string {
-	return "for i in $(seq 500); do " + command + " && exit; sleep 0.02; done; exit 1"
+	return "for i in $(seq 600); do " + command + " && exit; sleep 0.02; done; exit 1"
 }
 
 // nginx writes the configuration of a service of nginx.

@@ -28,7 +28,7 @@ func (h *host) sshd(when, want string) {
 	if want == "nowhere" {
 		wait = "! -e"
 	}
-	h.sh("for i in $(seq 50); do [ " + wait + " /run/sshd.pid ] && exit; sleep 0.1; done; exit 1")
+	h.sh("for i in $(seq 600); do [ " + wait + " /run/sshd.pid ] && exit; sleep 0.1; done; exit 1")
 	got := "nowhere"
 	for where, prefix := range map[string]string{"inside": "ip netns exec vpn ", "outside": ""} {
 		out := h.Run(prefix + "timeout 5 bash -c 'exec 3<>/dev/tcp/127.0.0.1/22 && head -1 <&3'").Output
@@ -174,7 +174,7 @@ func TestLSBScriptIsConfined(t *testing.T) {
 			equal(t, "CAP_SYS_ADMIN of this shell", h.sh(strings.ReplaceAll(sysAdmin, "%", "self")), "1")
 			equal(t, "CAP_SYS_ADMIN of sshd", h.sh(strings.ReplaceAll(sysAdmin, "%", pid)), "0")
 			h.sh("rc-service ssh stop")
-			h.sh("for i in $(seq 50); do [ -z \"$(cat " + cgroup + "/cgroup.procs)\" ] && exit; sleep 0.1; done; exit 1") // sshd may be ending
+			h.sh("for i in $(seq 600); do [ -z \"$(cat " + cgroup + "/cgroup.procs)\" ] && exit; sleep 0.1; done; exit 1") // sshd may be ending
 
 			// Moved out of that cgroup on the way, it does not start.
 			h.sh("sed -i 's,^lsbh=.*,&\\necho 0 >" + path.Dir(cgroup) + "/cgroup.procs; cgroup2_set_limits() { :; },' $(find /lib/rc/ -name openrc-run.sh)")
@@ -201,7 +201,7 @@ func TestOtherLSBScripts(t *testing.T) {
 				where := func(when, want string) {
 					t.Helper()
 					// The process found may be the parent of the daemon, at its end.
-					out := h.sh("for i in $(seq 50); do pid=$(pgrep -o -x " + process + ") && readlink /proc/$pid/ns/net && exit; sleep 0.1; done; exit 1")
+					out := h.sh("for i in $(seq 600); do pid=$(pgrep -o -x " + process + ") && readlink /proc/$pid/ns/net && exit; sleep 0.1; done; exit 1")
 					equal(t, service+" after "+when, out, want)
 				}
 				// (testdata has scripts of the same names.)

@@ -151,7 +151,7 @@ done
 `)
 	hook := func(action string) {
 		t.Helper()
-		h.sh("rm -f /run/trace.done; echo " + action + " >/run/trace.fifo; for i in $(seq 100); do [ ! -s /run/trace.done ] || exit 0; sleep 0.05; done; exit 1")
+		h.sh("rm -f /run/trace.done; echo " + action + " >/run/trace.fifo; for i in $(seq 600); do [ ! -s /run/trace.done ] || exit 0; sleep 0.05; done; exit 1")
 		equal(t, "the tunnel's "+action, h.sh("cat /run/trace.done")+h.Run("grep -i error /run/trace.hook").Stdout, action+" 0")
 	}
 	for _, service := range []string{"home", "guest"} {

@@ -143,7 +143,7 @@ func (h *host) inside() string {
 // start-stop-daemon does not wait for what it puts into the background.
 func (h *host) daemon() string {
 	h.t.Helper()
-	return h.sh("for i in $(seq 50); do pgrep -x sleeper && exit; sleep 0.1; done; exit 1")
+	return h.sh("for i in $(seq 600); do pgrep -x sleeper && exit; sleep 0.1; done; exit 1")
 }
 
 // killDaemon ends the daemon without OpenRC's doing, once it is there, and waits

@@ -21,7 +21,7 @@ func TestParallelStart(t *testing.T) {
 				done
 			done`
 		equal(t, "services that are not where they belong", h.sh(misplaced), "")
-		equal(t, "daemons", h.sh("for i in $(seq 50); do [ $(pgrep -xc sleeper) != 50 ] || break; sleep 0.1; done; pgrep -xc sleeper"), "50")
-		h.sh("openrc shutdown >/run/output 2>&1 || :; for i in $(seq 50); do pgrep -x sleeper >/dev/null || exit 0; sleep 0.1; done; exit 1")
+		equal(t, "daemons", h.sh("for i in $(seq 600); do [ $(pgrep -xc sleeper) != 50 ] || break; sleep 0.1; done; pgrep -xc sleeper"), "50")
+		h.sh("openrc shutdown >/run/output 2>&1 || :; for i in $(seq 600); do pgrep -x sleeper >/dev/null || exit 0; sleep 0.1; done; exit 1")
 	})
 }

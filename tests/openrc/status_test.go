@@ -397,8 +397,8 @@ func TestStatusOfAll(t *testing.T) {
 	}
 
 	// A hung process does not hold it up.
-	h.sh("kill -STOP " + fmt.Sprint(n[0].Processes[0].PID) + " $(cat /run/daemon.pid); timeout 2 " + statusCommand)
-	h.sh("echo 1 >/sys/fs/cgroup/openrc.daemon/cgroup.freeze; timeout 2 " + statusCommand + "; echo 0 >/sys/fs/cgroup/openrc.daemon/cgroup.freeze; kill -CONT $(cat /run/daemon.pid)")
+	h.sh("kill -STOP " + fmt.Sprint(n[0].Processes[0].PID) + " $(cat /run/daemon.pid); timeout 20 " + statusCommand)
+	h.sh("echo 1 >/sys/fs/cgroup/openrc.daemon/cgroup.freeze; timeout 20 " + statusCommand + "; echo 0 >/sys/fs/cgroup/openrc.daemon/cgroup.freeze; kill -CONT $(cat /run/daemon.pid)")
 
 	for args, want := range map[string]string{
 		"nosuch":           `rc-netns: status: unknown service "nosuch": there is no /etc/init.d/nosuch`,
@@ -603,7 +603,7 @@ func TestStatusOfSessions(t *testing.T) {
 	h.says("sshd", "ok", "")
 	until := func(condition string) {
 		t.Helper()
-		h.sh("for i in $(seq 50); do " + condition + " && exit; sleep 0.1; done; exit 1")
+		h.sh("for i in $(seq 600); do " + condition + " && exit; sleep 0.1; done; exit 1")
 	}
 
 	// What one sees in there is what one sees outside, also of what was mounted

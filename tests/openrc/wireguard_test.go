@@ -414,7 +414,7 @@ func (h *host) kernel() bool {
 // the stop.
 func TestWireGuardStartMendsWhatACrashLeft(t *testing.T) {
 	t.Parallel()
-	s := newTunnelScene(t, machine.Options{Timeout: 3 * time.Minute})
+	s := newTunnelScene(t, machine.Options{})
 	s.secret("/etc/wireguard/wg0.conf", s.file("DNS = "+farAddress))
 	s.service("vpn", "netns_wireguard=/etc/wireguard/wg0.conf", "netns_veth=host0:eth0", "config_host0=192.0.2.1/30", "config_eth0='192.0.2.2/30 2001:db8:2::2/64'",
 		"routes_host0='203.0.113.0/24 via 192.0.2.2'", "routes_eth0='203.0.113.0/24 via 192.0.2.1'")
@@ -454,18 +454,19 @@ func TestWireGuardStartMendsWhatACrashLeft(t *testing.T) {
 	}
 	n := 0
 	for what, kill := range kills {
-		s.sh(kill)
+		s.sh(kill + "\nwhile pgrep -f '^rc-netns up' >/run/pids; do sleep 0.01; done") // one that is dying is still a process inside
+		undone := ""
 		s.noKeys(s.sh("cat /run/openrc-netns/vpn/* 2>/dev/null || :"))
 		if n++; n%2 == 0 {
 			s.sh("rc-service netns.vpn start")
 			complete(what)
 			s.sh("rc-service netns.vpn stop")
 		} else {
-			s.Run("rc-netns down vpn")
+			undone = s.Run("rc-netns down vpn").Output
 		}
 		s.nothingOnHost()
 		if t.Failed() {
-			t.Fatalf("killed %s", what)
+			t.Fatalf("killed %s; %s", what, undone)
 		}
 	}
 }

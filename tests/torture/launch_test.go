@@ -10,7 +10,7 @@ import (
 )
 
 // patience is how long a launch may take before it counts as one that hangs.
-const patience = 15 * time.Second
+const patience = 60 * time.Second
 
 // launch is one run of a launcher.
 type launch struct {

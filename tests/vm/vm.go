@@ -59,7 +59,7 @@ type Options struct {
 	// Only with Boot does rc.conf say it too.
 	Cgroup string
 
-	Timeout time.Duration // for the start and for each Run; 60 s by default
+	Timeout time.Duration // for each Run; 5 minutes by default
 	Log     io.Writer     // gets the building of the root, and the guest's console
 }
 
@@ -98,7 +98,7 @@ func Start(opts Options) (*VM, error) {
 		return nil, fmt.Errorf("start virtual machine: %w", err)
 	}
 	v := &VM{
-		timeout: cmp.Or(opts.Timeout, 2*time.Minute),
+		timeout: cmp.Or(opts.Timeout, 5*time.Minute),
 		console: console{log: cmp.Or(opts.Log, io.Discard), ended: make(chan struct{})},
 	}
 	var err error
@@ -167,7 +167,7 @@ func (v *VM) start(s spec) error {
 	}
 	// Sent earlier, a call would be taken for what somebody types at a terminal.
 	// Beside other tests a boot takes a while, whatever the timeout of a call.
-	const boot = 3 * time.Minute
+	const boot = 10 * time.Minute
 	near.SetReadDeadline(time.Now().Add(max(v.timeout, boot)))
 	got := make([]byte, len(greeting))
 	if _, err := io.ReadFull(near, got); err != nil {
@@ -223,7 +223,7 @@ func (v *VM) file(method string, f file, answer *file) error {
 
 // call calls a method of the guest's agent. It waits longer than the agent, which tells more about a timeout.
 func (v *VM) call(method string, what, answer any) error {
-	const longer = 5 * time.Second
+	const longer = 30 * time.Second
 	select {
 	case call := <-v.agent.Go("Agent."+method, what, answer, make(chan *rpc.Call, 1)).Done:
 		return call.Error

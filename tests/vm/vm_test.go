@@ -39,7 +39,7 @@ func hold() {
 }
 
 func TestRunReportsWhatBecameOfTheScript(t *testing.T) {
-	v := vmtest.Start(t, vm.Options{Timeout: 3 * time.Second, Log: io.Discard})
+	v := vmtest.Start(t, vm.Options{Timeout: 20 * time.Second, Log: io.Discard})
 	const mega = 20 << 20
 	for _, test := range []struct {
 		script string
@@ -78,7 +78,7 @@ func TestRunIsOrdinary(t *testing.T) {
 }
 
 func TestRunsAtTheSameTime(t *testing.T) {
-	v := vmtest.Start(t, vm.Options{Timeout: 10 * time.Second})
+	v := vmtest.Start(t, vm.Options{Timeout: time.Minute})
 	vmtest.Run(t, v, "mkfifo /run/meet")
 	reader := make(chan vm.Result)
 	go func() { reader <- v.Run("cat /run/meet") }()
@@ -122,7 +122,7 @@ done
 `
 
 func TestVRF(t *testing.T) {
-	v := vmtest.Start(t, vm.Options{Timeout: 10 * time.Second})
+	v := vmtest.Start(t, vm.Options{Timeout: time.Minute})
 	vmtest.Run(t, v, "set -e"+vrfs)
 	ports := map[string]string{"0.0.0.0": "4004", "::": "4006"}
 	peer := map[string]string{"0.0.0.0": "192.0.2.1", "::": "2001:db8::1"}
@@ -303,7 +303,7 @@ func TestKilledProgramLeavesNothing(t *testing.T) {
 // wantAsBefore waits a moment for the traces to vanish.
 func wantAsBefore(t *testing.T, traces func() []string, before string) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); len(traces()) > 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(30 * time.Second); len(traces()) > 0 && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if left := traces(); len(left) > 0 {

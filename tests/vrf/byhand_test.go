@@ -51,7 +51,7 @@ func TestByHand(t *testing.T) {
 			for _, vrf := range []string{"mgmt", "blue"} {
 				g.sh(strings.Replace(launch, "%s", vrf, 1) + " probe serve 'this is " + vrf + "' >/dev/null 2>&1 &")
 			}
-			g.sh("for i in $(seq 50); do [ $(ip netns exec vpn ss -Hltn 'sport = 7' | wc -l) = 4 ] && exit; sleep 0.1; done; exit 1")
+			g.sh("for i in $(seq 600); do [ $(ip netns exec vpn ss -Hltn 'sport = 7' | wc -l) = 4 ] && exit; sleep 0.1; done; exit 1")
 			// What TCP and UDP have seen in the peer's namespace.
 			traffic := func(peer string) string {
 				return g.sh("ip netns exec " + peer + " grep -h -e ^Tcp: -e ^Udp: -e ^Udp6.*Datagrams /proc/net/snmp /proc/net/snmp6")
@@ -68,7 +68,7 @@ func TestByHand(t *testing.T) {
 			g.sh("pkill -x probe; while pgrep -x probe >/dev/null; do sleep 0.1; done")
 			for peer, vrf := range map[string]string{"peer-m": "mgmt", "peer-b": "blue"} {
 				g.sh("ip netns exec " + peer + " probe serve 'peer of " + vrf + "' >/dev/null 2>&1 &")
-				g.sh("for i in $(seq 50); do ip netns exec " + peer + " ss -Hltn 'sport = 7' | grep -q . && exit; sleep 0.1; done; exit 1")
+				g.sh("for i in $(seq 600); do ip netns exec " + peer + " ss -Hltn 'sport = 7' | grep -q . && exit; sleep 0.1; done; exit 1")
 				equal(t, how+" from "+vrf, g.sh(strings.Replace(launch, "%s", vrf, 1)+" probe ask 192.0.2.2"), "tcp: peer of "+vrf+"\nudp: peer of "+vrf)
 			}
 			g.sh("pkill -x probe; while pgrep -x probe >/dev/null; do sleep 0.1; done")

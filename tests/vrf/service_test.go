@@ -51,14 +51,14 @@ func (g *guest) conf(service string, lines ...string) {
 
 func (g *guest) daemon() string {
 	g.t.Helper()
-	return g.sh("for i in $(seq 100); do pgrep -x probe && exit; sleep 0.1; done; exit 1")
+	return g.sh("for i in $(seq 600); do pgrep -x probe && exit; sleep 0.1; done; exit 1")
 }
 
 // respawned kills the daemon with this PID, and returns the one that its
 // supervisor starts.
 func (g *guest) respawned(first string) string {
 	g.t.Helper()
-	return g.sh("kill -9 " + first + "; for i in $(seq 100); do pgrep -x probe | grep -vx " + first + " && exit; sleep 0.1; done; exit 1")
+	return g.sh("kill -9 " + first + "; for i in $(seq 600); do pgrep -x probe | grep -vx " + first + " && exit; sleep 0.1; done; exit 1")
 }
 
 func (g *guest) cgroup(pid string) string {
@@ -76,7 +76,7 @@ func (g *guest) cgroups(service string) string {
 // listens is what the daemon's listening sockets are bound to.
 func (g *guest) listens(netns string) string {
 	g.t.Helper()
-	g.sh("for i in $(seq 50); do ip netns exec " + netns + " ss -Hltn 'sport = 7' | grep -q . && exit; sleep 0.1; done; exit 1")
+	g.sh("for i in $(seq 600); do ip netns exec " + netns + " ss -Hltn 'sport = 7' | grep -q . && exit; sleep 0.1; done; exit 1")
 	return g.sh("ip netns exec " + netns + " ss -Hltn 'sport = 7' | sed 's/.*%\\(.*\\):7.*/\\1/' | sort -u")
 }
 
@@ -131,7 +131,7 @@ func TestServices(t *testing.T) {
 		g.conf("web.blue", "netns=vpn", "vrf=blue", `command_args="serve blue"`)
 		// The script sets command_args after conf.d; let conf.d have its way.
 		g.sh(`sed -i 's/^command_args=.*/: ${command_args:=serve web}/' /etc/init.d/web`)
-		g.sh("rc-service web.mgmt start; rc-service web.blue start; for i in $(seq 50); do [ $(ip netns exec vpn ss -Hltn 'sport = 7' | wc -l) = 4 ] && exit; sleep 0.1; done; exit 1")
+		g.sh("rc-service web.mgmt start; rc-service web.blue start; for i in $(seq 600); do [ $(ip netns exec vpn ss -Hltn 'sport = 7' | wc -l) = 4 ] && exit; sleep 0.1; done; exit 1")
 		equal(t, "peer of mgmt", g.sh("ip netns exec peer-m probe ask 192.0.2.1"), "tcp: mgmt\nudp: mgmt")
 		equal(t, "peer of blue", g.sh("ip netns exec peer-b probe ask 192.0.2.1"), "tcp: blue\nudp: blue")
 		g.sh("rc-service web.mgmt stop; rc-service web.blue stop; rm /etc/conf.d/web.*")
@@ -185,7 +185,7 @@ func TestServices(t *testing.T) {
 		g.sh(`printf 'start_post() { setsid sleep 1000 </dev/null >/dev/null 2>&1 & }\n' >>/etc/init.d/web; rc-service web start; rc-service web stop`)
 		g.sh("pgrep -x sleep")
 		g.Run("rc-service web cgroup_cleanup")
-		g.sh("for i in $(seq 50); do pgrep -x sleep >/dev/null || exit 0; sleep 0.1; done; exit 1")
+		g.sh("for i in $(seq 600); do pgrep -x sleep >/dev/null || exit 0; sleep 0.1; done; exit 1")
 		g.sh("sed -i /start_post/d /etc/init.d/web; rmdir /sys/fs/cgroup/openrc.web 2>/dev/null || :")
 	})
 
