@@ -16,9 +16,10 @@ import (
 
 // The words for what was found.
 
-// wording is what people are told of a finding: what it is, why it matters and what to do,
-// each on one line, in lower case and without a full stop. They are formats for the
-// arguments of the finding. What is left out of a case is that of the ID without it.
+// wording is what people are told of a finding: what it is, why it matters and
+// what to do, each on one line, in lower case and without a full stop. They are
+// formats for the arguments of the finding. What is left out of a case is that
+// of the ID without it.
 type wording struct{ what, why, do string }
 
 const (
@@ -386,8 +387,8 @@ func unseen(u audit.Unseen) []string {
 }
 
 // statusLines are for the status action of a service, where it says nothing of
-// this: where the service runs, and what is wrong; nothing of a stopped one. That
-// the name leads elsewhere now the action has said already.
+// this: where the service runs, and what is wrong; nothing of a stopped one.
+// That the name leads elsewhere now the action has said already.
 func statusLines(s *audit.Service) (info string, warnings []string) {
 	if s.Verdict == audit.Stopped || s.Verdict == audit.Verdict(finding.Missing) && len(s.Processes) == 0 {
 		return "", nil
@@ -431,8 +432,8 @@ func statusLines(s *audit.Service) (info string, warnings []string) {
 	return info, warnings
 }
 
-// forOpenRC is what openrc-netns-hook(8) asks for: where the service runs, then a
-// warning a line.
+// forOpenRC is what openrc-netns-hook(8) asks for: where the service runs, then
+// a warning a line.
 func forOpenRC(s *audit.Service) string {
 	info, warnings := statusLines(s)
 	var text strings.Builder

@@ -2,8 +2,8 @@ package finding
 
 import "strings"
 
-// ID says what was found. Its name never changes its meaning; behind a slash it has a
-// case, for which people need other words.
+// ID says what was found. Its name never changes its meaning; behind a slash it
+// has a case, for which people need other words.
 type ID string
 
 // Name is the ID without its case.
@@ -114,7 +114,8 @@ const (
 	SupervisorS6             ID = "supervisor-s6"          // what a start says
 )
 
-// What else keeps a service from being where it belongs, or as it was meant there.
+// What else keeps a service from being where it belongs, or as it was meant
+// there.
 const (
 	EtcUnreadable        ID = "etc-unreadable"              // the error
 	EtcSource            ID = "etc-source"                  // the problem

@@ -95,8 +95,8 @@ func properName(name string) string {
 	return name
 }
 
-// namespaceUnusable is for a namespace that cannot be opened. Only one that has a name
-// can be made.
+// namespaceUnusable is for a namespace that cannot be opened. Only one that has
+// a name can be made.
 func (s *serviceCheck) namespaceUnusable(name string, err error) {
 	base := namespace.BaseName(name)
 	path := filepath.Join(namespace.Dir, base)

@@ -24,8 +24,8 @@ func missing(err error) bool {
 	return errors.As(err, new(*namespace.NotExistError))
 }
 
-// Makes reports whether Up would make the namespace that namespace.Open could not
-// open for the reason err. A stale file with something in it is left alone.
+// Makes reports whether Up would make the namespace that namespace.Open could
+// not open for the reason err. A stale file with something in it is left alone.
 func Makes(err error) bool { return missing(err) }
 
 // stale reports whether there is such a file under the name.
@@ -34,9 +34,9 @@ func stale(name string) bool {
 	return errors.As(err, new(*namespace.StaleError)) && missing(err)
 }
 
-// create makes a network namespace and names it, as ip-netns(8) does. Inside it,
-// before anything has the name, begin is called: what a crash leaves is then on
-// record.
+// create makes a network namespace and names it, as ip-netns(8) does. Inside
+// it, before anything has the name, begin is called: what a crash leaves is
+// then on record.
 func create(name string, begin func() error) error {
 	unlock, err := shareDir()
 	if err != nil {

@@ -196,8 +196,8 @@ func endProgram(netns, name string) (ended bool, err error) {
 	return true, nil
 }
 
-// marked lists the processes of this user that have the line in their environment:
-// anybody else may put it there.
+// marked lists the processes of this user that have the line in their
+// environment: anybody else may put it there.
 func marked(line string) (pids []int) {
 	processes, _ := files.ReadDir("/proc")
 	for _, process := range processes {
