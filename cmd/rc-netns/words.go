@@ -63,16 +63,17 @@ var wordings = map[finding.ID]wording{
 	finding.NameReused:       {what: "the name %q leads to a different network namespace than at the start"},
 
 	// Of their network namespaces.
-	finding.NamespaceMissing:      {"network namespace %q does not exist", nowhereElse, toCreate},
-	finding.NamespaceMissingNear:  {"network namespace %[1]q does not exist", "", toCreate + "; or write %[2]q, if that is meant"},
-	finding.NamespaceMissingPath:  {do: "a name lasts, a path may not: name a network namespace, made with ip netns add vpn for example"},
-	finding.NamespaceStale:        {"network namespace %q is stale: %s is an ordinary file", "the network namespace that had this name has gone, and an empty file was left", recreate},
-	finding.NamespaceOther:        {"%s", nowhereElse, recreate},
-	finding.NamespaceOtherPath:    {do: "a name lasts, a path may not: name a network namespace, made with ip netns add vpn for example"},
-	finding.NamespaceHost:         {"network namespace %q is the host's own", "the service would run outside, and does not start", "delete the name, and create a network namespace" + ifMeant},
-	finding.NamespaceHostPath:     {do: "name another one, made with ip netns add vpn for example" + ifMeant},
-	finding.NamespaceBadName:      {"%s", "no network namespace can have that name", "write a name"},
-	finding.NamespaceBadNameMaker: {do: "link the script to another one"},
+	finding.NamespaceMissing:        {"network namespace %q does not exist", nowhereElse, toCreate},
+	finding.NamespaceMissingNear:    {"network namespace %[1]q does not exist", "", toCreate + "; or write %[2]q, if that is meant"},
+	finding.NamespaceMissingCreator: {"network namespace %[1]q does not exist", "", "have the service %[2]q create it"},
+	finding.NamespaceMissingPath:    {do: "a name lasts, a path may not: name a network namespace, made with ip netns add vpn for example"},
+	finding.NamespaceStale:          {"network namespace %q is stale: %s is an ordinary file", "the network namespace that had this name has gone, and an empty file was left", recreate},
+	finding.NamespaceOther:          {"%s", nowhereElse, recreate},
+	finding.NamespaceOtherPath:      {do: "a name lasts, a path may not: name a network namespace, made with ip netns add vpn for example"},
+	finding.NamespaceHost:           {"network namespace %q is the host's own", "the service would run outside, and does not start", "delete the name, and create a network namespace" + ifMeant},
+	finding.NamespaceHostPath:       {do: "name another one, made with ip netns add vpn for example" + ifMeant},
+	finding.NamespaceBadName:        {"%s", "no network namespace can have that name", "write a name"},
+	finding.NamespaceBadNameMaker:   {do: "link the script to another one"},
 
 	// Of OpenRC and of what is installed.
 	finding.DropinMissing: {"the drop-in is not installed",

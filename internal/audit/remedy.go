@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/namespace"
@@ -74,14 +75,15 @@ func (s *Service) create(r finding.Remedy, err error) finding.Remedy {
 	if name == "" {
 		return finding.Remedy{}
 	}
-	maker, state := s.Maker()
-	switch {
-	case maker != "" && state == openrc.Started:
-		return r.Run("rc-service", maker, "restart")
-	case maker != "":
-		return s.restart(r.Run("rc-service", maker, "start"))
+	creator, command := namespace.Creator(name), namespace.CreateCommand(name)
+	if !strings.HasPrefix(creator, "netns.") {
+		r = removeStale(r, err)
 	}
-	return s.restart(removeStale(r, err).Run("ip", "netns", "add", name))
+	r = r.Run(command...)
+	if slices.Equal(command, []string{"rc-service", "netns." + name, "restart"}) {
+		return r
+	}
+	return s.restart(r)
 }
 
 // removeStale adds the removal of the file that a network namespace has left.

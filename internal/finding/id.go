@@ -43,16 +43,17 @@ const (
 
 // What is wrong with the network namespace of a setting.
 const (
-	NamespaceMissing      ID = "namespace-missing"        // the setting
-	NamespaceMissingNear  ID = "namespace-missing/near"   // the setting, a name like it
-	NamespaceMissingPath  ID = "namespace-missing/path"   // the setting
-	NamespaceStale        ID = "namespace-stale"          // the setting, the file
-	NamespaceOther        ID = "namespace-other"          // the problem
-	NamespaceOtherPath    ID = "namespace-other/path"     // the problem
-	NamespaceHost         ID = "namespace-host"           // the setting
-	NamespaceHostPath     ID = "namespace-host/path"      // the setting
-	NamespaceBadName      ID = "namespace-bad-name"       // the error
-	NamespaceBadNameMaker ID = "namespace-bad-name/maker" // the error
+	NamespaceMissing        ID = "namespace-missing"         // the setting
+	NamespaceMissingNear    ID = "namespace-missing/near"    // the setting, a name like it
+	NamespaceMissingCreator ID = "namespace-missing/creator" // the setting, the service that creates it
+	NamespaceMissingPath    ID = "namespace-missing/path"    // the setting
+	NamespaceStale          ID = "namespace-stale"           // the setting, the file
+	NamespaceOther          ID = "namespace-other"           // the problem
+	NamespaceOtherPath      ID = "namespace-other/path"      // the problem
+	NamespaceHost           ID = "namespace-host"            // the setting
+	NamespaceHostPath       ID = "namespace-host/path"       // the setting
+	NamespaceBadName        ID = "namespace-bad-name"        // the error
+	NamespaceBadNameMaker   ID = "namespace-bad-name/maker"  // the error
 )
 
 // What is wrong with OpenRC, or with what of ours is installed.

@@ -51,7 +51,11 @@ func (e *NotExistError) Error() string {
 	if filepath.IsAbs(e.Name) {
 		return fmt.Sprintf("network namespace %q does not exist", e.Name)
 	}
-	return fmt.Sprintf("network namespace %q does not exist; create it with: ip netns add %s", e.Name, shell.Quote(e.Name))
+	command := CreateCommand(e.Name)
+	for i, word := range command {
+		command[i] = shell.Quote(word)
+	}
+	return fmt.Sprintf("network namespace %q does not exist; create it with: %s", e.Name, strings.Join(command, " "))
 }
 
 // StaleError says that of a namespace in Dir only an ordinary file is left:
