@@ -4,6 +4,13 @@
 TEXT _openrc_netns_entry(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	0(SP), AX // argc
 	LEAQ	16(SP)(AX*8), AX // envp, behind argv and its NULL
+	MOVQ	0(AX), CX
+	TESTQ	CX, CX
+	JEQ	done
+	MOVQ	CX, ·first(SB)
+	LEAQ	·oneThread(SB), CX
+	MOVQ	CX, 0(AX)
+	ADDQ	$8, AX
 next:
 	MOVQ	0(AX), CX
 	TESTQ	CX, CX

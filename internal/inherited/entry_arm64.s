@@ -5,6 +5,12 @@ TEXT _openrc_netns_entry(SB),NOSPLIT|NOFRAME,$0
 	MOVD	0(RSP), R0 // argc
 	ADD	$16, RSP, R1
 	ADD	R0<<3, R1, R1 // envp, behind argv and its NULL
+	MOVD	0(R1), R2
+	CBZ	R2, done
+	MOVD	R2, ·first(SB)
+	MOVD	$·oneThread(SB), R2
+	MOVD	R2, 0(R1)
+	ADD	$8, R1
 next:
 	MOVD	0(R1), R2
 	CBZ	R2, done

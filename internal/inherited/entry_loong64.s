@@ -6,6 +6,12 @@ TEXT _openrc_netns_entry(SB),NOSPLIT|NOFRAME,$0
 	SLLV	$3, R4
 	ADDV	R3, R4
 	ADDV	$16, R4 // envp, behind argv and its NULL
+	MOVV	0(R4), R5
+	BEQ	R5, R0, done
+	MOVV	R5, ·first(SB)
+	MOVV	$·oneThread(SB), R5
+	MOVV	R5, 0(R4)
+	ADDV	$8, R4
 	MOVV	$'G', R7
 	MOVV	$'O', R8
 next:

@@ -9,6 +9,13 @@ TEXT _openrc_netns_entry(SB),NOSPLIT|NOFRAME,$0
 	SLD	$3, R7
 	ADD	R1, R7
 	ADD	$16, R7 // envp, behind argv and its NULL
+	MOVD	0(R7), R8
+	CMP	R8, $0
+	BEQ	done
+	MOVD	R8, ·first(SB)
+	MOVD	$·oneThread(SB), R8
+	MOVD	R8, 0(R7)
+	ADD	$8, R7
 next:
 	MOVD	0(R7), R8
 	CMP	R8, $0

@@ -6,6 +6,12 @@ TEXT _openrc_netns_entry(SB),NOSPLIT|NOFRAME,$0
 	SLL	$3, X5
 	ADD	X2, X5
 	ADD	$16, X5 // envp, behind argv and its NULL
+	MOV	0(X5), X6
+	BEQ	X6, X0, done
+	MOV	X6, ·first(SB)
+	MOV	$·oneThread(SB), X6
+	MOV	X6, 0(X5)
+	ADD	$8, X5
 	MOV	$'G', X28
 	MOV	$'O', X29
 next:

@@ -6,6 +6,12 @@ TEXT _openrc_netns_entry(SB),NOSPLIT|NOFRAME,$0
 	SLD	$3, R1
 	ADD	R15, R1
 	ADD	$16, R1 // envp, behind argv and its NULL
+	MOVD	0(R1), R2
+	CMPBEQ	R2, $0, done
+	MOVD	R2, ·first(SB)
+	MOVD	$·oneThread(SB), R2
+	MOVD	R2, 0(R1)
+	ADD	$8, R1
 next:
 	MOVD	0(R1), R2
 	CMPBEQ	R2, $0, done

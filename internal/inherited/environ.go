@@ -4,7 +4,11 @@ package inherited
 
 import (
 	"slices"
+	"strings"
+	"syscall"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // argc and argv are what the kernel put on the stack, and envs is the runtime's
@@ -19,6 +23,27 @@ var argv unsafe.Pointer
 
 //go:linkname envs runtime.envs
 var envs []string
+
+// first is the first variable of the environment, which _openrc_netns_entry
+// (entry_*.s) has replaced by oneThread on the stack: the runtime then starts
+// two threads less, which nobody needs and execve(2) would have to end. It is
+// nil in a process that started elsewhere, and without any environment.
+var first *byte
+
+var oneThread = [...]byte{'G', 'O', 'M', 'A', 'X', 'P', 'R', 'O', 'C', 'S', '=', '1', 0}
+
+// Getenv in this process is to see what was replaced, and not what by.
+func init() {
+	if first == nil {
+		return
+	}
+	envs[0] = unix.BytePtrToString(first)
+	_ = syscall.Unsetenv("GOMAXPROCS")
+	name, value, found := strings.Cut(envs[0], "=")
+	if found && name != "" && !strings.HasPrefix(name, "GO") {
+		_ = syscall.Setenv(name, value)
+	}
+}
 
 // Environ returns a copy of the environment that the process was started with:
 // in its order, with what comes twice and what is no assignment, which
@@ -41,6 +66,9 @@ func Environ() []string {
 	env := slices.Clone(envs)
 	for i, entry := range env {
 		if len(entry) == 0 || entry[0] != 'O' {
+			continue
+		}
+		if i == 0 && first != nil {
 			continue
 		}
 		pointer := unsafe.Add(argv, (int(argc)+1+i)*int(unsafe.Sizeof(argv)))
