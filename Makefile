@@ -41,6 +41,8 @@ export CGO_ENABLED = 0
 # Another Go: make test GO=go1.25.9. The tests that build something find the
 # same one, as go test puts it first in PATH.
 GO ?= go
+# The older of the two releases that are supported.
+OTHER_GO = go1.25.9
 GOTEST = $(GO) test -ldflags=-checklinkname=0
 
 # What the drop-in reads for services with settings.
@@ -49,7 +51,7 @@ LIBRARY = $(wildcard openrc/*.sh)
 PATHS = sed -e 's|/usr/sbin/|$(SBINDIR)/|' -e 's|/usr/share/openrc-netns|$(DATADIR)/openrc-netns|'
 MANUALS = openrc-netns.7 netns-exec.8 openrc-netns-hook.8 rc-netns.8
 CONFIGS = netns openrc-netns
-SHELL_FILES = .ci/run openrc/50-netns.conf openrc/50-openrc-netns $(LIBRARY) openrc/seam tests/prepare tests/watch tests/vulncheck tests/bench
+SHELL_FILES = .ci/run openrc/50-netns.conf openrc/50-openrc-netns $(LIBRARY) openrc/seam tests/prepare tests/watch tests/vulncheck tests/othergo tests/bench
 INIT_SCRIPTS = openrc/netns $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
 
 .PHONY: all build install install-completions uninstall test lint demo bench torture fuzz clean
@@ -113,6 +115,7 @@ test: lint
 	@table=$$(mktemp) && trap 'rm -f "$$table"' EXIT; \
 		OPENRC_NETNS_TABLE="$$table" tests/watch $(GOTEST) -timeout 60m -parallel 4 -count=1 ./...; status=$$?; \
 		cat "$$table"; exit $$status
+	@GO='$(GO)' tests/othergo $(OTHER_GO)
 
 lint:
 	@tests/prepare shellcheck mandoc
