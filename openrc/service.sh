@@ -64,6 +64,17 @@ _netns_locked()
 	_netns_asked
 }
 
+# Is the caller where this service, which asks for nothing, does not belong? With
+# netns_inherit it stays in any network namespace, unless it would slip out of a
+# cgroup of ours, as OpenRC moves it into one of its own.
+_netns_stray()
+{
+	_netns_away || return 1
+	case "$netns_inherit" in
+	[Yy][Ee][Ss] | [Oo][Nn] | [Tt][Rr][Uu][Ee] | 1) _netns_confined ;;
+	esac
+}
+
 # Go where the service belongs, unless this process is already there.
 _netns_check()
 {
@@ -72,7 +83,7 @@ _netns_check()
 		_netns_answer_probe
 	fi
 	if [ -z "$_netns_inside" ] && ! _netns_asked &&
-		[ ! -e "$RC_SVCDIR/options/$RC_SVCNAME/netns" ] && ! _netns_away; then
+		[ ! -e "$RC_SVCDIR/options/$RC_SVCNAME/netns" ] && ! _netns_stray; then
 		return 0
 	fi
 	[ -n "$_netns_action" ] || _netns_read_action
@@ -82,13 +93,13 @@ _netns_check()
 	start)
 		# The record of an earlier start means nothing, unless this is
 		# the rest of that start.
-		[ -n "$_netns_inside" ] || _netns_asked || _netns_away || _netns_resuming || return 0
+		[ -n "$_netns_inside" ] || _netns_asked || _netns_stray || _netns_resuming || return 0
 		;;
 	esac
 	if _netns_asked && [ "$RC_SERVICE" -ef "${RC_SERVICE%/*}/netns" ]; then
 		_netns_need maker.sh || exit 1
 		_netns_stay_out
-		[ -n "$_netns_inside" ] || _netns_asked || _netns_away || return 0
+		[ -n "$_netns_inside" ] || _netns_asked || _netns_stray || return 0
 	fi
 	[ -n "$_netns_inside" ] || _netns_enter
 	_netns_look_at_lsb
@@ -208,6 +219,7 @@ _netns_enter()
 		eval "value=\$$name"
 		set -- "$@" "--$name" "$value"
 	done
+	set -- "$@" --netns_inherit "$netns_inherit"
 	exec "$_netns_hook" exec --protocol v1 --service "$RC_SVCNAME" --action "$_netns_action" $restart \
 		--token "$asked $_netns_now" "$@" -- "$0" "$RC_SERVICE" "$_netns_action"
 	exit 1

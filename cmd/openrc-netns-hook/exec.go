@@ -25,6 +25,7 @@ func execService(args []string) error {
 	for i, name := range openrc.Names {
 		set.Value(&values[i], name, 0)
 	}
+	set.Value(&action.Inherit, openrc.InheritSetting, 0)
 	argv, _, err := set.Parse(args)
 	if errors.Is(err, option.ErrHelp) {
 		return err

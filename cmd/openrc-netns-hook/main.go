@@ -44,6 +44,7 @@ removes it if nothing else is in it.
   --netns_hide PATHS
   --netns_lock WORD
   --netns_lock_keep CAPS
+  --netns_inherit WORD
 
   -h, --help       print this text
   -V, --version    print the version

@@ -98,6 +98,9 @@ var wordings = map[finding.ID]wording{
 	finding.LSBDropinMissing: {"the file that hands Debian's init scripts over to OpenRC is not installed",
 		"run by path, by service(8) or by the rc-service of OpenRC before 0.63, they run on the host's network", reinstall},
 
+	finding.OpenRCInNamespace: {"OpenRC is run in network namespace %q",
+		"its services that set no netns go to the host's network", "write netns=%s into the conf.d files of those that belong there; or netns_inherit=yes into /etc/rc.conf, and every service stays where it is started from"},
+
 	// Of settings.
 	finding.SettingGlobal: {"%q is set for every service",
 		"every service of this machine has that setting, whatever is said about it below", "set it for each service that it is meant for, and remove it here"},

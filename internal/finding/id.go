@@ -69,6 +69,7 @@ const (
 	SeamUnknown           ID = "seam-unknown"
 	UserDropinMissing     ID = "user-dropin-missing"
 	LSBDropinMissing      ID = "lsb-dropin-missing"
+	OpenRCInNamespace     ID = "openrc-in-namespace" // the network namespace
 )
 
 // What is wrong with settings.

@@ -29,6 +29,7 @@ type Action struct {
 	Service string
 	Name    string // start, stop, status, or a command of the script's own
 	Restart bool   // a stop that a start is to follow
+	Inherit string // netns_inherit; empty says that nobody has chosen
 }
 
 // survives reports whether the action makes sense with the namespace gone:
@@ -68,6 +69,9 @@ func (a Action) plan(settings Settings, argv, env []string, warn func(string)) (
 		case unreadable != nil:
 			return nil, unreadable
 		case record == nil:
+			if !settings.Confined() && a.Inherit == "" {
+				a.warnOfHome(warn)
+			}
 			return launch.Check(spec)
 		}
 	}
@@ -91,6 +95,36 @@ func (a Action) plan(settings Settings, argv, env []string, warn func(string)) (
 		}
 	}
 	return launch.Check(spec)
+}
+
+// warnOfHome says that a service without settings is not started where the
+// caller is. Without openrc-netns it would be.
+func (a Action) warnOfHome(warn func(string)) {
+	own, err := namespace.Current()
+	if err != nil {
+		return
+	}
+	defer own.Close()
+	host, err := namespace.Open(namespace.Host)
+	if err != nil {
+		return
+	}
+	defer host.Close()
+	if own.Inode() == host.Inode() {
+		return
+	}
+	where, name := "a network namespace", "NAME"
+	if id, err := own.ID(); err == nil {
+		if found := id.Find(""); found != nil {
+			if found.Name() != "" {
+				name = found.Name()
+				where = fmt.Sprintf("network namespace %q", name)
+			}
+			found.Close()
+		}
+	}
+	warn(fmt.Sprintf("started from %s, it goes to the host's network, as netns is not set: write netns=%s into %s; or netns_inherit=yes to have it stay, or no to have it go without a word",
+		where, name, filepath.Join(ConfDir, a.Service)))
 }
 
 // record is what is on record of the start that the action belongs to.

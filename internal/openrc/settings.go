@@ -31,6 +31,10 @@ const (
 // Names are the variables that Settings has, in the order of its fields.
 var Names = []string{"netns", "vrf", "netns_etc", "netns_hide", "netns_lock", "netns_lock_keep"}
 
+// InheritSetting has a service that asks for none of these stay in the network
+// namespace that it is started from. The drop-in alone reads it.
+const InheritSetting = "netns_inherit"
+
 // Set gives the setting that name names a value.
 func (s *Settings) Set(name, value string) {
 	if field := s.field(name); field != nil {

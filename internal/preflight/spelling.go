@@ -10,7 +10,7 @@ import (
 // settings are the variables of ours that begin with netns_, those of the
 // services of namespaces included.
 var settings = append([]string{provision.InterfacesSetting, provision.WireGuardSetting, provision.VethSetting,
-	provision.DNSSetting, provision.SysctlSetting}, openrc.Names...)
+	provision.DNSSetting, provision.SysctlSetting, openrc.InheritSetting}, openrc.Names...)
 
 // nearestSetting is the setting that a variable was probably meant to be; empty
 // where the variable is one, or is like none.

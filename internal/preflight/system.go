@@ -58,6 +58,7 @@ func checkSystem() (System, error) {
 	s.checkUserDropin()
 	s.checkLSBDropin()
 	s.checkGlobalSettings()
+	s.checkInittab()
 	return s, nil
 }
 
