@@ -101,8 +101,8 @@ func TestTable(t *testing.T) {
 func playAll(t *testing.T, options machine.Options, c *column) {
 	stage := newStage(t, options)
 	columnsLock.Lock()
-	version := strings.Fields(stage.sh("openrc --version"))
-	c.openrc, c.shell = version[len(version)-1], stage.sh("basename $(readlink /bin/sh)")
+	version := strings.Fields(stage.Sh("openrc --version"))
+	c.openrc, c.shell = version[len(version)-1], stage.Sh("basename $(readlink /bin/sh)")
 	columnsLock.Unlock()
 	for _, s := range scenes {
 		cell := "" // go test -run wants others
@@ -112,7 +112,7 @@ func playAll(t *testing.T, options machine.Options, c *column) {
 				t.Skip(s.lacks[options.Release])
 			}
 			cell = "FAIL"
-			s.play(t, &host{stage.Machine, t})
+			s.play(t, stage.with(t))
 			same(t, "the scene", stage.host, stage.empty)
 		})
 		if cell == "FAIL" {
@@ -143,16 +143,16 @@ func newStage(t *testing.T, options machine.Options) stage {
 	h := bootRelease(t, options, true)
 	// OpenRC reads all scripts for their dependencies whenever one has changed, and
 	// Debian's own take long.
-	h.sh("rm $(grep -L openrc-run /etc/init.d/*)")
-	h.sh("mkdir " + kept + "; cp -a /etc/conf.d /etc/init.d /etc/rc.conf /etc/resolv.conf /etc/runlevels " + kept)
+	h.Sh("rm $(grep -L openrc-run /etc/init.d/*)")
+	h.Sh("mkdir " + kept + "; cp -a /etc/conf.d /etc/init.d /etc/rc.conf /etc/resolv.conf /etc/runlevels " + kept)
 	return stage{h, traces(h)}
 }
 
 // reset sets back what a scene may change: files of /etc, names of namespaces,
 // and notes about what ran.
 func (s stage) reset() {
-	s.t.Helper()
-	s.sh(`cd /etc && rm -rf conf.d init.d netns runlevels && cp -a ` + kept + `/* . && rm -f /run/trace.* /run/openrc/deptree
+	s.T.Helper()
+	s.Sh(`cd /etc && rm -rf conf.d init.d netns runlevels && cp -a ` + kept + `/* . && rm -f /run/trace.* /run/openrc/deptree
 		for name in $(ls /run/netns); do ip netns delete $name; done; ip netns add vpn`)
 }
 
@@ -173,8 +173,8 @@ func same(t *testing.T, what string, h *host, before string) {
 // traces are what services leave in a machine while they run, and must not
 // when they are stopped.
 func traces(h *host) string {
-	h.t.Helper()
-	return h.sh(`echo processes; ps -eo sid=,stat=,args= | awk -v own=$(ps -o sid= -p $$) '$1 != own && $2 !~ /^Z/ { $1 = $2 = ""; print }' | sort
+	h.T.Helper()
+	return h.Sh(`echo processes; ps -eo sid=,stat=,args= | awk -v own=$(ps -o sid= -p $$) '$1 != own && $2 !~ /^Z/ { $1 = $2 = ""; print }' | sort
 		echo mounts; cut -d' ' -f4- /proc/self/mountinfo | grep -v ' /run/netns/'
 		echo cgroups; find /sys/fs/cgroup -type d | sort
 		echo devices; ip -o link | cut -d' ' -f2
