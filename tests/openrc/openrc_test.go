@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 // inEachShell runs play on a machine for each /bin/sh that OpenRC is used with.
 func inEachShell(t *testing.T, play func(t *testing.T, h *host)) {
 	t.Parallel()
-	for _, shell := range []string{"dash", "bash", "busybox"} {
+	for _, shell := range binShells {
 		t.Run(shell, func(t *testing.T) {
 			t.Parallel()
 			play(t, boot(t, shell, true))

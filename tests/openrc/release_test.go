@@ -1,7 +1,6 @@
 package openrc
 
 import (
-	"strings"
 	"testing"
 
 	"openrc-netns/tests/kit"
@@ -49,11 +48,4 @@ func TestCgroupModes(t *testing.T) {
 			kit.Equal(t, "cgroups", h.Sh("find "+test.mounted+" -name '*daemon'"), "")
 		})
 	}
-}
-
-// seesCrashes reports whether OpenRC knows a crashed service from a started one.
-// Debian's 0.45 does not: dpkg's start-stop-daemon tells it of no daemon.
-func (h *host) seesCrashes() bool {
-	h.T.Helper()
-	return !strings.Contains(h.Sh("openrc --version"), " 0.45")
 }

@@ -57,7 +57,7 @@ func TestS6(t *testing.T) {
 		// What s6.sh keeps of a start is not used with other settings.
 		h.Conf("six", append(more, "netns=other")...)
 		h.Sh("rc-service six restart")
-		kit.Equal(t, "daemon with other settings", h.where(h.daemon()), "net:["+h.Sh("stat -L -c %i /run/netns/other")+"]")
+		kit.Equal(t, "daemon with other settings", h.where(h.daemon()), h.namespace("other"))
 		h.Conf("six", more...)
 		h.Sh("rc-service six restart")
 		kit.Equal(t, "daemon with settings removed", h.where(h.daemon()), h.outside())
@@ -308,7 +308,7 @@ func TestOwnRunScript(t *testing.T) {
 			where = h.outside()
 			for _, line := range test.settings {
 				if name, set := strings.CutPrefix(line, "netns="); set {
-					where = "net:[" + h.Sh("stat -L -c %i /run/netns/"+name) + "]"
+					where = h.namespace(name)
 				}
 			}
 			pid := h.daemon()
