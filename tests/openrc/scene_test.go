@@ -11,11 +11,12 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"openrc-netns/tests/kit"
 	"openrc-netns/tests/machine"
 )
 
-// A transcript is a scene of testdata/scenes on a machine. CONTRIBUTING.md says
-// how to write one.
+// A transcript is a scene of testdata/scenes on a machine. The README there
+// says how to write one.
 type transcript struct {
 	*host
 	before string // the traces at the snapshot
@@ -59,8 +60,8 @@ func transcripts() (rows []row) {
 	return rows
 }
 
-// playTranscript plays a file. Where that says that the scene cannot be there, it
-// calls lacks with the reason, and skips the test.
+// playTranscript plays a file. Where that says that the scene cannot be there,
+// it calls lacks with the reason, and skips the test.
 func playTranscript(t *testing.T, h *host, options machine.Options, file string, lacks func(why string)) {
 	archive, err := txtar.ParseFile(file)
 	if err != nil {
@@ -99,8 +100,8 @@ func playTranscript(t *testing.T, h *host, options machine.Options, file string,
 	h.Sh(quote(brought...))
 }
 
-// staysInside refuses what would reach past the machine: what testscript has for
-// files and programs works on the host.
+// staysInside refuses what would reach past the machine: what testscript has
+// for files and programs works on the host.
 func staysInside(archive *txtar.Archive) error {
 	for _, f := range archive.Files {
 		if !filepath.IsLocal(f.Name) {
@@ -196,8 +197,8 @@ func (s *transcript) processes(what string) (pids []string) {
 	})
 }
 
-// process waits for the only one: start-stop-daemon does not wait for what it puts
-// into the background.
+// process waits for the only one: start-stop-daemon does not wait for what it
+// puts into the background.
 func (s *transcript) process(ts *testscript.TestScript, what string) string {
 	var pids []string
 	if !soon(func() bool { pids = s.processes(what); return len(pids) == 1 }) {
@@ -229,7 +230,8 @@ func (s *transcript) crash(ts *testscript.TestScript, neg bool, args []string) {
 	s.run(ts, neg, "kill -9 "+pid+"; while [ -e /proc/"+pid+" ]; do sleep 0.05; done")
 }
 
-// netns is the link of a network namespace: by its name, "host", or a link itself.
+// netns is the link of a network namespace: by its name, "host", or a link
+// itself.
 func (s *transcript) netns(what string) string {
 	switch {
 	case what == "host":
@@ -240,8 +242,8 @@ func (s *transcript) netns(what string) string {
 	return s.namespace(what)
 }
 
-// is reports whether a link is that of a network namespace, or of one that is not
-// the host's and has no name.
+// is reports whether a link is that of a network namespace, or of one that is
+// not the host's and has no name.
 func (s *transcript) is(link, what string) bool {
 	if what != "unnamed" {
 		return link == s.netns(what)
@@ -332,4 +334,21 @@ func TestTranscriptsStayInside(t *testing.T) {
 			t.Errorf("%s%v, want %q", text, err, want)
 		}
 	}
+}
+
+// Whoever writes a scene finds each command in the README beside it.
+func TestReadmeOfScenes(t *testing.T) {
+	readme, err := os.ReadFile("testdata/scenes/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range commands {
+		for usage := range strings.SplitSeq(c.usage, ", or ") {
+			kit.Contains(t, string(readme), "\n| `"+usage+"` |")
+		}
+		if c.not && !strings.Contains(c.usage, "!") {
+			t.Errorf("%s can be negated, and its usage does not say so", name)
+		}
+	}
+	kit.Equal(t, "commands", fmt.Sprint(strings.Count(string(readme), "\n| `")), fmt.Sprint(len(commands)+1))
 }

@@ -16,9 +16,9 @@ import (
 	"openrc-netns/tests/machine"
 )
 
-// A row of the table is a scene that is played on every OpenRC with every shell: a
-// transcript, or what is none. It finds a machine with the namespace vpn and nothing
-// running, and has stopped what it started when it returns.
+// A row of the table is a scene that is played on every OpenRC with every
+// shell: a transcript, or what is none. It finds a machine with the namespace
+// vpn and nothing running, and has stopped what it started when it returns.
 type row struct {
 	name string
 	file string
@@ -118,8 +118,8 @@ const kept = "/root/etc"
 func newStage(t *testing.T, options machine.Options) stage {
 	t.Helper()
 	h := bootRelease(t, options, true)
-	// OpenRC reads all scripts for their dependencies whenever one has changed, and
-	// Debian's own take long.
+	// OpenRC reads all scripts for their dependencies whenever one has changed,
+	// and Debian's own take long.
 	h.Sh("rm $(grep -L openrc-run /etc/init.d/*)")
 	h.Sh("mkdir " + kept + "; cp -a /etc/conf.d /etc/init.d /etc/rc.conf /etc/resolv.conf /etc/runlevels " + kept)
 	return stage{h, traces(h)}
