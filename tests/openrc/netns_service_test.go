@@ -38,127 +38,6 @@ func (h *host) nothingRecorded(service string) {
 	}
 }
 
-func TestNamespaceIsMadeAndDeleted(t *testing.T) {
-	inEachShell(t, func(t *testing.T, h *host) {
-		// Before any namespace, there is no /run/netns.
-		h.Sh("ip netns delete vpn; umount /run/netns; rmdir /run/netns")
-		mounts := h.Sh("cut -d' ' -f3- /proc/self/mountinfo")
-		h.service("lan")
-		out := h.Run("rc-service netns.lan start")
-		if err := out.Err(); err != nil {
-			t.Fatal(err)
-		}
-		kit.Contains(t, out.Output, "Setting up network namespace lan")
-		kit.Equal(t, "standard error", out.Stderr, "")
-		kit.Equal(t, "names", h.names(), "lan")
-		kit.Equal(t, "devices", h.devices("lan"), "lo")
-		kit.Contains(t, h.Sh("ip -n lan link show lo"), "LOOPBACK,UP")
-		kit.Contains(t, h.Sh("grep ' /run/netns ' /proc/self/mountinfo"), "shared:")
-		kit.Equal(t, "mode", h.Sh("stat -c %a /run/netns"), "755")
-		kit.Equal(t, "processes in it", h.Sh("ip netns pids lan"), "")
-
-		// ip-netns(8) takes it for one of its own.
-		h.Sh("ip netns exec lan true; ip netns add other; ip netns delete other")
-
-		h.Conf("daemon", "netns=lan")
-		h.Sh("rc-service daemon start")
-		kit.Equal(t, "daemon", h.where(h.daemon()), "net:["+h.Sh("stat -L -c %i /run/netns/lan")+"]")
-		h.Sh("rc-service daemon stop")
-
-		out = h.Run("rc-service netns.lan stop")
-		if err := out.Err(); err != nil {
-			t.Fatal(err)
-		}
-		kit.Equal(t, "standard error", out.Stderr, "")
-		kit.Equal(t, "names", h.names(), "")
-		h.nothingRecorded("netns.lan")
-		h.Sh("umount /run/netns; rmdir /run/netns")
-		kit.Equal(t, "mounts", h.Sh("cut -d' ' -f3- /proc/self/mountinfo"), mounts)
-
-		h.Sh("rc-service netns.lan start; rc-service netns.lan restart; rc-service netns.lan stop")
-		kit.Equal(t, "names after restart", h.names(), "")
-	})
-}
-
-func TestNamespaceIsAdoptedAndKept(t *testing.T) {
-	inEachShell(t, func(t *testing.T, h *host) {
-		inside := h.inside()
-		h.Sh("ip link add eth1 type veth peer name eth1p")
-		value := func() string {
-			return h.Sh("ip netns exec vpn sysctl -n net.ipv4.ip_forward net.ipv4.ip_local_port_range")
-		}
-		before := value()
-		h.service("vpn", "netns_interfaces=eth1", "netns_sysctl='net.ipv4.ip_forward=1 net.ipv4.ip_local_port_range=2000 3000'")
-		kit.Contains(t, h.Sh("rc-service netns.vpn start"), "stays when this service stops")
-		kit.Equal(t, "namespace", h.inside(), inside)
-		kit.Equal(t, "sysctl", value(), "1\n2000\t3000")
-		kit.Contains(t, h.Sh("ip -n vpn link show lo"), "LOOPBACK,UP")
-		h.Sh("rc-service netns.vpn stop")
-		kit.Equal(t, "namespace", h.inside(), inside)
-		kit.Equal(t, "devices", h.devices("vpn"), "lo")
-		kit.Equal(t, "sysctl", value(), before)
-		if strings.Contains(h.Sh("ip -n vpn link show lo"), "LOOPBACK,UP") {
-			t.Error("the loopback is still up")
-		}
-		kit.Equal(t, "names", h.names(), "vpn")
-		h.nothingRecorded("netns.vpn")
-
-		// What was up before stays up.
-		h.Sh("ip -n vpn link set lo up; rc-service netns.vpn start; rc-service netns.vpn stop")
-		kit.Contains(t, h.Sh("ip -n vpn link show lo"), "LOOPBACK,UP")
-
-		// A namespace that someone else has made in the meantime is not deleted,
-		// not even if the kernel gave it the inode of ours.
-		h.service("lan")
-		h.Sh(`rc-service netns.lan start; inode=$(stat -L -c %i /run/netns/lan)
-			for i in $(seq 20); do
-				ip netns delete lan; sleep 0.1; ip netns add lan
-				[ $inode != $(stat -L -c %i /run/netns/lan) ] || break
-			done
-			ip netns exec lan sysctl -qw net.ipv4.ip_forward=1`)
-		kit.Contains(t, h.Run("rc-service netns.lan stop").Output, `network namespace "lan" is gone`)
-		kit.Equal(t, "names", h.names(), "lan vpn")
-		kit.Equal(t, "sysctl", h.Sh("ip netns exec lan sysctl -n net.ipv4.ip_forward"), "1")
-	})
-}
-
-func TestInterfacesAreMovedAndReturned(t *testing.T) {
-	inEachShell(t, func(t *testing.T, h *host) {
-		h.Sh("ip link add eth1 type veth peer name eth1p; ip link add eth2 type veth peer name eth2p; ip link set eth2 up; ip address add 192.0.2.1/24 dev eth2")
-		before := h.devices("")
-		h.service("lan", "netns_interfaces='eth1 eth2:wan'")
-		h.Sh("rc-service netns.lan start")
-		kit.Equal(t, "devices inside", h.devices("lan"), "eth1 lo wan")
-		kit.Equal(t, "devices outside", h.devices(""), "eth1p eth2p lo")
-		h.Sh("rc-service netns.lan stop")
-		kit.Equal(t, "devices outside", h.devices(""), before)
-		kit.Equal(t, "names", h.names(), "vpn")
-
-		// A name that is taken on either side is no obstacle where it is not asked for.
-		h.Sh("ip -n vpn link add eth1 type veth peer name other; rm /etc/conf.d/netns.lan")
-		h.service("vpn", "netns_interfaces='eth1:wan'")
-		h.Sh("rc-service netns.vpn start")
-		kit.Equal(t, "devices inside", h.devices("vpn"), "eth1 lo other wan")
-		h.Sh("ip link add wan type veth peer name wanp")
-		h.Sh("rc-service netns.vpn stop")
-		kit.Equal(t, "devices inside", h.devices("vpn"), "eth1 lo other")
-		kit.Equal(t, "devices outside", h.devices(""), before+" wan wanp")
-
-		// Where it is, the start fails and the stop keeps what it cannot return.
-		h.service("vpn", "netns_interfaces='eth2 eth1'")
-		kit.Contains(t, h.Fails("rc-service netns.vpn start"), `netns.vpn: cannot move interface "eth1" in: the namespace has another one called "eth1"`)
-		kit.Equal(t, "devices outside", h.devices(""), before+" wan wanp")
-		h.service("lan", "netns_interfaces='eth1 eth2'")
-		h.Sh("rc-service netns.lan start; ip link add eth1 type veth peer name again")
-		kit.Contains(t, h.Fails("rc-service netns.lan stop"), `netns.lan: cannot return interface "eth1": the host has another one called "eth1"`)
-		kit.Equal(t, "state", h.state("netns.lan"), "started")
-		kit.Equal(t, "devices inside", h.devices("lan"), "eth1 lo")
-		h.Sh("ip link delete again; rc-service netns.lan stop")
-		kit.Equal(t, "devices outside", h.devices(""), before+" wan wanp")
-		kit.Equal(t, "names", h.names(), "vpn")
-	})
-}
-
 func TestFailedStartIsUndone(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -204,75 +83,6 @@ func TestFailedStartIsUndone(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestSysctlsAreSetInside(t *testing.T) {
-	inEachShell(t, func(t *testing.T, h *host) {
-		h.Sh("ip link add eth1.5 type veth peer name eth1p")
-		const all = "sysctl -n net.ipv4.ip_forward net.ipv4.ip_local_port_range net.ipv6.conf.default.accept_ra"
-		outside := h.Sh(all)
-		h.service("lan", "netns_interfaces=eth1.5", `netns_sysctl="
-	net.ipv4.ip_forward=1
-	net.ipv4.conf.eth1/5.rp_filter=2
-	net.ipv6.conf.default.accept_ra=0
-	net/ipv4/ip_local_port_range=2000 3000
-"`)
-		h.Sh("rc-service netns.lan start")
-		kit.Equal(t, "sysctls", h.Sh("ip netns exec lan sysctl -n net.ipv4.ip_forward net/ipv4/conf/eth1.5/rp_filter net.ipv4.ip_local_port_range"), "1\n2\n2000\t3000")
-		// The default was there before the interface came.
-		kit.Equal(t, "default", h.Sh("ip netns exec lan sysctl -n net/ipv6/conf/eth1.5/accept_ra"), "0")
-		kit.Equal(t, "outside", h.Sh(all), outside)
-	})
-}
-
-func TestFunctionsRunInside(t *testing.T) {
-	inEachShell(t, func(t *testing.T, h *host) {
-		h.Sh("ip link add eth1 type veth peer name eth1p; ip link set eth1p up; ip address add 192.0.2.1/24 dev eth1p; mkdir -p /etc/netns/lan; echo inside >/etc/netns/lan/hostname")
-		h.service("lan", "netns_interfaces=eth1:wan", `
-netns_up()
-{
-	echo "up $(readlink /proc/self/ns/net) $(cat /etc/hostname) $RC_SVCNAME [$OPENRC_NETNS_FUNCTION]" >/run/trace.up
-	ip address add 192.0.2.2/24 dev wan &&
-		ip link set wan up &&
-		einfo "addresses are set"
-}
-netns_down()
-{
-	echo "down $(readlink /proc/self/ns/net)" >/run/trace.down
-	ip address show dev wan | grep -q 192.0.2.2
-}`)
-		kit.Contains(t, h.Sh("rc-service netns.lan start"), "addresses are set")
-		inside := "net:[" + h.Sh("stat -L -c %i /run/netns/lan") + "]"
-		kit.Equal(t, "netns_up", h.Sh("cat /run/trace.up"), "up "+inside+" inside netns.lan []")
-		h.Sh("ping -c 1 -W 2 192.0.2.2 || perl -MIO::Socket::INET -e 'IO::Socket::INET->new(PeerAddr=>qq(192.0.2.2:9), Timeout=>2) or $!{ECONNREFUSED} or die $!'")
-		out := h.Run("rc-service netns.lan stop")
-		if err := out.Err(); err != nil {
-			t.Fatal(err)
-		}
-		kit.Equal(t, "standard error", out.Stderr, "")
-		kit.Equal(t, "netns_down", h.Sh("cat /run/trace.down"), "down "+inside)
-		kit.Equal(t, "names", h.names(), "vpn")
-
-		// They never run outside, not even without the drop-in.
-		h.Sh("mv /etc/rc.conf.d/50-netns.conf /root; rm /run/trace.*")
-		kit.Contains(t, h.Fails("rc-service netns.lan start"), `netns.lan: not in network namespace "lan": is /etc/rc.conf.d/50-netns.conf installed?`)
-		kit.Equal(t, "names", h.names(), "vpn")
-		kit.Equal(t, "traces", h.Sh("ls /run | grep trace || :"), "")
-		h.Sh("mv /root/50-netns.conf /etc/rc.conf.d")
-
-		// They are no commands of the service.
-		h.Fails("rc-service netns.lan netns_up")
-		// One that fails at stop does not keep the service up, nor does a broken /etc/netns.
-		h.service("lan", "netns_down() { return 1; }")
-		h.Sh("rc-service netns.lan start")
-		kit.Contains(t, h.Run("rc-service netns.lan stop").Stderr, "netns.lan: netns_down failed")
-		kit.Equal(t, "state", h.state("netns.lan"), "stopped")
-		kit.Equal(t, "names", h.names(), "vpn")
-		h.service("lan", "netns_down() { :; }")
-		h.Sh("rc-service netns.lan start; echo x >/etc/netns/lan/nowhere")
-		kit.Contains(t, h.Run("rc-service netns.lan stop").Stderr, "cannot bind")
-		kit.Equal(t, "names", h.names(), "vpn")
-	})
 }
 
 func TestStopWithThingsGone(t *testing.T) {
@@ -503,35 +313,6 @@ func TestNamespaceServiceTakesNoNetns(t *testing.T) {
 	})
 }
 
-func TestNamespaceServiceOnReleases(t *testing.T) {
-	t.Parallel()
-	for _, release := range []string{"bookworm", "trixie"} {
-		t.Run(release, func(t *testing.T) {
-			t.Parallel()
-			h := bootRelease(t, machine.Options{Release: release}, true)
-			h.Sh("ip link add eth1 type veth peer name eth1p; ip link add eth2 type veth peer name eth2p")
-			h.service("lan", "netns_interfaces='eth1:wan'", "netns_up() { readlink /proc/self/ns/net >/run/trace.up; }",
-				"netns_down() { readlink /proc/self/ns/net >/run/trace.down; }")
-			h.Sh("rc-service netns.lan start")
-			kit.Equal(t, "devices inside", h.devices("lan"), "lo wan")
-			inside := "net:[" + h.Sh("stat -L -c %i /run/netns/lan") + "]"
-			h.Sh("rc-service netns.lan stop")
-			kit.Equal(t, "devices outside", h.devices(""), "eth1 eth1p eth2 eth2p lo")
-			kit.Equal(t, "netns_up and netns_down", h.Sh("cat /run/trace.up /run/trace.down"), inside+"\n"+inside)
-			kit.Equal(t, "names", h.names(), "vpn")
-			h.nothingRecorded("netns.lan")
-
-			h.service("lan", "netns_interfaces='eth1 eth9'")
-			kit.Contains(t, h.Fails("rc-service netns.lan start"), `netns.lan: interface "eth9" does not exist`)
-			h.service("lan", "netns_interfaces='eth1 eth2'", "netns_up() { return 1; }")
-			kit.Contains(t, h.Fails("rc-service netns.lan start"), "netns_up failed")
-			kit.Equal(t, "devices outside", h.devices(""), "eth1 eth1p eth2 eth2p lo")
-			kit.Equal(t, "names", h.names(), "vpn")
-			h.nothingRecorded("netns.lan")
-		})
-	}
-}
-
 // What makes the interface may need the host's network, before which the service
 // would be started otherwise.
 func TestNamespaceServiceAfterTheNetwork(t *testing.T) {
@@ -543,7 +324,6 @@ func TestNamespaceServiceAfterTheNetwork(t *testing.T) {
 			h.Sh("ip netns delete vpn")
 			h.Write("/etc/init.d/host-net", "#!/sbin/openrc-run\ndepend() { provide net; }\nstart() { echo net >>/run/trace; }\n")
 			h.Write("/etc/init.d/tunnel", "#!/sbin/openrc-run\ndepend() { need net; }\nstart() { echo tunnel >>/run/trace; ip link add tun0 type veth peer name tun0p; }\n")
-			h.Sh("chmod 755 /etc/init.d/host-net /etc/init.d/tunnel")
 			h.service("vpn", "rc_need=tunnel", `rc_before="!net"`, "netns_interfaces=tun0", "netns_up() { echo vpn >>/run/trace; }")
 			h.Conf("daemon", "netns=vpn")
 			h.Sh("for s in netns.vpn host-net daemon; do rc-update add $s default; done")

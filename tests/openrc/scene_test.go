@@ -29,20 +29,22 @@ var commands = map[string]struct {
 	not   bool // whether "!" can stand before it
 	do    func(s *transcript, ts *testscript.TestScript, neg bool, args []string)
 }{
-	"conf":      {"conf SERVICE [LINE]...", 1, false, (*transcript).conf},
-	"daemon":    {"daemon SERVICE", 1, false, (*transcript).daemon},
-	"rc":        {"[!] rc [OPTION]... SERVICE ACTION", 2, true, (*transcript).rc},
-	"sh":        {"[!] sh COMMAND...", 1, true, (*transcript).sh},
-	"until":     {"until COMMAND...", 1, false, (*transcript).until},
-	"where":     {"[!] where PROCESS NETNS", 2, true, (*transcript).where},
-	"running":   {"[!] running PROCESS [PID]", 1, true, (*transcript).running},
-	"crash":     {"crash PROCESS", 1, false, (*transcript).crash},
-	"pid":       {"pid VARIABLE PROCESS", 2, false, (*transcript).pid},
-	"inode":     {"inode VARIABLE NETNS", 2, false, (*transcript).inode},
-	"state":     {"state SERVICE STATE [SERVICE STATE]...", 2, false, (*transcript).state},
-	"ran":       {"ran SERVICE NETNS FUNCTION...[, NETNS FUNCTION...]..., or ! ran SERVICE", 1, true, (*transcript).ran},
-	"snapshot":  {"snapshot", 0, false, (*transcript).snapshot},
-	"unchanged": {"unchanged", 0, false, (*transcript).unchanged},
+	"conf":       {"conf SERVICE [LINE]...", 1, false, (*transcript).conf},
+	"daemon":     {"daemon SERVICE", 1, false, (*transcript).daemon},
+	"rc":         {"[!] rc [OPTION]... SERVICE ACTION", 2, true, (*transcript).rc},
+	"sh":         {"[!] sh COMMAND...", 1, true, (*transcript).sh},
+	"until":      {"until COMMAND...", 1, false, (*transcript).until},
+	"where":      {"[!] where PROCESS NETNS", 2, true, (*transcript).where},
+	"running":    {"[!] running PROCESS [PID]", 1, true, (*transcript).running},
+	"crash":      {"crash PROCESS", 1, false, (*transcript).crash},
+	"pid":        {"pid VARIABLE PROCESS", 2, false, (*transcript).pid},
+	"inode":      {"inode VARIABLE NETNS", 2, false, (*transcript).inode},
+	"state":      {"state SERVICE STATE [SERVICE STATE]...", 2, false, (*transcript).state},
+	"ran":        {"ran SERVICE NETNS FUNCTION...[, NETNS FUNCTION...]..., or ! ran SERVICE", 1, true, (*transcript).ran},
+	"namespaces": {"namespaces [NETNS]...", 0, false, (*transcript).namespaces},
+	"devices":    {"devices NETNS [DEVICE]...", 1, false, (*transcript).devices},
+	"snapshot":   {"snapshot", 0, false, (*transcript).snapshot},
+	"unchanged":  {"unchanged", 0, false, (*transcript).unchanged},
 }
 
 var harmless = []string{"cmp", "cmpenv", "env", "skip", "stderr", "stdout", "stop"}
@@ -72,6 +74,7 @@ func playTranscript(t *testing.T, h *host, options machine.Options, file string,
 	}
 	s := &transcript{host: h}
 	brought := []string{"rm", "-f"}
+	defer func() { h.Run(quote(brought...)) }() // also where the scene is skipped
 	for _, f := range archive.Files {
 		if strings.Contains(f.Name, "/") {
 			h.Write("/"+f.Name, string(f.Data))
@@ -97,7 +100,6 @@ func playTranscript(t *testing.T, h *host, options machine.Options, file string,
 		}
 	}
 	testscript.RunT(player{t, lacks}, params)
-	h.Sh(quote(brought...))
 }
 
 // staysInside refuses what would reach past the machine: what testscript has
@@ -308,6 +310,22 @@ func (s *transcript) ran(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if len(seen) > 0 {
 		ts.Fatalf("these ran too: %v", seen)
+	}
+}
+
+func (s *transcript) namespaces(ts *testscript.TestScript, _ bool, args []string) {
+	if names := s.names(); names != strings.Join(args, " ") {
+		ts.Fatalf("they are: %s", names)
+	}
+}
+
+func (s *transcript) devices(ts *testscript.TestScript, _ bool, args []string) {
+	netns := args[0]
+	if netns == "host" {
+		netns = ""
+	}
+	if devices := s.host.devices(netns); devices != strings.Join(args[1:], " ") {
+		ts.Fatalf("they are: %s", devices)
 	}
 }
 

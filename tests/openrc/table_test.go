@@ -158,10 +158,10 @@ func soon(happens func() bool) bool {
 func traces(h *host) string {
 	h.T.Helper()
 	return h.Sh(`echo processes; ps -eo sid=,stat=,args= | awk -v own=$(ps -o sid= -p $$) '$1 != own && $2 !~ /^Z/ { $1 = $2 = ""; print }' | sort
-		echo mounts; cut -d' ' -f4- /proc/self/mountinfo | grep -v ' /run/netns/'
+		echo mounts; cut -d' ' -f4- /proc/self/mountinfo | sed '/ \/run\/netns\//d; s/shared:[0-9]*/shared/'
 		echo cgroups; find /sys/fs/cgroup -type d | sort
 		echo devices; ip -o link | cut -d' ' -f2
-		echo services; cd /run/openrc; find started starting stopping inactive wasinactive failed hotplugged scheduled options daemons -mindepth 1 | sort
+		echo services; cd /run/openrc; find started starting stopping inactive wasinactive failed hotplugged scheduled options daemons -mindepth 1 | sort; find ../openrc-netns 2>/dev/null | sort
 		cat softlevel; ls -d rc.starting rc.stopping interactive 2>/dev/null; ls /tmp /var/tmp /usr/lib/rc/sh`)
 }
 
