@@ -179,7 +179,7 @@ _netns_set_cgroup()
 _netns_enter()
 {
 	local restart='' name='' value='' asked=unasked
-	# Is this user another than that of process 1, root? Without a fork to ask id(1).
+	# Is this user another than that of process 1? (id(1) would be a fork.)
 	if [ "$_netns_action" = status ] && [ ! -O /proc/1 ]; then
 		ewarn "$RC_SVCNAME: only root can look inside its network namespace, this is what OpenRC knows"
 		_status

@@ -1,6 +1,7 @@
-// No launch lasts long enough for CPU limits to matter. The runtime would keep two
-// descriptors to watch them by, which a small limit on open files has no room for,
-// and without the goroutine that watches one has ten context switches fewer.
+// No launch lasts long enough for CPU limits to matter. The runtime would keep
+// two descriptors to watch them by, which a small limit on open files has no
+// room for, and without the goroutine that watches one has ten context switches
+// fewer.
 //
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
@@ -62,10 +63,10 @@ const (
 	exitNotFound      = 127
 )
 
-// All is done here and nothing in main. Namespaces belong to threads, and the one
-// that enters also execs: init functions run on the startup thread, where they
-// stay without being locked to it (runtime.LockOSThread), which would start a
-// thread more.
+// All is done here and nothing in main. Namespaces belong to threads, and the
+// one that enters also execs: init functions run on the startup thread, where
+// they stay without being locked to it (runtime.LockOSThread), which would
+// start a thread more.
 func init() {
 	os.Exit(status(run(os.Args[1:])))
 }
@@ -218,8 +219,9 @@ func (o *options) spec() (launch.Spec, error) {
 	return spec, nil
 }
 
-// readSettings has conf.d read, which takes more than the rest of a launch. An answer with
-// anything in it that is no setting is refused: part of one would lead elsewhere.
+// readSettings has conf.d read, which takes more than the rest of a launch. An
+// answer with anything in it that is no setting is refused: part of one would
+// lead elsewhere.
 func readSettings(service string) (openrc.Settings, error) {
 	var settings openrc.Settings
 	answer, err := rcnetns.Ask("settings", "--null", "--", service)

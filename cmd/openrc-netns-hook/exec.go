@@ -50,9 +50,9 @@ func execService(args []string) error {
 	return action.Exec(settings, token, argv)
 }
 
-// lost stands in for the library of the drop-in. The arguments are the file that is lost;
-// the command line of openrc-run.sh; netns, vrf and netns_lock; openrc-run.sh and the
-// init script.
+// lost stands in for the library of the drop-in. The arguments are the file
+// that is lost; the command line of openrc-run.sh; netns, vrf and netns_lock;
+// openrc-run.sh and the init script.
 func lost(args []string) error {
 	if len(args) == 1 && (args[0] == "-h" || args[0] == "--help") {
 		return option.ErrHelp

@@ -1,6 +1,7 @@
-// No launch lasts long enough for CPU limits to matter. The runtime would keep two
-// descriptors to watch them by, which a small limit on open files has no room for,
-// and without the goroutine that watches one has ten context switches fewer.
+// No launch lasts long enough for CPU limits to matter. The runtime would keep
+// two descriptors to watch them by, which a small limit on open files has no
+// room for, and without the goroutine that watches one has ten context switches
+// fewer.
 //
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
@@ -50,10 +51,10 @@ removes it if nothing else is in it.
 Exit status: 1 if it fails, else that of COMMAND.
 `
 
-// All is done here and nothing in main. Namespaces belong to threads, and the one
-// that enters also execs: init functions run on the startup thread, where they
-// stay without being locked to it (runtime.LockOSThread), which would start a
-// thread more.
+// All is done here and nothing in main. Namespaces belong to threads, and the
+// one that enters also execs: init functions run on the startup thread, where
+// they stay without being locked to it (runtime.LockOSThread), which would
+// start a thread more.
 func init() {
 	run(os.Args[1:])
 }

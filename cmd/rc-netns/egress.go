@@ -19,8 +19,8 @@ import (
 	"openrc-netns/internal/terminal"
 )
 
-// printEgress shows where the packets of services and network namespaces would leave,
-// and returns the status to exit with.
+// printEgress shows where the packets of services and network namespaces would
+// leave, and returns the status to exit with.
 func printEgress(args []string) int {
 	problem, err := runEgress(args)
 	return conclude("egress", problem, err)
@@ -79,8 +79,8 @@ func runEgress(args []string) (problem bool, err error) {
 	return problem, write(text)
 }
 
-// egressSubjects finds the services and namespaces of these names, or else all confined
-// services that run.
+// egressSubjects finds the services and namespaces of these names, or else all
+// confined services that run.
 func egressSubjects(names []string) ([]subject, error) {
 	var subjects []subject
 	all := len(names) == 0
@@ -102,7 +102,8 @@ func egressSubjects(names []string) ([]subject, error) {
 	return subjects, nil
 }
 
-// egressSubject returns nil for a service that is not confined, where all are asked for.
+// egressSubject returns nil for a service that is not confined, where all are
+// asked for.
 func egressSubject(name string, all bool) (*subject, error) {
 	record, err := openrc.ReadRecord(name)
 	if err != nil && !all {

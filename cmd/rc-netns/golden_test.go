@@ -139,7 +139,8 @@ func audited() *audit.Report {
 	return report
 }
 
-// What status prints on a wide terminal and on a narrow one, to OpenRC and to programs.
+// What status prints on a wide terminal and on a narrow one, to OpenRC and to
+// programs.
 func TestStatusGolden(t *testing.T) {
 	report := audited()
 	var text strings.Builder

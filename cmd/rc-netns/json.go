@@ -7,8 +7,9 @@ import (
 	"openrc-netns/internal/preflight"
 )
 
-// What status and check print for programs. No list in it is null. The version of a
-// schema grows when a field is removed or means something else, not when one is added.
+// What status and check print for programs. No list in it is null. The version
+// of a schema grows when a field is removed or means something else, not when
+// one is added.
 const (
 	checkSchema  = 1
 	statusSchema = 1

@@ -1,5 +1,5 @@
-// Rc-netns shows an administrator which services run in which network namespaces, and
-// what would keep them from it. See rc-netns(8).
+// Rc-netns shows an administrator which services run in which network
+// namespaces, and what would keep them from it. See rc-netns(8).
 package main
 
 import (
@@ -11,7 +11,8 @@ import (
 
 	"github.com/spf13/pflag"
 
-	// Its entry point comes before that of the Go runtime, in all programs of ours.
+	// Its entry point comes before that of the Go runtime, in all programs of
+	// ours.
 	_ "openrc-netns/internal/inherited"
 	"openrc-netns/internal/privilege"
 	"openrc-netns/internal/version"

@@ -80,9 +80,9 @@ func cleaned(texts []string) []string {
 }
 
 // wrap puts words into lines for a width in characters; 0 means as wide as it
-// gets. The first line begins in column first, the others in column rest, counted
-// from 0: what comes before is the caller's to print. A word that is too long for
-// a line has one of its own.
+// gets. The first line begins in column first, the others in column rest,
+// counted from 0: what comes before is the caller's to print. A word that is
+// too long for a line has one of its own.
 func wrap(words []string, width, first, rest int) []string {
 	var lines []string
 	line, column := "", first

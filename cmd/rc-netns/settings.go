@@ -12,7 +12,8 @@ import (
 	"openrc-netns/internal/shell"
 )
 
-// printSettings prints what conf.d sets for a service, as this program reads it.
+// printSettings prints what conf.d sets for a service, as this program reads
+// it.
 func printSettings(args []string) int {
 	var null bool
 	flags := pflag.NewFlagSet("settings", pflag.ContinueOnError)

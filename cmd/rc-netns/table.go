@@ -60,8 +60,8 @@ type note struct {
 const gap = 2 // blanks between columns
 
 // lines lays the table out for a width in characters; 0 means as wide as it
-// gets. No line is wider, but for what is to be copied, and on a terminal of less
-// than twenty columns.
+// gets. No line is wider, but for what is to be copied, and on a terminal of
+// less than twenty columns.
 func (t table) lines(width int, colour bool) []string {
 	widths := t.fit(width)
 	var lines []string
@@ -106,8 +106,9 @@ func (t table) lines(width int, colour bool) []string {
 	return lines
 }
 
-// fit returns the width of each column; -1 for one that is left out. Columns that
-// are dispensable go first, then the others are cut down, then they go as well.
+// fit returns the width of each column; -1 for one that is left out. Columns
+// that are dispensable go first, then the others are cut down, then they go as
+// well.
 func (t table) fit(width int) []int {
 	natural := make([]int, len(t.columns))
 	for i, c := range t.columns {
@@ -145,8 +146,8 @@ func (t table) cutDown(widths []int) bool {
 	return widest >= 0
 }
 
-// leaveOut leaves out the column that is spared most easily, if there is one that
-// is so to the given degree.
+// leaveOut leaves out the column that is spared most easily, if there is one
+// that is so to the given degree.
 func (t table) leaveOut(widths []int, spare int) bool {
 	out := -1
 	for i, c := range t.columns {

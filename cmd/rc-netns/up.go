@@ -106,8 +106,8 @@ func parseName(flags *pflag.FlagSet, args []string) (string, error) {
 // service is the OpenRC service of a network namespace.
 func service(name string) string { return "netns." + name }
 
-// serviceError has OpenRC print each error of f, with the service's name first; by
-// hand, where there is no OpenRC around, it returns them.
+// serviceError has OpenRC print each error of f, with the service's name first;
+// by hand, where there is no OpenRC around, it returns them.
 func serviceError(name string, f func() error) error {
 	err := f()
 	if err == nil || os.Getenv("RC_LIBEXECDIR") == "" {
@@ -122,15 +122,16 @@ func serviceError(name string, f func() error) error {
 // errReported is for what has been said already.
 var errReported = errors.New("failed")
 
-// report runs OpenRC's program of that name, eerror for instance; without one, the
-// text goes to standard error.
+// report runs OpenRC's program of that name, eerror for instance; without one,
+// the text goes to standard error.
 func report(program, text string) {
 	if dir := os.Getenv("RC_LIBEXECDIR"); dir != "" {
 		process, err := os.StartProcess(filepath.Join(dir, "bin", program), []string{program, text},
 			&os.ProcAttr{Env: os.Environ(), Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}})
 		if err == nil {
 			_, _ = process.Wait()
-			// Unless it knows better, the next one ends the line of ebegin again.
+			// Unless it knows better, the next one ends the line of ebegin
+			// again.
 			_ = os.Setenv("EINFO_LASTCMD", program)
 			return
 		}

@@ -16,9 +16,10 @@ import (
 
 // The words for what was found.
 
-// wording is what people are told of a finding: what it is, why it matters and what to do,
-// each on one line, in lower case and without a full stop. They are formats for the
-// arguments of the finding. What is left out of a case is that of the ID without it.
+// wording is what people are told of a finding: what it is, why it matters and
+// what to do, each on one line, in lower case and without a full stop. They are
+// formats for the arguments of the finding. What is left out of a case is that
+// of the ID without it.
 type wording struct{ what, why, do string }
 
 const (
@@ -62,16 +63,17 @@ var wordings = map[finding.ID]wording{
 	finding.NameReused:       {what: "the name %q leads to a different network namespace than at the start"},
 
 	// Of their network namespaces.
-	finding.NamespaceMissing:      {"network namespace %q does not exist", nowhereElse, toCreate},
-	finding.NamespaceMissingNear:  {"network namespace %[1]q does not exist", "", toCreate + "; or write %[2]q, if that is meant"},
-	finding.NamespaceMissingPath:  {do: "a name lasts, a path may not: name a network namespace, made with ip netns add vpn for example"},
-	finding.NamespaceStale:        {"network namespace %q is stale: %s is an ordinary file", "the network namespace that had this name has gone, and an empty file was left", recreate},
-	finding.NamespaceOther:        {"%s", nowhereElse, recreate},
-	finding.NamespaceOtherPath:    {do: "a name lasts, a path may not: name a network namespace, made with ip netns add vpn for example"},
-	finding.NamespaceHost:         {"network namespace %q is the host's own", "the service would run outside, and does not start", "delete the name, and create a network namespace" + ifMeant},
-	finding.NamespaceHostPath:     {do: "name another one, made with ip netns add vpn for example" + ifMeant},
-	finding.NamespaceBadName:      {"%s", "no network namespace can have that name", "write a name"},
-	finding.NamespaceBadNameMaker: {do: "link the script to another one"},
+	finding.NamespaceMissing:        {"network namespace %q does not exist", nowhereElse, toCreate},
+	finding.NamespaceMissingNear:    {"network namespace %[1]q does not exist", "", toCreate + "; or write %[2]q, if that is meant"},
+	finding.NamespaceMissingCreator: {"network namespace %[1]q does not exist", "", "have the service %[2]q create it"},
+	finding.NamespaceMissingPath:    {do: "a name lasts, a path may not: name a network namespace, made with ip netns add vpn for example"},
+	finding.NamespaceStale:          {"network namespace %q is stale: %s is an ordinary file", "the network namespace that had this name has gone, and an empty file was left", recreate},
+	finding.NamespaceOther:          {"%s", nowhereElse, recreate},
+	finding.NamespaceOtherPath:      {do: "a name lasts, a path may not: name a network namespace, made with ip netns add vpn for example"},
+	finding.NamespaceHost:           {"network namespace %q is the host's own", "the service would run outside, and does not start", "delete the name, and create a network namespace" + ifMeant},
+	finding.NamespaceHostPath:       {do: "name another one, made with ip netns add vpn for example" + ifMeant},
+	finding.NamespaceBadName:        {"%s", "no network namespace can have that name", "write a name"},
+	finding.NamespaceBadNameMaker:   {do: "link the script to another one"},
 
 	// Of OpenRC and of what is installed.
 	finding.DropinMissing: {"the drop-in is not installed",
@@ -386,8 +388,8 @@ func unseen(u audit.Unseen) []string {
 }
 
 // statusLines are for the status action of a service, where it says nothing of
-// this: where the service runs, and what is wrong; nothing of a stopped one. That
-// the name leads elsewhere now the action has said already.
+// this: where the service runs, and what is wrong; nothing of a stopped one.
+// That the name leads elsewhere now the action has said already.
 func statusLines(s *audit.Service) (info string, warnings []string) {
 	if s.Verdict == audit.Stopped || s.Verdict == audit.Verdict(finding.Missing) && len(s.Processes) == 0 {
 		return "", nil
@@ -431,8 +433,8 @@ func statusLines(s *audit.Service) (info string, warnings []string) {
 	return info, warnings
 }
 
-// forOpenRC is what openrc-netns-hook(8) asks for: where the service runs, then a
-// warning a line.
+// forOpenRC is what openrc-netns-hook(8) asks for: where the service runs, then
+// a warning a line.
 func forOpenRC(s *audit.Service) string {
 	info, warnings := statusLines(s)
 	var text strings.Builder

@@ -1,6 +1,6 @@
-// Package audit finds out which service runs where, and whether that is where its
-// settings say. It goes by what the kernel tells of each process, by OpenRC's
-// state directory and by conf.d, and runs nothing of a service.
+// Package audit finds out which service runs where, and whether that is where
+// its settings say. It goes by what the kernel tells of each process, by
+// OpenRC's state directory and by conf.d, and runs nothing of a service.
 //
 // It gives facts and verdicts; the words for them are its callers' business.
 package audit
@@ -18,8 +18,8 @@ import (
 	"openrc-netns/internal/serviceconf"
 )
 
-// Verdict is what is to be said of a service in one word: the gravity of what is worst,
-// or one of these.
+// Verdict is what is to be said of a service in one word: the gravity of what
+// is worst, or one of these.
 type Verdict string
 
 const (
@@ -59,8 +59,8 @@ type Service struct {
 	Name  string
 	State openrc.State
 	// Settings are those of conf.d; nil where they confine nothing, because the
-	// init script itself does or because they were removed, and where only a shell
-	// can read them.
+	// init script itself does or because they were removed, and where only a
+	// shell can read them.
 	Settings *openrc.Settings
 	// SettingsError says why they cannot be read; nil if they can.
 	SettingsError error
@@ -75,11 +75,11 @@ type Service struct {
 	Findings  []finding.Finding // the gravest first
 	Remedy    finding.Remedy    // for all of them; empty if there is none to give
 	Verdict   Verdict
-	// Idle says that it is started, that it has a daemon to run, and that no process
-	// of it is where it belongs.
+	// Idle says that it is started, that it has a daemon to run, and that no
+	// process of it is where it belongs.
 	Idle bool
-	// NoPidfile says that a pidfile is missing, from which OpenRC concludes that it
-	// has crashed, and that it has processes.
+	// NoPidfile says that a pidfile is missing, from which OpenRC concludes
+	// that it has crashed, and that it has processes.
 	NoPidfile bool
 
 	daemons openrc.Daemons
@@ -95,11 +95,11 @@ const (
 	Started Position = "started"
 	// Elsewhere is the host's, or one with a name, that is not the service's.
 	Elsewhere Position = "outside"
-	// Session is elsewhere too, of a process that has a controlling terminal: it
-	// is a person's, who has logged in through the service and gone there.
+	// Session is elsewhere too, of a process that has a controlling terminal:
+	// it is a person's, who has logged in through the service and gone there.
 	Session Position = "session"
-	// Private is a namespace without a name: the process has made it for itself,
-	// or it is a left-over from before the name was deleted.
+	// Private is a namespace without a name: the process has made it for
+	// itself, or it is a left-over from before the name was deleted.
 	Private Position = "private"
 	// Hidden is what this user may not see.
 	Hidden Position = "hidden"
@@ -125,7 +125,8 @@ type Namespace struct {
 	Name  string
 	Inode uint64 // 0 if it is none
 	Err   error  // that of namespace.Open, where something else has the name; else nil
-	// Services are those that belong in it, and those that have a process in it.
+	// Services are those that belong in it, and those that have a process in
+	// it.
 	Services []string
 	// Interfaces are its own, in the order of their indexes.
 	Interfaces []Interface
@@ -173,8 +174,8 @@ func (e *UnconfinedError) Error() string {
 // (*openrc.NotBootedError), or if a service was asked for that has a name which
 // none can have, does not exist (*UnknownServiceError) or is not confined
 // (*UnconfinedError). Without root it sees less, and says so in Report.Unseen.
-// Where something is wrong it takes a tenth of a second, and up to half of one, to
-// make sure.
+// Where something is wrong it takes a tenth of a second, and up to half of one,
+// to make sure.
 //
 // Any thread may call it. It looks into namespaces on threads of its own, and
 // sees the files of the caller's mount namespace.

@@ -36,9 +36,9 @@ func (a *auditor) entries(name string) []etcFile {
 	return entries
 }
 
-// judgeFiles compares the files that the daemons of s see in /etc with those that
-// were bound there. A mount goes, without a word, when what is below it is renamed
-// or removed in any mount namespace, which is how most programs write
+// judgeFiles compares the files that the daemons of s see in /etc with those
+// that were bound there. A mount goes, without a word, when what is below it is
+// renamed or removed in any mount namespace, which is how most programs write
 // resolv.conf.
 func (a *auditor) judgeFiles(s *Service) {
 	name := namespace.BaseName(s.Netns)
@@ -82,8 +82,8 @@ func (a *auditor) judgeFiles(s *Service) {
 	}
 }
 
-// compare says what is wrong with the entry below root, and what to do before a restart;
-// nothing if nothing is wrong.
+// compare says what is wrong with the entry below root, and what to do before a
+// restart; nothing if nothing is wrong.
 func (e etcFile) compare(root int) (id finding.ID, remedy finding.Remedy) {
 	path := e.bind.Target
 	host, hostErr := files.Identify(unix.AT_FDCWD, path, 0)

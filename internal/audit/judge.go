@@ -113,15 +113,15 @@ func (a *auditor) judgePlace(s *Service, want *netns) {
 	}
 }
 
-// isHost reports whether netns leads to the host's own namespace without saying so:
-// nothing of the service belongs there.
+// isHost reports whether netns leads to the host's own namespace without saying
+// so: nothing of the service belongs there.
 func (a *auditor) isHost(s *Service, want *netns) bool {
 	return want != nil && want.inode == a.host && !namespace.MeansHost(s.Netns)
 }
 
-// idle reports whether s is started and has nothing where it belongs, though there
-// is a daemon that it should have: it has died, and OpenRC has no pidfile to tell by,
-// or the start was content with another service's.
+// idle reports whether s is started and has nothing where it belongs, though
+// there is a daemon that it should have: it has died, and OpenRC has no pidfile
+// to tell by, or the start was content with another service's.
 func (a *auditor) idle(s *Service) bool {
 	if s.State != openrc.Started || a.hides(s) || s.Record == nil {
 		return false
@@ -137,7 +137,8 @@ func (a *auditor) idle(s *Service) bool {
 // hides reports whether s may have processes that this user cannot see.
 func (a *auditor) hides(s *Service) bool { return a.unseen.Everybody || s.daemons.Hidden }
 
-// stray reports whether the service is inside, and only these processes are not.
+// stray reports whether the service is inside, and only these processes are
+// not.
 func (s *Service) stray(processes []Process) bool {
 	for _, p := range processes {
 		if p.PID == s.daemons.Child || slices.Contains(s.daemons.PIDs, p.PID) {
@@ -195,7 +196,8 @@ func (s *Service) left() []Process {
 	return left
 }
 
-// MadeOnDemand reports whether a start of s would have its namespace made first.
+// MadeOnDemand reports whether a start of s would have its namespace made
+// first.
 func (s *Service) MadeOnDemand() bool {
 	name, state := s.Maker()
 	return name != "" && state != openrc.Started
@@ -307,8 +309,8 @@ func (a *auditor) judgeProgram(s *Service, program *vrf.Confinement, asked, lock
 }
 
 // Daemons are the processes that OpenRC has on record and those that come from
-// them. An old session of an sshd that was started again is none. Where OpenRC has
-// nothing on record, they are all.
+// them. An old session of an sshd that was started again is none. Where OpenRC
+// has nothing on record, they are all.
 func (s *Service) Daemons() []Process {
 	var daemons []Process
 	for _, p := range s.Processes {

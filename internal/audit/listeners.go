@@ -28,7 +28,8 @@ type Socket struct {
 }
 
 // listeners lists the sockets of a network namespace, once, as sock_diag(7) has
-// them. The sockets that the kernel makes on behalf of a process are among them.
+// them. The sockets that the kernel makes on behalf of a process are among
+// them.
 func (s *netns) listeners() ([]Socket, error) {
 	if s.listed {
 		return s.sockets, s.socketsErr
@@ -122,9 +123,9 @@ func (r diagRequest) Serialize() []byte {
 	return b
 }
 
-// judgeListeners looks for sockets of s that wait for what comes in from elsewhere
-// than its VRF: those that its processes have, and those that were made in its
-// cgroup, by whomever.
+// judgeListeners looks for sockets of s that wait for what comes in from
+// elsewhere than its VRF: those that its processes have, and those that were
+// made in its cgroup, by whomever.
 func (a *auditor) judgeListeners(s *Service, home *netns, device Interface) {
 	sockets, err := home.listeners()
 	if err != nil {
@@ -162,8 +163,8 @@ func (a *auditor) judgeListeners(s *Service, home *netns, device Interface) {
 	}
 }
 
-// socketsOf are the sockets that processes in a network namespace have, by their
-// inodes.
+// socketsOf are the sockets that processes in a network namespace have, by
+// their inodes.
 func socketsOf(processes []Process, netns uint64) map[uint64]bool {
 	inodes := map[uint64]bool{}
 	for _, p := range processes {

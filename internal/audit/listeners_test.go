@@ -11,8 +11,9 @@ import (
 	"openrc-netns/internal/cgroup"
 )
 
-// What the kernel has made for a process, as the TCP socket behind an MPTCP socket,
-// is seen as well as what the process has made, and known by its cgroup.
+// What the kernel has made for a process, as the TCP socket behind an MPTCP
+// socket, is seen as well as what the process has made, and known by its
+// cgroup.
 func TestDumpSeesSubflows(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")

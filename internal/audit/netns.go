@@ -13,8 +13,8 @@ import (
 	"openrc-netns/internal/namespace"
 )
 
-// netns is a network namespace that exists: one with a name, or one that a process
-// of a service is in.
+// netns is a network namespace that exists: one with a name, or one that a
+// process of a service is in.
 type netns struct {
 	inode     uint64
 	name      string // empty if it has none
@@ -84,7 +84,8 @@ func (a *auditor) netnsOf(inode uint64, path string) *netns {
 	return s
 }
 
-// inspect goes inside, once, for what is only seen there. It needs CAP_SYS_ADMIN.
+// inspect goes inside, once, for what is only seen there. It needs
+// CAP_SYS_ADMIN.
 func (s *netns) inspect() {
 	if s.inspected {
 		return
@@ -134,8 +135,8 @@ func links() ([]Interface, error) {
 	return interfaces, nil
 }
 
-// is reports whether s is the namespace of that ID. Where this user cannot see the
-// cookie, the inode has to do.
+// is reports whether s is the namespace of that ID. Where this user cannot see
+// the cookie, the inode has to do.
 func (s *netns) is(id namespace.ID) bool {
 	if s.inode != id.Inode {
 		return false

@@ -11,8 +11,8 @@ import (
 )
 
 // assign finds out which process is of which service, confined or not: by the
-// cgroup first, which tells of children that have lost their parent too; then by
-// what OpenRC has on record; then by descent.
+// cgroup first, which tells of children that have lost their parent too; then
+// by what OpenRC has on record; then by descent.
 func (a *auditor) assign() {
 	a.owners = map[int]string{}
 	recorded := map[string]string{} // by cgroup
@@ -59,8 +59,9 @@ func (a *auditor) assign() {
 	}
 }
 
-// supervised gives the daemons that s6 has started to their services: they are in
-// the cgroup of s6, unless their own has a program. It returns their services.
+// supervised gives the daemons that s6 has started to their services: they are
+// in the cgroup of s6, unless their own has a program. It returns their
+// services.
 func (a *auditor) supervised() map[int]string {
 	supervisors := map[int]string{}
 	for pid, p := range a.processes {
@@ -107,8 +108,8 @@ func (a *auditor) inherit(pid int) string {
 	return owner
 }
 
-// judgeState finds out whether s has crashed. OpenRC takes a missing pidfile for a
-// crash, but a daemon may write another one than its script says.
+// judgeState finds out whether s has crashed. OpenRC takes a missing pidfile
+// for a crash, but a daemon may write another one than its script says.
 func (a *auditor) judgeState(s *Service) {
 	if s.State != openrc.Started {
 		return

@@ -25,8 +25,8 @@ type process struct {
 	cgroup      string // the one of version 2; empty if it is in none
 }
 
-// readProcesses reads all processes but this one, kernel threads and zombies. Any thread
-// may call it.
+// readProcesses reads all processes but this one, kernel threads and zombies.
+// Any thread may call it.
 func readProcesses() (map[int]*process, error) {
 	dir, err := os.Open("/proc")
 	if err != nil {
@@ -50,7 +50,8 @@ func readProcesses() (map[int]*process, error) {
 	return processes, nil
 }
 
-// readProcess returns nil for a process that is gone, as good as gone, or the kernel's.
+// readProcess returns nil for a process that is gone, as good as gone, or the
+// kernel's.
 func readProcess(pid int) *process {
 	dir := "/proc/" + strconv.Itoa(pid) + "/"
 	stat, err := files.Read(dir + "stat")
@@ -58,7 +59,8 @@ func readProcess(pid int) *process {
 		return nil
 	}
 	p := &process{pid: pid}
-	// The name stands in parentheses and may have some in it (proc_pid_stat(5)).
+	// The name stands in parentheses and may have some in it
+	// (proc_pid_stat(5)).
 	open, end := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
 	if open < 0 || end < open {
 		return nil

@@ -4,14 +4,16 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
 )
 
-// remedy puts together those of all findings: what comes before a restart, one restart,
-// and what ends stray processes. There is none if there is none for one of them.
+// remedy puts together those of all findings: what comes before a restart, one
+// restart, and what ends stray processes. There is none if there is none for
+// one of them.
 func (s *Service) remedy() finding.Remedy {
 	var all, restart finding.Remedy
 	var stray []string
@@ -54,8 +56,9 @@ func end(processes []Process) finding.Remedy {
 	return finding.Run(args...)
 }
 
-// attach gives the network namespace that p lives on in its name again, with all that is
-// set up in it. A new one would be empty. The error is that of namespace.Open.
+// attach gives the network namespace that p lives on in its name again, with
+// all that is set up in it. A new one would be empty. The error is that of
+// namespace.Open.
 func (s *Service) attach(err error, p Process) (r finding.Remedy) {
 	name := namespace.BaseName(s.Netns)
 	if name == "" {
@@ -64,22 +67,23 @@ func (s *Service) attach(err error, p Process) (r finding.Remedy) {
 	return removeStale(r, err).Run("ip", "netns", "attach", name, strconv.Itoa(p.PID))
 }
 
-// create adds what creates the network namespace of s and starts s there. The error is
-// that of namespace.Open. A restart of the service that makes the namespace restarts s
-// as well, which needs it.
+// create adds what creates the network namespace of s and starts s there. The
+// error is that of namespace.Open. A restart of the service that makes the
+// namespace restarts s as well, which needs it.
 func (s *Service) create(r finding.Remedy, err error) finding.Remedy {
 	name := namespace.BaseName(s.Netns)
 	if name == "" {
 		return finding.Remedy{}
 	}
-	maker, state := s.Maker()
-	switch {
-	case maker != "" && state == openrc.Started:
-		return r.Run("rc-service", maker, "restart")
-	case maker != "":
-		return s.restart(r.Run("rc-service", maker, "start"))
+	creator, command := namespace.Creator(name), namespace.CreateCommand(name)
+	if !strings.HasPrefix(creator, "netns.") {
+		r = removeStale(r, err)
 	}
-	return s.restart(removeStale(r, err).Run("ip", "netns", "add", name))
+	r = r.Run(command...)
+	if slices.Equal(command, []string{"rc-service", "netns." + name, "restart"}) {
+		return r
+	}
+	return s.restart(r)
 }
 
 // removeStale adds the removal of the file that a network namespace has left.
@@ -91,7 +95,8 @@ func removeStale(r finding.Remedy, err error) finding.Remedy {
 	return r
 }
 
-// MakesEmpty reports whether the remedy makes a network namespace that nobody sets up.
+// MakesEmpty reports whether the remedy makes a network namespace that nobody
+// sets up.
 func (s *Service) MakesEmpty() bool {
 	return slices.ContainsFunc(s.Remedy.Commands, func(c finding.Command) bool {
 		return len(c.Args) > 3 && slices.Equal(c.Args[:3], []string{"ip", "netns", "add"})

@@ -9,8 +9,8 @@ import (
 	"openrc-netns/internal/openrc"
 )
 
-// Of all findings there is one remedy: a restart once, what comes before it first, and
-// what strays ended last.
+// Of all findings there is one remedy: a restart once, what comes before it
+// first, and what strays ended last.
 func TestRemedyOfSeveralFindings(t *testing.T) {
 	s := &Service{Name: "web", Netns: "vpn", State: openrc.Started}
 	s.add(finding.Outside, finding.ProcessesOutside, end([]Process{{PID: 12}, {PID: 13}}))

@@ -1,6 +1,6 @@
-// Package cgroup opens, joins and removes control groups of cgroup v2 (cgroups(7)), and
-// knows the names that OpenRC, netns-exec and ip-vrf(8) give them. A cgroup is named by
-// its path as in /proc/PID/cgroup.
+// Package cgroup opens, joins and removes control groups of cgroup v2
+// (cgroups(7)), and knows the names that OpenRC, netns-exec and ip-vrf(8) give
+// them. A cgroup is named by its path as in /proc/PID/cgroup.
 package cgroup
 
 import (
@@ -18,16 +18,17 @@ import (
 	"openrc-netns/internal/files"
 )
 
-// Dir is the open directory of a cgroup: of that one, and of no other that has come to
-// have its path.
+// Dir is the open directory of a cgroup: of that one, and of no other that has
+// come to have its path.
 type Dir struct {
 	fd   int
 	path string
 }
 
-// OpenRoot opens the root of cgroup v2: where it usually is, or else mounted for this
-// process alone, so that it does not matter where, and whether, the host has it. A
-// process that may not mount, because it is locked, looks for it in the mount table.
+// OpenRoot opens the root of cgroup v2: where it usually is, or else mounted
+// for this process alone, so that it does not matter where, and whether, the
+// host has it. A process that may not mount, because it is locked, looks for it
+// in the mount table.
 func OpenRoot() (Dir, error) {
 	for _, dir := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
 		if root, ok := openRoot(dir); ok {
@@ -56,9 +57,9 @@ func OpenRoot() (Dir, error) {
 	return Dir{fd, "/"}, nil
 }
 
-// openRoot opens dir if it is the root that the paths in /proc/PID/cgroup start from. That
-// is worth a look: to unmount one that was mounted for this process alone makes the kernel
-// wait for all CPUs.
+// openRoot opens dir if it is the root that the paths in /proc/PID/cgroup start
+// from. That is worth a look: to unmount one that was mounted for this process
+// alone makes the kernel wait for all CPUs.
 func openRoot(dir string) (root Dir, ok bool) {
 	var own, hosts, stat unix.Stat_t
 	var fs unix.Statfs_t
@@ -108,8 +109,8 @@ func (d Dir) Path() string { return d.path }
 // Close gives the descriptor back.
 func (d Dir) Close() { unix.Close(d.fd) }
 
-// Open opens a cgroup below, or d once more for ".". The kernel answers ENOENT or ENODEV
-// where it was removed, here and elsewhere.
+// Open opens a cgroup below, or d once more for ".". The kernel answers ENOENT
+// or ENODEV where it was removed, here and elsewhere.
 func (d Dir) Open(below string) (Dir, error) {
 	fd, err := unix.Openat(d.fd, path.Join(".", below), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -142,8 +143,8 @@ func (d Dir) MakeAll(below string) error {
 	return nil
 }
 
-// Join moves the process pid, or this one where it is 0, into a cgroup below, or into d
-// for ".".
+// Join moves the process pid, or this one where it is 0, into a cgroup below,
+// or into d for ".".
 func (d Dir) Join(below string, pid int) error {
 	fd, err := unix.Openat(d.fd, path.Join(".", below, "cgroup.procs"), unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err == nil {
@@ -164,8 +165,8 @@ func (d Dir) Remove(below string) error {
 	return nil
 }
 
-// RemoveUp removes the cgroups from cgroup up to, and without, the given one, as far as
-// they are empty. It is a method of the root.
+// RemoveUp removes the cgroups from cgroup up to, and without, the given one,
+// as far as they are empty. It is a method of the root.
 func (d Dir) RemoveUp(cgroup, stop string) {
 	for cgroup != stop && cgroup != "/" && cgroup != "." {
 		if err := d.Remove(cgroup); err != nil && !errors.Is(err, unix.ENOENT) {

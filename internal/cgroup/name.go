@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// What the names of cgroups begin with. (In the shell: _netns_confined in 50-netns.conf.)
+// What the names of cgroups begin with. (In the shell: _netns_confined in
+// 50-netns.conf.)
 const (
 	openrcPrefix  = "openrc."       // OpenRC's for a service; before 0.50 it has none
 	openrcParent  = "rc"            // OpenRC's for the cgroups of all services, in times to come
@@ -24,8 +25,8 @@ func IsOfService(cgroup, service string) bool {
 	return false
 }
 
-// ForService is the service's own cgroup: the current one if that is it, else one to be
-// made.
+// ForService is the service's own cgroup: the current one if that is it, else
+// one to be made.
 func ForService(current, service string) string {
 	if IsOfService(current, service) {
 		return current
@@ -33,10 +34,10 @@ func ForService(current, service string) string {
 	return path.Join(outer(current), servicePrefix+service)
 }
 
-// ForCommand is the cgroup for the program that confines a command by hand, in the network
-// namespace of that cookie, to the device of that index, if it is not 0. One cgroup is
-// for one confinement alone: another one's processes, or those of a namespace that had
-// the same name before, must not come under it.
+// ForCommand is the cgroup for the program that confines a command by hand, in
+// the network namespace of that cookie, to the device of that index, if it is
+// not 0. One cgroup is for one confinement alone: another one's processes, or
+// those of a namespace that had the same name before, must not come under it.
 func ForCommand(current string, cookie uint64, index uint32, lock bool) string {
 	name := fmt.Sprintf("%s%d.%d", commandPrefix, cookie, index)
 	if lock {
@@ -45,9 +46,9 @@ func ForCommand(current string, cookie uint64, index uint32, lock bool) string {
 	return path.Join(outer(current), name)
 }
 
-// ForVRF is the cgroup below that one for a command in a VRF. It ends as those of
-// ip-vrf(8) do, whose identify and pids then know the process. Netns is the name of the
-// network namespace, empty if it has none.
+// ForVRF is the cgroup below that one for a command in a VRF. It ends as those
+// of ip-vrf(8) do, whose identify and pids then know the process. Netns is the
+// name of the network namespace, empty if it has none.
 func ForVRF(cgroup, netns, vrf string) string {
 	if netns != "" {
 		cgroup = path.Join(cgroup, netns+"-ns")
@@ -55,8 +56,8 @@ func ForVRF(cgroup, netns, vrf string) string {
 	return path.Join(cgroup, "vrf", vrf)
 }
 
-// outer takes off what an earlier run, of ours or of ip-vrf(8), has put at the end, so
-// that nested runs do not go deeper and deeper.
+// outer takes off what an earlier run, of ours or of ip-vrf(8), has put at the
+// end, so that nested runs do not go deeper and deeper.
 func outer(cgroup string) string {
 	for _, mark := range []string{"/" + commandPrefix, "/" + servicePrefix} {
 		if i := strings.Index(cgroup, mark); i >= 0 {
@@ -75,9 +76,10 @@ func outer(cgroup string) string {
 	return cgroup
 }
 
-// ServiceOf tells from the content of a /proc/PID/cgroup which service OpenRC put
-// the process into the cgroup of; empty if none. Known says whether there is a
-// service of that name: before 0.50 a cgroup was called just like the service.
+// ServiceOf tells from the content of a /proc/PID/cgroup which service OpenRC
+// put the process into the cgroup of; empty if none. Known says whether there
+// is a service of that name: before 0.50 a cgroup was called just like the
+// service.
 func ServiceOf(cgroups []byte, known func(string) bool) string {
 	for line := range bytes.Lines(cgroups) {
 		_, entry, _ := strings.Cut(strings.TrimSuffix(string(line), "\n"), ":")
@@ -99,9 +101,9 @@ func ServiceOf(cgroups []byte, known func(string) bool) string {
 	return ""
 }
 
-// ofCommand reports whether a cgroup is one that netns-exec or ip-vrf(8) makes below
-// that of its caller. A container's, say, in a cgroup that happens to be called
-// like a service, is none of the service's.
+// ofCommand reports whether a cgroup is one that netns-exec or ip-vrf(8) makes
+// below that of its caller. A container's, say, in a cgroup that happens to be
+// called like a service, is none of the service's.
 func ofCommand(cgroup string) bool {
 	first, below, _ := strings.Cut(cgroup, "/")
 	return strings.HasPrefix(first, commandPrefix) || first == "vrf" ||

@@ -16,8 +16,8 @@ import (
 	"openrc-netns/internal/files"
 )
 
-// Processes lists the processes in a cgroup. It is an error if there are cgroups
-// below, whose processes are its own too.
+// Processes lists the processes in a cgroup. It is an error if there are
+// cgroups below, whose processes are its own too.
 func Processes(cgroup string) ([]int, error) {
 	root, err := OpenRoot()
 	if err != nil {
@@ -71,8 +71,8 @@ func cgroupIn(file string) (string, error) {
 	return "", errors.New("cgroup v2 is not available: this process is in none")
 }
 
-// LeaveInherited takes this process out of the cgroup that its caller was confined in, if
-// it is in one that netns-exec, ip-vrf(8) or the hook made.
+// LeaveInherited takes this process out of the cgroup that its caller was
+// confined in, if it is in one that netns-exec, ip-vrf(8) or the hook made.
 func LeaveInherited() error {
 	current, err := Current()
 	if err != nil {
@@ -90,9 +90,9 @@ func LeaveInherited() error {
 	return root.Join(outer, 0)
 }
 
-// LeaveService takes this process, and the process pid if it is not 0, out of the
-// service's own cgroup, and removes that if it is empty then. It does nothing for a
-// process in any other cgroup.
+// LeaveService takes this process, and the process pid if it is not 0, out of
+// the service's own cgroup, and removes that if it is empty then. It does
+// nothing for a process in any other cgroup.
 func LeaveService(service string, pid int) error {
 	current, err := Current()
 	if err != nil || !IsOfService(current, service) {
@@ -117,9 +117,9 @@ func LeaveService(service string, pid int) error {
 	return nil
 }
 
-// IDs are the numbers by which the kernel knows a cgroup and all below it, as in
-// INET_DIAG_CGROUP_ID of sock_diag(7); none where there is no such cgroup. Any thread
-// may call it.
+// IDs are the numbers by which the kernel knows a cgroup and all below it, as
+// in INET_DIAG_CGROUP_ID of sock_diag(7); none where there is no such cgroup.
+// Any thread may call it.
 func IDs(cgroup string) ([]uint64, error) {
 	root, err := OpenRoot()
 	if err != nil {

@@ -5,14 +5,16 @@ import (
 	"strconv"
 )
 
-// What conf.d files have besides assignments: conditions, defaults, lists and functions. See gate for the grammar.
+// What conf.d files have besides assignments: conditions, defaults, lists and
+// functions. See gate for the grammar.
 
 const (
 	testRemedy = `keep to tests like [ "$NAME" = value ], [ -n "$NAME" ] and [ -e FILE ]`
 	bodyRemedy = "keep the function to plain commands, or put it into the init script"
 )
 
-// maxDepth is how deep compound commands may be in each other. Shells run out of stack, at some thousands.
+// maxDepth is how deep compound commands may be in each other. Shells run out
+// of stack, at some thousands.
 const maxDepth = 50
 
 // list checks parts with && and || between them.
@@ -38,7 +40,8 @@ func (g *gate) list() error {
 	}
 }
 
-// lines checks lists until one of the reserved words in ends, which it passes over and returns.
+// lines checks lists until one of the reserved words in ends, which it passes
+// over and returns.
 func (g *gate) lines(opened string, ends ...string) (string, error) {
 	line := g.line
 	for n := 0; ; n++ {
@@ -62,7 +65,8 @@ func (g *gate) lines(opened string, ends ...string) (string, error) {
 	}
 }
 
-// separator passes over the semicolon after a list. The end of a line, where a comment may be, is left.
+// separator passes over the semicolon after a list. The end of a line, where a
+// comment may be, is left.
 func (g *gate) separator() error {
 	switch g.peek() {
 	case '#', '\n', eof:
@@ -254,8 +258,9 @@ func (g *gate) spaces() {
 
 func isBlank(c int) bool { return c == ' ' || c == '\t' }
 
-// isReserved reports whether word is one that begins or ends something in a shell's grammar, or names a builtin that a
-// function cannot be named like (POSIX XCU 2.4 and 2.14, and what bash, dash and ash add).
+// isReserved reports whether word is one that begins or ends something in a
+// shell's grammar, or names a builtin that a function cannot be named like
+// (POSIX XCU 2.4 and 2.14, and what bash, dash and ash add).
 func isReserved(word string) bool {
 	switch word {
 	case "case", "coproc", "do", "done", "elif", "else", "esac", "fi", "for", "function", "if", "in", "select", "then", "time", "until", "while",

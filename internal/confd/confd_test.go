@@ -15,7 +15,8 @@ import (
 
 type values = map[string]string
 
-// acceptedFiles are what people have in /etc/conf.d, and what is easily got wrong.
+// acceptedFiles are what people have in /etc/conf.d, and what is easily got
+// wrong.
 var acceptedFiles = []struct {
 	name string
 	src  string
@@ -170,7 +171,8 @@ postup_eth0=
 		"dump_after_load=NO\nmodules=\"loop fuse\"\nmodule_loop_args_2_6=\"max_loop=4\"\nrc_timeout_stopsec=90\n", values{}},
 }
 
-// refusedFiles are what only a shell can read, with the line and the beginning of the problem.
+// refusedFiles are what only a shell can read, with the line and the beginning
+// of the problem.
 var refusedFiles = []struct {
 	name    string
 	src     string

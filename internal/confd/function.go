@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// The body of a function is not run when the file is read, but a shell gives up on a file in which it does not
-// understand one. So its end has to be found, and what is before it has to be in a grammar that all shells share:
+// The body of a function is not run when the file is read, but a shell gives up
+// on a file in which it does not understand one. So its end has to be found,
+// and what is before it has to be in a grammar that all shells share:
 //
 //	commands = { list ( ";" | "&" | newline ) }
 //	list     = pipeline { ( "&&" | "||" ) pipeline }
@@ -15,8 +16,9 @@ import (
 //	command  = simple | "{" commands "}" | "(" commands ")" | if | while | until | for | case
 //	simple   = { word | redirection }
 //
-// Words are those of the gate, with patterns, arguments ($1) and commands in $() besides. Here-documents, arithmetic
-// and functions in functions are left out.
+// Words are those of the gate, with patterns, arguments ($1) and commands in
+// $() besides. Here-documents, arithmetic and functions in functions are left
+// out.
 
 // parentheses passes over the (), if they are next.
 func (g *gate) parentheses() bool {
@@ -64,8 +66,8 @@ func (g *gate) group(end string) error {
 	return err
 }
 
-// commands checks lists until one of ends, which it passes over and returns: a reserved word, or one of } ) and ;;. There
-// may be none if empty is set.
+// commands checks lists until one of ends, which it passes over and returns: a
+// reserved word, or one of } ) and ;;. There may be none if empty is set.
 func (g *gate) commands(empty bool, ends ...string) (string, error) {
 	if err := g.deeper(); err != nil {
 		return "", err
@@ -245,7 +247,8 @@ func (g *gate) forCommand() error {
 	return err
 }
 
-// caseCommand checks case WORD in { [(] PATTERN { | PATTERN } ) commands ;; } esac.
+// caseCommand checks case WORD in { [(] PATTERN { | PATTERN } ) commands ;; }
+// esac.
 func (g *gate) caseCommand() error {
 	g.blanks()
 	if err := g.argument(); err != nil {
@@ -424,7 +427,8 @@ func (g *gate) atCommandEnd() bool {
 	return false
 }
 
-// isSyntax reports whether word, where a command begins, is none in one of the shells.
+// isSyntax reports whether word, where a command begins, is none in one of the
+// shells.
 func isSyntax(word string) bool {
 	return slices.Contains([]string{
 		"!", "{", "}", "[[", "]]", "case", "coproc", "do", "done", "elif", "else", "esac", "fi", "for", "function", "if", "in", "select", "then", "time", "until", "while",

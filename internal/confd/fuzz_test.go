@@ -11,8 +11,8 @@ import (
 // settings are the names under which the tests look for values.
 var settings = []string{"netns", "vrf", "netns_etc", "netns_hide", "netns_lock"}
 
-// FuzzParseAgreesWithSh feeds Parse any bytes: it must refuse them, and say where and why on one line, or give what
-// every shell at hand makes of them.
+// FuzzParseAgreesWithSh feeds Parse any bytes: it must refuse them, and say
+// where and why on one line, or give what every shell at hand makes of them.
 func FuzzParseAgreesWithSh(f *testing.F) {
 	for _, file := range acceptedFiles {
 		f.Add([]byte(file.src))
@@ -43,8 +43,9 @@ func FuzzParseAgreesWithSh(f *testing.F) {
 	})
 }
 
-// TestParseAgreesWithShOnRandomFiles puts files together from the pieces that real ones are made of, which reaches
-// corners that changing single bytes does not.
+// TestParseAgreesWithShOnRandomFiles puts files together from the pieces that
+// real ones are made of, which reaches corners that changing single bytes does
+// not.
 func TestParseAgreesWithShOnRandomFiles(t *testing.T) {
 	shells := startShells(t, settings)
 	random := rand.New(rand.NewPCG(8, 2))
@@ -102,7 +103,8 @@ func randomFile(random *rand.Rand) []byte {
 	return src
 }
 
-// randomFunction puts the body of a function together in the way of the grammar, and then may break it.
+// randomFunction puts the body of a function together in the way of the
+// grammar, and then may break it.
 func randomFunction(random *rand.Rand) []byte {
 	one := func(choices ...string) string { return choices[random.IntN(len(choices))] }
 	var commands func(depth int) string

@@ -14,8 +14,8 @@ const (
 	plainRemedy   = "keep to lines like NAME=value, which can be read without a shell"
 )
 
-// gate walks a conf.d file from end to end and refuses whatever is not in this grammar (POSIX XCU 2.2, 2.3 and 2.6
-// have the full one):
+// gate walks a conf.d file from end to end and refuses whatever is not in this
+// grammar (POSIX XCU 2.2, 2.3 and 2.6 have the full one):
 //
 //	line       = [ list { ";" list } [ ";" ] ] [ comment ]
 //	list       = part { ( "&&" | "||" ) part }
@@ -32,10 +32,12 @@ const (
 //	expansion  = $NAME | ${NAME} | ${NAME:-text}   also with - + :+ # ## % %% in place of :-, and, of a NAME that is
 //	             not of interest, with = and := | $(plain words) | `plain words`
 //
-// A variable of interest is not assigned where that depends on a condition. A blank is a space or a tab, nothing else.
-// What is in the grammar runs no command but "[" and those in an expansion, which runs them in a process of its own; it
-// changes no variable but the one on the left, and makes no shell stop. A reader of the values need not know what the
-// words of other variables expand to, so these are checked and passed over.
+// A variable of interest is not assigned where that depends on a condition. A
+// blank is a space or a tab, nothing else. What is in the grammar runs no
+// command but "[" and those in an expansion, which runs them in a process of
+// its own; it changes no variable but the one on the left, and makes no shell
+// stop. A reader of the values need not know what the words of other variables
+// expand to, so these are checked and passed over.
 type gate struct {
 	src  []byte
 	pos  int
@@ -70,7 +72,8 @@ func (g *gate) file() error {
 	if bytes.HasPrefix(g.src, []byte("\ufeff")) {
 		return g.refuse("a byte order mark", "save the file as UTF-8 without one")
 	}
-	// In comments too: shells disagree about NUL, and where one line ends in a carriage return, all do.
+	// In comments too: shells disagree about NUL, and where one line ends in a
+	// carriage return, all do.
 	if i := bytes.IndexAny(g.src, "\x00\r"); i >= 0 {
 		g.line += bytes.Count(g.src[:i], []byte("\n"))
 		if g.src[i] == '\r' {
@@ -91,7 +94,8 @@ func (g *gate) file() error {
 	return nil
 }
 
-// statement checks one line, or more where quotes or a compound command run over several, with the newline at its end.
+// statement checks one line, or more where quotes or a compound command run
+// over several, with the newline at its end.
 func (g *gate) statement() error {
 	for {
 		g.blanks()
@@ -175,7 +179,8 @@ func (g *gate) assignment(export bool) error {
 	return nil
 }
 
-// literal checks the value of a variable of interest, and returns it without its quotes.
+// literal checks the value of a variable of interest, and returns it without
+// its quotes.
 func (g *gate) literal(name string) (string, error) {
 	quote := g.peek()
 	if !isQuote(quote) {
@@ -212,9 +217,10 @@ func (g *gate) literal(name string) (string, error) {
 	return string(g.src[start:end]), nil
 }
 
-// word checks the value of a variable that is not of interest. On a line that begins with export it is an argument:
-// older releases of dash split what is expanded in it into words, any of which may be an assignment, and bash expands
-// braces.
+// word checks the value of a variable that is not of interest. On a line that
+// begins with export it is an argument: older releases of dash split what is
+// expanded in it into words, any of which may be an assignment, and bash
+// expands braces.
 func (g *gate) word(name string, export bool) error {
 	for !g.atWordEnd() {
 		var err error
@@ -287,8 +293,9 @@ func (g *gate) doubleQuotes(name string) error {
 	return nil
 }
 
-// expansion checks $NAME, the ${...} of the grammar and commands, at the dollar sign or the backquote. The text in
-// ${NAME:-text} may itself hold $NAME and ${NAME}, but no second text: depth is what shells run out of stack on.
+// expansion checks $NAME, the ${...} of the grammar and commands, at the dollar
+// sign or the backquote. The text in ${NAME:-text} may itself hold $NAME and
+// ${NAME}, but no second text: depth is what shells run out of stack on.
 func (g *gate) expansion(name string) error {
 	switch {
 	case g.peek() == '`':
@@ -323,7 +330,8 @@ func (g *gate) expansion(name string) error {
 	return nil
 }
 
-// program checks a command of plain words, between begin and end, that a shell runs for its output.
+// program checks a command of plain words, between begin and end, that a shell
+// runs for its output.
 func (g *gate) program(name, begin string, end int) error {
 	start := g.pos
 	g.pos += len(begin)
@@ -368,7 +376,8 @@ func (g *gate) simpleExpansion() bool {
 	return false
 }
 
-// parameter passes over what has a value, in braces: a NAME, or in a function an argument of that.
+// parameter passes over what has a value, in braces: a NAME, or in a function
+// an argument of that.
 func (g *gate) parameter() string {
 	if g.inside != "" && isDigit(g.peek()) {
 		g.pos++
@@ -377,8 +386,8 @@ func (g *gate) parameter() string {
 	return g.name()
 }
 
-// operator passes over what may follow the variable in ${NAME:-text}. Not ?, which exits; and those that assign only
-// where nobody wants to know what.
+// operator passes over what may follow the variable in ${NAME:-text}. Not ?,
+// which exits; and those that assign only where nobody wants to know what.
 func (g *gate) operator(variable string) bool {
 	for _, op := range [...]string{":-", ":+", "-", "+", "##", "#", "%%", "%", ":=", "="} {
 		if !bytes.HasPrefix(g.src[g.pos:], []byte(op)) {
@@ -420,7 +429,8 @@ func (g *gate) quoted(name string) error {
 	return nil
 }
 
-// name passes over a NAME (POSIX XBD 3.216) and returns it; empty if none is next.
+// name passes over a NAME (POSIX XBD 3.216) and returns it; empty if none is
+// next.
 func (g *gate) name() string {
 	start := g.pos
 	for c := g.peek(); isLetter(c) || c == '_' || isDigit(c) && g.pos > start; c = g.peek() {
@@ -435,7 +445,8 @@ func (g *gate) blanks() {
 	}
 }
 
-// comment passes over the rest of the line; a backslash at its end does not continue it.
+// comment passes over the rest of the line; a backslash at its end does not
+// continue it.
 func (g *gate) comment() {
 	for g.peek() != '\n' && g.peek() != eof {
 		g.pos++
@@ -489,12 +500,14 @@ func isQuote(c int) bool { return c == '\'' || c == '"' }
 // isPrintable reports whether c is one of the printable characters of ASCII.
 func isPrintable(c int) bool { return ' ' <= c && c <= '~' }
 
-// isPlain reports whether c stands for itself wherever a word can be, to the shells and to godotenv.
+// isPlain reports whether c stands for itself wherever a word can be, to the
+// shells and to godotenv.
 func isPlain(c int) bool {
 	return isLetter(c) || isDigit(c) || c != eof && strings.IndexByte("_-+.,/:@%=", byte(c)) >= 0
 }
 
-// isSpecial reports whether an assignment to name does more than to give it a value, in one of the shells.
+// isSpecial reports whether an assignment to name does more than to give it a
+// value, in one of the shells.
 func isSpecial(name string) bool {
 	switch name {
 	case "BASHOPTS", "EUID", "PPID", "SHELLOPTS", "UID": // bash(1): read-only, the shell exits
@@ -511,7 +524,8 @@ func isSpecial(name string) bool {
 	return strings.HasPrefix(name, "BASH_")
 }
 
-// isLocale reports whether an assignment to name changes how a shell takes bytes for characters.
+// isLocale reports whether an assignment to name changes how a shell takes
+// bytes for characters.
 func isLocale(name string) bool {
 	return name == "LANG" || strings.HasPrefix(name, "LC_")
 }

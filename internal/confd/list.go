@@ -38,11 +38,11 @@ func list(src []byte, names []string) ([]Assignment, error) {
 	return g.all, nil
 }
 
-// Head reads of a file what can be known of it although only a shell can read it
-// as a whole, an init script for instance: the assignments to names before the
-// first statement that only a shell can read. A name that the rest of the file or
-// a function mentions, if only to read another file that may assign it, is left
-// out.
+// Head reads of a file what can be known of it although only a shell can read
+// it as a whole, an init script for instance: the assignments to names before
+// the first statement that only a shell can read. A name that the rest of the
+// file or a function mentions, if only to read another file that may assign it,
+// is left out.
 func Head(path string, names []string) ([]Assignment, error) {
 	src, err := Load(path)
 	if err != nil {
@@ -82,10 +82,10 @@ func Mentions(path, name string) bool {
 }
 
 // MayAssign reports whether a shell that reads the file at path may give name a
-// value, or take it away, where the file is one that ReadFile refuses: it does not
-// unless the file has the name, reads another one, or works out what it assigns to.
-// What it does by a command of another file's making is not seen. Of what is no text
-// nobody knows.
+// value, or take it away, where the file is one that ReadFile refuses: it does
+// not unless the file has the name, reads another one, or works out what it
+// assigns to. What it does by a command of another file's making is not seen.
+// Of what is no text nobody knows.
 func MayAssign(path, name string) bool {
 	src, err := Load(path)
 	return err != nil || mayAssign(withoutComments(src), name)
@@ -115,8 +115,8 @@ func Unreached(path string, names []string) (found []Assignment, line int) {
 }
 
 // Candidates are the assignments to names, and to other names that begin like
-// prefix, that stand in a file on a line that is nothing else. They count or not:
-// it is for a file that ReadFile refuses.
+// prefix, that stand in a file on a line that is nothing else. They count or
+// not: it is for a file that ReadFile refuses.
 func Candidates(path, prefix string, names []string) []Assignment {
 	src, err := Load(path)
 	if err != nil {
@@ -149,8 +149,8 @@ func Has(path, text string) bool {
 	return err == nil && bytes.Contains(withoutComments(src), []byte(text))
 }
 
-// Assigns reports whether the file at path has name with an equals sign after it,
-// outside of comments that fill a line. It may be in a place where it does
+// Assigns reports whether the file at path has name with an equals sign after
+// it, outside of comments that fill a line. It may be in a place where it does
 // nothing, and there are other ways to give a variable a value.
 func Assigns(path, name string) bool {
 	src, err := Load(path)
@@ -181,8 +181,8 @@ func withoutComments(src []byte) []byte {
 	return rest
 }
 
-// readsMore reports whether src may have a command after which the variables can
-// be anything. In a function it may never be run; who knows.
+// readsMore reports whether src may have a command after which the variables
+// can be anything. In a function it may never be run; who knows.
 func readsMore(src []byte) bool {
 	for _, word := range fields(src) {
 		switch word {
@@ -193,8 +193,8 @@ func readsMore(src []byte) bool {
 	return false
 }
 
-// worksOut reports whether src may have a command that assigns to a variable whose
-// name is not written there.
+// worksOut reports whether src may have a command that assigns to a variable
+// whose name is not written there.
 func worksOut(src []byte) bool {
 	for line := range bytes.Lines(src) {
 		assigns := false

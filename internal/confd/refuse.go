@@ -5,13 +5,15 @@ import (
 	"unicode/utf8"
 )
 
-// The ways in which the gate refuses. Each names what stands at the gate's position.
+// The ways in which the gate refuses. Each names what stands at the gate's
+// position.
 
 func (g *gate) refuse(problem, remedy string) error {
 	return &SyntaxError{Line: g.line, Problem: problem, Remedy: remedy}
 }
 
-// refuseCommand refuses a word that is no assignment; name is what it has of a NAME at its start.
+// refuseCommand refuses a word that is no assignment; name is what it has of a
+// NAME at its start.
 func (g *gate) refuseCommand(name string) error {
 	if name == "" {
 		return g.refuse(g.character()+" where an assignment should begin", plainRemedy)
@@ -43,7 +45,8 @@ func (g *gate) refuseInLiteral(name string) error {
 	return g.refuse(name+" has "+g.character()+" outside quotes", quoteRemedy)
 }
 
-// refuseUnquoted refuses a character outside quotes in the value of any other variable.
+// refuseUnquoted refuses a character outside quotes in the value of any other
+// variable.
 func (g *gate) refuseUnquoted(name string) error {
 	switch {
 	case g.peek() == '`', g.peek() == '$' && g.at(1) == '(':
@@ -66,13 +69,15 @@ func (g *gate) refuseExpansion(name string) error {
 	return g.refuse(name+" has a dollar sign that begins no variable's name", `write \$ in double quotes, or use single quotes`)
 }
 
-// refuseUnterminated refuses quotes that were opened on the given line and never closed.
+// refuseUnterminated refuses quotes that were opened on the given line and
+// never closed.
 func (g *gate) refuseUnterminated(name string, line int) error {
 	g.line = line
 	return g.refuse(strconv.Quote(name)+" has quotes without an end", "close them")
 }
 
-// character returns the character at the gate's position in quotes, escaped if it cannot be seen.
+// character returns the character at the gate's position in quotes, escaped if
+// it cannot be seen.
 func (g *gate) character() string {
 	c, size := utf8.DecodeRune(g.src[g.pos:])
 	if c == utf8.RuneError && size == 1 {

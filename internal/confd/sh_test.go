@@ -12,10 +12,12 @@ import (
 	"time"
 )
 
-// shell is a running shell that reads conf.d files for us, as OpenRC would have it do.
+// shell is a running shell that reads conf.d files for us, as OpenRC would have
+// it do.
 //
-// Only files that Parse accepts may be given to it, and of these only such as harmless says. Should the gate have a
-// hole, the shell runs as nobody where it can, finds no command in PATH and cannot write to a file.
+// Only files that Parse accepts may be given to it, and of these only such as
+// harmless says. Should the gate have a hole, the shell runs as nobody where it
+// can, finds no command in PATH and cannot write to a file.
 type shell struct {
 	name string
 	dir  string // where it reads the file "input"
@@ -24,14 +26,16 @@ type shell struct {
 	kill func()
 }
 
-// dirt is the text that variables hold in the second of two readings; word splitting, globbing or evaluation of any
-// of it would be seen.
+// dirt is the text that variables hold in the second of two readings; word
+// splitting, globbing or evaluation of any of it would be seen.
 const dirt = `a  netns=split * $(vrf=run) ~ "b" netns=split`
 
-// end is the last field of an answer. No value that Parse accepts holds a control character.
+// end is the last field of an answer. No value that Parse accepts holds a
+// control character.
 const end = "\x01end"
 
-// startShells starts every /bin/sh that OpenRC is known to meet. What is missing is reported, and fatal under CI=true.
+// startShells starts every /bin/sh that OpenRC is known to meet. What is
+// missing is reported, and fatal under CI=true.
 func startShells(t testing.TB, names []string) []*shell {
 	t.Helper()
 	var shells []*shell
@@ -103,8 +107,9 @@ func startShell(t testing.TB, name, path string, argv []string, locale string, n
 	return &shell{name, dir, ask, bufio.NewReader(tell), func() { cmd.Process.Kill() }}
 }
 
-// script returns what the shell runs: for every line on standard input it reads the file twice, first with no
-// variables set, then with as many as a file may refer to. NUL ends each field of its answer, as no value can hold one.
+// script returns what the shell runs: for every line on standard input it reads
+// the file twice, first with no variables set, then with as many as a file may
+// refer to. NUL ends each field of its answer, as no value can hold one.
 func script(names []string) string {
 	var preset, report strings.Builder
 	for _, name := range names {
@@ -121,8 +126,9 @@ func script(names []string) string {
 		"printf '\\1end\\0'\ndone"
 }
 
-// read returns the values of names that the shell has after it has read src, in the form NAME=VALUE, or NAME where it
-// is not set; first when none of them was set before, then when each was "before". It fails the test if the shell was
+// read returns the values of names that the shell has after it has read src, in
+// the form NAME=VALUE, or NAME where it is not set; first when none of them was
+// set before, then when each was "before". It fails the test if the shell was
 // not happy with src.
 func (s *shell) read(t testing.TB, src []byte, names []string) (clean, preset []string) {
 	t.Helper()
@@ -159,7 +165,8 @@ func (s *shell) read(t testing.TB, src []byte, names []string) (clean, preset []
 	return fields[2:each], fields[each+2 : 2*each]
 }
 
-// harmless reports whether a shell may read src: it runs nothing, or nothing but what does no harm in tests.
+// harmless reports whether a shell may read src: it runs nothing, or nothing
+// but what does no harm in tests.
 func harmless(src []byte, names []string) bool {
 	g := gate{src: src, line: 1, names: names}
 	_ = g.file()

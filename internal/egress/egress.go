@@ -1,6 +1,7 @@
-// Package egress finds out where the packets of a process would leave, by asking the
-// kernel: nothing is sent. It looks from where the process is, in its network namespace,
-// as its user, at its files, with the VRF that its sockets are bound to.
+// Package egress finds out where the packets of a process would leave, by
+// asking the kernel: nothing is sent. It looks from where the process is, in
+// its network namespace, as its user, at its files, with the VRF that its
+// sockets are bound to.
 package egress
 
 import (
@@ -20,7 +21,8 @@ import (
 type Subject struct {
 	// Netns is the network namespace, as of namespace.Open.
 	Netns string
-	// PID is the process; 0 where there is none, and only the namespace is looked at.
+	// PID is the process; 0 where there is none, and only the namespace is
+	// looked at.
 	PID int
 	// VRF is the device that its sockets are bound to; empty if they are not.
 	VRF string
@@ -37,23 +39,23 @@ const (
 	TunnelOnly Verdict = "tunnel only"
 	// Open: packets leave, and none of the ways is a tunnel.
 	Open Verdict = "open"
-	// Also: there is a tunnel, and a way beside it, or something on the host answers
-	// questions for names.
+	// Also: there is a tunnel, and a way beside it, or something on the host
+	// answers questions for names.
 	Also Verdict = "also"
 )
 
 // Report is what was found.
 type Report struct {
 	Verdict Verdict
-	// Routes are the ways of packets to the internet, IPv4 first; of a family that has
-	// none, one without an interface.
+	// Routes are the ways of packets to the internet, IPv4 first; of a family
+	// that has none, one without an interface.
 	Routes []Route
 	// Ways are all interfaces that lead out, in the order of their indexes.
 	Ways []Way
 	// Resolvers are the nameservers of the process's resolv.conf.
 	Resolvers []Resolver
-	// Sockets are those in the process's file system of name services that run on the
-	// host's network as a rule, whatever network asks.
+	// Sockets are those in the process's file system of name services that run
+	// on the host's network as a rule, whatever network asks.
 	Sockets []string
 }
 
@@ -153,8 +155,8 @@ func (s *survey) inside() error {
 }
 
 // families are the two, each with an address in either half of what is in use:
-// tunnels put two routes that halve it before the default route. Nothing is sent to
-// these addresses.
+// tunnels put two routes that halve it before the default route. Nothing is
+// sent to these addresses.
 var families = []struct {
 	number   int
 	name     string
@@ -193,8 +195,8 @@ func leads(link netlink.Link) bool {
 	return a.RawFlags&unix.IFF_UP != 0 && a.RawFlags&unix.IFF_LOOPBACK == 0 && link.Type() != "dummy" && link.Type() != "vrf"
 }
 
-// findWays lists the interfaces that a route of any table leads to which the process
-// uses: with a VRF that of the VRF, else those that a rule names.
+// findWays lists the interfaces that a route of any table leads to which the
+// process uses: with a VRF that of the VRF, else those that a rule names.
 func (s *survey) findWays() error {
 	to := map[int][]string{}
 	for _, family := range families {
@@ -272,7 +274,8 @@ func compareBool(a, b bool) int {
 	return -1
 }
 
-// tables are the numbers of the routing tables that the process's packets look at.
+// tables are the numbers of the routing tables that the process's packets look
+// at.
 func (s *survey) tables(family int) (map[int]bool, error) {
 	if s.vrf != nil {
 		return map[int]bool{int(s.vrf.Table): true}, nil

@@ -31,8 +31,8 @@ type end struct {
 	index int
 	kind  string
 	peer  int // the index of a veth's other end, or of what a link is stacked on; 0 if it has none
-	// nsid is the number of the namespace with the other end, as ip-netns(8) set has
-	// it; -1 if that is this one.
+	// nsid is the number of the namespace with the other end, as ip-netns(8)
+	// set has it; -1 if that is this one.
 	nsid  int
 	peers []Peer
 }
@@ -131,8 +131,8 @@ type place struct {
 	path  string // by which it can be opened; empty if it cannot
 }
 
-// findNumber looks for the namespace that ns knows by a number: itself, the host's, or
-// one with a name.
+// findNumber looks for the namespace that ns knows by a number: itself, the
+// host's, or one with a name.
 func findNumber(ns *namespace.Namespace, nsid int) *place {
 	if nsid < 0 {
 		return &place{"in the same namespace", ""}
@@ -184,8 +184,8 @@ func (p *place) link(index int) string {
 	return name
 }
 
-// tunOwner is the process that holds a tun interface, and whose own network its packets
-// leave by.
+// tunOwner is the process that holds a tun interface, and whose own network its
+// packets leave by.
 func tunOwner(ns *namespace.Namespace, name string) string {
 	processes, _ := files.ReadDir("/proc")
 	for _, process := range processes {
@@ -220,9 +220,9 @@ func tunOwner(ns *namespace.Namespace, name string) string {
 	return ""
 }
 
-// tunIn reports whether the tun device behind a descriptor of another process is in ns:
-// the same name may be in use elsewhere. Before Linux 5.12 (TUNGETDEVNETNS) it is
-// taken for granted.
+// tunIn reports whether the tun device behind a descriptor of another process
+// is in ns: the same name may be in use elsewhere. Before Linux 5.12
+// (TUNGETDEVNETNS) it is taken for granted.
 func tunIn(ns *namespace.Namespace, pid, fd int) bool {
 	const tunGetDevNetns = 0x54e3 // _IO('T', 227) of linux/if_tun.h
 	pidfd, err := unix.PidfdOpen(pid, 0)

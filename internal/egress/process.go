@@ -12,8 +12,8 @@ import (
 	"openrc-netns/internal/files"
 )
 
-// lookAtProcess reads what the process would ask the kernel with: its user, which rules
-// can go by, and its nameservers.
+// lookAtProcess reads what the process would ask the kernel with: its user,
+// which rules can go by, and its nameservers.
 func (s *survey) lookAtProcess() error {
 	status, err := files.Read(fmt.Sprintf("/proc/%d/status", s.subject.PID))
 	if err != nil {
@@ -40,13 +40,14 @@ func (s *survey) lookAtProcess() error {
 	return nil
 }
 
-// hostSockets are those that the name service switch of the C library talks to: nscd(8),
-// nss-resolve(8) and nss-mdns.
+// hostSockets are those that the name service switch of the C library talks to:
+// nscd(8), nss-resolve(8) and nss-mdns.
 var hostSockets = []string{
 	"run/nscd/socket", "var/run/nscd/socket", "run/systemd/resolve/io.systemd.Resolve", "run/avahi-daemon/socket",
 }
 
-// nameservers are those of resolv.conf(5) below root; none where it cannot be read.
+// nameservers are those of resolv.conf(5) below root; none where it cannot be
+// read.
 func nameservers(root int) []string {
 	fd, err := unix.Openat2(root, "etc/resolv.conf", &unix.OpenHow{
 		Flags: unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT,

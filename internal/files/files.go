@@ -1,9 +1,9 @@
 // Package files reads and replaces files without the Go runtime's poller.
 //
 // os.Open and what builds on it hand each file to the poller, which is started
-// for the first one: that costs a launch a thread, four system calls and
-// three descriptors, and where the limit on open files leaves no room for these
-// the runtime ends the process with a stack trace. What is read here never blocks.
+// for the first one: that costs a launch a thread, four system calls and three
+// descriptors, and where the limit on open files leaves no room for these the
+// runtime ends the process with a stack trace. What is read here never blocks.
 package files
 
 import (
@@ -42,8 +42,8 @@ func open(path string, flags int, mode uint32) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// OpenRegular is Open for what has to be a regular file: opening a FIFO, a device
-// or a terminal neither hangs nor takes anything over.
+// OpenRegular is Open for what has to be a regular file: opening a FIFO, a
+// device or a terminal neither hangs nor takes anything over.
 func OpenRegular(path string) (*os.File, error) {
 	f, err := open(path, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 	if errors.Is(err, unix.ENXIO) { // open(2): a socket, or a device that is not there

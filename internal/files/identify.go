@@ -10,9 +10,9 @@ import (
 // ID tells a file from every other one.
 type ID struct{ Device, Inode uint64 }
 
-// Identify returns the ID of the file at path below the directory dir, of dir itself
-// where path is empty; resolve is that of openat2(2). It opens nothing, so that it
-// waits for nothing, whatever lies there. Any thread may call it.
+// Identify returns the ID of the file at path below the directory dir, of dir
+// itself where path is empty; resolve is that of openat2(2). It opens nothing,
+// so that it waits for nothing, whatever lies there. Any thread may call it.
 func Identify(dir int, path string, resolve uint64) (ID, error) {
 	var stat unix.Stat_t
 	if path == "" {
@@ -31,8 +31,8 @@ func Identify(dir int, path string, resolve uint64) (ID, error) {
 	return ID{uint64(stat.Dev), stat.Ino}, err
 }
 
-// OpenRoot opens the root directory of a process, if that is the one of its mount
-// namespace and not of a chroot, with O_PATH.
+// OpenRoot opens the root directory of a process, if that is the one of its
+// mount namespace and not of a chroot, with O_PATH.
 func OpenRoot(pid int) (int, error) {
 	root, err := unix.Open(fmt.Sprintf("/proc/%d/root", pid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {

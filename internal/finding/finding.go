@@ -1,6 +1,6 @@
-// Package finding is what an audit of running services (package audit) and a check
-// before they start (package preflight) have in common: what they found, as facts. The
-// words for it are the business of those who show it.
+// Package finding is what an audit of running services (package audit) and a
+// check before they start (package preflight) have in common: what they found,
+// as facts. The words for it are the business of those who show it.
 package finding
 
 // Finding is one thing that is not as it should be.
@@ -50,8 +50,8 @@ type Command struct {
 	Append string   // the file to the end of which its output goes; empty if it has none to keep
 }
 
-// Edit is a line of a file, counted from 1, and what to write in its place. An empty
-// text stands for an empty line.
+// Edit is a line of a file, counted from 1, and what to write in its place. An
+// empty text stands for an empty line.
 type Edit struct {
 	Path string
 	Line int

@@ -2,8 +2,8 @@ package finding
 
 import "strings"
 
-// ID says what was found. Its name never changes its meaning; behind a slash it has a
-// case, for which people need other words.
+// ID says what was found. Its name never changes its meaning; behind a slash it
+// has a case, for which people need other words.
 type ID string
 
 // Name is the ID without its case.
@@ -43,16 +43,17 @@ const (
 
 // What is wrong with the network namespace of a setting.
 const (
-	NamespaceMissing      ID = "namespace-missing"        // the setting
-	NamespaceMissingNear  ID = "namespace-missing/near"   // the setting, a name like it
-	NamespaceMissingPath  ID = "namespace-missing/path"   // the setting
-	NamespaceStale        ID = "namespace-stale"          // the setting, the file
-	NamespaceOther        ID = "namespace-other"          // the problem
-	NamespaceOtherPath    ID = "namespace-other/path"     // the problem
-	NamespaceHost         ID = "namespace-host"           // the setting
-	NamespaceHostPath     ID = "namespace-host/path"      // the setting
-	NamespaceBadName      ID = "namespace-bad-name"       // the error
-	NamespaceBadNameMaker ID = "namespace-bad-name/maker" // the error
+	NamespaceMissing        ID = "namespace-missing"         // the setting
+	NamespaceMissingNear    ID = "namespace-missing/near"    // the setting, a name like it
+	NamespaceMissingCreator ID = "namespace-missing/creator" // the setting, the service that creates it
+	NamespaceMissingPath    ID = "namespace-missing/path"    // the setting
+	NamespaceStale          ID = "namespace-stale"           // the setting, the file
+	NamespaceOther          ID = "namespace-other"           // the problem
+	NamespaceOtherPath      ID = "namespace-other/path"      // the problem
+	NamespaceHost           ID = "namespace-host"            // the setting
+	NamespaceHostPath       ID = "namespace-host/path"       // the setting
+	NamespaceBadName        ID = "namespace-bad-name"        // the error
+	NamespaceBadNameMaker   ID = "namespace-bad-name/maker"  // the error
 )
 
 // What is wrong with OpenRC, or with what of ours is installed.
@@ -114,7 +115,8 @@ const (
 	SupervisorS6             ID = "supervisor-s6"          // what a start says
 )
 
-// What else keeps a service from being where it belongs, or as it was meant there.
+// What else keeps a service from being where it belongs, or as it was meant
+// there.
 const (
 	EtcUnreadable        ID = "etc-unreadable"              // the error
 	EtcSource            ID = "etc-source"                  // the problem

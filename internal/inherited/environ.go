@@ -7,8 +7,8 @@ import (
 	"unsafe"
 )
 
-// argc and argv are what the kernel put on the stack, and envs is the runtime's copy
-// of the environment, all of it (runtime/runtime1.go). The pointers to the
+// argc and argv are what the kernel put on the stack, and envs is the runtime's
+// copy of the environment, all of it (runtime/runtime1.go). The pointers to the
 // environment come behind those to the arguments and a NULL.
 //
 //go:linkname argc runtime.argc
@@ -20,22 +20,23 @@ var argv unsafe.Pointer
 //go:linkname envs runtime.envs
 var envs []string
 
-// Environ returns a copy of the environment that the process was started with: in
-// its order, with what comes twice and what is no assignment, which os.Environ
-// leaves out.
+// Environ returns a copy of the environment that the process was started with:
+// in its order, with what comes twice and what is no assignment, which
+// os.Environ leaves out.
 //
-// The Go runtime obeys GODEBUG, GOMEMLIMIT, GOTRACEBACK and others before any Go
-// code of ours runs: they make it print, or end it. But they are meant for the
-// command. So the binaries start at _openrc_netns_entry (entry_*.s), which the
-// linker's flag -E makes their ELF entry point. For each variable that begins
-// with GO it moves the pointer on the stack on by one, and then goes on to the
-// runtime's own entry point. The runtime, os.Getenv and os.Environ see ODEBUG.
+// The Go runtime obeys GODEBUG, GOMEMLIMIT, GOTRACEBACK and others before any
+// Go code of ours runs: they make it print, or end it. But they are meant for
+// the command. So the binaries start at _openrc_netns_entry (entry_*.s), which
+// the linker's flag -E makes their ELF entry point. For each variable that
+// begins with GO it moves the pointer on the stack on by one, and then goes on
+// to the runtime's own entry point. The runtime, os.Getenv and os.Environ see
+// ODEBUG.
 //
 // The kernel puts the strings side by side, those of the arguments first
-// (create_elf_tables in fs/binfmt_elf.c). So before a string that a pointer still
-// leads to is the NUL of another one, and before one that was cut is its G: the
-// two cannot be mistaken. A process that started elsewhere, such as a test, has
-// cut none.
+// (create_elf_tables in fs/binfmt_elf.c). So before a string that a pointer
+// still leads to is the NUL of another one, and before one that was cut is its
+// G: the two cannot be mistaken. A process that started elsewhere, such as a
+// test, has cut none.
 func Environ() []string {
 	env := slices.Clone(envs)
 	for i, entry := range env {

@@ -1,18 +1,18 @@
 //go:build !mips && !mipsle && !mips64 && !mips64le
 
-// Package inherited hands on what a process inherits and the Go runtime changes as
-// it starts, or obeys: the ignored signals and the signal mask, the limit of open
-// files, the environment.
+// Package inherited hands on what a process inherits and the Go runtime changes
+// as it starts, or obeys: the ignored signals and the signal mask, the limit of
+// open files, the environment.
 //
 // The runtime installs a handler for nearly every signal, also for those that
 // were ignored, and unblocks some of them; execve(2) resets handlers to the
 // default. A command that was to run with SIGPIPE ignored would die of it.
 //
-// The runtime keeps what it found, but shows it to nobody, so this package reads
-// variables of it and of package syscall. The linker allows that with
+// The runtime keeps what it found, but shows it to nobody, so this package
+// reads variables of it and of package syscall. The linker allows that with
 // -checklinkname=0 only, which the Makefile passes; without it the build stops
-// with an error. Should a later runtime rename them, TestTransparent in tests/cli
-// fails.
+// with an error. Should a later runtime rename them, TestTransparent in
+// tests/cli fails.
 package inherited
 
 import (
@@ -44,8 +44,8 @@ var foundHandlers [numSignals]uintptr
 var foundMask [2]uint32
 
 // foundOpenFiles is RLIMIT_NOFILE as it was when the process started, where
-// package syscall has raised it (syscall/rlimit.go), else nil. Its Exec puts it back,
-// but does not look whether that was done.
+// package syscall has raised it (syscall/rlimit.go), else nil. Its Exec puts it
+// back, but does not look whether that was done.
 //
 //go:linkname foundOpenFiles syscall.origRlimitNofile
 var foundOpenFiles atomic.Pointer[syscall.Rlimit]
@@ -58,8 +58,8 @@ type sigaction struct {
 }
 
 // Restore ignores the signals that were ignored when the process started, sets
-// the calling thread's signal mask to what it was then, and RLIMIT_NOFILE too. It
-// is the last thing before execve(2), on the thread that calls it.
+// the calling thread's signal mask to what it was then, and RLIMIT_NOFILE too.
+// It is the last thing before execve(2), on the thread that calls it.
 func Restore() error {
 	if err := restoreOpenFiles(); err != nil {
 		return fmt.Errorf("restore the limit of open files: %w", err)
@@ -109,8 +109,8 @@ func restoreOpenFiles() error {
 	return nil
 }
 
-// prlimitOpenFiles is prlimit(2) without what package syscall does beside it: it
-// would forget the limit that it found.
+// prlimitOpenFiles is prlimit(2) without what package syscall does beside it:
+// it would forget the limit that it found.
 func prlimitOpenFiles(set, get *syscall.Rlimit) error {
 	_, _, errno := unix.RawSyscall6(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE,
 		uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(get)), 0, 0)

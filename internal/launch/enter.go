@@ -44,8 +44,8 @@ func (p *Plan) Enter() (confined string, err error) {
 	return "", nil
 }
 
-// enterView does the part of Enter that concerns the calling thread alone. The VRF has to
-// be in the namespace.
+// enterView does the part of Enter that concerns the calling thread alone. The
+// VRF has to be in the namespace.
 func (p *Plan) enterView() error {
 	if err := p.enterNamespaces(); err != nil {
 		return err
@@ -81,10 +81,10 @@ func (p *Plan) enterNamespaces() error {
 	return p.enterNamed()
 }
 
-// enterNamed enters the namespace and opens the files of /etc/netns that belong to its
-// name. An administrator may delete the name, change the files and create the name again
-// in between: it starts over then, or the command would get the files of another
-// namespace.
+// enterNamed enters the namespace and opens the files of /etc/netns that belong
+// to its name. An administrator may delete the name, change the files and
+// create the name again in between: it starts over then, or the command would
+// get the files of another namespace.
 func (p *Plan) enterNamed() error {
 	const attempts = 10
 	for range attempts {
@@ -124,9 +124,10 @@ func (p *Plan) Exec() error {
 	return err
 }
 
-// Leave takes the process out of the cgroup that Enter put it in, and removes that if
-// nothing else is in it: for a launch that does not go on. It does so on another thread,
-// because the calling one may have become a user who may not.
+// Leave takes the process out of the cgroup that Enter put it in, and removes
+// that if nothing else is in it: for a launch that does not go on. It does so
+// on another thread, because the calling one may have become a user who may
+// not.
 func (p *Plan) Leave() {
 	if p.undo == nil {
 		return

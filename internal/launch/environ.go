@@ -11,9 +11,9 @@ func getenv(env []string, name string) string {
 	return ""
 }
 
-// setenv returns a copy of env with the variable set, in its old place if it has
-// one, as by setenv(3). That would leave duplicates as they are; here they go,
-// because the last one counts for a shell.
+// setenv returns a copy of env with the variable set, in its old place if it
+// has one, as by setenv(3). That would leave duplicates as they are; here they
+// go, because the last one counts for a shell.
 func setenv(env []string, name, value string) []string {
 	result := make([]string, 0, len(env)+1)
 	set := false

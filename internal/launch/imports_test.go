@@ -8,9 +8,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Every start of a service waits for the initialization of each package that the two
-// programs on its way link: another one has to be worth that. See what it takes with
-// GODEBUG=inittrace=1 and a binary that was linked without -E.
+// Every start of a service waits for the initialization of each package that
+// the two programs on its way link: another one has to be worth that. See what
+// it takes with GODEBUG=inittrace=1 and a binary that was linked without -E.
 func TestPackagesOnTheLaunchPath(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", "../../cmd/netns-exec", "../../cmd/openrc-netns-hook").Output()
 	if err != nil {

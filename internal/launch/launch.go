@@ -1,9 +1,9 @@
 // Package launch turns what is wanted, a Spec, into a checked Plan, and the
 // Plan into one execve(2) inside the network namespace.
 //
-// Check changes nothing. Enter changes the calling thread step by step, and Exec does not
-// return if it succeeds. If either fails the process must exit, which undoes what was
-// changed but for the cgroup; see Plan.Leave.
+// Check changes nothing. Enter changes the calling thread step by step, and
+// Exec does not return if it succeeds. If either fails the process must exit,
+// which undoes what was changed but for the cgroup; see Plan.Leave.
 package launch
 
 import (
@@ -32,8 +32,8 @@ type Plan struct {
 	path       string
 }
 
-// Check finds out whether spec is possible, as far as that can be told without doing it.
-// It opens the namespace and changes nothing.
+// Check finds out whether spec is possible, as far as that can be told without
+// doing it. It opens the namespace and changes nothing.
 func Check(spec Spec) (*Plan, error) {
 	if err := privilege.CheckSysAdmin(); err != nil {
 		return nil, err
@@ -109,8 +109,8 @@ func (p *Plan) findHost() (err error) {
 	return err
 }
 
-// findShown finds out of which network namespace the command would see the devices in
-// /sys.
+// findShown finds out of which network namespace the command would see the
+// devices in /sys.
 func (p *Plan) findShown() (err error) {
 	switch {
 	case p.spec.Place.HostMounts:

@@ -11,8 +11,8 @@ import (
 )
 
 // dropped are the capabilities that lead out of a network namespace through the
-// kernel, by their names in capabilities(7) without CAP_. What each of them opens
-// is in netns-exec(8), under Lock.
+// kernel, by their names in capabilities(7) without CAP_. What each of them
+// opens is in netns-exec(8), under Lock.
 var dropped = [...]struct {
 	name string
 	bit  int
@@ -35,8 +35,8 @@ type capabilities uint64
 
 func (c capabilities) has(bit int) bool { return c>>bit&1 != 0 }
 
-// CheckKeep finds out whether each of names, in either case, is a capability that
-// Sockets.Lock takes away and Sockets.Keep can leave.
+// CheckKeep finds out whether each of names, in either case, is a capability
+// that Sockets.Lock takes away and Sockets.Keep can leave.
 func CheckKeep(names []string) error {
 	_, err := parseKeep(names)
 	return err
@@ -68,8 +68,8 @@ func droppedNames() string {
 }
 
 // lock takes the capabilities that lead out, but for those in keep, from the
-// calling thread for good: out of every set, the bounding set included, so that no
-// execve(2) brings one back. It needs CAP_SYS_ADMIN and CAP_SETPCAP.
+// calling thread for good: out of every set, the bounding set included, so that
+// no execve(2) brings one back. It needs CAP_SYS_ADMIN and CAP_SETPCAP.
 func lock(keep capabilities) error {
 	if !keep.has(unix.CAP_SYS_PTRACE) {
 		if err := keepApart(); err != nil {
@@ -100,13 +100,14 @@ func lock(keep capabilities) error {
 	return nil
 }
 
-// keepApart puts the calling thread into a Landlock domain (landlock(7)) for what every
-// domain brings: processes outside cannot be traced, which would give access to their
-// sockets, their memory and, by /proc/PID/root, their mounts. The kernel lets a process
-// trace others of its own user, and root can become any user. A domain has to restrict
-// something else as well, and abstract sockets cost least: they belong to the network
-// namespace. It does nothing on a kernel without such domains: before Linux 6.12, or
-// without Landlock.
+// keepApart puts the calling thread into a Landlock domain (landlock(7)) for
+// what every domain brings: processes outside cannot be traced, which would
+// give access to their sockets, their memory and, by /proc/PID/root, their
+// mounts. The kernel lets a process trace others of its own user, and root can
+// become any user. A domain has to restrict something else as well, and
+// abstract sockets cost least: they belong to the network namespace. It does
+// nothing on a kernel without such domains: before Linux 6.12, or without
+// Landlock.
 func keepApart() error {
 	const (
 		versionFlag  = 1 << 0 // LANDLOCK_CREATE_RULESET_VERSION of linux/landlock.h

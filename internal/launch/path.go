@@ -36,9 +36,9 @@ func (notInPath) Is(target error) bool { return target == fs.ErrNotExist }
 
 var errNotInPath error = notInPath{}
 
-// lookPath finds the file that execvp(3) would execute for command: one that may not be
-// executed is skipped, and is the reason given if none is found. The error is a
-// *CommandError.
+// lookPath finds the file that execvp(3) would execute for command: one that
+// may not be executed is skipped, and is the reason given if none is found. The
+// error is a *CommandError.
 func lookPath(command, path string) (string, error) {
 	if strings.Contains(command, "/") {
 		if err := executable(command); err != nil {

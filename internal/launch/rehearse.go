@@ -8,10 +8,10 @@ type KernelError struct{ Err error }
 func (e *KernelError) Error() string { return e.Err.Error() }
 func (e *KernelError) Unwrap() error { return e.Err }
 
-// Rehearse does what Enter does, on a thread of its own that takes all changes with it
-// when it ends, except for what concerns the process: the program that confines sockets is
-// loaded, and attached to no cgroup. If that fails the error is a *KernelError. Any
-// thread may call it.
+// Rehearse does what Enter does, on a thread of its own that takes all changes
+// with it when it ends, except for what concerns the process: the program that
+// confines sockets is loaded, and attached to no cgroup. If that fails the
+// error is a *KernelError. Any thread may call it.
 func (p *Plan) Rehearse() error {
 	done := make(chan error)
 	go func() {

@@ -112,10 +112,10 @@ func (c *credential) environ(env []string) []string {
 	return setenv(env, "SHELL", shell)
 }
 
-// become gives up all other identities, the groups first because that needs the rights of
-// the old user. It does so for the calling thread alone, which is the one that execve(2)
-// keeps: syscall.Setuid signals every thread of the runtime, and ends the process with a
-// stack trace if one of them fails.
+// become gives up all other identities, the groups first because that needs the
+// rights of the old user. It does so for the calling thread alone, which is the
+// one that execve(2) keeps: syscall.Setuid signals every thread of the runtime,
+// and ends the process with a stack trace if one of them fails.
 func (c *credential) become() error {
 	if err := unix.Setgroups(c.groups); err != nil {
 		return fmt.Errorf("set the groups of user %q: %w", c.user.Name, err)

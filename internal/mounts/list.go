@@ -18,13 +18,13 @@ type sysMount struct {
 	attr uint64 // MOUNT_ATTR_* of mount_setattr(2)
 }
 
-// mountsOfSys finds the sysfs on /sys, nil if there is none, and the points of the
-// mounts directly on it, in order. Any thread may call it, for its own mount
-// namespace.
+// mountsOfSys finds the sysfs on /sys, nil if there is none, and the points of
+// the mounts directly on it, in order. Any thread may call it, for its own
+// mount namespace.
 //
-// listmount(2) and statmount(2) of Linux 6.8 tell of these mounts alone. The mount
-// table, which has to do on an older kernel, grows with every network namespace
-// that has a name.
+// listmount(2) and statmount(2) of Linux 6.8 tell of these mounts alone. The
+// mount table, which has to do on an older kernel, grows with every network
+// namespace that has a name.
 func mountsOfSys() (*sysMount, []string, error) {
 	old, below, err := askMountsOfSys()
 	switch err {
@@ -78,8 +78,8 @@ type mountRequest struct {
 	id, param uint64
 }
 
-// What statmount(2) is asked for: STATMOUNT_SB_BASIC, _MNT_BASIC and _MNT_POINT of
-// linux/mount.h.
+// What statmount(2) is asked for: STATMOUNT_SB_BASIC, _MNT_BASIC and _MNT_POINT
+// of linux/mount.h.
 const (
 	statSuperblock = 0x01
 	statMount      = 0x02
@@ -164,7 +164,8 @@ func readMountsOfSys() (*sysMount, []string, error) {
 	return old, points, nil
 }
 
-// attrOf gives the flags of mount_setattr(2) for the options in the mount table.
+// attrOf gives the flags of mount_setattr(2) for the options in the mount
+// table.
 var attrOf = map[string]uint64{
 	"ro": unix.MOUNT_ATTR_RDONLY, "nosuid": unix.MOUNT_ATTR_NOSUID, "nodev": unix.MOUNT_ATTR_NODEV,
 	"noexec": unix.MOUNT_ATTR_NOEXEC, "noatime": unix.MOUNT_ATTR_NOATIME, "nodiratime": unix.MOUNT_ATTR_NODIRATIME,

@@ -57,8 +57,8 @@ type View struct {
 	BestEffort bool
 	// Warn is told, in one line, what was tolerated; never nil.
 	Warn func(string)
-	// Lock makes read-only what belongs to the kernel as a whole: /proc/sys, /sys
-	// and the like. It needs Linux 5.12 or later.
+	// Lock makes read-only what belongs to the kernel as a whole: /proc/sys,
+	// /sys and the like. It needs Linux 5.12 or later.
 	Lock bool
 	// NetSysctl excepts /proc/sys/net from Lock.
 	NetSysctl bool
@@ -111,8 +111,8 @@ func EtcEntries(name string) ([]Bind, error) {
 	return binds, nil
 }
 
-// Check finds out whether the bind can be made: both have to exist, and to be of
-// the same kind.
+// Check finds out whether the bind can be made: both have to exist, and to be
+// of the same kind.
 func (b Bind) Check() error {
 	source, err := os.Stat(b.Source)
 	if err != nil {
@@ -142,8 +142,8 @@ func (b Bind) Check() error {
 	return nil
 }
 
-// oddSource refuses a FIFO, a device or a socket: whatever reads the file that it replaces
-// would hang, or read from something that is not a file.
+// oddSource refuses a FIFO, a device or a socket: whatever reads the file that
+// it replaces would hang, or read from something that is not a file.
 func (b Bind) oddSource() error {
 	return fmt.Errorf("cannot bind %q over %q: it is neither a file nor a directory; remove it", b.Source, b.Target)
 }
@@ -176,9 +176,9 @@ func Hidden(extra []string) ([]string, error) {
 // Empty reports whether the View asks for nothing.
 func (v *View) Empty() bool { return !v.Sysfs && len(v.Binds) == 0 && len(v.Hide) == 0 && !v.Lock }
 
-// PickUp opens the sources of Binds in the mount namespace of the calling thread: Apply
-// binds these, whatever has their names then. It changes nothing that others see. It needs
-// CAP_SYS_ADMIN.
+// PickUp opens the sources of Binds in the mount namespace of the calling
+// thread: Apply binds these, whatever has their names then. It changes nothing
+// that others see. It needs CAP_SYS_ADMIN.
 func (v *View) PickUp() error {
 	for _, bind := range v.Binds {
 		t, err := bind.pickUp()
@@ -216,15 +216,17 @@ func (v *View) LetGo() {
 	v.picked = nil
 }
 
-// Apply moves the calling thread into a mount namespace of its own and builds the view
-// there, with what PickUp opened. It needs CAP_SYS_ADMIN and a locked thread, which is
-// already in the network namespace that /sys is to show. Nothing that it mounts is seen
-// outside; what the host mounts later arrives inside where the host shares its mounts.
-// Where the kernel forbids a new sysfs, as it does in some containers, the old view of
-// /sys stays and Warn is told.
+// Apply moves the calling thread into a mount namespace of its own and builds
+// the view there, with what PickUp opened. It needs CAP_SYS_ADMIN and a locked
+// thread, which is already in the network namespace that /sys is to show.
+// Nothing that it mounts is seen outside; what the host mounts later arrives
+// inside where the host shares its mounts. Where the kernel forbids a new
+// sysfs, as it does in some containers, the old view of /sys stays and Warn is
+// told.
 //
-// A View that asks for nothing leaves the thread in its mount namespace. After an error
-// the thread is somewhere in between: exit, and the kernel takes it all down.
+// A View that asks for nothing leaves the thread in its mount namespace. After
+// an error the thread is somewhere in between: exit, and the kernel takes it
+// all down.
 func (v *View) Apply() error {
 	if v.Empty() {
 		return nil
@@ -289,8 +291,8 @@ func (v *View) Apply() error {
 	return comeBack(cwd)
 }
 
-// workingDirectoryBelowSys returns the working directory if it has to be entered again
-// when /sys is replaced; else "".
+// workingDirectoryBelowSys returns the working directory if it has to be
+// entered again when /sys is replaced; else "".
 func workingDirectoryBelowSys() (string, error) {
 	directory, err := unix.Getwd()
 	if err == nil {
@@ -299,7 +301,8 @@ func workingDirectoryBelowSys() (string, error) {
 		}
 		return "", nil
 	}
-	// It was removed, or is out of reach. Nothing can replace one of the old sysfs.
+	// It was removed, or is out of reach. Nothing can replace one of the old
+	// sysfs.
 	var fs unix.Statfs_t
 	if stat := unix.Statfs(".", &fs); stat != nil {
 		return "", fmt.Errorf("look at the working directory: %w", stat)

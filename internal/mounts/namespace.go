@@ -9,14 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ID tells a mount namespace from every other one of this boot. The zero ID is of
-// none.
+// ID tells a mount namespace from every other one of this boot. The zero ID is
+// of none.
 type ID struct {
 	// Inode is its number on nsfs, as in the "mnt:[4026531841]" of
 	// /proc/PID/ns/mnt; another one may get it when this one is gone.
 	Inode uint64
-	// Number is that of NS_GET_MNTNS_ID (linux/nsfs.h, Linux 6.11), which is never
-	// given to another one; 0 on a kernel that has none.
+	// Number is that of NS_GET_MNTNS_ID (linux/nsfs.h, Linux 6.11), which is
+	// never given to another one; 0 on a kernel that has none.
 	Number uint64
 }
 
@@ -36,10 +36,10 @@ func CurrentID() (ID, error) {
 	return ns.id, nil
 }
 
-// Find opens the mount namespace through the first of the processes that is in it;
-// nil if none is. It needs the rights to trace them (ptrace(2)). Where ID has no
-// Number, the inode may now be another mount namespace's: the caller then passes only
-// processes that he knows by other means.
+// Find opens the mount namespace through the first of the processes that is in
+// it; nil if none is. It needs the rights to trace them (ptrace(2)). Where ID
+// has no Number, the inode may now be another mount namespace's: the caller
+// then passes only processes that he knows by other means.
 func (id ID) Find(pids []int) *Namespace {
 	for _, pid := range pids {
 		ns, err := openNamespace("/proc/" + strconv.Itoa(pid) + "/ns/mnt")
@@ -78,8 +78,8 @@ func openNamespace(path string) (*Namespace, error) {
 func (n *Namespace) Close() { unix.Close(n.fd) }
 
 // Enter moves the calling thread into the mount namespace, to the working
-// directory of the same name there. It needs CAP_SYS_ADMIN, CAP_SYS_CHROOT and a
-// locked thread, with the root directory of process 1. One with another root
+// directory of the same name there. It needs CAP_SYS_ADMIN, CAP_SYS_CHROOT and
+// a locked thread, with the root directory of process 1. One with another root
 // directory, or without that working directory, is an error, and the thread is
 // back where it was then; else the error wraps ErrAstray.
 func (n *Namespace) Enter() error {
@@ -126,10 +126,10 @@ func settle(root unix.Stat_t, cwd string) error {
 	return nil
 }
 
-// EnterHost moves the calling thread into the mount namespace of process 1, if it
-// is in another one over the same root directory: one that Apply made, then. It
-// needs CAP_SYS_ADMIN and CAP_SYS_CHROOT and a locked thread, and makes "/" the
-// working directory (setns(2)).
+// EnterHost moves the calling thread into the mount namespace of process 1, if
+// it is in another one over the same root directory: one that Apply made, then.
+// It needs CAP_SYS_ADMIN and CAP_SYS_CHROOT and a locked thread, and makes "/"
+// the working directory (setns(2)).
 func EnterHost() error {
 	inside, err := same("/proc/thread-self/ns/mnt", "/proc/1/ns/mnt")
 	if err != nil || inside {
@@ -150,8 +150,8 @@ func EnterHost() error {
 	return nil
 }
 
-// AtRoot reports whether the calling process has the root directory of process 1:
-// it is in no chroot or container.
+// AtRoot reports whether the calling process has the root directory of process
+// 1: it is in no chroot or container.
 func AtRoot() bool {
 	at, err := same("/", "/proc/1/root")
 	return err == nil && at
@@ -168,8 +168,8 @@ func same(a, b string) (bool, error) {
 	return stats[0].Dev == stats[1].Dev && stats[0].Ino == stats[1].Ino, nil
 }
 
-// ErrAstray says that the calling thread was not brought back to the mount namespace that
-// it came from.
+// ErrAstray says that the calling thread was not brought back to the mount
+// namespace that it came from.
 var ErrAstray = errors.New("lost between mount namespaces")
 
 // enter is setns(2), which leaves the thread in the root directory.

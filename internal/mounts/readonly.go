@@ -14,9 +14,10 @@ import (
 	"openrc-netns/internal/files"
 )
 
-// kernelProc are the entries of proc(5) that belong to the kernel as a whole, and not to a
-// process: whoever may write there can have a program run in the first namespaces
-// (sys/kernel/core_pattern), or stop the machine. Most kernels lack some of them.
+// kernelProc are the entries of proc(5) that belong to the kernel as a whole,
+// and not to a process: whoever may write there can have a program run in the
+// first namespaces (sys/kernel/core_pattern), or stop the machine. Most kernels
+// lack some of them.
 var kernelProc = [...]string{"sys", "sysrq-trigger", "bus", "fs", "irq", "acpi", "scsi"}
 
 // kernelTypes are the file systems that belong to the kernel in the same way.
@@ -26,9 +27,9 @@ var kernelTypes = [...]string{
 	"binfmt_misc", "bpf", "configfs", "debugfs", "efivarfs", "fusectl", "nfsd", "pstore", "resctrl", "sysfs", "tracefs", "xenfs",
 }
 
-// lockKernel makes what belongs to the kernel as a whole read-only, wherever it is
-// mounted. It is for the last step of Apply: what it does cannot be undone without
-// CAP_SYS_ADMIN.
+// lockKernel makes what belongs to the kernel as a whole read-only, wherever it
+// is mounted. It is for the last step of Apply: what it does cannot be undone
+// without CAP_SYS_ADMIN.
 func (v *View) lockKernel() error {
 	table, err := files.Read("/proc/thread-self/mountinfo")
 	if err != nil {
@@ -61,8 +62,8 @@ func (v *View) isKernelProc(root string) bool {
 	return slices.Contains(kernelProc[:], name)
 }
 
-// lockMount makes a mount read-only, unless it is covered by another one and so out of
-// reach.
+// lockMount makes a mount read-only, unless it is covered by another one and so
+// out of reach.
 func (v *View) lockMount(m *mountinfo.Info) error {
 	fd, err := openMount(m)
 	if err == nil && fd >= 0 {
@@ -130,8 +131,8 @@ func setReadOnly(fd int, flags uint) error {
 	return unix.MountSetattr(fd, "", flags, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
 }
 
-// openMount opens the root of a mount; -1 if its path leads elsewhere, because it
-// is covered.
+// openMount opens the root of a mount; -1 if its path leads elsewhere, because
+// it is covered.
 func openMount(m *mountinfo.Info) (int, error) {
 	fd, err := unix.Open(m.Mountpoint, unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
@@ -152,8 +153,9 @@ func openMount(m *mountinfo.Info) (int, error) {
 	return fd, nil
 }
 
-// comeBack looks up the working directory again. It may be covered, by lockKernel or from
-// before, and through the old directory everything would be writable.
+// comeBack looks up the working directory again. It may be covered, by
+// lockKernel or from before, and through the old directory everything would be
+// writable.
 func comeBack(cwd string) error {
 	if cwd == "" {
 		return errors.New("the working directory was removed, so a lock cannot tell what is there: start from another one")
@@ -164,9 +166,10 @@ func comeBack(cwd string) error {
 	return nil
 }
 
-// leaveOuterTree detaches what is outside the root directory, as in a chroot, from the
-// thread's mount namespace: chroot(2) leads out of a chroot, and to a /proc that is not
-// read-only. The root directory is a mount point here, or Apply would have failed.
+// leaveOuterTree detaches what is outside the root directory, as in a chroot,
+// from the thread's mount namespace: chroot(2) leads out of a chroot, and to a
+// /proc that is not read-only. The root directory is a mount point here, or
+// Apply would have failed.
 func leaveOuterTree() error {
 	wrap := func(err error) error {
 		if err != nil {

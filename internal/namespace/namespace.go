@@ -51,7 +51,11 @@ func (e *NotExistError) Error() string {
 	if filepath.IsAbs(e.Name) {
 		return fmt.Sprintf("network namespace %q does not exist", e.Name)
 	}
-	return fmt.Sprintf("network namespace %q does not exist; create it with: ip netns add %s", e.Name, shell.Quote(e.Name))
+	command := CreateCommand(e.Name)
+	for i, word := range command {
+		command[i] = shell.Quote(word)
+	}
+	return fmt.Sprintf("network namespace %q does not exist; create it with: %s", e.Name, strings.Join(command, " "))
 }
 
 // StaleError says that of a namespace in Dir only an ordinary file is left:
@@ -66,17 +70,19 @@ func (e *StaleError) Error() string {
 		e.Name, e.Path, shell.Quote(e.Path))
 }
 
-// ip-netns(8) creates the file first and then the namespace, and removes the namespace
-// first and then the file. These say for how long an ordinary file in Dir may still become
-// a namespace, and how often, at which interval, it is looked at before it counts as
-// stale. (A number of looks, because on a busy machine all of this takes longer.)
+// ip-netns(8) creates the file first and then the namespace, and removes the
+// namespace first and then the file. These say for how long an ordinary file in
+// Dir may still become a namespace, and how often, at which interval, it is
+// looked at before it counts as stale. (A number of looks, because on a busy
+// machine all of this takes longer.)
 const (
 	young = time.Second
 	looks = 30
 	pause = 10 * time.Millisecond
 )
 
-// HostError says that a namespace which must not be the host's own is just that.
+// HostError says that a namespace which must not be the host's own is just
+// that.
 type HostError struct{ Name string }
 
 func (e *HostError) Error() string {
@@ -87,7 +93,8 @@ func (e *HostError) Error() string {
 	return fmt.Sprintf("network namespace %q is the host's own; name another one, or write %s, if that is meant", e.Name, Host)
 }
 
-// MeansHost reports whether a setting asks for the host's namespace: it is empty, or Host.
+// MeansHost reports whether a setting asks for the host's namespace: it is
+// empty, or Host.
 func MeansHost(name string) bool { return name == "" || name == Host }
 
 // Namespace is an open network namespace, or the promise of a fresh one.
@@ -121,9 +128,10 @@ func Open(name string) (*Namespace, error) {
 	return nil, &NotExistError{name}
 }
 
-// openLater opens a namespace whose name leads to an ordinary file. The file is stale, and
-// the advice to remove it sound, only if nobody is about to mount a namespace there or to
-// remove the file: if it is old and does not change for a while.
+// openLater opens a namespace whose name leads to an ordinary file. The file is
+// stale, and the advice to remove it sound, only if nobody is about to mount a
+// namespace there or to remove the file: if it is old and does not change for a
+// while.
 func openLater(name, path string) (*Namespace, error) {
 	const patience = 10 * time.Second // reached only if the name keeps changing
 	var last unix.Stat_t
@@ -220,7 +228,8 @@ func (n *Namespace) check() error {
 	return nil
 }
 
-// Names lists the names of network namespaces in order: everything in Dir, stale or not.
+// Names lists the names of network namespaces in order: everything in Dir,
+// stale or not.
 func Names() []string {
 	var names []string
 	for _, dir := range dirs {
@@ -251,8 +260,8 @@ func (n *Namespace) Name() string { return n.name }
 // another namespace when this one is gone, the cookie never.
 func (n *Namespace) Inode() uint64 { return n.inode }
 
-// current is the network namespace of the calling thread, where /proc is mounted
-// and of the PID namespace that the thread is in.
+// current is the network namespace of the calling thread, where /proc is
+// mounted and of the PID namespace that the thread is in.
 const current = "/proc/thread-self/ns/net"
 
 // Current opens the network namespace that the calling thread is in.
@@ -315,8 +324,8 @@ func (n *Namespace) isCurrent() (bool, error) {
 	return own.Dev == there.Dev && own.Ino == there.Ino, nil
 }
 
-// IsNamed reports whether the path by which the namespace was opened leads to it through
-// the same mount, and so has done all the time.
+// IsNamed reports whether the path by which the namespace was opened leads to
+// it through the same mount, and so has done all the time.
 func (n *Namespace) IsNamed() bool {
 	const mask = unix.STATX_INO | unix.STATX_MNT_ID | unix.STATX_MNT_ID_UNIQUE // Linux 5.8 and 6.8; else 0
 	var own, there unix.Statx_t
@@ -382,9 +391,9 @@ func (n *Namespace) Do(f func() error) error {
 	return <-done
 }
 
-// Cookie is CurrentCookie of the namespace. It moves the calling thread, which the caller
-// has locked, there and back. If the thread cannot come back it must end: the error then
-// wraps ErrAstray.
+// Cookie is CurrentCookie of the namespace. It moves the calling thread, which
+// the caller has locked, there and back. If the thread cannot come back it must
+// end: the error then wraps ErrAstray.
 func (n *Namespace) Cookie() (uint64, error) {
 	back, err := Current()
 	if err != nil {
@@ -401,8 +410,8 @@ func (n *Namespace) Cookie() (uint64, error) {
 	return cookie, nil
 }
 
-// ErrAstray says that the calling thread was not brought back to the network namespace
-// that it came from.
+// ErrAstray says that the calling thread was not brought back to the network
+// namespace that it came from.
 var ErrAstray = errors.New("lost between network namespaces")
 
 // ID tells a network namespace from every other one of this boot, whatever it

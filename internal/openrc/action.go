@@ -103,8 +103,8 @@ func (a Action) record() (*Record, error) {
 
 // resumes reports whether the action is the rest of a start: of one that left
 // the service inactive (start_inactive in openrc-run(8)), until the daemon or
-// what watches it says in the background that it is up. The record of that start
-// then stays.
+// what watches it says in the background that it is up. The record of that
+// start then stays.
 func (a Action) resumes() bool {
 	if a.Name != Start {
 		return false
@@ -117,8 +117,9 @@ func (a Action) resumes() bool {
 	return err == nil
 }
 
-// place is where an action other than a first start belongs: where the start was,
-// whatever the name leads to now. It is never where the caller happens to be.
+// place is where an action other than a first start belongs: where the start
+// was, whatever the name leads to now. It is never where the caller happens to
+// be.
 func (a Action) place(settings Settings, record *Record, unreadable error, warn func(string)) (launch.Place, error) {
 	place := launch.Place{HostMounts: true}
 	var err error
@@ -142,8 +143,8 @@ func (a Action) place(settings Settings, record *Record, unreadable error, warn 
 	return place, err
 }
 
-// view is what such an action sees: that of the start, as far as it is still there. A
-// service that belongs on the host has none.
+// view is what such an action sees: that of the start, as far as it is still
+// there. A service that belongs on the host has none.
 func (a Action) view(settings Settings, record *Record, ns *namespace.Namespace) (*launch.View, error) {
 	if ns == nil {
 		return nil, nil
@@ -190,8 +191,8 @@ func (a Action) configured(netns string, warn func(string)) (*namespace.Namespac
 	return a.elsewhere(err, warn)
 }
 
-// elsewhere is for an action that has nowhere to act: a new namespace, where the
-// action makes sense there.
+// elsewhere is for an action that has nowhere to act: a new namespace, where
+// the action makes sense there.
 func (a Action) elsewhere(reason error, warn func(string)) (*namespace.Namespace, error) {
 	if !a.survives() {
 		return nil, reason

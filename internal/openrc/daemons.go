@@ -18,8 +18,8 @@ type Daemons struct {
 	// PIDs are those in the pidfiles that start-stop-daemon or supervise-daemon
 	// was given. A process of that number need not exist any more.
 	PIDs []int
-	// Child is the daemon that supervise-daemon has started last; 0 if it is not
-	// known.
+	// Child is the daemon that supervise-daemon has started last; 0 if it is
+	// not known.
 	Child int
 	// Lost is set where a pidfile is missing or has no number in it, which
 	// OpenRC takes for a crash.
@@ -76,9 +76,9 @@ func (d *Daemons) add(pidfile string) {
 	}
 }
 
-// S6Service is the service whose service directory is dir, the working directory
-// of an s6-supervise(8); empty if it is not one that OpenRC has made. OpenRC calls
-// it by the variable name of the script, which is mostly not set.
+// S6Service is the service whose service directory is dir, the working
+// directory of an s6-supervise(8); empty if it is not one that OpenRC has made.
+// OpenRC calls it by the variable name of the script, which is mostly not set.
 func S6Service(dir string) string {
 	if filepath.Dir(dir) != filepath.Join(StateDir(), "s6-services") {
 		return ""

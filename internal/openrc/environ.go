@@ -11,8 +11,8 @@ import (
 // What the drop-in and the hook tell each other. All but the first the drop-in
 // takes out of the environment before anything else runs.
 const (
-	// environEnv is the environment in which openrc-run.sh is to start over, a line for
-	// each variable; see decodeEnvironment.
+	// environEnv is the environment in which openrc-run.sh is to start over, a
+	// line for each variable; see decodeEnvironment.
 	environEnv = "OPENRC_NETNS_ENVIRON"
 	// enteredEnv is the process that was let in, a blank, and what the drop-in
 	// gave as --token: the settings in a spelling of its own.
@@ -27,8 +27,8 @@ const (
 
 func entered(token string) string { return fmt.Sprintf("%d %s", os.Getpid(), token) }
 
-// environment is the one to start the service in: the one that the drop-in gave, or
-// without a drop-in our own.
+// environment is the one to start the service in: the one that the drop-in
+// gave, or without a drop-in our own.
 func environment() []string {
 	own := inherited.Environ()
 	for _, entry := range own {
@@ -40,11 +40,11 @@ func environment() []string {
 }
 
 // decodeEnvironment reads a line for each variable. A \x01 in it stands for a
-// newline, or for itself. The shell of the drop-in has exported to us all that it
-// has not changed, as it was: own, where it agrees with the line, tells which of
-// them it is. Else it is a newline, which is in the values of many, while a \x01
-// would have to be in a variable that openrc-run.sh or conf.d have changed since,
-// or of a name that the shell does not know as one.
+// newline, or for itself. The shell of the drop-in has exported to us all that
+// it has not changed, as it was: own, where it agrees with the line, tells
+// which of them it is. Else it is a newline, which is in the values of many,
+// while a \x01 would have to be in a variable that openrc-run.sh or conf.d have
+// changed since, or of a name that the shell does not know as one.
 func decodeEnvironment(lines string, own []string) []string {
 	if lines == "" {
 		return nil

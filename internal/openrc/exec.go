@@ -14,11 +14,12 @@ import (
 	"openrc-netns/internal/namespace"
 )
 
-// Exec becomes argv in the place where the action belongs, with the environment that the
-// drop-in gave (see environment). Token is what the drop-in is to have back inside.
+// Exec becomes argv in the place where the action belongs, with the environment
+// that the drop-in gave (see environment). Token is what the drop-in is to have
+// back inside.
 //
-// Where it cannot, it becomes OpenRC's eerror, as Refuse does. It is for the thread that
-// the process started on.
+// Where it cannot, it becomes OpenRC's eerror, as Refuse does. It is for the
+// thread that the process started on.
 func (a Action) Exec(settings Settings, token string, argv []string) error {
 	err := a.exec(settings, token, argv)
 	if a.Name == Start {
@@ -28,9 +29,10 @@ func (a Action) Exec(settings Settings, token string, argv []string) error {
 	return a.fail(err.Error())
 }
 
-// Refuse refuses the action, be it that the start which is to follow would fail: it
-// becomes OpenRC's eerror, which knows about colours, indentation and the log, and which
-// exits with status 1. Without one, it is up to the caller to print the error.
+// Refuse refuses the action, be it that the start which is to follow would
+// fail: it becomes OpenRC's eerror, which knows about colours, indentation and
+// the log, and which exits with status 1. Without one, it is up to the caller
+// to print the error.
 func (a Action) Refuse(why string) error {
 	if a.Restart {
 		why = startWouldFail + why
@@ -81,8 +83,9 @@ func (a Action) exec(settings Settings, token string, argv []string) error {
 	return err
 }
 
-// writeRecord keeps where the start has gone, for the calling thread that is there. The
-// rest of a start has a record, which changes if the view of its beginning has gone.
+// writeRecord keeps where the start has gone, for the calling thread that is
+// there. The rest of a start has a record, which changes if the view of its
+// beginning has gone.
 func (a Action) writeRecord(settings Settings, plan *launch.Plan, confined string) (undo func(), err error) {
 	resumes := a.resumes()
 	if a.Name != Start || !settings.Confined() || resumes && !plan.HasView() {

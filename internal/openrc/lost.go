@@ -13,8 +13,8 @@ import (
 	"openrc-netns/internal/inherited"
 )
 
-// lostToken is what the drop-in is told, in place of settings, when it has to do
-// without its library.
+// lostToken is what the drop-in is told, in place of settings, when it has to
+// do without its library.
 const lostToken = "lost"
 
 // The question whether OpenRC takes the way past the drop-in, and that it does.
@@ -23,8 +23,8 @@ const (
 	probeAnswer = "openrc-netns\n"
 )
 
-// Lost is a call of openrc-run.sh for the service RC_SVCNAME where the drop-in lacks its
-// library: a file of it is missing or does not belong to it.
+// Lost is a call of openrc-run.sh for the service RC_SVCNAME where the drop-in
+// lacks its library: a file of it is missing or does not belong to it.
 type Lost struct {
 	File     string // of the library
 	Line     string // the command line as the shell reads it, without what separates its words
@@ -33,10 +33,10 @@ type Lost struct {
 	Script   string // the init script
 }
 
-// Exec stands in for the library. Nothing starts, and what runs can be stopped: where it
-// was started is on record. It becomes what Action.Exec and Action.Refuse do; or returns
-// the answer that OpenRC was asked for, to be printed. Warn is told what is wrong where it
-// goes on.
+// Exec stands in for the library. Nothing starts, and what runs can be stopped:
+// where it was started is on record. It becomes what Action.Exec and
+// Action.Refuse do; or returns the answer that OpenRC was asked for, to be
+// printed. Warn is told what is wrong where it goes on.
 func (l Lost) Exec(warn func(string)) (answer string, err error) {
 	action := Action{Service: os.Getenv("RC_SVCNAME")}
 	_, action.Name, _ = strings.Cut(l.Line, l.Program+l.Script)

@@ -52,9 +52,9 @@ func StateDir() string {
 // recordValue is the name of a record among a service's values.
 const recordValue = "netns"
 
-// write keeps r for service, in one step: a reader finds the old record or
-// the new. Undo puts back what was there, for a start that fails later on. After
-// an error all is as it was.
+// write keeps r for service, in one step: a reader finds the old record or the
+// new. Undo puts back what was there, for a start that fails later on. After an
+// error all is as it was.
 func (r Record) write(service string) (undo func(), err error) {
 	path := valuePath(service, recordValue)
 	before, err := files.Read(path)
@@ -123,8 +123,8 @@ func (r *Record) find() *namespace.Namespace {
 	return r.ID.Find(r.Netns)
 }
 
-// here reports whether the calling thread is where the start was: in its network
-// namespace, its mount namespace and its cgroup.
+// here reports whether the calling thread is where the start was: in its
+// network namespace, its mount namespace and its cgroup.
 func (r *Record) here() bool {
 	if view, err := mounts.CurrentID(); err != nil || r.Mounts != (mounts.ID{}) && view != r.Mounts {
 		return false
@@ -140,10 +140,10 @@ func (r *Record) here() bool {
 	return r.ID == namespace.ID{Inode: ns.Inode(), Cookie: namespace.CurrentCookie()}
 }
 
-// view opens the mount namespace that the start made, if a process of the service
-// lives in it. It is nil where none does, and where this process has another root
-// directory than process 1, because there the root of a mount namespace is not that
-// of who runs in it.
+// view opens the mount namespace that the start made, if a process of the
+// service lives in it. It is nil where none does, and where this process has
+// another root directory than process 1, because there the root of a mount
+// namespace is not that of who runs in it.
 func (r *Record) view(service string) *mounts.Namespace {
 	if r.Mounts == (mounts.ID{}) || !mounts.AtRoot() {
 		return nil
@@ -155,8 +155,9 @@ func (r *Record) findView(service string) *mounts.Namespace {
 	recorded := ReadDaemons(service)
 	candidates := append(recorded.PIDs, recorded.Child)
 	if r.Mounts.Number == 0 {
-		// Its inode may now be another's. It counts only for a process that OpenRC has
-		// on record for the service, in the service's network namespace.
+		// Its inode may now be another's. It counts only for a process that
+		// OpenRC has on record for the service, in the service's network
+		// namespace.
 		network := fmt.Sprintf("net:[%d]", r.ID.Inode)
 		return r.Mounts.Find(slices.DeleteFunc(candidates, func(pid int) bool { return namespaceOf(pid, "net") != network }))
 	}
@@ -174,8 +175,8 @@ func (r *Record) findView(service string) *mounts.Namespace {
 	return r.Mounts.Find(pids)
 }
 
-// namespaceOf is what the link in /proc/PID/ns says, such as net:[4026531840]; empty
-// if it cannot be read.
+// namespaceOf is what the link in /proc/PID/ns says, such as net:[4026531840];
+// empty if it cannot be read.
 func namespaceOf(pid int, kind string) string {
 	link, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, kind))
 	return link

@@ -30,8 +30,8 @@ func TestRecordComesBackAsWritten(t *testing.T) {
 	}
 }
 
-// TestRecordOfAFailedStart takes back what a start wrote: with it goes all that was
-// made, and what was there before is there again.
+// TestRecordOfAFailedStart takes back what a start wrote: with it goes all that
+// was made, and what was there before is there again.
 func TestRecordOfAFailedStart(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("RC_SVCDIR", dir)
@@ -64,8 +64,9 @@ func TestRecordOfAFailedStart(t *testing.T) {
 	}
 }
 
-// Before Linux 6.11 a mount namespace has an inode and no number, and the inode may be
-// another's: only a process that OpenRC has on record shows the way there.
+// Before Linux 6.11 a mount namespace has an inode and no number, and the inode
+// may be another's: only a process that OpenRC has on record shows the way
+// there.
 func TestViewWithoutANumber(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")

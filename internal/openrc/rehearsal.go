@@ -18,8 +18,8 @@ type Rehearsal struct {
 	Warn func(string)
 }
 
-// Try finds out whether the start could enter, as launch.Plan.Rehearse does, and
-// would find Program there. Nothing is run.
+// Try finds out whether the start could enter, as launch.Plan.Rehearse does,
+// and would find Program there. Nothing is run.
 func (r Rehearsal) Try() error {
 	spec, err := r.Settings.Spec()
 	if err != nil {

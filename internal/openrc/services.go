@@ -26,7 +26,8 @@ func (e *NotBootedError) Error() string {
 	return fmt.Sprintf("OpenRC has not booted this machine: there is no %s", e.Path)
 }
 
-// CheckBooted returns a *NotBootedError where OpenRC has not booted the machine.
+// CheckBooted returns a *NotBootedError where OpenRC has not booted the
+// machine.
 func CheckBooted() error {
 	path := filepath.Join(StateDir(), "softlevel")
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
@@ -58,8 +59,8 @@ func Services() ([]string, error) {
 	return slices.Compact(names), nil
 }
 
-// HasScript reports whether service has an init script, which is a file that can
-// be executed.
+// HasScript reports whether service has an init script, which is a file that
+// can be executed.
 func HasScript(service string) bool {
 	if CheckName(service) != nil {
 		return false
@@ -68,7 +69,8 @@ func HasScript(service string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
-// State is what OpenRC has on record of a service, in the words of rc-status(8).
+// State is what OpenRC has on record of a service, in the words of
+// rc-status(8).
 type State string
 
 // The states. A failed service is a stopped one whose start has failed.
@@ -82,8 +84,8 @@ const (
 	Crashed  State = "crashed" // started, and a daemon is gone; see Daemons
 )
 
-// ReadState returns the state of service, and never Crashed. It goes by the marks
-// in OpenRC's state directory, and runs nothing of the service.
+// ReadState returns the state of service, and never Crashed. It goes by the
+// marks in OpenRC's state directory, and runs nothing of the service.
 func ReadState(service string) State {
 	// Of several marks, OpenRC takes the one that comes last here.
 	state := Stopped

@@ -61,15 +61,15 @@ func (s Settings) Confined() bool {
 	return s.Netns != "" || s.VRF != "" || lock || err != nil
 }
 
-// viewLine spells, in one line, the settings that the private view of a start depends on,
-// to compare.
+// viewLine spells, in one line, the settings that the private view of a start
+// depends on, to compare.
 func (s Settings) viewLine() string {
 	return fmt.Sprintf("%q", []string{s.Etc, s.Hide, s.Lock, s.Keep})
 }
 
-// Spec makes the settings a launch.Spec; without netns it is of the host's network
-// namespace, wherever the caller is. A value that is none of those that a setting knows is
-// an error.
+// Spec makes the settings a launch.Spec; without netns it is of the host's
+// network namespace, wherever the caller is. A value that is none of those that
+// a setting knows is an error.
 func (s Settings) Spec() (launch.Spec, error) {
 	spec := launch.Spec{
 		Place:   launch.Place{Netns: s.Netns},

@@ -16,9 +16,10 @@ import (
 	"openrc-netns/internal/rcnetns"
 )
 
-// whereabouts is what the status of a service has to say about where it runs, and what is
-// wrong with that. Mostly nothing is, which a glance shows; for the rest there is
-// rc-netns(8). A status does not fail because this cannot be told.
+// whereabouts is what the status of a service has to say about where it runs,
+// and what is wrong with that. Mostly nothing is, which a glance shows; for the
+// rest there is rc-netns(8). A status does not fail because this cannot be
+// told.
 func whereabouts(service string, settings Settings, ns *namespace.Namespace) (where string, warnings []string) {
 	switch running, sure := glance(service, settings, ns); {
 	case running && sure:
@@ -37,8 +38,8 @@ func whereabouts(service string, settings Settings, ns *namespace.Namespace) (wh
 	return where, warnings
 }
 
-// join puts what status says behind what the action has to say. A remedy alone goes
-// on the line that it is for.
+// join puts what status says behind what the action has to say. A remedy alone
+// goes on the line that it is for.
 func join(notices, warnings []string) []string {
 	if len(notices) > 0 && len(warnings) > 0 && strings.HasPrefix(warnings[0], "fix it") {
 		notices[len(notices)-1] += "; " + warnings[0]
@@ -47,13 +48,14 @@ func join(notices, warnings []string) []string {
 	return append(notices, warnings...)
 }
 
-// glance reports whether a service runs, and whether it is sure that this is as its
-// settings say. Running is all in place: the daemons that OpenRC has on record and the
-// processes in its cgroup are in ns, which has to have a name and still has it, and see
-// the files of /etc/netns. One that does not run has left no process in its cgroup, or is
-// not confined at all. It is for the many times in which nothing is wrong, and looks at nothing else; where it is not
-// sure a thorough look is due (package audit), as it is for what binds sockets. The caller
-// has to be on the host's mounts, as root.
+// glance reports whether a service runs, and whether it is sure that this is as
+// its settings say. Running is all in place: the daemons that OpenRC has on
+// record and the processes in its cgroup are in ns, which has to have a name
+// and still has it, and see the files of /etc/netns. One that does not run has
+// left no process in its cgroup, or is not confined at all. It is for the many
+// times in which nothing is wrong, and looks at nothing else; where it is not
+// sure a thorough look is due (package audit), as it is for what binds sockets.
+// The caller has to be on the host's mounts, as root.
 func glance(service string, settings Settings, ns *namespace.Namespace) (running, sure bool) {
 	record, err := ReadRecord(service)
 	if err != nil {
@@ -97,8 +99,8 @@ func inPlace(service string, settings Settings, record *Record, ns *namespace.Na
 	return allInside(service, pids, record.ID.Inode) && (spec.View.Etc == "" || allSee(pids, spec.View.Etc))
 }
 
-// allInside reports whether the daemons, which are in the service's own cgroup, and
-// all others there are in the network namespace of that inode.
+// allInside reports whether the daemons, which are in the service's own cgroup,
+// and all others there are in the network namespace of that inode.
 func allInside(service string, daemons []int, inode uint64) bool {
 	path, err := cgroup.Of(daemons[0])
 	if err != nil || filepath.Dir(path) != "/" || !cgroup.IsOfService(path, service) {

@@ -1,7 +1,8 @@
-// Package option reads a command line as getopt_long(3) does, but for abbreviated
-// names: "-u X", "-uX", "-nu X", "--user X" and "--user=X", up to the first operand. It is
-// for what every launch waits for: a library for command lines brings as much package
-// initialization as all the rest of a launch.
+// Package option reads a command line as getopt_long(3) does, but for
+// abbreviated names: "-u X", "-uX", "-nu X", "--user X" and "--user=X", up to
+// the first operand. It is for what every launch waits for: a library for
+// command lines brings as much package initialization as all the rest of a
+// launch.
 package option
 
 import (
@@ -17,8 +18,8 @@ var ErrHelp = errors.New("help was asked for")
 type Set struct {
 	// AllowEmpty says that a value may be empty.
 	AllowEmpty bool
-	// IgnoreUnknown says that options which are not in the set are passed over, each
-	// with the value that may follow it.
+	// IgnoreUnknown says that options which are not in the set are passed over,
+	// each with the value that may follow it.
 	IgnoreUnknown bool
 
 	options []spec
@@ -46,8 +47,8 @@ func (s *Set) Values(p *[]string, name string) {
 	s.options = append(s.options, spec{name: name, set: func(value string) { *p = append(*p, value) }})
 }
 
-// Parse sets what the options of args say, and returns the operands. Dashes reports
-// whether there was a "--" before the first of them.
+// Parse sets what the options of args say, and returns the operands. Dashes
+// reports whether there was a "--" before the first of them.
 func (s *Set) Parse(args []string) (operands []string, dashes bool, err error) {
 	for len(args) > 0 {
 		arg := args[0]

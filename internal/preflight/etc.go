@@ -47,8 +47,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// etcName is the directory below /etc/netns that the service sees in /etc; empty
-// if it sees none.
+// etcName is the directory below /etc/netns that the service sees in /etc;
+// empty if it sees none.
 func (s *serviceCheck) etcName() string {
 	if s.settings.Etc == openrc.EtcNone || namespace.CheckName(s.settings.Netns) != nil {
 		return ""

@@ -12,12 +12,12 @@ import (
 	"openrc-netns/internal/serviceconf"
 )
 
-// A second service of one script, sshd.vpn beside sshd, shares with the first what
-// the script does not name after the service: the network namespace keeps neither
-// pid files nor the names of services apart.
+// A second service of one script, sshd.vpn beside sshd, shares with the first
+// what the script does not name after the service: the network namespace keeps
+// neither pid files nor the names of services apart.
 
-// checkOtherServices looks for what the init script shares with, or does to, a service
-// that is in use and belongs elsewhere.
+// checkOtherServices looks for what the init script shares with, or does to, a
+// service that is in use and belongs elsewhere.
 func (s *serviceCheck) checkOtherServices() {
 	if s.script == "" {
 		return
@@ -77,8 +77,8 @@ type patterns struct {
 	variable *regexp.Regexp // $NAME, ${NAME} and ${NAME:-TEXT}
 }
 
-// match has them compiled when they are wanted: a start, which does not want them,
-// would wait for it.
+// match has them compiled when they are wanted: a start, which does not want
+// them, would wait for it.
 var match = sync.OnceValue(func() patterns {
 	return patterns{
 		called:   regexp.MustCompile("(?:^|[\\s;&|(`])(?:(?:/\\S*/)?(?:rc-)?service\\s+(?:-\\S+\\s+)*|/etc/init\\.d/)[\"']?([A-Za-z0-9_.+-]+|\\$[A-Za-z0-9_]+|\\$\\{[A-Za-z0-9_]+\\})[\"']?\\s+([a-z_]+)"),
@@ -121,8 +121,9 @@ func (s *serviceCheck) checkCalls(script, other string, same bool) {
 	}
 }
 
-// mayHold reports whether a variable may have the name of the other service as its
-// value. A script that knows this service by its own name may do so in another case.
+// mayHold reports whether a variable may have the name of the other service as
+// its value. A script that knows this service by its own name may do so in
+// another case.
 func (s *serviceCheck) mayHold(expansion, other, text string) bool {
 	name := strings.Trim(expansion, "${}")
 	if name == expansion || regexp.MustCompile(`(^|[^A-Za-z0-9_.-])`+regexp.QuoteMeta(s.Name)+`([^A-Za-z0-9_.-]|$)`).MatchString(text) {

@@ -9,6 +9,7 @@ import (
 
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/namespace"
+	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/provision"
 )
 
@@ -39,7 +40,7 @@ func (s *serviceCheck) checkNamespace(root bool) *namespace.Namespace {
 		s.unchecked(finding.UncheckedError, err)
 		return nil
 	}
-	if maker(name) != "" && provision.Makes(err) {
+	if maker(name) != "" && provision.Makes(err) && openrc.ReadState("netns."+name) != openrc.Started {
 		if s.VRF != "" && root {
 			s.unchecked(finding.UncheckedVRFLater, s.VRF, "netns."+name)
 		}
@@ -62,7 +63,7 @@ func (s *serviceCheck) checkNotHost(ns *namespace.Namespace) {
 	}
 	id, remedy := finding.NamespaceHostPath, s.edit("netns", "vpn")
 	if base := namespace.BaseName(s.Netns); base != "" {
-		id, remedy = finding.NamespaceHost, finding.Run("ip", "netns", "delete", base).Run("ip", "netns", "add", base)
+		id, remedy = finding.NamespaceHost, finding.Run("ip", "netns", "delete", base).Run(namespace.CreateCommand(base)...)
 	}
 	s.add(id, finding.Fails, s.from["netns"], remedy, s.Netns)
 }
@@ -95,8 +96,8 @@ func properName(name string) string {
 	return name
 }
 
-// namespaceUnusable is for a namespace that cannot be opened. Only one that has a name
-// can be made.
+// namespaceUnusable is for a namespace that cannot be opened. Only one that has
+// a name can be made.
 func (s *serviceCheck) namespaceUnusable(name string, err error) {
 	base := namespace.BaseName(name)
 	path := filepath.Join(namespace.Dir, base)
@@ -115,6 +116,9 @@ func (s *serviceCheck) namespaceUnusable(name string, err error) {
 		if near := nearest(base, others); near != "" {
 			id, args = finding.NamespaceMissingNear, append(args, near)
 		}
+		if creator := namespace.Creator(base); creator != "" {
+			id, args = finding.NamespaceMissingCreator, []any{name, creator}
+		}
 	case errors.As(err, &stale):
 		id, args = finding.NamespaceStale, []any{stale.Name, stale.Path}
 		where, remedy = finding.Where{Path: stale.Path}, finding.Run("rm", stale.Path)
@@ -130,7 +134,7 @@ func (s *serviceCheck) namespaceUnusable(name string, err error) {
 		}
 	}
 	if base != "" {
-		remedy = remedy.Run("ip", "netns", "add", base)
+		remedy = remedy.Run(namespace.CreateCommand(base)...)
 	}
 	s.add(id, finding.Fails, where, remedy, args...)
 }

@@ -27,14 +27,14 @@ func (s *serviceCheck) comparePidfiles(own, theirs *pidfiles, other string) {
 	}
 }
 
-// pidfiles are those that the script of a service names, as far as that can be told
-// without a shell.
+// pidfiles are those that the script of a service names, as far as that can be
+// told without a shell.
 type pidfiles struct {
 	service string
 	command string // the program that it starts; empty if it is not known
 	found   map[string]finding.Where
-	// The words that conf.d and the script assign, the last one of each variable;
-	// one that is assigned several times in the script is uncertain.
+	// The words that conf.d and the script assign, the last one of each
+	// variable; one that is assigned several times in the script is uncertain.
 	conf, script map[string]word
 	uncertain    map[string]bool
 }

@@ -1,11 +1,12 @@
 // Package preflight finds out, before anything is started, what would keep a
 // service from running where its settings say. It reads: no init script is run,
-// and of OpenRC nothing but openrc-run.sh, on an empty script of our own. Of s6 and
-// runit a shell answers that has read the library of the drop-in.
+// and of OpenRC nothing but openrc-run.sh, on an empty script of our own. Of s6
+// and runit a shell answers that has read the library of the drop-in.
 //
-// What a start would do is not done a second time here: the plan of the start is
-// made and rehearsed (openrc.Rehearsal), and everything that this package says of
-// its own is a closer look at why that fails. So check and start cannot disagree.
+// What a start would do is not done a second time here: the plan of the start
+// is made and rehearsed (openrc.Rehearsal), and everything that this package
+// says of its own is a closer look at why that fails. So check and start cannot
+// disagree.
 package preflight
 
 import (
@@ -49,7 +50,8 @@ type Service struct {
 	Found
 }
 
-// Found is what was found of OpenRC or of a service, and what could not be checked.
+// Found is what was found of OpenRC or of a service, and what could not be
+// checked.
 type Found struct {
 	Findings, Unchecked []finding.Finding
 }
@@ -72,12 +74,12 @@ func (e *NotExistError) Error() string {
 
 // Run checks the services called names and those of their network namespaces,
 // or at all that have settings of ours if there are no names. The error is
-// ErrNotOpenRC or a *NotExistError, or says that no service can have the name or
-// that a directory cannot be read.
+// ErrNotOpenRC or a *NotExistError, or says that no service can have the name
+// or that a directory cannot be read.
 //
 // The caller has locked the thread: from inside, it is moved to the mounts of
-// process 1, which are those that a start sees. Without CAP_SYS_ADMIN less can be
-// seen, and the report says what.
+// process 1, which are those that a start sees. Without CAP_SYS_ADMIN less can
+// be seen, and the report says what.
 func Run(names []string) (*Report, error) {
 	var report Report
 	root := privilege.CheckSysAdmin() == nil

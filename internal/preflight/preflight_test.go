@@ -55,8 +55,8 @@ func TestNearestIsAMistakeAway(t *testing.T) {
 	}
 }
 
-// The drop-in, its library and this package know each other by one word, and the
-// library's files are those that are looked for.
+// The drop-in, its library and this package know each other by one word, and
+// the library's files are those that are looked for.
 func TestVersionsAgree(t *testing.T) {
 	read := func(name string) string {
 		t.Helper()

@@ -12,9 +12,10 @@ import (
 	"openrc-netns/internal/namespace"
 )
 
-// daemons resolve names of hosts for others through a socket in the file system,
-// if nsswitch.conf(5) names their module. A socket is reached from every network
-// namespace, and they ask on the host's network. (nscd is hidden in any case.)
+// daemons resolve names of hosts for others through a socket in the file
+// system, if nsswitch.conf(5) names their module. A socket is reached from
+// every network namespace, and they ask on the host's network. (nscd is hidden
+// in any case.)
 var daemons = []struct{ name, module, socket, hide string }{
 	{"systemd-resolved", "resolve", "/run/systemd/resolve/io.systemd.Resolve", "/run/systemd/resolve/io.systemd.Resolve"},
 	{"avahi-daemon", "mdns", "/run/avahi-daemon/socket", "/run/avahi-daemon"},

@@ -65,8 +65,8 @@ func entersItself(script string) bool {
 	return strings.Contains(lineOf(script, 2), "exec env NETNS_ENTERED=")
 }
 
-// lsb reports whether a script has the header of Debian's, and whether it sources
-// the file by way of which one of ours hands it over to OpenRC.
+// lsb reports whether a script has the header of Debian's, and whether it
+// sources the file by way of which one of ours hands it over to OpenRC.
 func lsb(script string) (header, sources bool) {
 	text, err := os.ReadFile(script)
 	if err != nil {
@@ -76,8 +76,8 @@ func lsb(script string) (header, sources bool) {
 	return strings.Contains(string(text), "\n### BEGIN INIT INFO"), err == nil && strings.Contains(string(text), lsbFunctions)
 }
 
-// runsEveryScript reports whether rc-service gives every script to openrc-run, as
-// Debian's does since 0.63.
+// runsEveryScript reports whether rc-service gives every script to openrc-run,
+// as Debian's does since 0.63.
 func (s System) runsEveryScript() bool {
 	if _, err := os.Stat(filepath.Join(s.Directory, "bin/lsb2rcconf")); err != nil {
 		return false

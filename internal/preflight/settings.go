@@ -51,8 +51,8 @@ func (s *serviceCheck) readConf(file string) {
 	}
 }
 
-// checkUnreached looks for settings below a return, where nobody reads them: some files
-// come with one as the last line.
+// checkUnreached looks for settings below a return, where nobody reads them:
+// some files come with one as the last line.
 func (s *serviceCheck) checkUnreached(file string) {
 	found, line := confd.Unreached(file, openrc.Names)
 	if len(found) == 0 {
@@ -66,8 +66,8 @@ func (s *serviceCheck) checkUnreached(file string) {
 	s.add(finding.SettingUnreached, finding.Outside, finding.Where{Path: file, Line: a.Line}, remedy, a.Name)
 }
 
-// readSettings reads the settings as all do who run no shell. Of a service whose
-// files name none of them it is nobody's business what cannot be read.
+// readSettings reads the settings as all do who run no shell. Of a service
+// whose files name none of them it is nobody's business what cannot be read.
 func (s *serviceCheck) readSettings(files []string) {
 	settings, err := serviceconf.Read(s.Name)
 	s.settings = settings
@@ -106,8 +106,8 @@ func (s *serviceCheck) take(file string, a confd.Assignment) {
 	s.from[a.Name] = finding.Where{Path: file, Line: a.Line}
 }
 
-// readScript reads what the init script says as plainly as a file of conf.d does.
-// It is sourced after those.
+// readScript reads what the init script says as plainly as a file of conf.d
+// does. It is sourced after those.
 func (s *serviceCheck) readScript() {
 	if s.script == "" {
 		return

@@ -12,8 +12,8 @@ import (
 var settings = append([]string{provision.InterfacesSetting, provision.WireGuardSetting, provision.VethSetting,
 	provision.DNSSetting, provision.SysctlSetting}, openrc.Names...)
 
-// nearestSetting is the setting that a variable was probably meant to be; empty where
-// the variable is one, or is like none.
+// nearestSetting is the setting that a variable was probably meant to be; empty
+// where the variable is one, or is like none.
 func nearestSetting(name string) string {
 	if !strings.HasPrefix(name, "netns_") {
 		return "" // ordinary words are near to vrf
@@ -21,8 +21,8 @@ func nearestSetting(name string) string {
 	return nearest(name, settings)
 }
 
-// nearest is that one of names which is at an edit distance of no more than two from
-// name; empty where there is none, or where name is one of them.
+// nearest is that one of names which is at an edit distance of no more than two
+// from name; empty where there is none, or where name is one of them.
 func nearest(name string, names []string) string {
 	best, distance := "", 3
 	for _, candidate := range names {
@@ -38,8 +38,8 @@ func nearest(name string, names []string) string {
 	return best
 }
 
-// editDistance is the number of characters to insert, drop, replace, or swap with
-// their neighbour to make a of b (the optimal string alignment distance).
+// editDistance is the number of characters to insert, drop, replace, or swap
+// with their neighbour to make a of b (the optimal string alignment distance).
 func editDistance(a, b string) int {
 	var before []int
 	row := make([]int, len(b)+1)

@@ -11,10 +11,10 @@ import (
 	"openrc-netns/internal/serviceconf"
 )
 
-// askLibrary asks the library of the drop-in what a start would: it exits with 1 and
-// says why where the supervisor cannot start the daemon inside. The arguments are the
-// drop-in, the directory of its library and OpenRC's s6.sh. All of them do nothing when
-// they are read but define functions.
+// askLibrary asks the library of the drop-in what a start would: it exits with
+// 1 and says why where the supervisor cannot start the daemon inside. The
+// arguments are the drop-in, the directory of its library and OpenRC's s6.sh.
+// All of them do nothing when they are read but define functions.
 const askLibrary = `
 . "$1"
 . "$2/service.sh"
@@ -29,9 +29,9 @@ runit) _netns_refuse_runit ;;
 s6) _netns_check_s6 ;;
 esac`
 
-// checkSupervisor looks for one that starts the daemon from elsewhere, and that the
-// drop-in cannot have start it inside. What cannot be read without a shell counts as not
-// set.
+// checkSupervisor looks for one that starts the daemon from elsewhere, and that
+// the drop-in cannot have start it inside. What cannot be read without a shell
+// counts as not set.
 func (s *serviceCheck) checkSupervisor(system System) {
 	where := s.from[supervisorName]
 	id := map[string]finding.ID{"runit": finding.SupervisorRunit, "s6": finding.SupervisorS6}[s.supervisor]
@@ -59,8 +59,8 @@ func (s *serviceCheck) checkSupervisor(system System) {
 	}
 }
 
-// variable is the value of one of OpenRC's variables as far as it can be read without a
-// shell; set says that a file may give it one.
+// variable is the value of one of OpenRC's variables as far as it can be read
+// without a shell; set says that a file may give it one.
 func (s *serviceCheck) variable(name string) (value string, set bool) {
 	for _, file := range append(serviceconf.Files(s.Name), s.script) {
 		if !confd.Assigns(file, name) {

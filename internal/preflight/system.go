@@ -154,15 +154,15 @@ func (s *System) checkLibrary() {
 	}
 }
 
-// What sets the version that a file of the library has, in its last line, and what
-// the drop-in compares it with.
+// What sets the version that a file of the library has, in its last line, and
+// what the drop-in compares it with.
 const (
 	libraryVersion = "_netns_version="
 	wantedVersion  = `case "$_netns_version" in `
 )
 
-// versionIn is the version that the drop-in wants its library to have; empty if it
-// has none.
+// versionIn is the version that the drop-in wants its library to have; empty if
+// it has none.
 func versionIn(text string) string {
 	_, rest, _ := strings.Cut(text, wantedVersion)
 	word, _, found := strings.Cut(rest, ")")
@@ -172,7 +172,8 @@ func versionIn(text string) string {
 	return word
 }
 
-// pathIn finds the word in the code of a drop-in that ends in suffix, and its line.
+// pathIn finds the word in the code of a drop-in that ends in suffix, and its
+// line.
 func pathIn(text, suffix string) (path string, number int) {
 	for line := range strings.Lines(text) {
 		number++
@@ -212,7 +213,8 @@ func (s *System) checkSeam() {
 	s.add(finding.SeamUnknown, finding.Fails, finding.Where{Path: filepath.Join(s.Directory, runScript)}, finding.Remedy{})
 }
 
-// checkUserDropin looks at what keeps the services of users from running outside.
+// checkUserDropin looks at what keeps the services of users from running
+// outside.
 func (s *System) checkUserDropin() {
 	if _, err := os.Stat(filepath.Join(s.Directory, "sh/openrc-user.sh")); err != nil {
 		return // an OpenRC without them
@@ -244,7 +246,8 @@ func (s *System) checkLSBDropin() {
 	}
 }
 
-// checkGlobalSettings looks for settings that are made for all services at once.
+// checkGlobalSettings looks for settings that are made for all services at
+// once.
 func (s *System) checkGlobalSettings() {
 	files, _ := filepath.Glob(filepath.Join(filepath.Dir(dropinPath), "*.conf"))
 	for _, file := range append([]string{"/etc/rc.conf"}, files...) {

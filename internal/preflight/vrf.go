@@ -55,8 +55,8 @@ func devices() (vrfs []*netlink.Vrf) {
 	return vrfs
 }
 
-// makeVRF adds the commands that create a device with a routing table that none of the
-// others has.
+// makeVRF adds the commands that create a device with a routing table that none
+// of the others has.
 func (s *serviceCheck) makeVRF(r finding.Remedy, name string, others []*netlink.Vrf) finding.Remedy {
 	table := uint32(10)
 	for slices.ContainsFunc(others, func(v *netlink.Vrf) bool { return v.Table == table }) {

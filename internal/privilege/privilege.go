@@ -1,5 +1,5 @@
-// Package privilege checks what a program may do before it begins: no less than it
-// needs, and no more than its caller may.
+// Package privilege checks what a program may do before it begins: no less than
+// it needs, and no more than its caller may.
 package privilege
 
 import (
@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CheckSysAdmin says so in plain words if the calling thread lacks CAP_SYS_ADMIN,
-// without which it may not change its namespaces; the kernel checks again.
+// CheckSysAdmin says so in plain words if the calling thread lacks
+// CAP_SYS_ADMIN, without which it may not change its namespaces; the kernel
+// checks again.
 func CheckSysAdmin() error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData

@@ -24,8 +24,8 @@ func missing(err error) bool {
 	return errors.As(err, new(*namespace.NotExistError))
 }
 
-// Makes reports whether Up would make the namespace that namespace.Open could not
-// open for the reason err. A stale file with something in it is left alone.
+// Makes reports whether Up would make the namespace that namespace.Open could
+// not open for the reason err. A stale file with something in it is left alone.
 func Makes(err error) bool { return missing(err) }
 
 // stale reports whether there is such a file under the name.
@@ -34,8 +34,9 @@ func stale(name string) bool {
 	return errors.As(err, new(*namespace.StaleError)) && missing(err)
 }
 
-// create makes a network namespace and names it, as ip-netns(8) does. Inside it,
-// before it has its name, begin is called.
+// create makes a network namespace and names it, as ip-netns(8) does. Inside
+// it, before anything has the name, begin is called: what a crash leaves is
+// then on record.
 func create(name string, begin func() error) error {
 	unlock, err := shareDir()
 	if err != nil {
@@ -46,24 +47,21 @@ func create(name string, begin func() error) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove the stale file of network namespace %q: %w", name, err)
 	}
-	file, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE|os.O_EXCL, 0)
-	if err != nil {
-		return fmt.Errorf("create network namespace %q: %w", name, err)
-	}
-	file.Close()
-	err = namespace.Fresh().Do(func() error {
+	return namespace.Fresh().Do(func() error {
 		if err := begin(); err != nil {
 			return err
 		}
+		file, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE|os.O_EXCL, 0)
+		if err != nil {
+			return fmt.Errorf("create network namespace %q: %w", name, err)
+		}
+		file.Close()
 		if err := unix.Mount("/proc/thread-self/ns/net", path, "", unix.MS_BIND, ""); err != nil {
+			_ = os.Remove(path)
 			return fmt.Errorf("create network namespace %q: mount it: %w", name, err)
 		}
 		return nil
 	})
-	if err != nil {
-		_ = os.Remove(path) // which is refused if something is mounted there
-	}
-	return err
 }
 
 // shareDir makes namespace.Dir a shared mount point, so that a name that goes

@@ -42,8 +42,8 @@ func ParseSysctls(list string) ([]Sysctl, error) {
 }
 
 // sysctlPath makes a key a path below /proc/sys as sysctl(8) does: if the first
-// separator is a dot, dots and slashes trade places, so that an interface may have
-// a dot in its name: net.ipv4.conf.eth0/100.rp_filter.
+// separator is a dot, dots and slashes trade places, so that an interface may
+// have a dot in its name: net.ipv4.conf.eth0/100.rp_filter.
 func sysctlPath(key string) string {
 	if i := strings.IndexAny(key, "./"); i < 0 || key[i] == '/' {
 		return key

@@ -123,7 +123,7 @@ func startProgram(host *namespace.Namespace, path, netns, name string) error {
 // an interface in another network namespace it asks once a second whether that
 // is up.
 func awaitSocket(host *namespace.Namespace, t tunnel) error {
-	const patience, pause = 10 * time.Second, 20 * time.Millisecond
+	const patience, pause = 30 * time.Second, 20 * time.Millisecond
 	client, err := wgctrl.New()
 	if err != nil {
 		return fmt.Errorf("configure WireGuard: %w", err)
@@ -169,7 +169,7 @@ func deleteWireGuard(ns both, netns, name string, tell func(string)) error {
 // endProgram ends the processes of ours that serve an interface, and with them
 // the interface, wherever it is. It removes the file of their socket.
 func endProgram(netns, name string) (ended bool, err error) {
-	const kindly, patience, pause = 5 * time.Second, 10 * time.Second, 10 * time.Millisecond
+	const kindly, patience, pause = 5 * time.Second, 30 * time.Second, 10 * time.Millisecond
 	signal := unix.SIGTERM
 	for begin := time.Now(); ; time.Sleep(pause) {
 		found := marked(markOf(netns, name))
@@ -196,8 +196,8 @@ func endProgram(netns, name string) (ended bool, err error) {
 	return true, nil
 }
 
-// marked lists the processes of this user that have the line in their environment:
-// anybody else may put it there.
+// marked lists the processes of this user that have the line in their
+// environment: anybody else may put it there.
 func marked(line string) (pids []int) {
 	processes, _ := files.ReadDir("/proc")
 	for _, process := range processes {

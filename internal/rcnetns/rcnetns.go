@@ -1,6 +1,6 @@
-// Package rcnetns asks rc-netns(8), which is installed beside the calling program, what
-// that does not know by itself: most launches do without, and those that do not wait for
-// what comes with reading conf.d or with an audit.
+// Package rcnetns asks rc-netns(8), which is installed beside the calling
+// program, what that does not know by itself: most launches do without, and
+// those that do not wait for what comes with reading conf.d or with an audit.
 package rcnetns
 
 import (
@@ -19,16 +19,18 @@ import (
 
 const name = "rc-netns"
 
-// Ask runs a command of rc-netns and returns what it prints; the error is what it says
-// itself where it fails. It runs in the caller's namespaces and with its environment.
+// Ask runs a command of rc-netns and returns what it prints; the error is what
+// it says itself where it fails. It runs in the caller's namespaces and with
+// its environment.
 func Ask(command string, args ...string) (string, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return "", err
 	}
 	program := filepath.Join(filepath.Dir(self), name)
-	// A file in memory and no pipe: nobody has to wait for its end, whoever holds it
-	// open, and it takes one descriptor where the limit may leave room for few.
+	// A file in memory and no pipe: nobody has to wait for its end, whoever
+	// holds it open, and it takes one descriptor where the limit may leave room
+	// for few.
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
 	if err != nil {
 		return "", fmt.Errorf("memfd_create: %w", err)

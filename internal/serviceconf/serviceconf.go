@@ -1,6 +1,7 @@
-// Package serviceconf reads, without a shell, what conf.d sets for a service, and what its
-// init script looks like. A launch that OpenRC asks for is given the settings by the
-// shell, and does without this package: see internal/confd for what it takes.
+// Package serviceconf reads, without a shell, what conf.d sets for a service,
+// and what its init script looks like. A launch that OpenRC asks for is given
+// the settings by the shell, and does without this package: see internal/confd
+// for what it takes.
 package serviceconf
 
 import (
@@ -16,12 +17,13 @@ import (
 	"openrc-netns/internal/openrc"
 )
 
-// Read reads the conf.d files of service in the order of openrc-run:
-// for ssh.vpn those of ssh and then those of ssh.vpn, and of each the one of
-// the runlevel if there is one, else the plain one. It is a *NotExistError if
-// there is none, and a *confd.SyntaxError if only a shell can work out what one of
-// the settings is: a file that cannot be read (see confd.Parse) says nothing of a
-// setting that it does not name, and nothing that counts where a later one sets it.
+// Read reads the conf.d files of service in the order of openrc-run: for
+// ssh.vpn those of ssh and then those of ssh.vpn, and of each the one of the
+// runlevel if there is one, else the plain one. It is a *NotExistError if there
+// is none, and a *confd.SyntaxError if only a shell can work out what one of
+// the settings is: a file that cannot be read (see confd.Parse) says nothing of
+// a setting that it does not name, and nothing that counts where a later one
+// sets it.
 func Read(service string) (openrc.Settings, error) {
 	if err := openrc.CheckName(service); err != nil {
 		return openrc.Settings{}, err
@@ -93,8 +95,8 @@ func (e *NotExistError) Error() string {
 	return fmt.Sprintf("service %q has no settings: there is no %s", e.Service, filepath.Join(openrc.ConfDir, e.Service))
 }
 
-// MaySetNetns reports whether a conf.d file of service, one that Read
-// refuses, assigns to a variable that confines services, for all that can be told
+// MaySetNetns reports whether a conf.d file of service, one that Read refuses,
+// assigns to a variable that confines services, for all that can be told
 // without a shell.
 func MaySetNetns(service string) bool {
 	for _, file := range Files(service) {
@@ -107,9 +109,9 @@ func MaySetNetns(service string) bool {
 	return false
 }
 
-// HasDaemon reports whether the init script of service has a daemon to start, by the
-// looks of it: it sets command, calls one of the programs that start daemons, or
-// knows of a pidfile.
+// HasDaemon reports whether the init script of service has a daemon to start,
+// by the looks of it: it sets command, calls one of the programs that start
+// daemons, or knows of a pidfile.
 func HasDaemon(service string) bool {
 	script := filepath.Join(openrc.InitDir, service)
 	if confd.Assigns(script, "command") {

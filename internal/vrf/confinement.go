@@ -53,9 +53,10 @@ func (g Cgroup) Check() error {
 	return nil
 }
 
-// paths are the cgroup to put the program on, and the one for the process, which
-// is the same or further down: "ip vrf exec" wants to put a program of its own on the
-// last one, which the kernel would refuse. Current is where the process is now.
+// paths are the cgroup to put the program on, and the one for the process,
+// which is the same or further down: "ip vrf exec" wants to put a program of
+// its own on the last one, which the kernel would refuse. Current is where the
+// process is now.
 func (g Cgroup) paths(c Confinement, current string) (program, process string) {
 	switch {
 	case g.Path != "":
@@ -79,13 +80,14 @@ const attempts = 100
 // is for, and proves it with a socket. It returns the cgroup that has the
 // program. It needs CAP_SYS_ADMIN, or CAP_BPF, CAP_NET_ADMIN and write access
 // to the cgroup. After an error the process is where it was, and no cgroup is
-// left behind; undo, for a launch that fails later on, does the same as far as it
-// can.
+// left behind; undo, for a launch that fails later on, does the same as far as
+// it can.
 //
 // Launches of one kind share a cgroup, and one that fails removes it if it is
 // empty. Apply starts over then.
 func (c Confinement) Apply(g Cgroup) (confined string, undo func(), err error) {
-	// In this order: before its first mount cgroup v2 is not in /proc/PID/cgroup.
+	// In this order: before its first mount cgroup v2 is not in
+	// /proc/PID/cgroup.
 	root, err := cgroup.OpenRoot()
 	if err != nil {
 		return "", nil, err
@@ -133,8 +135,8 @@ func (a *application) applyOften() (err error) {
 	return err
 }
 
-// apply does everything by descriptor: a cgroup may be removed, and created again without
-// a program, between two looks at its name.
+// apply does everything by descriptor: a cgroup may be removed, and created
+// again without a program, between two looks at its name.
 func (a *application) apply() error {
 	exclusive := a.Service != "" || a.Path != ""
 	if err := a.root.MakeAll(a.program); err != nil {
@@ -150,8 +152,8 @@ func (a *application) apply() error {
 		return err
 	}
 	defer there.close()
-	// By hand the name of the cgroup says what its program does: one that is there is the
-	// right one. A service's may date from an earlier start.
+	// By hand the name of the cgroup says what its program does: one that is
+	// there is the right one. A service's may date from an earlier start.
 	var fd int
 	if exclusive || len(there.ours) == 0 {
 		if fd, err = a.load(); err != nil {
@@ -251,9 +253,9 @@ func (a *application) detach() {
 	}
 }
 
-// JoinCgroup moves this process into a cgroup that Apply returned. The error wraps
-// fs.ErrNotExist if the cgroup has gone. If it was created again without the program that
-// is an error too, and the process is in it.
+// JoinCgroup moves this process into a cgroup that Apply returned. The error
+// wraps fs.ErrNotExist if the cgroup has gone. If it was created again without
+// the program that is an error too, and the process is in it.
 func JoinCgroup(confined string) error {
 	root, err := cgroup.OpenRoot()
 	if err != nil {
@@ -279,8 +281,8 @@ func JoinCgroup(confined string) error {
 	return nil
 }
 
-// Try finds out whether the kernel has what Apply needs: cgroup v2, and BPF programs on
-// cgroups, ours among them. It changes nothing.
+// Try finds out whether the kernel has what Apply needs: cgroup v2, and BPF
+// programs on cgroups, ours among them. It changes nothing.
 func (c Confinement) Try() error {
 	root, err := cgroup.OpenRoot()
 	if err != nil {

@@ -68,9 +68,9 @@ func Find(name string) (Device, error) {
 }
 
 // checkBound opens an IPv4 or, on a kernel without that, an IPv6 socket and
-// makes sure that it is bound to the device from the start, and that no MPTCP socket can
-// be opened, which would say that it is bound and would not be. It is the proof, from
-// inside the cgroup, that the program does its job.
+// makes sure that it is bound to the device from the start, and that no MPTCP
+// socket can be opened, which would say that it is bound and would not be. It
+// is the proof, from inside the cgroup, that the program does its job.
 func (d Device) checkBound() error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if errors.Is(err, unix.EAFNOSUPPORT) {

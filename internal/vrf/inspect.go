@@ -10,13 +10,13 @@ import (
 	"openrc-netns/internal/cgroup"
 )
 
-// ErrUnreadable says that our program is on the cgroup, and that the kernel does
-// not show what it does, as with net.core.bpf_jit_harden=2.
+// ErrUnreadable says that our program is on the cgroup, and that the kernel
+// does not show what it does, as with net.core.bpf_jit_harden=2.
 var ErrUnreadable = errors.New("the kernel does not show the BPF program")
 
-// Inspect reads back what Apply has put on a cgroup; nil where no program of ours is
-// on it, or no such cgroup exists. The Device has no name. It needs CAP_SYS_ADMIN; any
-// thread may call it.
+// Inspect reads back what Apply has put on a cgroup; nil where no program of
+// ours is on it, or no such cgroup exists. The Device has no name. It needs
+// CAP_SYS_ADMIN; any thread may call it.
 func Inspect(confined string) (*Confinement, error) {
 	root, err := cgroup.OpenRoot()
 	if err != nil {
@@ -70,8 +70,8 @@ func recognize(instructions []instruction) (*Confinement, error) {
 	return &c, nil
 }
 
-// translated returns the instructions of a program as the kernel runs them; none
-// where it shows none.
+// translated returns the instructions of a program as the kernel runs them;
+// none where it shows none.
 func translated(program int) ([]instruction, error) {
 	// struct bpf_prog_info of linux/bpf.h, up to where the instructions go.
 	var pin runtime.Pinner

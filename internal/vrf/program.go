@@ -53,21 +53,21 @@ const (
 	protocol       = 12  // offsetof(struct bpf_sock, protocol)
 
 	// lastProtocol is the last number that an IP header has room for. What is
-	// above, IPPROTO_SMC and IPPROTO_MPTCP of linux/in.h, is not a protocol on the
-	// wire, and its sockets are a front: the kernel makes those behind it itself, and
-	// asks no program about them.
+	// above, IPPROTO_SMC and IPPROTO_MPTCP of linux/in.h, is not a protocol on
+	// the wire, and its sockets are a front: the kernel makes those behind it
+	// itself, and asks no program about them.
 	lastProtocol = unix.IPPROTO_RAW
 )
 
 // program is for BPF_CGROUP_INET_SOCK_CREATE: it is given the new socket as a
 // struct bpf_sock, and returns 1 to admit it, 0 to refuse it with EPERM.
 //
-// A socket that is bound already was bound by a program further down, because the kernel
-// runs those of child cgroups first: by "ip vrf exec" inside. Somebody asked for that, and
-// it stays.
+// A socket that is bound already was bound by a program further down, because
+// the kernel runs those of child cgroups first: by "ip vrf exec" inside.
+// Somebody asked for that, and it stays.
 //
-// What cannot be bound, for the reason given at lastProtocol, is refused. The lock alone
-// admits it: the sockets behind a front are in its namespace.
+// What cannot be bound, for the reason given at lastProtocol, is refused. The
+// lock alone admits it: the sockets behind a front are in its namespace.
 func (c Confinement) program() []instruction {
 	elsewhere := int32(1)
 	if c.Lock {
@@ -177,9 +177,9 @@ func load(instructions []instruction) (int, error) {
 	return fd, nil
 }
 
-// attach puts the program on the cgroup, in place of ours among those that are there; a
-// cgroup has two of ours only if two launches by hand came at once, and then both do the
-// same.
+// attach puts the program on the cgroup, in place of ours among those that are
+// there; a cgroup has two of ours only if two launches by hand came at once,
+// and then both do the same.
 func attach(dir cgroup.Dir, program int, there programs) error {
 	attr := attachAttr{target: uint32(dir.FD()), program: uint32(program), attachType: attachType, flags: flagAllowMulti}
 	if len(there.ours) > 0 {

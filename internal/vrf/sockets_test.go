@@ -38,9 +38,9 @@ func inChild(t *testing.T, name string) bool {
 	return true
 }
 
-// elsewhere makes a network namespace for the calling process, with the loopback
-// device up and another one, and returns the index of that: a socket that is bound
-// to it hears nothing of 127.0.0.1.
+// elsewhere makes a network namespace for the calling process, with the
+// loopback device up and another one, and returns the index of that: a socket
+// that is bound to it hears nothing of 127.0.0.1.
 func elsewhere(t *testing.T) (cookie uint64, device uint32) {
 	t.Helper()
 	runtime.LockOSThread()
@@ -75,8 +75,8 @@ func elsewhere(t *testing.T) (cookie uint64, device uint32) {
 	return cookie, request.Uint32()
 }
 
-// confine puts this process into a cgroup of its own, with the program there that
-// load has loaded, and returns what undoes that.
+// confine puts this process into a cgroup of its own, with the program there
+// that load has loaded, and returns what undoes that.
 func confine(t *testing.T, load func() (int, error)) (confined string) {
 	t.Helper()
 	before, err := cgroup.Current()
@@ -117,7 +117,8 @@ func confine(t *testing.T, load func() (int, error)) (confined string) {
 	return confined
 }
 
-// ipVRF is the program of "ip vrf exec" (ip-vrf(8)): bound_dev_if = index; return 1.
+// ipVRF is the program of "ip vrf exec" (ip-vrf(8)): bound_dev_if = index;
+// return 1.
 func ipVRF(index uint32) func() (int, error) {
 	const r0, r1, r2, r6 = 0, 1, 2, 6
 	return func() (int, error) {
@@ -131,8 +132,8 @@ func ipVRF(index uint32) func() (int, error) {
 	}
 }
 
-// heard reports whether a client of the loopback device, which is not the one that
-// the sockets of this process are bound to, gets through to a listener.
+// heard reports whether a client of the loopback device, which is not the one
+// that the sockets of this process are bound to, gets through to a listener.
 func heard(t *testing.T, listener int) bool {
 	t.Helper()
 	bound, err := unix.Getsockname(listener)
@@ -180,8 +181,8 @@ func boundTo(t *testing.T, fd int) uint32 {
 	return uint32(index)
 }
 
-// The kernel makes the TCP sockets behind an MPTCP socket by itself, and asks no
-// program for them. This is how "ip vrf exec" lets a listener out.
+// The kernel makes the TCP sockets behind an MPTCP socket by itself, and asks
+// no program for them. This is how "ip vrf exec" lets a listener out.
 func TestMPTCPGetsOutOfIPVRF(t *testing.T) {
 	if inChild(t, "TestMPTCPGetsOutOfIPVRF") {
 		return
@@ -205,8 +206,8 @@ func TestMPTCPGetsOutOfIPVRF(t *testing.T) {
 	}
 }
 
-// Ours refuses such sockets, and a Go program that listens with MPTCP by default
-// gets TCP, which is bound.
+// Ours refuses such sockets, and a Go program that listens with MPTCP by
+// default gets TCP, which is bound.
 func TestMPTCPIsRefused(t *testing.T) {
 	if inChild(t, "TestMPTCPIsRefused") {
 		return
@@ -277,8 +278,8 @@ func TestMPTCPIsRefusedBelow(t *testing.T) {
 	}
 }
 
-// The lock alone lets MPTCP be: its subflows are in the namespace of the socket,
-// and in another one there is none.
+// The lock alone lets MPTCP be: its subflows are in the namespace of the
+// socket, and in another one there is none.
 func TestLockAndMPTCP(t *testing.T) {
 	if inChild(t, "TestLockAndMPTCP") {
 		return
@@ -316,8 +317,8 @@ func TestCheckBoundKnowsMPTCP(t *testing.T) {
 	}
 }
 
-// Every other way to a socket of a kernel that has it: bound, or, of those that are
-// no IP sockets, admitted.
+// Every other way to a socket of a kernel that has it: bound, or, of those that
+// are no IP sockets, admitted.
 func TestEveryOtherSocket(t *testing.T) {
 	if inChild(t, "TestEveryOtherSocket") {
 		return
@@ -398,8 +399,8 @@ func TestAcceptedSocketIsBound(t *testing.T) {
 	}
 }
 
-// io_uring(7) makes sockets on a thread of the kernel's, which is in the cgroup of
-// the process.
+// io_uring(7) makes sockets on a thread of the kernel's, which is in the cgroup
+// of the process.
 func TestSocketOfIOUring(t *testing.T) {
 	if inChild(t, "TestSocketOfIOUring") {
 		return

@@ -177,8 +177,8 @@ func TestProgram(t *testing.T) {
 	}
 }
 
-// TestUndoTakesTheProgramOff fails a launch on a cgroup that was there: what joins it
-// later is not to be confined for somebody who never ran.
+// TestUndoTakesTheProgramOff fails a launch on a cgroup that was there: what
+// joins it later is not to be confined for somebody who never ran.
 func TestUndoTakesTheProgramOff(t *testing.T) {
 	if inChild(t, "TestUndoTakesTheProgramOff") {
 		return

@@ -1,0 +1,87 @@
+package namespace
+
+import (
+	"bufio"
+	"cmp"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Where OpenRC has init scripts and runlevels, and keeps what it has started.
+// (These are paths of rc_misc(8) and not variables, for a remedy that root
+// follows.)
+const (
+	initDir  = "/etc/init.d"
+	levelDir = "/etc/runlevels"
+	stateDir = "/run/openrc"
+)
+
+// ifstateConfig is where ifstate's init script looks.
+const ifstateConfig = "/etc/ifstate/config.yml"
+
+// Creator is the service that creates the network namespace called name on this
+// machine: netns.NAME, or an ifstate that is in a runlevel and has the name in
+// its configuration. It is empty if there is none.
+func Creator(name string) string {
+	if name == "" || CheckName(name) != nil || filepath.IsAbs(name) {
+		return ""
+	}
+	info, err := os.Stat(filepath.Join(initDir, "netns."+name))
+	if err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+		return "netns." + name
+	}
+	if levels, _ := filepath.Glob(filepath.Join(levelDir, "*", "ifstate")); len(levels) > 0 && configures(name) {
+		return "ifstate"
+	}
+	return ""
+}
+
+// CreateCommand is the command with which an administrator creates the network
+// namespace called name, which does not exist: a restart of the service that
+// should have made it, if OpenRC has it for started.
+func CreateCommand(name string) []string {
+	service := Creator(name)
+	if service == "" {
+		return []string{"ip", "netns", "add", name}
+	}
+	state := cmp.Or(os.Getenv("RC_SVCDIR"), stateDir)
+	if _, err := os.Lstat(filepath.Join(state, "started", service)); err == nil {
+		return []string{"rc-service", service, "restart"}
+	}
+	return []string{"rc-service", service, "start"}
+}
+
+// configures reports whether ifstate's configuration has the namespace: a key
+// of that name, one level below the key "namespaces". (It does not follow what
+// the file includes: a reader of YAML would be a lot for a remedy.)
+func configures(name string) bool {
+	file, err := os.Open(ifstateConfig)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	return hasNamespace(file, name)
+}
+
+func hasNamespace(config io.Reader, name string) bool {
+	inside, level := false, 0
+	for lines := bufio.NewScanner(config); lines.Scan(); {
+		line := lines.Text()
+		key := strings.TrimLeft(line, " ")
+		indent := len(line) - len(key)
+		key, _, found := strings.Cut(key, ":")
+		switch {
+		case key == "" || key[0] == '#':
+		case indent == 0:
+			inside, level = found && key == "namespaces", 0
+		case inside && (level == 0 || indent == level):
+			level = indent
+			if found && strings.Trim(key, `"'`) == name {
+				return true
+			}
+		}
+	}
+	return false
+}
