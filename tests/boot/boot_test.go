@@ -8,9 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"openrc-netns/tests/scene"
+	"openrc-netns/tests/kit"
 	"openrc-netns/tests/vm"
-	"openrc-netns/tests/vm/vmtest"
 )
 
 // installed is what "make install DESTDIR=" has filled, and the probe.
@@ -18,7 +17,7 @@ var installed string
 
 func TestMain(m *testing.M) {
 	vm.Init()
-	os.Exit(scene.Installed(m, &installed))
+	os.Exit(kit.Main(m, &installed))
 }
 
 // disk is what a virtual machine finds in its root when it boots.
@@ -29,7 +28,7 @@ type disk struct {
 
 func newDisk(t *testing.T) *disk {
 	t.Helper()
-	vmtest.Require(t)
+	kit.Require(t)
 	d := &disk{t, t.TempDir()}
 	d.must(os.CopyFS(d.dir, os.DirFS(installed)))
 	return d
@@ -83,10 +82,7 @@ func (d *disk) namespace(name, conf string) {
 }
 
 // guest is a running virtual machine.
-type guest struct {
-	*vm.VM
-	t *testing.T
-}
+type guest struct{ kit.Host }
 
 // boot has OpenRC boot the virtual machine.
 func (d *disk) boot() *guest { d.t.Helper(); return d.start(vm.Options{Boot: true}) }
@@ -94,36 +90,31 @@ func (d *disk) boot() *guest { d.t.Helper(); return d.start(vm.Options{Boot: tru
 func (d *disk) start(options vm.Options) *guest {
 	d.t.Helper()
 	options.Install = d.dir
-	return &guest{vmtest.Start(d.t, options), d.t}
+	return &guest{kit.Host{Machine: kit.StartVM(d.t, options), T: d.t}}
 }
-
-// sh runs a script that has to succeed, fails one that has to fail. They return
-// its output without the last newline, and what it printed as errors.
-func (g *guest) sh(script string) string    { g.t.Helper(); return scene.Sh(g.t, g, script) }
-func (g *guest) fails(script string) string { g.t.Helper(); return scene.Fails(g.t, g, script) }
 
 // inside is the namespace called name, as the links of /proc/PID/ns show it.
 func (g *guest) inside(name string) string {
-	g.t.Helper()
-	return "net:[" + g.sh("stat -L -c %i /run/netns/"+name) + "]"
+	g.T.Helper()
+	return "net:[" + g.Sh("stat -L -c %i /run/netns/"+name) + "]"
 }
 
 // where is the namespace that the daemon of a service is in.
 func (g *guest) where(service string) string {
-	g.t.Helper()
-	return g.sh("readlink /proc/$(cat /run/" + service + ".pid)/ns/net")
+	g.T.Helper()
+	return g.Sh("readlink /proc/$(cat /run/" + service + ".pid)/ns/net")
 }
 
 // states are the services that OpenRC has in a state.
 func (g *guest) states(state string) string {
-	g.t.Helper()
-	return g.sh("ls /run/openrc/" + state + " | grep -v cgroups | xargs")
+	g.T.Helper()
+	return g.Sh("ls /run/openrc/" + state + " | grep -v cgroups | xargs")
 }
 
 // order is what the services have written down, as "SERVICE DID" each.
 func (g *guest) order() []string {
-	g.t.Helper()
-	return strings.Split(g.sh("cut -d' ' -f1,2 /run/order"), "\n")
+	g.T.Helper()
+	return strings.Split(g.Sh("cut -d' ' -f1,2 /run/order"), "\n")
 }
 
 // before asserts that in list one entry comes before another.
@@ -142,18 +133,4 @@ func index(list []string, entry string) int {
 		}
 	}
 	return -1
-}
-
-func equal(t *testing.T, what, got, want string) {
-	t.Helper()
-	if got != want {
-		t.Errorf("%s:\n%s\nwant\n%s", what, got, want)
-	}
-}
-
-func contains(t *testing.T, text, want string) {
-	t.Helper()
-	if !strings.Contains(text, want) {
-		t.Errorf("missing %q in:\n%s", want, text)
-	}
 }

@@ -3,6 +3,7 @@ package boot
 import (
 	"testing"
 
+	"openrc-netns/tests/kit"
 	"openrc-netns/tests/vm"
 )
 
@@ -48,24 +49,24 @@ func TestIfstate(t *testing.T) {
 	d.conf("chronyd", "netns=vpn\n")
 	d.add("default", "chronyd", "ifstate")
 	g := d.start(vm.Options{})
-	g.sh("[ ! -e /run/netns ]; openrc default")
-	equal(t, "started", g.states("started"), "chronyd ifstate")
+	g.Sh("[ ! -e /run/netns ]; openrc default")
+	kit.Equal(t, "started", g.states("started"), "chronyd ifstate")
 	before(t, g.order(), "ifstate start", "chronyd start")
 	inside := g.inside("vpn")
-	contains(t, g.sh("cat /run/order"), "chronyd start "+inside)
-	equal(t, "chronyd", g.where("chronyd"), inside)
-	equal(t, "what it sees", g.sh("nsenter -t $(cat /run/chronyd.pid) -n -m ip -br -4 address show dev eth0.42 | awk '{ print $1, $3 }'"), "eth0.42 192.0.2.1/25")
-	equal(t, "bytes", g.sh("netns-exec vpn probe ask 192.0.2.1"), "tcp: chronyd\nudp: chronyd")
-	g.sh("rc-service chronyd restart")
-	equal(t, "after a restart", g.where("chronyd"), inside)
+	kit.Contains(t, g.Sh("cat /run/order"), "chronyd start "+inside)
+	kit.Equal(t, "chronyd", g.where("chronyd"), inside)
+	kit.Equal(t, "what it sees", g.Sh("nsenter -t $(cat /run/chronyd.pid) -n -m ip -br -4 address show dev eth0.42 | awk '{ print $1, $3 }'"), "eth0.42 192.0.2.1/25")
+	kit.Equal(t, "bytes", g.Sh("netns-exec vpn probe ask 192.0.2.1"), "tcp: chronyd\nudp: chronyd")
+	g.Sh("rc-service chronyd restart")
+	kit.Equal(t, "after a restart", g.where("chronyd"), inside)
 
 	// Both stop, and ifstate's namespace is for ifstate to delete.
-	g.sh("rm /run/order; openrc shutdown")
+	g.Sh("rm /run/order; openrc shutdown")
 	before(t, g.order(), "chronyd stop", "ifstate stop")
-	equal(t, "names", g.sh("ls /run/netns"), "vpn")
+	kit.Equal(t, "names", g.Sh("ls /run/netns"), "vpn")
 
 	// Made anew by it, the name leads elsewhere, and restart follows.
-	g.sh("openrc default; rc-service chronyd status; python3 -c 'from pyroute2 import netns; netns.remove(\"vpn\"); netns.create(\"vpn\")'; rc-service chronyd restart")
+	g.Sh("openrc default; rc-service chronyd status; python3 -c 'from pyroute2 import netns; netns.remove(\"vpn\"); netns.create(\"vpn\")'; rc-service chronyd restart")
 	if now := g.inside("vpn"); now == inside || now != g.where("chronyd") {
 		t.Errorf("chronyd is in %s; vpn is %s, and was %s", g.where("chronyd"), now, inside)
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"openrc-netns/tests/kit"
 	"openrc-netns/tests/vm"
 )
 
@@ -18,50 +19,50 @@ type use struct {
 	file   string
 	title  string // how its paragraph begins
 	before string // a script, for what is supposed to be there
-	after  func(t *testing.T, g *guest, said []string)
+	after  func(t testing.TB, g *guest, said []string)
 }
 
 // The commands have to succeed; said is what each of them printed.
 var uses = []use{
-	{readme, "**The namespace at every boot,**", "rc-service sshd stop; ip netns delete vpn", func(t *testing.T, g *guest, _ []string) {
-		equal(t, "started", g.states("started"), "netns.vpn")
-		contains(t, g.sh("rc-update show boot"), "netns.vpn")
+	{readme, "**The namespace at every boot,**", "rc-service sshd stop; ip netns delete vpn", func(t testing.TB, g *guest, _ []string) {
+		kit.Equal(t, "started", g.states("started"), "netns.vpn")
+		kit.Contains(t, g.Sh("rc-update show boot"), "netns.vpn")
 	}},
-	{readme, "**A second sshd, in vpn,**", "rm /etc/conf.d/sshd; rc-service sshd start", func(t *testing.T, g *guest, _ []string) {
-		equal(t, "sshd", g.where("sshd"), g.sh("readlink /proc/1/ns/net"))
-		equal(t, "sshd.vpn", g.where("sshd.vpn"), g.inside("vpn"))
+	{readme, "**A second sshd, in vpn,**", "rm /etc/conf.d/sshd; rc-service sshd start", func(t testing.TB, g *guest, _ []string) {
+		kit.Equal(t, "sshd", g.where("sshd"), g.Sh("readlink /proc/1/ns/net"))
+		kit.Equal(t, "sshd.vpn", g.where("sshd.vpn"), g.inside("vpn"))
 	}},
-	{readme, "**A resolver of its own.**", ": >/etc/resolv.conf", func(t *testing.T, g *guest, _ []string) {
-		equal(t, "resolv.conf", g.sh("cat /proc/$(cat /run/sshd.vpn.pid)/root/etc/resolv.conf"), "nameserver 192.0.2.53")
+	{readme, "**A resolver of its own.**", ": >/etc/resolv.conf", func(t testing.TB, g *guest, _ []string) {
+		kit.Equal(t, "resolv.conf", g.Sh("cat /proc/$(cat /run/sshd.vpn.pid)/root/etc/resolv.conf"), "nameserver 192.0.2.53")
 	}},
-	{readme, "**A service in a VRF**", "rc-service chronyd start", func(t *testing.T, g *guest, _ []string) {
-		equal(t, "chronyd", g.where("chronyd"), g.sh("readlink /proc/1/ns/net"))
-		equal(t, "bound", g.boundTo("chronyd", "7"), "mgmt")
+	{readme, "**A service in a VRF**", "rc-service chronyd start", func(t testing.TB, g *guest, _ []string) {
+		kit.Equal(t, "chronyd", g.where("chronyd"), g.Sh("readlink /proc/1/ns/net"))
+		kit.Equal(t, "bound", g.boundTo("chronyd", "7"), "mgmt")
 	}},
-	{readme, "**By hand:**", "ip -n vpn link add seen type dummy", func(t *testing.T, _ *guest, said []string) {
+	{readme, "**By hand:**", "ip -n vpn link add seen type dummy", func(t testing.TB, _ *guest, said []string) {
 		for i, want := range []string{"seen", "", "(nobody)", "seen", "mgmt", ""} {
-			contains(t, said[i], want)
+			kit.Contains(t, said[i], want)
 		}
 	}},
-	{manual, "Bind the sockets of sshd to the VRF mgmt of the host's network:", "rc-service sshd.vpn stop; rc-service chronyd stop; ip link delete mgmt", func(t *testing.T, g *guest, _ []string) {
-		equal(t, "sshd", g.where("sshd"), g.sh("readlink /proc/1/ns/net"))
-		equal(t, "bound", g.boundTo("sshd", "22"), "mgmt")
+	{manual, "Bind the sockets of sshd to the VRF mgmt of the host's network:", "rc-service sshd.vpn stop; rc-service chronyd stop; ip link delete mgmt", func(t testing.TB, g *guest, _ []string) {
+		kit.Equal(t, "sshd", g.where("sshd"), g.Sh("readlink /proc/1/ns/net"))
+		kit.Equal(t, "bound", g.boundTo("sshd", "22"), "mgmt")
 	}},
-	{manual, "Bind them to a VRF of vpn:", "", func(t *testing.T, g *guest, _ []string) {
-		equal(t, "sshd", g.where("sshd"), g.inside("vpn"))
-		equal(t, "bound", g.boundTo("sshd", "22"), "mgmt")
+	{manual, "Bind them to a VRF of vpn:", "", func(t testing.TB, g *guest, _ []string) {
+		kit.Equal(t, "sshd", g.where("sshd"), g.inside("vpn"))
+		kit.Equal(t, "bound", g.boundTo("sshd", "22"), "mgmt")
 	}},
-	{manual, "Lock sshd in,", "", func(t *testing.T, g *guest, _ []string) {
-		equal(t, "CAP_SYS_ADMIN", g.sh("echo $((0x$(sed -n 's/^CapBnd:\t//p' /proc/$(cat /run/sshd.pid)/status) >> 21 & 1))"), "0")
+	{manual, "Lock sshd in,", "", func(t testing.TB, g *guest, _ []string) {
+		kit.Equal(t, "CAP_SYS_ADMIN", g.Sh("echo $((0x$(sed -n 's/^CapBnd:\t//p' /proc/$(cat /run/sshd.pid)/status) >> 21 & 1))"), "0")
 	}},
-	{manual, "Hide the socket of a daemon", "mkdir /run/avahi-daemon; : >/run/avahi-daemon/socket", func(t *testing.T, g *guest, _ []string) {
-		equal(t, "hidden", g.sh("ls -A /proc/$(cat /run/sshd.pid)/root/run/avahi-daemon; ls -A /run/avahi-daemon"), "socket")
+	{manual, "Hide the socket of a daemon", "mkdir /run/avahi-daemon; : >/run/avahi-daemon/socket", func(t testing.TB, g *guest, _ []string) {
+		kit.Equal(t, "hidden", g.Sh("ls -A /proc/$(cat /run/sshd.pid)/root/run/avahi-daemon; ls -A /run/avahi-daemon"), "socket")
 	}},
 	// The kernel of User-Mode Linux has nftables for bridges alone.
-	{manual, "A firewall for vpn,", "modprobe nf_tables; ip netns exec vpn nft add table bridge guard", func(t *testing.T, g *guest, said []string) {
-		contains(t, said[len(said)-1], "table bridge guard")
-		equal(t, "rules inside", g.sh("ip netns exec vpn nft list tables"), "table bridge guard")
-		equal(t, "rules outside", g.sh("nft list tables"), "")
+	{manual, "A firewall for vpn,", "modprobe nf_tables; ip netns exec vpn nft add table bridge guard", func(t testing.TB, g *guest, said []string) {
+		kit.Contains(t, said[len(said)-1], "table bridge guard")
+		kit.Equal(t, "rules inside", g.Sh("ip netns exec vpn nft list tables"), "table bridge guard")
+		kit.Equal(t, "rules outside", g.Sh("nft list tables"), "")
 	}},
 }
 
@@ -75,8 +76,8 @@ var sessions = []string{
 // boundTo is the device that the listening sockets of the daemon of a service are
 // bound to.
 func (g *guest) boundTo(service, port string) string {
-	g.t.Helper()
-	return g.sh("nsenter -t $(cat /run/" + service + ".pid) -n ss -Hltn 'sport = " + port + "' | sed 's/.*%\\(.*\\):" + port + ".*/\\1/' | sort -u")
+	g.T.Helper()
+	return g.Sh("nsenter -t $(cat /run/" + service + ".pid) -n ss -Hltn 'sport = " + port + "' | sed 's/.*%\\(.*\\):" + port + ".*/\\1/' | sort -u")
 }
 
 // README, word for word and from top to bottom, and what the manual has beyond it.
@@ -95,7 +96,7 @@ func TestReadme(t *testing.T) {
 	d.script("ntpd", web)
 	d.write("etc/ssh/sshd_config.d/test.conf", 0o644, "UsePAM no\n")
 	g := d.start(vm.Options{})
-	g.sh("rm -f /etc/init.d/ssh; ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key; rc-service sshd start")
+	g.Sh("rm -f /etc/init.d/ssh; ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key; rc-service sshd start")
 
 	paragraphs := map[string][]paragraph{readme: everydayUses(t), manual: examples(t)}
 	typed := transcripts(t)
@@ -109,7 +110,7 @@ func TestReadme(t *testing.T) {
 		}
 		g.play(use, paragraphs[use.file])
 		if i+1 == len(paragraphs[readme]) {
-			g.sh("rc-service chronyd stop")
+			g.Sh("rc-service chronyd stop")
 			for i := range typed[1:] {
 				g.replay(typed[1+i], sessions[1+i])
 			}
@@ -119,29 +120,29 @@ func TestReadme(t *testing.T) {
 
 // play types what one use says.
 func (g *guest) play(use use, paragraphs []paragraph) {
-	g.t.Helper()
+	g.T.Helper()
 	for _, p := range paragraphs {
 		if !strings.HasPrefix(p.title, use.title) {
 			continue
 		}
-		g.sh(use.before)
+		g.Sh(use.before)
 		var said []string
 		for _, command := range p.commands {
-			said = append(said, g.sh("exec 2>&1; "+command))
-			g.t.Logf("%s\n%s", command, said[len(said)-1])
+			said = append(said, g.Sh("exec 2>&1; "+command))
+			g.T.Logf("%s\n%s", command, said[len(said)-1])
 		}
-		use.after(g.t, g, said)
+		use.after(g.T, g, said)
 		return
 	}
-	g.t.Fatalf("%s has no %q", use.file, use.title)
+	g.T.Fatalf("%s has no %q", use.file, use.title)
 }
 
 // replay types a transcript, and wants what is printed there. What rc-netns prints is
 // made for a terminal. OpenRC caches dependencies whenever a file has changed, which
 // README does not show.
 func (g *guest) replay(transcript, before string) {
-	g.t.Helper()
-	g.sh(before)
+	g.T.Helper()
+	g.Sh(before)
 	var session strings.Builder
 	for line := range strings.Lines(transcript) {
 		command, typed := strings.CutPrefix(line, "# ")
@@ -157,7 +158,7 @@ func (g *guest) replay(transcript, before string) {
 		printed = strings.Replace(printed, " * Caching service dependencies ... [ ok ]\n", "", 1)
 		session.WriteString(line + printed)
 	}
-	equal(g.t, "README", session.String(), transcript)
+	kit.Equal(g.T, "README", session.String(), transcript)
 }
 
 // paragraph is one with commands in it.

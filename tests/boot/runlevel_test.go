@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"openrc-netns/tests/kit"
 	"openrc-netns/tests/vm"
 )
 
@@ -40,43 +41,43 @@ netns_down() { note down; }
 	d.add("default", "daemon", "a-web", "supervised", "outside")
 	g := d.boot()
 
-	equal(t, "runlevel", g.sh("rc-status -r"), "default")
-	equal(t, "started", g.states("started"), "a-web daemon links netns.lab netns.peer netns.vpn outside supervised")
-	equal(t, "failed", g.states("failed"), "")
-	status := g.sh("rc-status -a | sed 's/ *\\[ */ /; s/ *\\]//'")
+	kit.Equal(t, "runlevel", g.Sh("rc-status -r"), "default")
+	kit.Equal(t, "started", g.states("started"), "a-web daemon links netns.lab netns.peer netns.vpn outside supervised")
+	kit.Equal(t, "failed", g.states("failed"), "")
+	status := g.Sh("rc-status -a | sed 's/ *\\[ */ /; s/ *\\]//'")
 	for _, line := range []string{"Runlevel: boot\n netns.peer started\n netns.vpn started\n", "Dynamic Runlevel: needed/wanted\n links started\n netns.lab started\n"} {
-		contains(t, status, line)
+		kit.Contains(t, status, line)
 	}
 
-	host := g.sh("readlink /proc/1/ns/net")
+	host := g.Sh("readlink /proc/1/ns/net")
 	vpn, lab := g.inside("vpn"), g.inside("lab")
-	equal(t, "daemon", g.where("daemon"), vpn)
-	equal(t, "a-web", g.where("a-web"), vpn)
-	equal(t, "supervise-daemon", g.where("supervised"), lab)
-	equal(t, "what it supervises", g.sh("readlink /proc/$(pgrep -x -P $(cat /run/supervised.pid) probe)/ns/net"), lab)
-	equal(t, "outside", g.where("outside"), host)
-	equal(t, "bound", g.sh("ip netns exec vpn ss -Hltn 'sport = 7' | sed 's/.*%\\(.*\\):7.*/\\1/' | sort -u"), "mgmt")
-	equal(t, "program", g.sh("probe programs /sys/fs/cgroup/openrc.a-web"), "openrc_netns CGroupSock, 16 instructions")
-	equal(t, "bytes from vpn", g.sh("ip netns exec peer probe ask 192.0.2.1"), "tcp: a-web\nudp: a-web")
-	equal(t, "bytes from lab", g.sh("ip netns exec lab probe ask 127.0.0.1"), "tcp: supervised\nudp: supervised")
-	contains(t, g.fails("probe ask 127.0.0.1"), "connection refused")
+	kit.Equal(t, "daemon", g.where("daemon"), vpn)
+	kit.Equal(t, "a-web", g.where("a-web"), vpn)
+	kit.Equal(t, "supervise-daemon", g.where("supervised"), lab)
+	kit.Equal(t, "what it supervises", g.Sh("readlink /proc/$(pgrep -x -P $(cat /run/supervised.pid) probe)/ns/net"), lab)
+	kit.Equal(t, "outside", g.where("outside"), host)
+	kit.Equal(t, "bound", g.Sh("ip netns exec vpn ss -Hltn 'sport = 7' | sed 's/.*%\\(.*\\):7.*/\\1/' | sort -u"), "mgmt")
+	kit.Equal(t, "program", g.Sh("probe programs /sys/fs/cgroup/openrc.a-web"), "openrc_netns CGroupSock, 16 instructions")
+	kit.Equal(t, "bytes from vpn", g.Sh("ip netns exec peer probe ask 192.0.2.1"), "tcp: a-web\nudp: a-web")
+	kit.Equal(t, "bytes from lab", g.Sh("ip netns exec lab probe ask 127.0.0.1"), "tcp: supervised\nudp: supervised")
+	kit.Contains(t, g.Fails("probe ask 127.0.0.1"), "connection refused")
 
 	order := g.order()
 	for _, pair := range [][2]string{{"links start", "netns.vpn up"}, {"netns.vpn up", "daemon start"}, {"netns.vpn up", "a-web start"}, {"netns.lab up", "supervised start"}} {
 		before(t, order, pair[0], pair[1])
 	}
-	contains(t, g.sh("cat /run/order"), "netns.vpn up "+vpn+" boot: ")
-	contains(t, g.sh("cat /run/order"), "daemon start "+vpn+" default: ")
+	kit.Contains(t, g.Sh("cat /run/order"), "netns.vpn up "+vpn+" boot: ")
+	kit.Contains(t, g.Sh("cat /run/order"), "daemon start "+vpn+" default: ")
 
 	// What openrc-init runs when the machine goes down.
-	g.sh("rm /run/order; openrc shutdown")
-	equal(t, "started", g.states("started"), "")
-	equal(t, "daemons", g.Run("pgrep -x 'sleep|probe|supervise-daem'").Output, "")
+	g.Sh("rm /run/order; openrc shutdown")
+	kit.Equal(t, "started", g.states("started"), "")
+	kit.Equal(t, "daemons", g.Run("pgrep -x 'sleep|probe|supervise-daem'").Output, "")
 	order = g.order()
 	for _, pair := range [][2]string{{"daemon stop", "netns.vpn down"}, {"a-web stop", "netns.vpn down"}, {"supervised stop", "netns.lab down"}, {"netns.vpn down", "links stop"}} {
 		before(t, order, pair[0], pair[1])
 	}
-	record := g.sh("cat /run/order")
+	record := g.Sh("cat /run/order")
 	for service, inside := range map[string]string{"daemon": vpn, "a-web": vpn, "supervised": lab} {
 		name := "vpn"
 		if inside == lab {
@@ -92,8 +93,8 @@ netns_down() { note down; }
 			t.Errorf("%s did not stop in %s while that had its name:\n%s", service, name, record)
 		}
 	}
-	equal(t, "names", g.sh("ls /run/netns"), "")
-	equal(t, "journals", g.Run("ls /run/openrc-netns").Stdout, "")
+	kit.Equal(t, "names", g.Sh("ls /run/netns"), "")
+	kit.Equal(t, "journals", g.Run("ls /run/openrc-netns").Stdout, "")
 }
 
 // A namespace that cannot be made keeps its own services from starting, and no
@@ -115,17 +116,17 @@ func TestBootWithoutNamespace(t *testing.T) {
 	var console log
 	g := d.start(vm.Options{Boot: true, Log: &console})
 
-	equal(t, "runlevel", g.sh("rc-status -r"), "default")
-	equal(t, "started", g.states("started"), "fine netns.lab outside")
+	kit.Equal(t, "runlevel", g.Sh("rc-status -r"), "default")
+	kit.Equal(t, "started", g.states("started"), "fine netns.lab outside")
 	console.wait(t, `netns.bad: interface "nowhere" does not exist`)
 	console.wait(t, "ERROR: netns.bad failed to start")
 	for _, service := range []string{"daemon", "needy"} {
 		console.wait(t, "ERROR: cannot start "+service+" as netns.bad would not start")
 	}
-	equal(t, "fine", g.where("fine"), g.inside("lab"))
-	equal(t, "outside", g.where("outside"), g.sh("readlink /proc/1/ns/net"))
-	equal(t, "names", g.sh("ls /run/netns | xargs"), "lab")
-	equal(t, "what has run", g.sh("grep -E '^(daemon|needy|netns.bad) ' /run/order || :"), "")
+	kit.Equal(t, "fine", g.where("fine"), g.inside("lab"))
+	kit.Equal(t, "outside", g.where("outside"), g.Sh("readlink /proc/1/ns/net"))
+	kit.Equal(t, "names", g.Sh("ls /run/netns | xargs"), "lab")
+	kit.Equal(t, "what has run", g.Sh("grep -E '^(daemon|needy|netns.bad) ' /run/order || :"), "")
 }
 
 // log is what the console says; that may come later than the boot is done.
@@ -153,5 +154,5 @@ func (l *log) wait(t *testing.T, want string) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	contains(t, said(), want)
+	kit.Contains(t, said(), want)
 }

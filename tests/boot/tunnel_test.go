@@ -3,6 +3,7 @@ package boot
 import (
 	"testing"
 
+	"openrc-netns/tests/kit"
 	"openrc-netns/tests/vm"
 )
 
@@ -71,42 +72,42 @@ netns_up()
 			d.script("web", web)
 			d.conf("web", "netns=vpn\n")
 			g := d.start(vm.Options{})
-			g.sh("rc-service web start")
-			equal(t, "web", g.where("web"), g.inside("vpn"))
-			equal(t, "devices inside", g.sh("ip -n vpn -br link | sed 's/[@ ].*//' | sort | xargs"), "lo vpn0")
-			equal(t, "devices outside", g.sh("ip -br link | sed 's/[@ ].*//' | sort | xargs"), "eth1 lo")
+			g.Sh("rc-service web start")
+			kit.Equal(t, "web", g.where("web"), g.inside("vpn"))
+			kit.Equal(t, "devices inside", g.Sh("ip -n vpn -br link | sed 's/[@ ].*//' | sort | xargs"), "lo vpn0")
+			kit.Equal(t, "devices outside", g.Sh("ip -br link | sed 's/[@ ].*//' | sort | xargs"), "eth1 lo")
 
 			// A first packet may be lost while a tunnel gets ready.
 			patiently := func(command string) string {
 				t.Helper()
-				return g.sh("for i in $(seq 600); do out=$(" + command + " 2>&1) && break; sleep 0.2; done; echo \"$out\"")
+				return g.Sh("for i in $(seq 600); do out=$(" + command + " 2>&1) && break; sleep 0.2; done; echo \"$out\"")
 			}
-			equal(t, "to the service", patiently("ip netns exec peer probe ask 192.0.2.1"), "tcp: web\nudp: web")
-			g.sh("ip netns exec peer probe serve peer >/dev/null 2>&1 &")
-			equal(t, "from the service", patiently("netns-exec --service web probe ask 192.0.2.2"), "tcp: peer\nudp: peer")
+			kit.Equal(t, "to the service", patiently("ip netns exec peer probe ask 192.0.2.1"), "tcp: web\nudp: web")
+			g.Sh("ip netns exec peer probe serve peer >/dev/null 2>&1 &")
+			kit.Equal(t, "from the service", patiently("netns-exec --service web probe ask 192.0.2.2"), "tcp: peer\nudp: peer")
 
 			// The tunnel's packets are outside, and nothing of what is in it.
 			const sockets = " cat /proc/net/udp | grep -c :1388 || :" // port 5000
-			equal(t, "its sockets outside", g.sh(sockets), "1")
-			equal(t, "its sockets inside", g.sh("nsenter --net=/run/netns/vpn"+sockets), "0")
-			packets := func() string { return g.sh("cat /sys/class/net/eth1/statistics/tx_packets") }
+			kit.Equal(t, "its sockets outside", g.Sh(sockets), "1")
+			kit.Equal(t, "its sockets inside", g.Sh("nsenter --net=/run/netns/vpn"+sockets), "0")
+			packets := func() string { return g.Sh("cat /sys/class/net/eth1/statistics/tx_packets") }
 			was := packets()
-			g.sh("netns-exec vpn probe ask 192.0.2.2")
+			g.Sh("netns-exec vpn probe ask 192.0.2.2")
 			if packets() == was {
 				t.Error("the tunnel's packets do not go over eth1")
 			}
-			contains(t, g.fails("probe ask 192.0.2.2"), "network is unreachable")
+			kit.Contains(t, g.Fails("probe ask 192.0.2.2"), "network is unreachable")
 
 			// The stop gives it back, and it still works.
-			g.sh("rc-service netns.vpn stop")
-			equal(t, "started", g.states("started"), "tunnel")
-			equal(t, "names", g.sh("ls /run/netns"), "peer")
-			equal(t, "devices outside", g.sh("ip -br link | sed 's/[@ ].*//' | sort | xargs"), "eth1 lo tun0")
-			g.sh("ip address add 192.0.2.1/24 dev tun0; ip link set tun0 up")
-			equal(t, "from outside", patiently("probe ask 192.0.2.2"), "tcp: peer\nudp: peer")
+			g.Sh("rc-service netns.vpn stop")
+			kit.Equal(t, "started", g.states("started"), "tunnel")
+			kit.Equal(t, "names", g.Sh("ls /run/netns"), "peer")
+			kit.Equal(t, "devices outside", g.Sh("ip -br link | sed 's/[@ ].*//' | sort | xargs"), "eth1 lo tun0")
+			g.Sh("ip address add 192.0.2.1/24 dev tun0; ip link set tun0 up")
+			kit.Equal(t, "from outside", patiently("probe ask 192.0.2.2"), "tcp: peer\nudp: peer")
 
-			g.sh("rc-service web start")
-			equal(t, "to the service again", patiently("ip netns exec peer probe ask 192.0.2.1"), "tcp: web\nudp: web")
+			g.Sh("rc-service web start")
+			kit.Equal(t, "to the service again", patiently("ip netns exec peer probe ask 192.0.2.1"), "tcp: web\nudp: web")
 			if kind == "wireguard" {
 				asInTheManual(t, g, patiently)
 			}
@@ -118,8 +119,8 @@ netns_up()
 // openrc-netns(7); but for the kernel, see addWireGuard.
 func asInTheManual(t *testing.T, g *guest, patiently func(command string) string) {
 	t.Helper()
-	g.sh("rc-service netns.vpn stop; ip link delete tun0")
-	g.sh(`mkdir -p /etc/wireguard; umask 077; cat >/etc/wireguard/wg0.conf <<.
+	g.Sh("rc-service netns.vpn stop; ip link delete tun0")
+	g.Sh(`mkdir -p /etc/wireguard; umask 077; cat >/etc/wireguard/wg0.conf <<.
 [Interface]
 PrivateKey = $(cat /run/here.key)
 [Peer]
@@ -146,13 +147,13 @@ stop_post()
 	ip link delete wg0
 }
 .`)
-	g.sh("rc-service web start")
-	equal(t, "to the service", patiently("ip netns exec peer probe ask 192.0.2.1"), "tcp: web\nudp: web")
-	equal(t, "from the service", patiently("netns-exec --service web probe ask 192.0.2.2"), "tcp: peer\nudp: peer")
-	equal(t, "devices inside", g.sh("ip -n vpn -br link | cut -d' ' -f1 | sort | xargs"), "lo wg0")
-	g.sh("rc-service netns.vpn restart; for i in $(seq 600); do [ -e /run/openrc/started/web ] && exit; sleep 0.1; done; exit 1") // which restarts web, later
-	equal(t, "to the service after a restart", patiently("ip netns exec peer probe ask 192.0.2.1"), "tcp: web\nudp: web")
-	g.sh("rc-service netns.vpn stop")
-	equal(t, "devices outside", g.sh("ip -br link | sed 's/[@ ].*//' | sort | xargs"), "eth1 lo")
-	equal(t, "names", g.sh("ls /run/netns"), "peer")
+	g.Sh("rc-service web start")
+	kit.Equal(t, "to the service", patiently("ip netns exec peer probe ask 192.0.2.1"), "tcp: web\nudp: web")
+	kit.Equal(t, "from the service", patiently("netns-exec --service web probe ask 192.0.2.2"), "tcp: peer\nudp: peer")
+	kit.Equal(t, "devices inside", g.Sh("ip -n vpn -br link | cut -d' ' -f1 | sort | xargs"), "lo wg0")
+	g.Sh("rc-service netns.vpn restart; for i in $(seq 600); do [ -e /run/openrc/started/web ] && exit; sleep 0.1; done; exit 1") // which restarts web, later
+	kit.Equal(t, "to the service after a restart", patiently("ip netns exec peer probe ask 192.0.2.1"), "tcp: web\nudp: web")
+	g.Sh("rc-service netns.vpn stop")
+	kit.Equal(t, "devices outside", g.Sh("ip -br link | sed 's/[@ ].*//' | sort | xargs"), "eth1 lo")
+	kit.Equal(t, "names", g.Sh("ls /run/netns"), "peer")
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"openrc-netns/tests/kit"
 )
 
 // ends makes the host's network, eth1, and in the namespace peer the other ends
@@ -73,31 +75,31 @@ func TestBootWithThreeTunnels(t *testing.T) {
 	d.add("default", append(webs, "ends")...)
 	g := d.boot()
 
-	equal(t, "runlevel", g.sh("rc-status -r"), "default")
-	equal(t, "started", g.states("started"), "ends netns.vpn1 netns.vpn2 netns.vpn3 web1 web2 web3")
-	equal(t, "failed", g.states("failed"), "")
-	equal(t, "devices outside", g.sh("ip -br link | sed 's/[@ ].*//' | sort | xargs"), "eth1 lo")
+	kit.Equal(t, "runlevel", g.Sh("rc-status -r"), "default")
+	kit.Equal(t, "started", g.states("started"), "ends netns.vpn1 netns.vpn2 netns.vpn3 web1 web2 web3")
+	kit.Equal(t, "failed", g.states("failed"), "")
+	kit.Equal(t, "devices outside", g.Sh("ip -br link | sed 's/[@ ].*//' | sort | xargs"), "eth1 lo")
 	order := g.order()
 	for i := 1; i <= 3; i++ {
 		name, service := fmt.Sprintf("vpn%d", i), fmt.Sprintf("web%d", i)
-		equal(t, service, g.where(service), g.inside(name))
-		equal(t, "devices in "+name, g.sh("ip -n "+name+" -br link | sed 's/[@ ].*//' | sort | xargs"), fmt.Sprintf("lo tun%d", i))
+		kit.Equal(t, service, g.where(service), g.inside(name))
+		kit.Equal(t, "devices in "+name, g.Sh("ip -n "+name+" -br link | sed 's/[@ ].*//' | sort | xargs"), fmt.Sprintf("lo tun%d", i))
 		ask := fmt.Sprintf("ip netns exec peer probe ask 10.9.%d.2", i)
-		equal(t, "bytes from "+service, g.sh("for i in $(seq 600); do out=$("+ask+" 2>&1) && break; sleep 0.2; done; echo \"$out\""), "tcp: "+service+"\nudp: "+service)
-		contains(t, g.sh("cat /proc/$(cat /run/"+service+".pid)/root/etc/resolv.conf"), fmt.Sprintf("nameserver 10.9.%d.1", i))
-		contains(t, g.sh("rc-netns egress "+service), service+": tunnel only, through "+fmt.Sprintf("tun%d", i))
+		kit.Equal(t, "bytes from "+service, g.Sh("for i in $(seq 600); do out=$("+ask+" 2>&1) && break; sleep 0.2; done; echo \"$out\""), "tcp: "+service+"\nudp: "+service)
+		kit.Contains(t, g.Sh("cat /proc/$(cat /run/"+service+".pid)/root/etc/resolv.conf"), fmt.Sprintf("nameserver 10.9.%d.1", i))
+		kit.Contains(t, g.Sh("rc-netns egress "+service), service+": tunnel only, through "+fmt.Sprintf("tun%d", i))
 		before(t, order, "ends start", "netns."+name+" up")
 		before(t, order, "netns."+name+" up", service+" start")
 	}
 
-	g.sh("rm /run/order; openrc shutdown")
-	equal(t, "started", g.states("started"), "")
+	g.Sh("rm /run/order; openrc shutdown")
+	kit.Equal(t, "started", g.states("started"), "")
 	order = g.order()
 	for i := 1; i <= 3; i++ {
 		before(t, order, fmt.Sprintf("web%d stop", i), fmt.Sprintf("netns.vpn%d down", i))
 	}
-	equal(t, "names", g.sh("ls /run/netns"), "peer")
-	equal(t, "journals", g.Run("ls /run/openrc-netns").Stdout, "")
+	kit.Equal(t, "names", g.Sh("ls /run/netns"), "peer")
+	kit.Equal(t, "journals", g.Run("ls /run/openrc-netns").Stdout, "")
 	if left := g.Run("pgrep -a wireguard-go").Stdout; strings.Contains(left, "tun") {
 		t.Errorf("still there: %s", left)
 	}

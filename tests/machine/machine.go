@@ -17,7 +17,7 @@
 //		fmt.Print(m.Run("rc-status").Output)
 //	}
 //
-// Tests call it in TestMain, and have their machines from package machinetest.
+// Tests call it in TestMain, and have their machines from package kit.
 package machine
 
 import (

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"openrc-netns/tests/kit"
 	"openrc-netns/tests/machine"
-	"openrc-netns/tests/machine/machinetest"
 )
 
 func TestMain(m *testing.M) {
@@ -48,20 +48,20 @@ func TestServiceStartsAndStops(t *testing.T) {
 		{Release: "bookworm"},
 	} {
 		t.Run(opts.Release+"/"+opts.Shell, func(t *testing.T) {
-			m := machinetest.Start(t, opts)
+			m := kit.StartMachine(t, opts)
 			if err := m.SSHD(); err != nil {
 				t.Fatal(err)
 			}
-			started := machinetest.Run(t, m, "rc-service sshd start")
+			started := kit.Sh(t, m, "rc-service sshd start")
 			if want := "Starting sshd"; !strings.Contains(started, want) || strings.Contains(started, "already") {
 				t.Errorf("start said %q", started)
 			}
-			status := machinetest.Run(t, m, "rc-status")
+			status := kit.Sh(t, m, "rc-status")
 			if !strings.Contains(status, "sshd") || !strings.Contains(status, "started") {
 				t.Errorf("rc-status said %q", status)
 			}
-			machinetest.Run(t, m, "rc-service sshd reload && rc-service sshd restart && kill -0 $(cat /run/sshd.pid)")
-			machinetest.Run(t, m, "rc-service sshd stop")
+			kit.Sh(t, m, "rc-service sshd reload && rc-service sshd restart && kill -0 $(cat /run/sshd.pid)")
+			kit.Sh(t, m, "rc-service sshd stop")
 			if left := m.Run("pgrep -x sshd"); left.Code == 0 {
 				t.Errorf("sshd still runs: %s", left.Output)
 			}
@@ -76,15 +76,15 @@ func TestServiceStartsAndStops(t *testing.T) {
 func TestServiceHasCgroup(t *testing.T) {
 	for release, want := range map[string]string{"sid": "0::/openrc.sshd", "bookworm": "0::/sshd"} {
 		t.Run(release, func(t *testing.T) {
-			m := machinetest.Start(t, machine.Options{Release: release})
+			m := kit.StartMachine(t, machine.Options{Release: release})
 			if m.Run("grep -q '^0::' /proc/self/cgroup").Code != 0 {
 				t.Skip("no cgroup v2")
 			}
 			if err := m.SSHD(); err != nil {
 				t.Fatal(err)
 			}
-			cgroup := machinetest.Run(t, m, "rc-service -q sshd start; grep ^0: /proc/$(cat /run/sshd.pid)/cgroup")
-			if strings.TrimSpace(cgroup) != want {
+			cgroup := kit.Sh(t, m, "rc-service -q sshd start; grep ^0: /proc/$(cat /run/sshd.pid)/cgroup")
+			if cgroup != want {
 				t.Errorf("sshd is in %q, not %q", cgroup, want)
 			}
 		})
@@ -92,7 +92,7 @@ func TestServiceHasCgroup(t *testing.T) {
 }
 
 func TestSSHBetweenNamespaces(t *testing.T) {
-	m := machinetest.Start(t, machine.Options{})
+	m := kit.StartMachine(t, machine.Options{})
 	if err := m.SSHD(); err != nil {
 		t.Fatal(err)
 	}
@@ -106,10 +106,10 @@ func TestSSHBetweenNamespaces(t *testing.T) {
 	if err := m.Veth(vpn, peer); err != nil {
 		t.Fatal(err)
 	}
-	machinetest.Run(t, m, "ip netns exec vpn rc-service sshd start")
+	kit.Sh(t, m, "ip netns exec vpn rc-service sshd start")
 	for _, address := range []string{"192.0.2.1", "2001:db8::1"} {
 		const ssh = "ip netns exec peer ssh -o LogLevel=ERROR -o BatchMode=yes -o StrictHostKeyChecking=no root@"
-		got := machinetest.Run(t, m, ssh+address+` 'echo $SSH_CONNECTION; ip netns id'`)
+		got := kit.Sh(t, m, ssh+address+` 'echo $SSH_CONNECTION; ip netns id'`)
 		if !strings.Contains(got, address+" 22") || !strings.Contains(got, "vpn") {
 			t.Errorf("ssh to %s said %q", address, got)
 		}
@@ -120,8 +120,8 @@ func TestSSHBetweenNamespaces(t *testing.T) {
 }
 
 func TestMachinesAreFreshAndApart(t *testing.T) {
-	one, other := machinetest.Start(t, machine.Options{}), machinetest.Start(t, machine.Options{})
-	machinetest.Run(t, one, `touch /etc/mark /tmp/mark /run/mark /dev/shm/mark; rm -r /etc/init.d; ip netns add mark
+	one, other := kit.StartMachine(t, machine.Options{}), kit.StartMachine(t, machine.Options{})
+	kit.Sh(t, one, `touch /etc/mark /tmp/mark /run/mark /dev/shm/mark; rm -r /etc/init.d; ip netns add mark
 		ip link add mark type veth peer name mark2; mkdir /sys/fs/cgroup/mark; hostname mark; mount -t tmpfs mark /mnt`)
 	for what, script := range map[string]string{
 		"a file":       "ls -d /*/mark /dev/shm/mark 2>&1 | grep -v 'cannot access'",
@@ -137,11 +137,11 @@ func TestMachinesAreFreshAndApart(t *testing.T) {
 			t.Errorf("the other machine sees %s: %s", what, seen.Output)
 		}
 	}
-	machinetest.Start(t, machine.Options{})
+	kit.StartMachine(t, machine.Options{})
 }
 
 func TestRunIsOrdinary(t *testing.T) {
-	m := machinetest.Start(t, machine.Options{})
+	m := kit.StartMachine(t, machine.Options{})
 	for script, want := range map[string]string{
 		"env | cut -d= -f1 | sort | xargs": "HOME PATH PWD TERM",
 		"pwd; umask; ulimit -Sn; hostname": "/\n0022\n1024\nopenrc",
@@ -163,7 +163,7 @@ func TestRunIsOrdinary(t *testing.T) {
 }
 
 func TestRunReportsWhatBecameOfTheScript(t *testing.T) {
-	m := machinetest.Start(t, machine.Options{Timeout: 10 * time.Second, Log: io.Discard})
+	m := kit.StartMachine(t, machine.Options{Timeout: 10 * time.Second, Log: io.Discard})
 	for _, test := range []struct {
 		script string
 		want   machine.Result
@@ -188,13 +188,13 @@ func TestRunReportsWhatBecameOfTheScript(t *testing.T) {
 
 // What makes a busy host of OpenRC 0.56 miss the end of a script is made to happen: fork(2) returns late.
 func TestMissedEndOfAScript(t *testing.T) {
-	m := machinetest.Start(t, machine.Options{Release: "trixie", Timeout: time.Minute})
+	m := kit.StartMachine(t, machine.Options{Release: "trixie", Timeout: time.Minute})
 	if err := m.WriteFile("/etc/init.d/quick", 0o755, "#!/sbin/openrc-run\nstart() { echo ran; }\n"); err != nil {
 		t.Fatal(err)
 	}
-	machinetest.Run(t, m, "rc-update -u")
-	out := machinetest.Run(t, m, "strace -o /run/strace -e trace=clone -e inject=clone:delay_exit=1000000:when=1 rc-service quick start; cat /run/strace; ls /run/openrc/started")
-	for _, want := range []string{"ran\n", "DELAYED", "\nquick\n"} {
+	kit.Sh(t, m, "rc-update -u")
+	out := kit.Sh(t, m, "strace -o /run/strace -e trace=clone -e inject=clone:delay_exit=1000000:when=1 rc-service quick start; cat /run/strace; ls /run/openrc/started")
+	for _, want := range []string{"ran\n", "DELAYED", "\nquick"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in:\n%s", want, out)
 		}
@@ -203,10 +203,10 @@ func TestMissedEndOfAScript(t *testing.T) {
 
 func TestPropagation(t *testing.T) {
 	for _, shared := range []bool{false, true} {
-		m := machinetest.Start(t, machine.Options{Shared: shared})
+		m := kit.StartMachine(t, machine.Options{Shared: shared})
 		const private = `awk '$7 ~ /^shared:/ {n++} END {print n+0, NR}' /proc/self/mountinfo`
 		var marked, all int
-		fmt.Sscan(machinetest.Run(t, m, private), &marked, &all)
+		fmt.Sscan(kit.Sh(t, m, private), &marked, &all)
 		if want := map[bool]int{false: 0, true: all}[shared]; marked != want || all == 0 {
 			t.Errorf("shared %v: %d of %d mounts are", shared, marked, all)
 		}
@@ -214,14 +214,14 @@ func TestPropagation(t *testing.T) {
 }
 
 func TestFiles(t *testing.T) {
-	m := machinetest.Start(t, machine.Options{})
+	m := kit.StartMachine(t, machine.Options{})
 	// A link to an absolute path must not lead to the host's file of that name.
-	machinetest.Run(t, m, "mkdir /srv/real; ln -s /srv/real /srv/link")
+	kit.Sh(t, m, "mkdir /srv/real; ln -s /srv/real /srv/link")
 	const name = "/srv/link/new/file"
 	if err := m.WriteFile(name, os.ModeSetuid|0o751, "content"); err != nil {
 		t.Fatal(err)
 	}
-	if got := machinetest.Run(t, m, "stat -c '%a %U' /srv/real/new/file"); got != "4751 root\n" {
+	if got := kit.Sh(t, m, "stat -c '%a %U' /srv/real/new/file"); got != "4751 root" {
 		t.Errorf("file has %q", got)
 	}
 	if _, err := os.Stat("/srv/real"); err == nil {
@@ -236,7 +236,7 @@ func TestFiles(t *testing.T) {
 }
 
 func TestInstall(t *testing.T) {
-	m := machinetest.Start(t, machine.Options{})
+	m := kit.StartMachine(t, machine.Options{})
 	tree := t.TempDir()
 	fill := exec.Command("sh", "-ec", `umask 077; mkdir -p sbin etc/init.d
 		echo '#!/bin/sh' >sbin/tool; chmod 755 sbin/tool; ln -s tool sbin/link; chown 7:7 sbin/tool`)
@@ -245,15 +245,15 @@ func TestInstall(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	const folders = "stat -c '%n %a %F' / /etc /etc/init.d /sbin"
-	before := machinetest.Run(t, m, folders)
+	before := kit.Sh(t, m, folders)
 	if err := m.Install(tree); err != nil {
 		t.Fatal(err)
 	}
-	if after := machinetest.Run(t, m, folders); after != before {
+	if after := kit.Sh(t, m, folders); after != before {
 		t.Errorf("folders were\n%s and are\n%s", before, after)
 	}
-	got := machinetest.Run(t, m, "link; stat -c '%a %u %N' /usr/sbin/tool /usr/sbin/link")
-	if want := "755 0 '/usr/sbin/tool'\n777 0 '/usr/sbin/link' -> 'tool'\n"; got != want {
+	got := kit.Sh(t, m, "link; stat -c '%a %u %N' /usr/sbin/tool /usr/sbin/link")
+	if want := "755 0 '/usr/sbin/tool'\n777 0 '/usr/sbin/link' -> 'tool'"; got != want {
 		t.Errorf("installed %q, not %q", got, want)
 	}
 	if err := m.Install(filepath.Join(tree, "nowhere")); err == nil {
@@ -262,7 +262,7 @@ func TestInstall(t *testing.T) {
 }
 
 func TestCloseLeavesTheHostAsItWas(t *testing.T) {
-	machinetest.Require(t)
+	kit.Require(t)
 	before := host(t)
 	m, err := machine.Start(machine.Options{})
 	if err != nil {
@@ -272,7 +272,7 @@ func TestCloseLeavesTheHostAsItWas(t *testing.T) {
 	if len(traces()) == 0 {
 		t.Error("a running machine leaves no traces")
 	}
-	machinetest.Run(t, m, "ip netns add left; mkdir -p /sys/fs/cgroup/a/b; mount -t tmpfs left /mnt; setsid sleep 1000 &")
+	kit.Sh(t, m, "ip netns add left; mkdir -p /sys/fs/cgroup/a/b; mount -t tmpfs left /mnt; setsid sleep 1000 &")
 	if err := m.Close(); err != nil {
 		t.Error(err)
 	}
@@ -288,7 +288,7 @@ func TestCloseLeavesTheHostAsItWas(t *testing.T) {
 }
 
 func TestCloseTellsWhatIsLeft(t *testing.T) {
-	machinetest.Require(t)
+	kit.Require(t)
 	m, err := machine.Start(machine.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -312,7 +312,7 @@ func TestCloseTellsWhatIsLeft(t *testing.T) {
 }
 
 func TestKilledProgramLeavesNothing(t *testing.T) {
-	machinetest.Require(t)
+	kit.Require(t)
 	if _, err := machine.Root(t.Context(), "sid"); err != nil {
 		t.Fatal(err)
 	}

@@ -9,14 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"openrc-netns/tests/kit"
 	"openrc-netns/tests/machine"
-	"openrc-netns/tests/machine/machinetest"
 )
 
 // fakeBuilder puts a script in the place of mmdebstrap, with the folder to build in $root, and returns a new cache.
 func fakeBuilder(t *testing.T, script string) (cache string) {
 	t.Helper()
-	machinetest.Require(t)
+	kit.Require(t)
 	bin, cache := t.TempDir(), t.TempDir()
 	script = "#!/bin/sh\nfor root; do :; done\nmkdir \"$root\"\n" + script
 	if err := os.WriteFile(filepath.Join(bin, "mmdebstrap"), []byte(script), 0o755); err != nil {
@@ -81,7 +81,7 @@ func wantNoRoot(t *testing.T, cache string) {
 }
 
 func TestErrorsTellTheRemedy(t *testing.T) {
-	machinetest.Require(t)
+	kit.Require(t)
 	wantError := func(err error, want string) {
 		t.Helper()
 		if err == nil || !strings.Contains(err.Error(), want) {

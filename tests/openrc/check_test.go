@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"openrc-netns/tests/kit"
 	"openrc-netns/tests/machine"
 )
 
@@ -73,53 +74,53 @@ func (r checkReport) ids() string {
 }
 
 func (h *host) decode(out machine.Result) checkReport {
-	h.t.Helper()
+	h.T.Helper()
 	var r checkReport
 	decoder := json.NewDecoder(strings.NewReader(out.Stdout))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&r); err != nil {
-		h.t.Fatalf("%v in:\n%s", err, out.Output)
+		h.T.Fatalf("%v in:\n%s", err, out.Output)
 	}
 	return r
 }
 
 // check runs it, and makes sure that text, JSON and status say the same.
 func (h *host) check(command string) checkReport {
-	h.t.Helper()
+	h.T.Helper()
 	out := h.Run(command + " --json")
 	r := h.decode(out)
 	if strings.Contains(out.Stdout, "null") {
-		h.t.Errorf("null in:\n%s", out.Stdout)
+		h.T.Errorf("null in:\n%s", out.Stdout)
 	}
-	equal(h.t, "version", fmt.Sprint(r.Version), "1")
+	kit.Equal(h.T, "version", fmt.Sprint(r.Version), "1")
 	text := h.Run(command)
-	equal(h.t, "standard error", text.Stderr+out.Stderr, "")
+	kit.Equal(h.T, "standard error", text.Stderr+out.Stderr, "")
 	want := 0
 	for _, f := range r.findings() {
 		want = 1
 		for _, part := range append([]string{f.What, f.Why, f.Remedy.Text, f.Where.Path, "[" + f.ID + "]"}, f.Remedy.Commands...) {
-			contains(h.t, text.Stdout, part)
+			kit.Contains(h.T, text.Stdout, part)
 			if part == "" {
-				h.t.Errorf("something is empty in %+v", f)
+				h.T.Errorf("something is empty in %+v", f)
 			}
 		}
 		for _, edit := range f.Remedy.Edits {
-			contains(h.t, text.Stdout, fmt.Sprintf("%s:%d: %s", edit.Path, edit.Line, edit.Text))
+			kit.Contains(h.T, text.Stdout, fmt.Sprintf("%s:%d: %s", edit.Path, edit.Line, edit.Text))
 		}
 		if !slices.Contains([]string{"outside", "fails", "warning"}, f.Effect) {
-			h.t.Errorf("effect %q", f.Effect)
+			h.T.Errorf("effect %q", f.Effect)
 		}
 	}
 	for _, s := range r.Services {
 		if len(s.Findings)+len(s.Unchecked) == 0 {
-			contains(h.t, text.Stdout, s.Name+": ok (")
+			kit.Contains(h.T, text.Stdout, s.Name+": ok (")
 		}
 		for _, what := range s.Unchecked {
-			contains(h.t, text.Stdout, "not checked: "+what)
+			kit.Contains(h.T, text.Stdout, "not checked: "+what)
 		}
 	}
 	if out.Code != want || text.Code != want {
-		h.t.Errorf("status %d with --json, %d without, want %d:\n%s", out.Code, text.Code, want, text.Output)
+		h.T.Errorf("status %d with --json, %d without, want %d:\n%s", out.Code, text.Code, want, text.Output)
 	}
 	return r
 }
@@ -129,32 +130,32 @@ var update = flag.Bool("update", false, "write the golden files")
 // golden compares what a command prints, on a terminal that is wide, on a narrow one
 // and for programs, with the file of this scene.
 func (h *host) golden(dir, version, command string) {
-	h.t.Helper()
+	h.T.Helper()
 	printed := h.Run(fmt.Sprintf("%[1]s; script -qec 'stty cols 50; %[1]s' /dev/null </dev/null; %[1]s --json", command)).Stdout
 	text, encoded, _ := strings.Cut(printed, "\n{\n")
 	encoded = regexp.MustCompile(`\n {3,}`).ReplaceAllString(encoded, " ")
 	printed = strings.NewReplacer("\r", "", version, "VERSION").Replace(text + "\n{\n" + encoded)
-	name := regexp.MustCompile(`[^A-Za-z0-9._-]`).ReplaceAllString(path.Base(h.t.Name()), "")
+	name := regexp.MustCompile(`[^A-Za-z0-9._-]`).ReplaceAllString(path.Base(h.T.Name()), "")
 	file := filepath.Join("testdata", dir, name+".txt")
 	if *update {
 		if err := os.WriteFile(file, []byte(printed), 0o644); err != nil {
-			h.t.Fatal(err)
+			h.T.Fatal(err)
 		}
 	}
 	want, err := os.ReadFile(file)
 	if err != nil {
-		h.t.Fatal(err)
+		h.T.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), printed); diff != "" {
-		h.t.Errorf("%s (-want +got):\n%s", file, diff)
+		h.T.Errorf("%s (-want +got):\n%s", file, diff)
 	}
 }
 
 // apply does what a remedy says, word for word.
 func (h *host) apply(f checkFinding) {
-	h.t.Helper()
+	h.T.Helper()
 	for _, command := range f.Remedy.Commands {
-		h.sh(command)
+		h.Sh(command)
 	}
 	edits := f.Remedy.Edits
 	if example := strings.Index(f.Remedy.Text, "as in "); example >= 0 && len(edits) == 0 {
@@ -165,17 +166,17 @@ func (h *host) apply(f checkFinding) {
 		}{f.Where.Path, f.Where.Line, f.Remedy.Text[example+len("as in "):]})
 	}
 	for _, edit := range edits {
-		text := h.sh("cat " + edit.Path)
+		text := h.Sh("cat " + edit.Path)
 		lines := strings.Split(text, "\n")
 		lines[edit.Line-1] = edit.Text
-		h.write(edit.Path, strings.Join(lines, "\n")+"\n")
+		h.Write(edit.Path, strings.Join(lines, "\n")+"\n")
 		if strings.HasPrefix(edit.Path, "/etc/init.d/") {
-			h.sh("chmod 755 " + edit.Path)
+			h.Sh("chmod 755 " + edit.Path)
 		}
 	}
 	if strings.Contains(f.Remedy.Text, "install openrc-netns again") {
 		if err := h.Install(installed); err != nil {
-			h.t.Fatal(err)
+			h.T.Fatal(err)
 		}
 	}
 }
@@ -357,7 +358,7 @@ func TestCheckFinds(t *testing.T) {
 			}
 		}
 	}
-	equal(t, "findings in the manual", strings.Join(documented(t), " "), strings.Join(slices.Sorted(maps.Keys(shown)), " "))
+	kit.Equal(t, "findings in the manual", strings.Join(documented(t), " "), strings.Join(slices.Sorted(maps.Keys(shown)), " "))
 
 	for on, tests := range scenes {
 		t.Run(on, func(t *testing.T) {
@@ -369,10 +370,10 @@ func TestCheckFinds(t *testing.T) {
 					h = bootRelease(t, machine.Options{Release: test.release}, true)
 				}
 				t.Run(name, func(t *testing.T) {
-					test.play(&host{h.Machine, t})
+					test.play(h.with(t))
 				})
 				if len(tests) > 1 {
-					h.sh(checkReset)
+					h.Sh(checkReset)
 				}
 			}
 		})
@@ -420,21 +421,21 @@ end
 chmod 755 /etc/init.d/lsb`
 
 func (b checkScene) play(h *host) {
-	t := h.t
+	t := h.T
 	if b.service == "" {
 		b.service = "daemon"
 	}
 	if b.service != "own-netns" {
-		h.sh("rm -f /etc/init.d/own-netns")
+		h.Sh("rm -f /etc/init.d/own-netns")
 	}
 	if b.on == "maker" {
-		h.sh("ln -sf netns /etc/init.d/netns.lan")
+		h.Sh("ln -sf netns /etc/init.d/netns.lan")
 	}
 	if b.tunnel {
 		h.tunnel()
 	}
-	h.sh("mkdir -p /usr/games; " + b.before)
-	h.conf(b.service, b.conf)
+	h.Sh("mkdir -p /usr/games; " + b.before)
+	h.Conf(b.service, b.conf)
 	under := ""
 	if b.under != "" {
 		under = strings.Replace(b.under, "probe", "/usr/sbin/probe", 1) + " "
@@ -446,18 +447,18 @@ func (b checkScene) play(h *host) {
 	}
 
 	look := func() string {
-		return h.sh("rm -f /run/trace.*; cat /proc/self/mountinfo; find /sys/fs/cgroup /run -type d | sort; ls /tmp")
+		return h.Sh("rm -f /run/trace.*; cat /proc/self/mountinfo; find /sys/fs/cgroup /run -type d | sort; ls /tmp")
 	}
 	before := look()
 	r := h.check(check)
-	equal(t, "what check left", look(), before)
+	kit.Equal(t, "what check left", look(), before)
 	var got []string
 	effects := map[string]bool{}
 	for _, f := range r.findings() {
 		got = append(got, f.Effect+" "+f.ID+" "+f.What)
 		effects[f.Effect] = true
 	}
-	equal(t, "findings", strings.Join(got, "\n"), b.want)
+	kit.Equal(t, "findings", strings.Join(got, "\n"), b.want)
 	h.golden("check", r.System.OpenRC, check)
 	if testing.Short() {
 		return // what it prints, and not whether that is so
@@ -471,16 +472,16 @@ func (b checkScene) play(h *host) {
 			t.Errorf("it starts:\n%s", started.Output)
 		}
 		if message, quoted := strings.CutPrefix(r.findings()[0].Why, "a start is refused: "); quoted {
-			contains(t, started.Output, b.service+": "+message+"\n")
+			kit.Contains(t, started.Output, b.service+": "+message+"\n")
 		}
 		h.noDaemon()
 	case effects["outside"]:
-		equal(t, "the daemon", h.where(h.daemon()), h.outside())
+		kit.Equal(t, "the daemon", h.where(h.daemon()), h.outside())
 	default:
-		equal(t, "the daemon", h.where(h.daemon()), h.insideOf(b.service, r))
+		kit.Equal(t, "the daemon", h.where(h.daemon()), h.insideOf(b.service, r))
 	}
 	if started.Code == 0 {
-		h.sh(service + "stop")
+		h.Sh(service + "stop")
 		h.noDaemon()
 	}
 	if b.stays {
@@ -493,47 +494,47 @@ func (b checkScene) play(h *host) {
 		}
 		h.apply(r.findings()[0])
 		if b.after != "" {
-			h.sh(b.after)
+			h.Sh(b.after)
 		}
 		r = h.decode(h.Run(check + " --json"))
 	}
 	if strings.Contains(b.want, "script-missing") && b.outside {
 		return // there is no such service, and no settings of it
 	}
-	h.sh(service + "start")
+	h.Sh(service + "start")
 	if b.outside {
-		equal(t, "state", h.state(b.service), "started")
+		kit.Equal(t, "state", h.state(b.service), "started")
 		return
 	}
-	equal(t, "the daemon", h.where(h.daemon()), h.insideOf(b.service, r))
+	kit.Equal(t, "the daemon", h.where(h.daemon()), h.insideOf(b.service, r))
 }
 
 // insideOf is the network namespace of a service, by what check says.
 func (h *host) insideOf(service string, r checkReport) string {
-	h.t.Helper()
+	h.T.Helper()
 	netns := "vpn"
 	for _, s := range r.Services {
 		if s.Name == service && s.Netns != "" {
 			netns = strings.TrimPrefix(s.Netns, "/run/netns/")
 		}
 	}
-	return "net:[" + h.sh("stat -L -c %i /run/netns/"+netns) + "]"
+	return "net:[" + h.Sh("stat -L -c %i /run/netns/"+netns) + "]"
 }
 
 // tunnel brings wireguard-go, and a file of wg-quick.
 func (h *host) tunnel() {
-	h.t.Helper()
+	h.T.Helper()
 	program, err := userspace()
 	if err == nil {
 		err = h.WriteFile("/usr/bin/wireguard-go", 0o755, program)
 	}
 	if err != nil {
-		h.t.Fatal(err)
+		h.T.Fatal(err)
 	}
 	mine, theirs := newKeys(), newKeys()
 	text := fmt.Sprintf("[Interface]\nPrivateKey = %s\nAddress = 10.66.0.2/32\n\n[Peer]\nPublicKey = %s\nAllowedIPs = 0.0.0.0/0\nEndpoint = 192.0.2.1:51820\n", b64(mine.private), b64(theirs.public))
 	if err := h.WriteFile("/etc/wireguard/wg0.conf", 0o600, text); err != nil {
-		h.t.Fatal(err)
+		h.T.Fatal(err)
 	}
 }
 
@@ -541,7 +542,7 @@ func (h *host) tunnel() {
 func TestCheckQuotes(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
-	h.sh("rm /etc/init.d/own-netns")
+	h.Sh("rm /etc/init.d/own-netns")
 	for _, test := range []struct{ service, before, conf, remedy string }{
 		{"my web", "", "netns=vpn", "rm '/etc/conf.d/my web'"},
 		{"it's", "", "netns=vpn", `rm '/etc/conf.d/it'\''s'`},
@@ -555,8 +556,8 @@ func TestCheckQuotes(t *testing.T) {
 		{"daemon", "", "netns=vpn\nnetns_hide='/run/$dir /run/netns'", "/etc/conf.d/daemon:2: netns_hide=/run/netns"},
 		{"daemon", "mkdir '/run/$dir'", "netns=vpn\nnetns_hide='/run/$dir /nowhere /run/netns'", "/etc/conf.d/daemon:2: netns_hide='/run/$dir /run/netns'"},
 	} {
-		h.sh("cd /etc/init.d; " + test.before)
-		h.conf(test.service, test.conf)
+		h.Sh("cd /etc/init.d; " + test.before)
+		h.Conf(test.service, test.conf)
 		r := h.check("rc-netns check")
 		if len(r.findings()) != 1 {
 			t.Fatalf("%s: %s", test.conf, r.ids())
@@ -566,10 +567,10 @@ func TestCheckQuotes(t *testing.T) {
 		for _, e := range f.Remedy.Edits {
 			got = append(got, fmt.Sprintf("%s:%d: %s", e.Path, e.Line, e.Text))
 		}
-		equal(t, f.ID, strings.Join(got, "\n"), test.remedy)
+		kit.Equal(t, f.ID, strings.Join(got, "\n"), test.remedy)
 		h.apply(f)
-		equal(t, f.ID+", with its remedy", h.check("rc-netns check").ids(), "")
-		h.sh("rm -rf /etc/conf.d/* /etc/init.d/daem*n[[]* /etc/netns '/etc/my dir'; : >/etc/resolv.conf; umount /run/netns/[!v]*; rm -f /run/netns/[!v]*")
+		kit.Equal(t, f.ID+", with its remedy", h.check("rc-netns check").ids(), "")
+		h.Sh("rm -rf /etc/conf.d/* /etc/init.d/daem*n[[]* /etc/netns '/etc/my dir'; : >/etc/resolv.conf; umount /run/netns/[!v]*; rm -f /run/netns/[!v]*")
 	}
 }
 
@@ -577,10 +578,10 @@ func TestCheckQuotes(t *testing.T) {
 func TestCheckFindsNothing(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
-	h.sh(`mkdir -p /etc/netns/vpn /usr/games /run/nscd; cp /etc/resolv.conf /etc/netns/vpn/
+	h.Sh(`mkdir -p /etc/netns/vpn /usr/games /run/nscd; cp /etc/resolv.conf /etc/netns/vpn/
 		ln -s daemon /etc/init.d/daemon.two; ln -s netns /etc/init.d/netns.lan; rm /etc/init.d/own-netns
 		echo 'hosts: files resolve mdns4 sss dns' >/etc/nsswitch.conf`)
-	h.conf("netns.lan", "netns_sysctl=net.ipv4.ip_forward=1", "netns_up() {", "\treadlink /proc/self/ns/net >/run/trace.up", "}")
+	h.Conf("netns.lan", "netns_sysctl=net.ipv4.ip_forward=1", "netns_up() {", "\treadlink /proc/self/ns/net >/run/trace.up", "}")
 	for _, test := range []struct{ name, conf, service, other string }{
 		{"a name", "netns=vpn", "daemon", ""},
 		{"a path", "netns=/run/netns/vpn", "daemon", ""},
@@ -596,17 +597,17 @@ func TestCheckFindsNothing(t *testing.T) {
 		if conf == "" {
 			conf = test.service
 		}
-		h.sh("rm -rf /etc/conf.d/daemon* /run/avahi-daemon")
+		h.Sh("rm -rf /etc/conf.d/daemon* /run/avahi-daemon")
 		if strings.Contains(test.conf, "avahi") {
-			h.sh("mkdir /run/avahi-daemon; : >/run/avahi-daemon/socket")
+			h.Sh("mkdir /run/avahi-daemon; : >/run/avahi-daemon/socket")
 		}
-		h.conf(conf, test.conf)
+		h.Conf(conf, test.conf)
 		r := h.check("rc-netns check")
-		equal(t, test.name, r.ids(), "")
+		kit.Equal(t, test.name, r.ids(), "")
 		var seen []string
 		for _, s := range r.Services {
 			seen = append(seen, s.Name+" "+s.Netns+s.Makes)
-			equal(t, test.name+": not checked", strings.Join(s.Unchecked, "\n"), "")
+			kit.Equal(t, test.name+": not checked", strings.Join(s.Unchecked, "\n"), "")
 		}
 		netns := "vpn"
 		if strings.Contains(test.conf, "lan") {
@@ -617,54 +618,54 @@ func TestCheckFindsNothing(t *testing.T) {
 				t.Errorf("%s: no %q in %q", test.name, want, seen)
 			}
 		}
-		h.sh("rc-update -u; rc-service " + test.service + " start")
-		equal(t, test.name, h.where(h.daemon()), "net:["+h.sh("stat -L -c %i /run/netns/"+netns)+"]")
-		h.sh("rc-service " + test.service + " stop")
+		h.Sh("rc-update -u; rc-service " + test.service + " start")
+		kit.Equal(t, test.name, h.where(h.daemon()), "net:["+h.Sh("stat -L -c %i /run/netns/"+netns)+"]")
+		h.Sh("rc-service " + test.service + " stop")
 		h.noDaemon()
 	}
 
 	// With a service its namespace's is looked at.
-	h.sh("rc-service netns.lan stop")
-	h.conf("daemon", "netns=lan", "vrf=mgmt")
+	h.Sh("rc-service netns.lan stop")
+	h.Conf("daemon", "netns=lan", "vrf=mgmt")
 	r := h.check("rc-netns check daemon")
-	equal(t, "services", r.Services[0].Name+" "+r.Services[1].Name, "daemon netns.lan")
-	equal(t, "unchecked", strings.Join(r.Services[0].Unchecked, "\n"), `VRF "mgmt": the service netns.lan makes its network namespace first`)
+	kit.Equal(t, "services", r.Services[0].Name+" "+r.Services[1].Name, "daemon netns.lan")
+	kit.Equal(t, "unchecked", strings.Join(r.Services[0].Unchecked, "\n"), `VRF "mgmt": the service netns.lan makes its network namespace first`)
 
 	// A function after the list leaves it certain, one that may change it does not.
-	h.conf("plain", "more=$(echo --netns $netns)")
-	h.conf("netns.lan", "netns_interfaces=$(ls /sys/class/net)")
+	h.Conf("plain", "more=$(echo --netns $netns)")
+	h.Conf("netns.lan", "netns_interfaces=$(ls /sys/class/net)")
 	r = h.check("rc-netns check netns.lan")
-	equal(t, "unchecked", strings.Join(r.Services[0].Unchecked, "\n"), "netns_interfaces in /etc/conf.d/netns.lan: only a shell can read it")
+	kit.Equal(t, "unchecked", strings.Join(r.Services[0].Unchecked, "\n"), "netns_interfaces in /etc/conf.d/netns.lan: only a shell can read it")
 
 	// Files that are nobody's settings.
-	h.sh("rm /etc/conf.d/*")
+	h.Sh("rm /etc/conf.d/*")
 	for _, name := range []string{"daemon.bak", "daemon~", ".daemon", "daemon.dpkg-old", "daemon.apk-new", "daemon.default"} {
-		h.conf(name, "netns=nowhere")
+		h.Conf(name, "netns=nowhere")
 	}
-	h.sh("mv /etc/conf.d/daemon.default /etc/conf.d/daemon.nonetwork")
-	h.sh("mkdir -p /etc/runlevels/nonetwork")
-	equal(t, "services", fmt.Sprint(len(h.check("rc-netns check").Services)), "1")
+	h.Sh("mv /etc/conf.d/daemon.default /etc/conf.d/daemon.nonetwork")
+	h.Sh("mkdir -p /etc/runlevels/nonetwork")
+	kit.Equal(t, "services", fmt.Sprint(len(h.check("rc-netns check").Services)), "1")
 	// Named, a service without settings is looked at.
-	contains(t, h.sh("rc-netns check plain"), "plain: ok (no network namespace, no VRF)")
-	equal(t, "services", fmt.Sprint(len(h.check("rc-netns check plain daemon").Services)), "2")
+	kit.Contains(t, h.Sh("rc-netns check plain"), "plain: ok (no network namespace, no VRF)")
+	kit.Equal(t, "services", fmt.Sprint(len(h.check("rc-netns check plain daemon").Services)), "2")
 
 	// A script in another directory that OpenRC knows is one too, and a link to
 	// nowhere is none: daemon.two.
-	h.sh("rm /etc/nsswitch.conf; mkdir /usr/lib/rc/init.d; mv /etc/init.d/daemon /usr/lib/rc/init.d/far")
-	h.conf("far", "netns=vpn")
-	equal(t, "script elsewhere", h.check("rc-netns check far").ids(), "")
-	h.sh("rc-service far start")
-	equal(t, "script elsewhere", h.where(h.daemon()), h.inside())
+	h.Sh("rm /etc/nsswitch.conf; mkdir /usr/lib/rc/init.d; mv /etc/init.d/daemon /usr/lib/rc/init.d/far")
+	h.Conf("far", "netns=vpn")
+	kit.Equal(t, "script elsewhere", h.check("rc-netns check far").ids(), "")
+	h.Sh("rc-service far start")
+	kit.Equal(t, "script elsewhere", h.where(h.daemon()), h.inside())
 
 	// From inside it sees what it sees from outside.
-	h.sh("ip netns add mgmt; echo nameserver 127.0.0.1 >/etc/resolv.conf; echo nameserver 192.0.2.53 >/etc/netns/vpn/resolv.conf")
-	h.conf("far", "netns=mgmt")
+	h.Sh("ip netns add mgmt; echo nameserver 127.0.0.1 >/etc/resolv.conf; echo nameserver 192.0.2.53 >/etc/netns/vpn/resolv.conf")
+	h.Conf("far", "netns=mgmt")
 	for _, from := range []string{"", "netns-exec vpn ", "cd /etc; netns-exec vpn "} {
-		equal(t, from+"check", h.check(from+"rc-netns check far").ids(), "resolver-loopback")
+		kit.Equal(t, from+"check", h.check(from+"rc-netns check far").ids(), "resolver-loopback")
 	}
 
 	// Alpine's patches do no harm.
-	h.sh("echo '# RC_VRF_EXEC' >>/usr/lib/rc/sh/start-stop-daemon.sh")
+	h.Sh("echo '# RC_VRF_EXEC' >>/usr/lib/rc/sh/start-stop-daemon.sh")
 	if r := h.check("rc-netns check"); !r.System.Patched {
 		t.Error("Alpine's patches were not seen")
 	}
@@ -675,40 +676,40 @@ func TestCheckFindsNothing(t *testing.T) {
 func TestCheckOfWhatOnlyAShellCanRead(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
-	h.sh("rm /etc/init.d/own-netns")
-	h.conf("daemon", "modprobe tun || :", "netns=vpm", "netns_hid=/usr/games")
+	h.Sh("rm /etc/init.d/own-netns")
+	h.Conf("daemon", "modprobe tun || :", "netns=vpm", "netns_hid=/usr/games")
 	r := h.check("rc-netns check")
-	equal(t, "findings", r.ids(), "setting-unknown settings-unreadable")
+	kit.Equal(t, "findings", r.ids(), "setting-unknown settings-unreadable")
 	s := r.Services[0]
-	equal(t, "settings", fmt.Sprintf("%v %s", s.Known, s.Netns), "false ")
-	equal(t, "not checked", strings.Join(s.Unchecked, "\n"), `whether /etc/conf.d/daemon:2 counts: network namespace "vpm" does not exist`)
-	contains(t, h.Run("rc-netns check").Stdout, "daemon: 2 findings (settings not known)")
-	contains(t, h.Run(statusCommand+"daemon").Stdout, "settings unknown: /etc/conf.d/daemon: line 1: ")
-	contains(t, h.fails("netns-exec --service daemon true"), "/etc/conf.d/daemon: line 1: ")
+	kit.Equal(t, "settings", fmt.Sprintf("%v %s", s.Known, s.Netns), "false ")
+	kit.Equal(t, "not checked", strings.Join(s.Unchecked, "\n"), `whether /etc/conf.d/daemon:2 counts: network namespace "vpm" does not exist`)
+	kit.Contains(t, h.Run("rc-netns check").Stdout, "daemon: 2 findings (settings not known)")
+	kit.Contains(t, h.Run(statusCommand+"daemon").Stdout, "settings unknown: /etc/conf.d/daemon: line 1: ")
+	kit.Contains(t, h.Fails("netns-exec --service daemon true"), "/etc/conf.d/daemon: line 1: ")
 
 	// What the file does not name, it does not set.
-	h.conf("daemon", "modprobe tun || :")
-	equal(t, "services", fmt.Sprint(len(h.check("rc-netns check").Services)), "0")
-	h.sh("ln -s daemon /etc/init.d/daemon.two")
+	h.Conf("daemon", "modprobe tun || :")
+	kit.Equal(t, "services", fmt.Sprint(len(h.check("rc-netns check").Services)), "0")
+	h.Sh("ln -s daemon /etc/init.d/daemon.two")
 	for _, conf := range []string{"modprobe tun || :", "preup() {\n\tcat <<end\nend\n}", "start_pre() {\n\t[ -n \"$IFACE\" ] && return 0\n}"} {
-		h.conf("daemon", conf)
-		h.conf("daemon.two", "netns=vpn")
+		h.Conf("daemon", conf)
+		h.Conf("daemon.two", "netns=vpn")
 		r = h.check("rc-netns check daemon.two")
-		equal(t, conf, fmt.Sprintf("%s%v %s", r.ids(), r.Services[0].Known, r.Services[0].Netns), "true vpn")
+		kit.Equal(t, conf, fmt.Sprintf("%s%v %s", r.ids(), r.Services[0].Known, r.Services[0].Netns), "true vpn")
 		h.says("daemon.two", "stopped", "")
-		contains(t, h.sh(statusCommand+"daemon.two"), "  vpn ")
-		equal(t, conf, h.sh("netns-exec --service daemon.two readlink /proc/self/ns/net"), h.inside())
+		kit.Contains(t, h.Sh(statusCommand+"daemon.two"), "  vpn ")
+		kit.Equal(t, conf, h.Sh("netns-exec --service daemon.two readlink /proc/self/ns/net"), h.inside())
 	}
 	// Another file may set anything.
-	h.conf("daemon", ". /etc/more")
-	equal(t, "findings", h.check("rc-netns check daemon.two").ids(), "settings-unreadable")
-	contains(t, h.Run(statusCommand+"daemon.two").Stdout, "settings unknown: ")
+	h.Conf("daemon", ". /etc/more")
+	kit.Equal(t, "findings", h.check("rc-netns check daemon.two").ids(), "settings-unreadable")
+	kit.Contains(t, h.Run(statusCommand+"daemon.two").Stdout, "settings unknown: ")
 }
 
 func TestCheckCannotLook(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
-	h.conf("daemon", "netns=vpn")
+	h.Conf("daemon", "netns=vpn")
 	for command, want := range map[string]string{
 		"rc-netns check nosuch":      `check: service "nosuch" does not exist: there is neither /etc/init.d/nosuch nor /etc/conf.d/nosuch`,
 		"rc-netns check daemon ../x": `check: bad service name "../x"`,
@@ -718,23 +719,23 @@ func TestCheckCannotLook(t *testing.T) {
 		"mount -t tmpfs none /usr/lib/rc; rc-netns check; code=$?; umount /usr/lib/rc; exit $code": "check: there is no OpenRC here: no openrc-run.sh in the directories where OpenRC keeps its shell files",
 	} {
 		out := h.Run(command)
-		equal(t, command, fmt.Sprintf("%d %s%s", out.Code, out.Stderr, out.Stdout), "125 rc-netns: "+want+"\n")
+		kit.Equal(t, command, fmt.Sprintf("%d %s%s", out.Code, out.Stderr, out.Stdout), "125 rc-netns: "+want+"\n")
 	}
 
 	// Without root it looks as far as it can, and says what it did not see.
 	user := func(command string) checkReport {
 		return h.check("setpriv --reuid daemon --regid daemon --clear-groups rc-netns " + command)
 	}
-	h.conf("nest", "vrf=mgmt")
+	h.Conf("nest", "vrf=mgmt")
 	r := user("check daemon nest")
-	equal(t, "findings", r.ids(), "")
-	equal(t, "unchecked", strings.Join(append(r.Services[0].Unchecked, r.Services[1].Unchecked...), "\n"),
+	kit.Equal(t, "findings", r.ids(), "")
+	kit.Equal(t, "unchecked", strings.Join(append(r.Services[0].Unchecked, r.Services[1].Unchecked...), "\n"),
 		"whether a start could enter: only root can find out\nVRF \"mgmt\", and whether a start could enter: only root can find out")
-	h.conf("daemon", "netns=nowhere")
-	h.sh("chmod 600 /etc/conf.d/nest /etc/rc.conf.d/50-netns.conf")
+	h.Conf("daemon", "netns=nowhere")
+	h.Sh("chmod 600 /etc/conf.d/nest /etc/rc.conf.d/50-netns.conf")
 	r = user("check daemon nest")
-	equal(t, "findings", r.ids(), "namespace-missing")
-	equal(t, "unchecked", strings.Join(append(r.System.Unchecked, r.Services[1].Unchecked...), "\n"),
+	kit.Equal(t, "findings", r.ids(), "namespace-missing")
+	kit.Equal(t, "unchecked", strings.Join(append(r.System.Unchecked, r.Services[1].Unchecked...), "\n"),
 		"/etc/rc.conf.d/50-netns.conf, and the OpenRC that reads it: permission denied\n/etc/conf.d/nest: permission denied")
 }
 
@@ -743,31 +744,31 @@ func TestCheckUserServices(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
 	for _, change := range []string{"rm", "rm -r /etc/user #", "ln -sf /dev/null", "cp --remove-destination /etc/fstab"} {
-		h.sh(": >/etc/fstab; " + change + " /etc/user/rc.conf.d/50-netns.conf")
+		h.Sh(": >/etc/fstab; " + change + " /etc/user/rc.conf.d/50-netns.conf")
 		r := h.check("rc-netns check")
-		equal(t, change, r.ids(), "user-dropin-missing")
+		kit.Equal(t, change, r.ids(), "user-dropin-missing")
 		h.apply(r.findings()[0])
-		equal(t, change, h.check("rc-netns check").ids(), "")
+		kit.Equal(t, change, h.check("rc-netns check").ids(), "")
 	}
-	h.sh("cp --remove-destination /etc/rc.conf.d/50-netns.conf /etc/user/rc.conf.d")
-	equal(t, "a copy", h.check("rc-netns check").ids(), "")
+	h.Sh("cp --remove-destination /etc/rc.conf.d/50-netns.conf /etc/user/rc.conf.d")
+	kit.Equal(t, "a copy", h.check("rc-netns check").ids(), "")
 }
 
 // In a chroot that is no mount point nothing can be kept apart.
 func TestCheckInChroot(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
-	h.conf("daemon", "netns=vpn")
-	h.sh("rm /etc/init.d/own-netns; mkdir -p /root/a; mount --rbind / /root/a; mkdir -p /root/a/var/b; cp -a /bin /sbin /lib* /etc /root/a/var/b/ 2>/dev/null; mkdir -p /root/a/var/b/usr /root/a/var/b/proc /root/a/var/b/run /root/a/var/b/sys /root/a/var/b/tmp /root/a/var/b/dev; for d in usr proc run sys dev; do mount --rbind /$d /root/a/var/b/$d; done")
+	h.Conf("daemon", "netns=vpn")
+	h.Sh("rm /etc/init.d/own-netns; mkdir -p /root/a; mount --rbind / /root/a; mkdir -p /root/a/var/b; cp -a /bin /sbin /lib* /etc /root/a/var/b/ 2>/dev/null; mkdir -p /root/a/var/b/usr /root/a/var/b/proc /root/a/var/b/run /root/a/var/b/sys /root/a/var/b/tmp /root/a/var/b/dev; for d in usr proc run sys dev; do mount --rbind /$d /root/a/var/b/$d; done")
 	const root = "/root/a/var/b"
 	r := h.check("chroot " + root + " rc-netns check")
-	equal(t, "findings", r.ids(), "start-fails")
-	contains(t, h.fails("chroot "+root+" rc-service daemon start"), r.findings()[0].What)
-	contains(t, r.findings()[0].What, "mount --rbind DIR DIR")
-	h.sh(strings.ReplaceAll("mount --rbind DIR DIR", "DIR", root))
-	equal(t, "findings", h.check("chroot "+root+" rc-netns check").ids(), "")
-	h.sh("chroot " + root + " rc-service daemon start")
-	equal(t, "the daemon", h.where(h.daemon()), h.inside())
+	kit.Equal(t, "findings", r.ids(), "start-fails")
+	kit.Contains(t, h.Fails("chroot "+root+" rc-service daemon start"), r.findings()[0].What)
+	kit.Contains(t, r.findings()[0].What, "mount --rbind DIR DIR")
+	h.Sh(strings.ReplaceAll("mount --rbind DIR DIR", "DIR", root))
+	kit.Equal(t, "findings", h.check("chroot "+root+" rc-netns check").ids(), "")
+	h.Sh("chroot " + root + " rc-service daemon start")
+	kit.Equal(t, "the daemon", h.where(h.daemon()), h.inside())
 }
 
 // On a terminal there are colours, unless somebody minds, and lines end where it
@@ -775,17 +776,17 @@ func TestCheckInChroot(t *testing.T) {
 func TestCheckOnATerminal(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
-	h.conf("daemon", "netns=nowhere")
+	h.Conf("daemon", "netns=nowhere")
 	terminal := func(env string) string {
-		return strings.ReplaceAll(h.sh(env+" script -qec 'stty cols 50; rc-netns check daemon || echo status $?' /dev/null </dev/null"), "\r", "")
+		return strings.ReplaceAll(h.Sh(env+" script -qec 'stty cols 50; rc-netns check daemon || echo status $?' /dev/null </dev/null"), "\r", "")
 	}
 	coloured := terminal("TERM=xterm")
-	contains(t, coloured, "daemon: \x1b[1;31m1 finding\x1b[0m (netns nowhere)")
+	kit.Contains(t, coloured, "daemon: \x1b[1;31m1 finding\x1b[0m (netns nowhere)")
 	plain := terminal("TERM=dumb")
-	equal(t, "with NO_COLOR", terminal("TERM=xterm NO_COLOR=1"), plain)
-	equal(t, "without its colours", strings.NewReplacer("\x1b[1;31m", "", "\x1b[1;32m", "", "\x1b[1;33m", "", "\x1b[0m", "").Replace(coloured), plain)
+	kit.Equal(t, "with NO_COLOR", terminal("TERM=xterm NO_COLOR=1"), plain)
+	kit.Equal(t, "without its colours", strings.NewReplacer("\x1b[1;31m", "", "\x1b[1;32m", "", "\x1b[1;33m", "", "\x1b[0m", "").Replace(coloured), plain)
 	version := h.check("rc-netns check daemon").System.OpenRC
-	equal(t, "text", plain, "system: ok (OpenRC "+version+`)
+	kit.Equal(t, "text", plain, "system: ok (OpenRC "+version+`)
 daemon: 1 finding (netns nowhere)
   does not start: network namespace "nowhere" does
                   not exist
@@ -799,7 +800,7 @@ daemon: 1 finding (netns nowhere)
            ip netns add nowhere
 status 1`)
 	// Elsewhere a line is a line.
-	contains(t, h.Run("TERM=xterm rc-netns check").Stdout, "\n    do:    create it; to have it at every boot, see the network namespace as a service in openrc-netns(7):\n")
+	kit.Contains(t, h.Run("TERM=xterm rc-netns check").Stdout, "\n    do:    create it; to have it at every boot, see the network namespace as a service in openrc-netns(7):\n")
 }
 
 // The example in the manual, typed in.
@@ -813,17 +814,17 @@ func TestCheckManual(t *testing.T) {
 	_, example, _ := strings.Cut(string(manual), first)
 	example, _, _ = strings.Cut(example, ".Ed\n")
 	h := boot(t, "dash", true)
-	h.sh(`rm /etc/init.d/*; printf '#!/sbin/openrc-run\n' >/etc/init.d/sshd; chmod 755 /etc/init.d/sshd; cp /etc/init.d/sshd /etc/init.d/chronyd`)
-	h.conf("sshd", "netns=vpn")
-	h.conf("chronyd", "netns=vpm")
+	h.Sh(`rm /etc/init.d/*; printf '#!/sbin/openrc-run\n' >/etc/init.d/sshd; chmod 755 /etc/init.d/sshd; cp /etc/init.d/sshd /etc/init.d/chronyd`)
+	h.Conf("sshd", "netns=vpn")
+	h.Conf("chronyd", "netns=vpm")
 	session := ""
 	for line := range strings.Lines(first + example) {
 		if command, typed := strings.CutPrefix(line, "# "); typed {
 			command = strings.TrimSpace(command)
-			session += line + h.sh("script -qc 'stty cols 66; "+command+"' /dev/null </dev/null") + "\n"
+			session += line + h.Sh("script -qc 'stty cols 66; "+command+"' /dev/null </dev/null") + "\n"
 		}
 	}
 	session = strings.NewReplacer("\r", "", ">/etc/conf.d/chronyd\n\n", ">/etc/conf.d/chronyd\n").Replace(session)
 	version := h.check("rc-netns check").System.OpenRC
-	equal(t, "the session", session, strings.ReplaceAll(first+example, "0.64.1", version))
+	kit.Equal(t, "the session", session, strings.ReplaceAll(first+example, "0.64.1", version))
 }

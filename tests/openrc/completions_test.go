@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"openrc-netns/tests/kit"
 	"openrc-netns/tests/machine"
 )
 
@@ -77,9 +78,9 @@ func TestCompletions(t *testing.T) {
 				s.scene("commands", s.commands)
 				s.scene("rc-netns", s.rcNetns)
 			})
-			equal(t, "what a name has made the shells do", h.sh("ls /root/ran /ran 2>/dev/null || true"), "")
+			kit.Equal(t, "what a name has made the shells do", h.Sh("ls /root/ran /ran 2>/dev/null || true"), "")
 			inEach(t, h, "someone", (*terminal).unprivileged)
-			h.sh("umount /run/netns/* /run/netns; rm -r /run/netns /etc/conf.d /etc/init.d")
+			h.Sh("umount /run/netns/* /run/netns; rm -r /run/netns /etc/conf.d /etc/init.d")
 			inEach(t, h, "root", (*terminal).nothingThere)
 		})
 	}
@@ -87,8 +88,8 @@ func TestCompletions(t *testing.T) {
 
 // furnish makes what there is to complete.
 func (h *host) furnish() {
-	h.t.Helper()
-	h.sh(`ip netns add tunnel; ip netns add 'my vpn'; ip netns add 'it'\''s "x"'; ip netns add a:b
+	h.T.Helper()
+	h.Sh(`ip netns add tunnel; ip netns add 'my vpn'; ip netns add 'it'\''s "x"'; ip netns add a:b
 		ip netns add '$(touch ran)'; >/run/netns/-x; mount --bind /run/netns/vpn /run/netns/-x
 		mkdir /root/tunnel
 		cd /etc/init.d
@@ -106,7 +107,7 @@ func (h *host) furnish() {
 		install -d -o 1000 -g 1000 /home/someone /home/someone/.config /home/someone/.config/fish`)
 	// This kernel has no VRF devices. What the shells tell them by, flags, is another
 	// file here, which can have any content: the alias, in the /sys of the namespace.
-	h.sh(`ip link add mgmt type veth peer name blue netns vpn
+	h.Sh(`ip link add mgmt type veth peer name blue netns vpn
 		ip link add "v'rf" type veth peer name other netns vpn
 		ip link set mgmt alias 0x481
 		ip link set "v'rf" alias 0x481
@@ -254,18 +255,18 @@ func (s *terminal) nothingThere() {
 
 // installCompletions puts the files where this system's shells look for them.
 func (h *host) installCompletions() {
-	h.t.Helper()
-	dir := h.t.TempDir()
+	h.T.Helper()
+	dir := h.T.TempDir()
 	install := exec.Command("make", "-C", "../..", "install-completions", "DESTDIR="+dir,
 		"ZSHCOMPDIR=/usr/share/zsh/vendor-completions")
 	if out, err := install.CombinedOutput(); err != nil {
-		h.t.Fatalf("%v\n%s", err, out)
+		h.T.Fatalf("%v\n%s", err, out)
 	}
 	if err := h.Install(dir); err != nil {
-		h.t.Fatal(err)
+		h.T.Fatal(err)
 	}
 	// What "make lint" does, with shells that its host may not have.
-	h.sh(`bash -n /usr/share/bash-completion/completions/netns-exec &&
+	h.Sh(`bash -n /usr/share/bash-completion/completions/netns-exec &&
 		zsh -n /usr/share/zsh/vendor-completions/_netns-exec &&
 		fish --no-execute /usr/share/fish/vendor_completions.d/netns-exec.fish &&
 		fish --no-execute /usr/share/fish/vendor_completions.d/rc-netns.fish`)
@@ -292,10 +293,10 @@ func TestUninstall(t *testing.T) {
 
 // inEach plays in each of the shells at once, as a user.
 func inEach(t *testing.T, h *host, user string, play func(s *terminal)) {
-	home := h.sh("getent passwd " + user + " | cut -d: -f6")
+	home := h.Sh("getent passwd " + user + " | cut -d: -f6")
 	t.Run(user, func(t *testing.T) {
 		for name, rc := range shells {
-			h.write(filepath.Join(home, rc.file), rc.text)
+			h.Write(filepath.Join(home, rc.file), rc.text)
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				play(openTerminal(t, h, user, home, name))

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"openrc-netns/tests/kit"
 	"openrc-netns/tests/machine"
 )
 
@@ -41,7 +42,7 @@ type wire struct {
 }
 
 func layWire(h *host) wire {
-	h.t.Helper()
+	h.T.Helper()
 	for _, err := range []error{
 		h.AddNetns("peer"),
 		h.AddNetns("outsider"),
@@ -53,16 +54,16 @@ func layWire(h *host) wire {
 			machine.End{Netns: "outsider", Device: "eth0", Addrs: []string{"198.51.100.2/24", "2001:db8:1::2/64"}}),
 	} {
 		if err != nil {
-			h.t.Fatal(err)
+			h.T.Fatal(err)
 		}
 	}
 	// That a UDP port is closed is told as often as it is asked.
-	h.sh(`for in in "" "ip netns exec vpn"; do
+	h.Sh(`for in in "" "ip netns exec vpn"; do
 			$in sysctl -q -w net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
 		done`)
-	h.write("/etc/resolv.conf", "nameserver 198.51.100.2\n")
-	h.write("/etc/netns/vpn/resolv.conf", "nameserver 192.0.2.2\n")
-	h.sh(`ip netns exec peer probe whoami 192.0.2.2 >/run/peer.log 2>&1 &
+	h.Write("/etc/resolv.conf", "nameserver 198.51.100.2\n")
+	h.Write("/etc/netns/vpn/resolv.conf", "nameserver 192.0.2.2\n")
+	h.Sh(`ip netns exec peer probe whoami 192.0.2.2 >/run/peer.log 2>&1 &
 		ip netns exec outsider probe whoami 198.51.100.2 >/run/outsider.log 2>&1 &
 		for log in peer outsider; do
 			until grep -q ready /run/$log.log; do sleep 0.02; done
@@ -90,13 +91,13 @@ func (w wire) daemons(release string) []daemon {
 		crashed, revive = "started", "rc-service %s zap; rc-service %[1]s start"
 	}
 	w.nginx("nginx", "one")
-	w.write("/etc/dnsmasq.conf", "address=/own.example/192.0.2.99\nno-hosts\naddn-hosts=/etc/dnsmasq.hosts\n")
-	w.write("/etc/dnsmasq.hosts", "192.0.2.10 listed.example\n")
-	w.write("/etc/chrony/chrony.conf", "local stratum 10\nallow all\nsourcedir /etc/chrony/sources.d\n")
-	w.write("/srv/httpd/index.html", "one\n")
-	w.write("/srv/httpd/other.html", "two\n")
-	w.write("/etc/httpd.conf", "")
-	w.sh("ln -s /bin/busybox /usr/sbin/httpd")
+	w.Write("/etc/dnsmasq.conf", "address=/own.example/192.0.2.99\nno-hosts\naddn-hosts=/etc/dnsmasq.hosts\n")
+	w.Write("/etc/dnsmasq.hosts", "192.0.2.10 listed.example\n")
+	w.Write("/etc/chrony/chrony.conf", "local stratum 10\nallow all\nsourcedir /etc/chrony/sources.d\n")
+	w.Write("/srv/httpd/index.html", "one\n")
+	w.Write("/srv/httpd/other.html", "two\n")
+	w.Write("/etc/httpd.conf", "")
+	w.Sh("ln -s /bin/busybox /usr/sbin/httpd")
 	return []daemon{
 		{"nginx", "nginx", "root www-data", "http 80", "one", crashed, revive, w.reloadNginx},
 		{"dnsmasq", "dnsmasq", "dnsmasq", "dns own.example", "192.0.2.99", crashed, revive, w.reloadDnsmasq},
@@ -107,53 +108,53 @@ func (w wire) daemons(release string) []daemon {
 
 // life is what a service goes through, from the first start to the last stop.
 func (w wire) life(d daemon) {
-	pids := func() string { return w.sh("pgrep -x " + d.process + " | xargs") }
+	pids := func() string { return w.Sh("pgrep -x " + d.process + " | xargs") }
 
 	// Outside, it answers outside: all that follows can fail.
-	w.sh("rc-service " + d.service + " start")
+	w.Sh("rc-service " + d.service + " start")
 	w.Run(poll("probe " + d.question + " 127.0.0.1 | grep -q ': " + d.answer + "'"))
 	w.answers(d.service+" outside", d.question, d.answer, refused)
-	w.sh("rc-service " + d.service + " stop")
+	w.Sh("rc-service " + d.service + " stop")
 	w.gone(d)
 
-	w.conf(d.service, "netns=gone")
-	contains(w.t, w.fails("rc-service "+d.service+" start"), d.service+`: network namespace "gone" does not exist; create it with: ip netns add gone`)
+	w.Conf(d.service, "netns=gone")
+	kit.Contains(w.T, w.Fails("rc-service "+d.service+" start"), d.service+`: network namespace "gone" does not exist; create it with: ip netns add gone`)
 	w.gone(d)
 
-	w.conf(d.service, "netns=vpn")
-	w.sh("rc-service " + d.service + " start")
+	w.Conf(d.service, "netns=vpn")
+	w.Sh("rc-service " + d.service + " start")
 	w.isInside(d, "start")
 	before := pids()
-	contains(w.t, w.sh("rc-service "+d.service+" status"), "status: started")
+	kit.Contains(w.T, w.Sh("rc-service "+d.service+" status"), "status: started")
 
 	d.reload()
 	w.isInside(d, "reload")
-	equal(w.t, d.service+"'s first process after reload", strings.Fields(pids())[0], strings.Fields(before)[0])
+	kit.Equal(w.T, d.service+"'s first process after reload", strings.Fields(pids())[0], strings.Fields(before)[0])
 
 	before = pids()
-	w.sh("rc-service " + d.service + " restart")
+	w.Sh("rc-service " + d.service + " restart")
 	w.isInside(d, "restart")
 	for _, pid := range strings.Fields(before) {
 		if strings.Contains(" "+pids()+" ", " "+pid+" ") {
-			w.t.Errorf("%s: the restart left process %s", d.service, pid)
+			w.T.Errorf("%s: the restart left process %s", d.service, pid)
 		}
 	}
 
-	w.sh("pkill -9 -x " + d.process + "; while pgrep -x " + d.process + "; do sleep 0.02; done")
-	contains(w.t, w.Run("rc-service "+d.service+" status").Output, "status: "+d.crashed)
-	w.sh(fmt.Sprintf(d.revive, d.service))
+	w.Sh("pkill -9 -x " + d.process + "; while pgrep -x " + d.process + "; do sleep 0.02; done")
+	kit.Contains(w.T, w.Run("rc-service "+d.service+" status").Output, "status: "+d.crashed)
+	w.Sh(fmt.Sprintf(d.revive, d.service))
 	w.isInside(d, "a crash")
 
-	w.sh("rc-service " + d.service + " stop")
+	w.Sh("rc-service " + d.service + " stop")
 	w.gone(d)
-	contains(w.t, w.Run("rc-service "+d.service+" status").Output, "status: stopped")
-	equal(w.t, "state", w.state(d.service), "stopped")
+	kit.Contains(w.T, w.Run("rc-service "+d.service+" status").Output, "status: stopped")
+	kit.Equal(w.T, "state", w.state(d.service), "stopped")
 }
 
 // isInside asserts that a daemon answers inside alone, and that each process of
 // it is there, as the right user and with the namespace's files.
 func (w wire) isInside(d daemon, when string) {
-	w.t.Helper()
+	w.T.Helper()
 	what := d.service + " after " + when
 	// start-stop-daemon does not wait for what it puts into the background.
 	w.Run(poll("ip netns exec peer probe " + d.question + " 192.0.2.1 | grep -q ': " + d.answer + "'"))
@@ -164,7 +165,7 @@ func (w wire) isInside(d daemon, when string) {
 	}
 	// httpd has a process for each connection, which may be at its end: it has no
 	// namespace any more then.
-	equal(w.t, "processes and outside sockets of "+what, w.sh(`for p in $(pgrep -x `+d.process+`); do
+	kit.Equal(w.T, "processes and outside sockets of "+what, w.Sh(`for p in $(pgrep -x `+d.process+`); do
 			user=$(ps -o user:20= -p $p) resolver=$(cat /proc/$p/root/etc/resolv.conf)
 			namespace=$(readlink /proc/$p/ns/net) && echo $user $namespace $resolver
 		done | sort -u; ss -Hlntu`), strings.Join(processes, "\n"))
@@ -172,17 +173,17 @@ func (w wire) isInside(d daemon, when string) {
 
 // gone asserts that nothing of a daemon runs.
 func (w wire) gone(d daemon) {
-	w.t.Helper()
+	w.T.Helper()
 	// A daemon that has removed its pidfile is not yet at its end.
 	w.Run(poll("! pgrep -x " + d.process + " >/dev/null"))
 	w.answers(d.service+" stopped", d.question, refused, refused)
-	equal(w.t, d.service+" has left", w.Run("pgrep -a -x "+d.process).Stdout, "")
+	kit.Equal(w.T, d.service+" has left", w.Run("pgrep -a -x "+d.process).Stdout, "")
 }
 
 // answers asserts what a daemon answers on the machine's own network, to the
 // machine itself and to the outsider, and what it answers the peer.
 func (w wire) answers(what, question, outside, inside string) {
-	w.t.Helper()
+	w.T.Helper()
 	var script, want strings.Builder
 	for _, place := range []struct{ asked, from, answer, addresses string }{
 		{"from the host", "", outside, "127.0.0.1 ::1 198.51.100.1 2001:db8:1::1"},
@@ -197,16 +198,16 @@ func (w wire) answers(what, question, outside, inside string) {
 			want.WriteString(expect(question, address, place.answer))
 		}
 	}
-	if diff := cmp.Diff(want.String(), w.sh(script.String())+"\n"); diff != "" {
-		w.t.Errorf("%s, asked (-want +got):\n%s", what, diff)
+	if diff := cmp.Diff(want.String(), w.Sh(script.String())+"\n"); diff != "" {
+		w.T.Errorf("%s, asked (-want +got):\n%s", what, diff)
 	}
 }
 
 // answersPeer asserts what the peer is answered.
 func (w wire) answersPeer(what, question, answer string) {
-	w.t.Helper()
-	out := w.sh("ip netns exec peer probe " + question + " 192.0.2.1 2001:db8::1")
-	equal(w.t, what, out+"\n", expect(question, "192.0.2.1", answer)+expect(question, "2001:db8::1", answer))
+	w.T.Helper()
+	out := w.Sh("ip netns exec peer probe " + question + " 192.0.2.1 2001:db8::1")
+	kit.Equal(w.T, what, out+"\n", expect(question, "192.0.2.1", answer)+expect(question, "2001:db8::1", answer))
 }
 
 // expect is what the probe prints of an address; it asks for names twice, by UDP and by TCP.
@@ -225,8 +226,8 @@ func poll(command string) string {
 
 // nginx writes the configuration of a service of nginx.
 func (w wire) nginx(service, text string) {
-	w.t.Helper()
-	w.write("/etc/nginx/"+service+".conf", fmt.Sprintf(`
+	w.T.Helper()
+	w.Write("/etc/nginx/"+service+".conf", fmt.Sprintf(`
 		user www-data;
 		worker_processes 2;
 		pid /run/%s.pid;
@@ -240,19 +241,19 @@ func (w wire) nginx(service, text string) {
 
 // Workers are replaced, and the new ones have what is new.
 func (w wire) reloadNginx() {
-	workers := func() string { return w.sh("pgrep -P $(cat /run/nginx.pid) | xargs") }
+	workers := func() string { return w.Sh("pgrep -P $(cat /run/nginx.pid) | xargs") }
 	for _, reload := range []struct{ text, command string }{
 		{"two", "rc-service nginx reload"},
 		{"one", "netns-exec --service nginx -- nginx -c /etc/nginx/nginx.conf -s reload"},
 	} {
 		before := workers()
-		equal(w.t, "workers", fmt.Sprint(len(strings.Fields(before))), "2")
+		kit.Equal(w.T, "workers", fmt.Sprint(len(strings.Fields(before))), "2")
 		w.nginx("nginx", reload.text)
-		w.sh(reload.command)
+		w.Sh(reload.command)
 		for _, worker := range strings.Fields(before) {
-			w.sh(poll("[ ! -e /proc/" + worker + " ]"))
+			w.Sh(poll("[ ! -e /proc/" + worker + " ]"))
 		}
-		equal(w.t, "workers after "+reload.command, fmt.Sprint(len(strings.Fields(workers()))), "2")
+		kit.Equal(w.T, "workers after "+reload.command, fmt.Sprint(len(strings.Fields(workers()))), "2")
 		w.answersPeer("nginx after "+reload.command, "http 80", reload.text)
 	}
 }
@@ -261,35 +262,35 @@ func (w wire) reloadNginx() {
 // the name server that /etc/netns/vpn/resolv.conf names, from inside.
 func (w wire) reloadDnsmasq() {
 	w.answersPeer("dnsmasq", "dns listed.example", "192.0.2.10")
-	w.write("/etc/dnsmasq.hosts", "192.0.2.11 listed.example\n")
-	w.sh("rc-service dnsmasq reload")
-	w.sh(poll("ip netns exec peer probe dns listed.example 192.0.2.1 | grep -q 192.0.2.11"))
+	w.Write("/etc/dnsmasq.hosts", "192.0.2.11 listed.example\n")
+	w.Sh("rc-service dnsmasq reload")
+	w.Sh(poll("ip netns exec peer probe dns listed.example 192.0.2.1 | grep -q 192.0.2.11"))
 	w.answersPeer("dnsmasq after reload", "dns listed.example", "192.0.2.11")
 
 	w.answersPeer("dnsmasq's own question", "dns inside.example", "192.0.2.1")
-	equal(w.t, "the peer was asked", w.sh("grep ^inside /run/peer.log | sort -u"), "inside.example. for 192.0.2.1")
-	equal(w.t, "the outsider was asked", w.Run("grep ^inside /run/outsider.log").Stdout, "")
+	kit.Equal(w.T, "the peer was asked", w.Sh("grep ^inside /run/peer.log | sort -u"), "inside.example. for 192.0.2.1")
+	kit.Equal(w.T, "the outsider was asked", w.Run("grep ^inside /run/outsider.log").Stdout, "")
 	// Who would have answered.
-	equal(w.t, "the outsider", w.sh("probe dns inside.example 198.51.100.2"), "198.51.100.2: 198.51.100.1\n198.51.100.2: 198.51.100.1")
-	equal(w.t, "the outsider was asked", w.sh("grep ^inside /run/outsider.log | sort -u"), "inside.example. for 198.51.100.1")
+	kit.Equal(w.T, "the outsider", w.Sh("probe dns inside.example 198.51.100.2"), "198.51.100.2: 198.51.100.1\n198.51.100.2: 198.51.100.1")
+	kit.Equal(w.T, "the outsider was asked", w.Sh("grep ^inside /run/outsider.log | sort -u"), "inside.example. for 198.51.100.1")
 }
 
 // The list of sources is read again. (There is no NTP server at this one.)
 func (w wire) reloadChronyd() {
 	const sources = "chronyc -n -c sources | cut -d, -f3"
-	equal(w.t, "sources", w.sh(sources), "")
-	w.write("/etc/chrony/sources.d/peer.sources", "server 192.0.2.2\n")
-	w.sh("rc-service chronyd reload")
-	equal(w.t, "sources after reload", w.sh(sources), "192.0.2.2")
-	w.sh("rm /etc/chrony/sources.d/peer.sources")
+	kit.Equal(w.T, "sources", w.Sh(sources), "")
+	w.Write("/etc/chrony/sources.d/peer.sources", "server 192.0.2.2\n")
+	w.Sh("rc-service chronyd reload")
+	kit.Equal(w.T, "sources after reload", w.Sh(sources), "192.0.2.2")
+	w.Sh("rm /etc/chrony/sources.d/peer.sources")
 }
 
 // The configuration is read again: another page is the first.
 func (w wire) reloadHTTPD() {
 	for _, reload := range []struct{ conf, text string }{{"I:other.html\n", "two"}, {"I:index.html\n", "one"}} {
-		w.write("/etc/httpd.conf", reload.conf)
-		w.sh("rc-service httpd reload")
-		w.sh(poll("ip netns exec peer probe http 8080 192.0.2.1 | grep -q " + reload.text))
+		w.Write("/etc/httpd.conf", reload.conf)
+		w.Sh("rc-service httpd reload")
+		w.Sh(poll("ip netns exec peer probe http 8080 192.0.2.1 | grep -q " + reload.text))
 		w.answersPeer("httpd after reload", "http 8080", reload.text)
 	}
 }
@@ -297,27 +298,27 @@ func (w wire) reloadHTTPD() {
 // twoAtOnce has nginx on the host's network and nginx.vpn in the namespace, on
 // the same port.
 func (w wire) twoAtOnce() {
-	w.conf("nginx")
-	w.conf("nginx.vpn", "netns=vpn")
+	w.Conf("nginx")
+	w.Conf("nginx.vpn", "netns=vpn")
 	w.nginx("nginx", "the host's")
 	w.nginx("nginx.vpn", "the namespace's")
-	w.sh("ln -s nginx /etc/init.d/nginx.vpn")
+	w.Sh("ln -s nginx /etc/init.d/nginx.vpn")
 
-	w.sh("rc-service nginx start; rc-service nginx.vpn start")
+	w.Sh("rc-service nginx start; rc-service nginx.vpn start")
 	w.answers("both", "http 80", "the host's", "the namespace's")
-	process := func(service string) string { return w.sh("cat /run/" + service + ".pid") }
-	equal(w.t, "nginx", w.where(process("nginx")), w.outside())
-	equal(w.t, "nginx.vpn", w.where(process("nginx.vpn")), w.vpn)
+	process := func(service string) string { return w.Sh("cat /run/" + service + ".pid") }
+	kit.Equal(w.T, "nginx", w.where(process("nginx")), w.outside())
+	kit.Equal(w.T, "nginx.vpn", w.where(process("nginx.vpn")), w.vpn)
 
 	// What is done to one is not done to the other.
 	inside := process("nginx.vpn")
-	w.sh("rc-service nginx restart")
-	equal(w.t, "nginx.vpn after nginx's restart", process("nginx.vpn"), inside)
+	w.Sh("rc-service nginx restart")
+	kit.Equal(w.T, "nginx.vpn after nginx's restart", process("nginx.vpn"), inside)
 	w.answers("both after a restart", "http 80", "the host's", "the namespace's")
 	outside := process("nginx")
-	w.sh("rc-service nginx.vpn stop")
-	equal(w.t, "nginx after nginx.vpn's stop", process("nginx"), outside)
+	w.Sh("rc-service nginx.vpn stop")
+	kit.Equal(w.T, "nginx after nginx.vpn's stop", process("nginx"), outside)
 	w.answers("nginx alone", "http 80", "the host's", refused)
-	w.sh("rc-service nginx stop")
-	equal(w.t, "left", w.Run("pgrep -a -x nginx").Stdout, "")
+	w.Sh("rc-service nginx stop")
+	kit.Equal(w.T, "left", w.Run("pgrep -a -x nginx").Stdout, "")
 }

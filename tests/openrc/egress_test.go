@@ -3,13 +3,15 @@ package openrc
 import (
 	"strings"
 	"testing"
+
+	"openrc-netns/tests/kit"
 )
 
 // Where packets leave, as an administrator changes what leads out of a namespace.
 func TestEgress(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
-	h.sh("echo netns=vpn >/etc/conf.d/daemon; ip netns add lab; ip -n vpn link set lo up; mount -t devtmpfs none /dev 2>/dev/null; [ -e /dev/net/tun ] || { mkdir -p /dev/net; mknod /dev/net/tun c 10 200; }")
+	h.Sh("echo netns=vpn >/etc/conf.d/daemon; ip netns add lab; ip -n vpn link set lo up; mount -t devtmpfs none /dev 2>/dev/null; [ -e /dev/net/tun ] || { mkdir -p /dev/net; mknod /dev/net/tun c 10 200; }")
 	egress := func(code int, args string) string {
 		t.Helper()
 		result := h.Run("rc-netns egress " + args)
@@ -18,66 +20,66 @@ func TestEgress(t *testing.T) {
 		}
 		return result.Output
 	}
-	equal(t, "none", egress(0, ""), "no confined service runs\n")
-	equal(t, "not started", egress(0, "daemon"), "daemon: no way out\n  IPv4: no route\n  IPv6: no route\n")
-	h.sh("rc-service daemon start")
-	contains(t, egress(0, ""), "daemon: no way out (process "+h.sh("cat /run/daemon.pid")+")")
+	kit.Equal(t, "none", egress(0, ""), "no confined service runs\n")
+	kit.Equal(t, "not started", egress(0, "daemon"), "daemon: no way out\n  IPv4: no route\n  IPv6: no route\n")
+	h.Sh("rc-service daemon start")
+	kit.Contains(t, egress(0, ""), "daemon: no way out (process "+h.Sh("cat /run/daemon.pid")+")")
 
 	// One way, to the host.
-	h.sh(`ip link add name to-vpn type veth peer name out netns vpn; ip address add 198.51.100.1/24 dev to-vpn; ip link set to-vpn up
+	h.Sh(`ip link add name to-vpn type veth peer name out netns vpn; ip address add 198.51.100.1/24 dev to-vpn; ip link set to-vpn up
 		ip -n vpn address add 198.51.100.2/24 dev out; ip -n vpn link set out up
 		ip -n vpn route add default via 198.51.100.1`)
 	out := egress(0, "daemon")
-	contains(t, out, "daemon: through out, no tunnel")
-	contains(t, out, "  IPv4: through out by 198.51.100.1 from 198.51.100.2\n  IPv6: no route\n")
-	contains(t, out, "  out: veth to to-vpn on the host's network, leads to default, 198.51.100.0/24\n")
-	contains(t, egress(0, "vpn"), "vpn: through out, no tunnel\n")
+	kit.Contains(t, out, "daemon: through out, no tunnel")
+	kit.Contains(t, out, "  IPv4: through out by 198.51.100.1 from 198.51.100.2\n  IPv6: no route\n")
+	kit.Contains(t, out, "  out: veth to to-vpn on the host's network, leads to default, 198.51.100.0/24\n")
+	kit.Contains(t, egress(0, "vpn"), "vpn: through out, no tunnel\n")
 
 	// To a namespace with a name; an address beside the default route is a way too.
-	h.sh(`ip -n lab link add name side type veth peer name lab0 netns vpn
+	h.Sh(`ip -n lab link add name side type veth peer name lab0 netns vpn
 		ip -n vpn address add 203.0.113.2/30 dev lab0; ip -n lab link set side up; ip -n vpn link set lab0 up`)
-	contains(t, egress(0, "daemon"), "  lab0: veth to side in network namespace \"lab\", leads to 203.0.113.0/30\n")
+	kit.Contains(t, egress(0, "daemon"), "  lab0: veth to side in network namespace \"lab\", leads to 203.0.113.0/30\n")
 
 	// A tunnel beside them, with the two routes that halve the default route.
-	h.sh(`ip netns exec vpn ip tuntap add tun0 mode tun; ip -n vpn address add 10.9.0.2/32 dev tun0; ip -n vpn link set tun0 up
+	h.Sh(`ip netns exec vpn ip tuntap add tun0 mode tun; ip -n vpn address add 10.9.0.2/32 dev tun0; ip -n vpn link set tun0 up
 		ip -n vpn route add 0.0.0.0/1 dev tun0; ip -n vpn route add 128.0.0.0/1 dev tun0`)
 	out = egress(1, "daemon")
-	contains(t, out, "daemon: through tun0, also through out, lab0")
-	contains(t, out, "  IPv4: through tun0 from 10.9.0.2\n  IPv6: no route\n")
+	kit.Contains(t, out, "daemon: through tun0, also through out, lab0")
+	kit.Contains(t, out, "  IPv4: through tun0 from 10.9.0.2\n  IPv6: no route\n")
 	// Nothing else leads out.
-	h.sh("ip link delete to-vpn; ip -n lab link delete side")
-	contains(t, egress(0, "daemon"), "daemon: tunnel only, through tun0")
+	h.Sh("ip link delete to-vpn; ip -n lab link delete side")
+	kit.Contains(t, egress(0, "daemon"), "daemon: tunnel only, through tun0")
 
 	// IPv6 beside the tunnel; and a table that only a rule leads to.
-	h.sh(`ip link add name to-vpn type veth peer name six netns vpn; ip link set to-vpn up; ip -n vpn link set six up
+	h.Sh(`ip link add name to-vpn type veth peer name six netns vpn; ip link set to-vpn up; ip -n vpn link set six up
 		ip -n vpn -6 address add 2001:db8:1::2/64 dev six nodad; ip -n vpn -6 route add default via 2001:db8:1::1`)
 	out = egress(1, "daemon")
-	contains(t, out, "daemon: through tun0, also through six")
-	contains(t, out, "  IPv6: through six by 2001:db8:1::1 from 2001:db8:1::2\n")
-	h.sh(`ip -n vpn -6 route del default via 2001:db8:1::1; ip -n vpn -6 address del 2001:db8:1::2/64 dev six
+	kit.Contains(t, out, "daemon: through tun0, also through six")
+	kit.Contains(t, out, "  IPv6: through six by 2001:db8:1::1 from 2001:db8:1::2\n")
+	h.Sh(`ip -n vpn -6 route del default via 2001:db8:1::1; ip -n vpn -6 address del 2001:db8:1::2/64 dev six
 		ip -n vpn route add default dev six table 7`)
-	contains(t, egress(0, "daemon"), "daemon: tunnel only, through tun0")
-	h.sh("ip -n vpn rule add uidrange 33-33 table 7 priority 5")
-	contains(t, egress(1, "daemon"), "daemon: through tun0, also through six")
-	h.sh("ip -n vpn rule del priority 5; ip link delete to-vpn")
+	kit.Contains(t, egress(0, "daemon"), "daemon: tunnel only, through tun0")
+	h.Sh("ip -n vpn rule add uidrange 33-33 table 7 priority 5")
+	kit.Contains(t, egress(1, "daemon"), "daemon: through tun0, also through six")
+	h.Sh("ip -n vpn rule del priority 5; ip link delete to-vpn")
 
 	// The resolvers of the daemon's own resolv.conf, and a socket that it can reach.
-	h.sh("mkdir -p /etc/netns/vpn; printf 'nameserver 10.9.0.1\\nnameserver 127.0.0.1\\nnameserver 2001:db8::53\\n' >/etc/netns/vpn/resolv.conf; rc-service daemon restart")
+	h.Sh("mkdir -p /etc/netns/vpn; printf 'nameserver 10.9.0.1\\nnameserver 127.0.0.1\\nnameserver 2001:db8::53\\n' >/etc/netns/vpn/resolv.conf; rc-service daemon restart")
 	out = egress(0, "daemon")
-	contains(t, out, "  DNS 10.9.0.1: through tun0 from 10.9.0.2\n  DNS 127.0.0.1: through lo\n  DNS 2001:db8::53: no route\n")
-	h.sh("rm -rf /run/nscd; mkdir -p /run/avahi-daemon; perl -MSocket -e 'socket(S, PF_UNIX, SOCK_STREAM, 0); bind(S, sockaddr_un(\"/run/avahi-daemon/socket\")) or die'")
+	kit.Contains(t, out, "  DNS 10.9.0.1: through tun0 from 10.9.0.2\n  DNS 127.0.0.1: through lo\n  DNS 2001:db8::53: no route\n")
+	h.Sh("rm -rf /run/nscd; mkdir -p /run/avahi-daemon; perl -MSocket -e 'socket(S, PF_UNIX, SOCK_STREAM, 0); bind(S, sockaddr_un(\"/run/avahi-daemon/socket\")) or die'")
 	out = egress(1, "daemon")
-	contains(t, out, "daemon: through tun0, also through /run/avahi-daemon/socket")
-	h.sh("rm /run/avahi-daemon/socket")
+	kit.Contains(t, out, "daemon: through tun0, also through /run/avahi-daemon/socket")
+	h.Sh("rm /run/avahi-daemon/socket")
 
 	// Who holds a tunnel, and where that is.
-	h.sh(`perl -e 'open my $t, "+<", "/dev/net/tun" or die; my $r = pack("a16 s x22", "tun9", 0x1001); ioctl($t, 0x400454ca, $r) or die "$!";
+	h.Sh(`perl -e 'open my $t, "+<", "/dev/net/tun" or die; my $r = pack("a16 s x22", "tun9", 0x1001); ioctl($t, 0x400454ca, $r) or die "$!";
 		system("ip link set tun9 netns vpn; ip -n vpn link set tun9 up; ip -n vpn address add 10.8.0.2/24 dev tun9"); $0 = "holder"; sleep 600' >/dev/null 2>&1 &
 		until ip -n vpn address show tun9 2>/dev/null | grep -q 10.8; do sleep 0.1; done`)
-	contains(t, egress(1, "daemon"), "(holder) on the host's network, leads to 10.8.0.0/24")
+	kit.Contains(t, egress(1, "daemon"), "(holder) on the host's network, leads to 10.8.0.0/24")
 
 	// For programs.
-	contains(t, egress(1, "--json daemon"), `"verdict": "also"`)
+	kit.Contains(t, egress(1, "--json daemon"), `"verdict": "also"`)
 	// What is wrong is said, and no more.
 	for args, want := range map[string]string{
 		"nosuch":       `rc-netns: egress: "nosuch" is neither a service nor a network namespace`,
@@ -89,5 +91,5 @@ func TestEgress(t *testing.T) {
 			t.Errorf("egress %s: %s", args, out)
 		}
 	}
-	contains(t, h.fails("setpriv --reuid daemon --regid daemon --clear-groups rc-netns egress"), "CAP_SYS_ADMIN")
+	kit.Contains(t, h.Fails("setpriv --reuid daemon --regid daemon --clear-groups rc-netns egress"), "CAP_SYS_ADMIN")
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"openrc-netns/tests/kit"
 	"openrc-netns/tests/machine"
 )
 
@@ -65,46 +66,46 @@ type firewallScene struct {
 
 // configure writes the service's conf.d file.
 func (s firewallScene) configure(lines ...string) {
-	s.t.Helper()
-	s.conf(s.script, append(lines, s.variant)...)
+	s.T.Helper()
+	s.Conf(s.script, append(lines, s.variant)...)
 }
 
 // anew gives the service a namespace without rules, saved rules and settings.
 func (s firewallScene) anew() {
-	s.t.Helper()
-	equal(s.t, s.script+" before the scene", s.state(s.script), "stopped")
-	s.sh("ip netns delete " + s.netns + " 2>/dev/null; ip netns add " + s.netns)
-	s.write(s.saved, s.rules)
+	s.T.Helper()
+	kit.Equal(s.T, s.script+" before the scene", s.state(s.script), "stopped")
+	s.Sh("ip netns delete " + s.netns + " 2>/dev/null; ip netns add " + s.netns)
+	s.Write(s.saved, s.rules)
 	s.configure("netns="+s.netns, "SAVE_ON_STOP=no")
 }
 
 // rc runs commands of the service, refused one that has to fail and say why.
 func (s firewallScene) rc(commands ...string) {
-	s.t.Helper()
+	s.T.Helper()
 	for _, command := range commands {
-		s.sh("exec 2>&1; rc-service " + s.script + " " + command)
+		s.Sh("exec 2>&1; rc-service " + s.script + " " + command)
 	}
 }
 
 func (s firewallScene) refused(command, why string) {
-	s.t.Helper()
-	contains(s.t, s.fails("rc-service "+s.script+" "+command), s.script+": "+why)
+	s.T.Helper()
+	kit.Contains(s.T, s.Fails("rc-service "+s.script+" "+command), s.script+": "+why)
 }
 
 // within runs a script in the namespace.
 func (s firewallScene) within(script string) string {
-	s.t.Helper()
-	return s.sh("nsenter --net=/run/netns/" + s.netns + " sh -c '" + script + "'")
+	s.T.Helper()
+	return s.Sh("nsenter --net=/run/netns/" + s.netns + " sh -c '" + script + "'")
 }
 
 func (s firewallScene) wantRules(when, want string) {
-	s.t.Helper()
-	equal(s.t, s.script+"'s rules after "+when, s.about(s.within(s.look)), want)
+	s.T.Helper()
+	kit.Equal(s.T, s.script+"'s rules after "+when, s.about(s.within(s.look)), want)
 }
 
 func (s firewallScene) wantSaved(when, want string) {
-	s.t.Helper()
-	equal(s.t, s.script+"'s saved rules after "+when, s.about(s.sh("cat "+s.saved)), want)
+	s.T.Helper()
+	kit.Equal(s.T, s.script+"'s saved rules after "+when, s.about(s.Sh("cat "+s.saved)), want)
 }
 
 // about tells what rules are about.
@@ -127,11 +128,11 @@ var firewallPlays = []struct {
 	{"an ordinary life", func(s firewallScene) {
 		s.rc("start")
 		s.wantRules("start", "one")
-		contains(s.t, s.sh("rc-service "+s.script+" list"), s.one)
+		kit.Contains(s.T, s.Sh("rc-service "+s.script+" list"), s.one)
 		s.within(s.add)
 		s.rc("save")
 		s.wantSaved("save", "one two")
-		s.write(s.saved, s.rules)
+		s.Write(s.saved, s.rules)
 		s.rc("reload")
 		s.wantRules("reload", "one")
 		s.within(s.add)
@@ -155,7 +156,7 @@ var firewallPlays = []struct {
 		}
 		s.rc("start", "panic")
 		s.wantRules("panic", "panic")
-		equal(s.t, "state after panic", s.state(s.script), "stopped")
+		kit.Equal(s.T, "state after panic", s.state(s.script), "stopped")
 		s.rc("start")
 		s.wantRules("start", "one")
 		s.rc("stop", "panic")
@@ -165,7 +166,7 @@ var firewallPlays = []struct {
 		s.within(s.load + " <" + s.saved)
 		s.within(s.add)
 		s.rc("stop", "zap", "stop")
-		s.sh("rc-service -D " + s.script + " stop")
+		s.Sh("rc-service -D " + s.script + " stop")
 		s.wantRules("stop", "one two")
 		s.rc("save")
 		s.wantSaved("save", "one two")
@@ -180,18 +181,18 @@ var firewallPlays = []struct {
 		s.wantRules("stop", "")
 	}},
 	{"a start without the namespace", func(s firewallScene) {
-		s.sh("ip netns delete " + s.netns)
+		s.Sh("ip netns delete " + s.netns)
 		missing := `network namespace "` + s.netns + `" does not exist; create it with: ip netns add ` + s.netns
 		for _, command := range []string{"start", "restart", "save", "list"} {
 			s.refused(command, missing)
 		}
 		s.rc("stop")
-		equal(s.t, "state", s.state(s.script), "stopped")
+		kit.Equal(s.T, "state", s.state(s.script), "stopped")
 		s.wantSaved("save", "one")
 	}},
 	{"the namespace deleted", func(s firewallScene) {
 		s.rc("start")
-		s.sh("ip netns delete " + s.netns)
+		s.Sh("ip netns delete " + s.netns)
 		gone := `the network namespace "` + s.netns + `" that the service was started in is gone`
 		for _, command := range []string{"save", "reload", "list"} {
 			s.refused(command, gone)
@@ -200,15 +201,15 @@ var firewallPlays = []struct {
 			s.refused("panic", gone)
 		}
 		s.refused("restart", "not stopped, because the start would fail")
-		equal(s.t, "state", s.state(s.script), "started")
+		kit.Equal(s.T, "state", s.state(s.script), "started")
 		s.rc("stop")
-		equal(s.t, "state", s.state(s.script), "stopped")
+		kit.Equal(s.T, "state", s.state(s.script), "stopped")
 		s.wantSaved("stop", "one")
 	}},
 	{"the namespace made anew", func(s firewallScene) {
 		s.rc("start")
 		anew := func() {
-			s.sh("ip netns delete " + s.netns + "; ip netns add " + s.netns)
+			s.Sh("ip netns delete " + s.netns + "; ip netns add " + s.netns)
 			s.within(s.load + " <" + s.saved)
 			s.within(s.add)
 		}
@@ -240,21 +241,21 @@ var firewallPlays = []struct {
 // programs put the date into comments, and each set that is made has a new seed
 // for its hashes.
 func (h *host) allRules(namespace string) string {
-	h.t.Helper()
-	return h.sh("nsenter --net=" + namespace + ` sh -c '
+	h.T.Helper()
+	return h.Sh("nsenter --net=" + namespace + ` sh -c '
 		for save in "nft list ruleset" iptables-nft-save ip6tables-nft-save iptables-legacy-save ip6tables-legacy-save "ipset save"; do
 			echo "$save:"
 			$save 2>&1
 		done' | sed '/^#/d; s/ initval 0x[0-9a-f]*//'`)
 }
 
-func (h *host) hostRules() string { h.t.Helper(); return h.allRules("/proc/1/ns/net") }
+func (h *host) hostRules() string { h.T.Helper(); return h.allRules("/proc/1/ns/net") }
 
 // firewallHost is a machine with rules of every kind of its own.
 func firewallHost(t *testing.T, options machine.Options) *host {
 	t.Helper()
 	h := bootRelease(t, options, true)
-	h.sh(`ip netns add six; ln -s iptables /etc/init.d/ip6tables
+	h.Sh(`ip netns add six; ln -s iptables /etc/init.d/ip6tables
 		nft -f - <<-END
 			table inet host {
 				set blocked { type ipv4_addr; elements = { 198.51.100.7, 198.51.100.8 }; }
@@ -269,7 +270,7 @@ func firewallHost(t *testing.T, options machine.Options) *host {
 		ipset add host 198.51.100.13`)
 	rules := h.hostRules()
 	for _, rule := range []string{"198.51.100.7", "198.51.100.9/32", "c633:640a/128", "198.51.100.11/32", "c633:640c/128", "add host 198.51.100.13"} {
-		contains(t, rules, rule)
+		kit.Contains(t, rules, rule)
 	}
 	return h
 }
@@ -305,11 +306,11 @@ func TestFirewalls(t *testing.T) {
 			}
 
 			// Without us each of them loads and flushes the host's: the test can fail.
-			h.sh("rm /etc/rc.conf.d/50-netns.conf")
+			h.Sh("rm /etc/rc.conf.d/50-netns.conf")
 			for _, firewall := range firewalls {
 				firewallScene{h, firewall}.anew()
 				for _, command := range []string{"start", "stop"} {
-					h.sh("rc-service " + firewall.script + " " + command)
+					h.Sh("rc-service " + firewall.script + " " + command)
 					after := h.hostRules()
 					if after == before {
 						t.Errorf("%s %s without the drop-in left the host's rules as they were", firewall.script, command)
@@ -326,19 +327,19 @@ func TestFirewalls(t *testing.T) {
 // second says nothing else.
 func TestFirewallInstances(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
-		h.sh("ln -s nftables /etc/init.d/nftables.vpn; ln -s ipset /etc/init.d/ipset.vpn")
+		h.Sh("ln -s nftables /etc/init.d/nftables.vpn; ln -s ipset /etc/init.d/ipset.vpn")
 		rules := func(address string) string {
 			return "table inet guard {\n\tchain input {\n\t\ttype filter hook input priority filter; policy accept;\n\t\tip saddr " + address + " drop\n\t}\n}\n"
 		}
 		sets := func(address string) string { return "create blocked hash:ip\nadd blocked " + address + "\n" }
-		h.write("/var/lib/nftables/rules-save", rules("198.51.100.7"))
-		h.write("/var/lib/nftables/vpn-rules", rules("192.0.2.7"))
-		h.write("/var/lib/ipset/rules-save", sets("198.51.100.8"))
-		h.write("/var/lib/ipset/vpn-sets", sets("192.0.2.8"))
-		h.conf("nftables", "SAVE_ON_STOP=no")
-		h.conf("nftables.vpn", "netns=vpn", "NFTABLES_SAVE=/var/lib/nftables/vpn-rules")
-		h.conf("ipset", "SAVE_ON_STOP=no")
-		h.conf("ipset.vpn", "netns=vpn", "IPSET_SAVE=/var/lib/ipset/vpn-sets")
+		h.Write("/var/lib/nftables/rules-save", rules("198.51.100.7"))
+		h.Write("/var/lib/nftables/vpn-rules", rules("192.0.2.7"))
+		h.Write("/var/lib/ipset/rules-save", sets("198.51.100.8"))
+		h.Write("/var/lib/ipset/vpn-sets", sets("192.0.2.8"))
+		h.Conf("nftables", "SAVE_ON_STOP=no")
+		h.Conf("nftables.vpn", "netns=vpn", "NFTABLES_SAVE=/var/lib/nftables/vpn-rules")
+		h.Conf("ipset", "SAVE_ON_STOP=no")
+		h.Conf("ipset.vpn", "netns=vpn", "IPSET_SAVE=/var/lib/ipset/vpn-sets")
 		host := func() string { return h.hostRules() }
 		vpn := func() string { return h.allRules("/run/netns/vpn") }
 		none := vpn()
@@ -350,42 +351,42 @@ func TestFirewallInstances(t *testing.T) {
 		}
 
 		// The one of the namespace first, while the host has no rules.
-		h.sh("rc-service nftables.vpn start; rc-service ipset.vpn start")
+		h.Sh("rc-service nftables.vpn start; rc-service ipset.vpn start")
 		inside := vpn()
-		contains(t, inside, "192.0.2.7 drop")
-		contains(t, inside, "add blocked 192.0.2.8")
+		kit.Contains(t, inside, "192.0.2.7 drop")
+		kit.Contains(t, inside, "add blocked 192.0.2.8")
 		unchanged("host without its firewall", none, host())
 
-		h.sh("rc-service nftables start; rc-service ipset start")
+		h.Sh("rc-service nftables start; rc-service ipset start")
 		outside := host()
-		contains(t, outside, "198.51.100.7 drop")
-		contains(t, outside, "add blocked 198.51.100.8")
+		kit.Contains(t, outside, "198.51.100.7 drop")
+		kit.Contains(t, outside, "add blocked 198.51.100.8")
 		unchanged("vpn after the start of the host's", inside, vpn())
 
 		// Each acts on its own rules and its own file.
-		h.sh("nft add rule inet guard input ip saddr 198.51.100.99 drop; ip netns exec vpn nft add rule inet guard input ip saddr 192.0.2.99 drop")
-		h.sh("rc-service nftables.vpn save")
-		contains(t, h.sh("cat /var/lib/nftables/vpn-rules"), "192.0.2.99")
-		equal(t, "the host's file", h.sh("cat /var/lib/nftables/rules-save")+"\n", rules("198.51.100.7"))
-		h.sh("rc-service nftables reload; rc-service ipset reload")
+		h.Sh("nft add rule inet guard input ip saddr 198.51.100.99 drop; ip netns exec vpn nft add rule inet guard input ip saddr 192.0.2.99 drop")
+		h.Sh("rc-service nftables.vpn save")
+		kit.Contains(t, h.Sh("cat /var/lib/nftables/vpn-rules"), "192.0.2.99")
+		kit.Equal(t, "the host's file", h.Sh("cat /var/lib/nftables/rules-save")+"\n", rules("198.51.100.7"))
+		h.Sh("rc-service nftables reload; rc-service ipset reload")
 		unchanged("host after its reload", outside, host())
 		inside = vpn()
-		contains(t, inside, "192.0.2.99")
-		h.sh("rc-service nftables panic")
+		kit.Contains(t, inside, "192.0.2.99")
+		h.Sh("rc-service nftables panic")
 		panicked := host()
-		contains(t, panicked, "policy drop")
+		kit.Contains(t, panicked, "policy drop")
 		unchanged("vpn after the host's panic", inside, vpn())
-		h.sh("rc-service nftables.vpn restart; rc-service ipset.vpn restart")
+		h.Sh("rc-service nftables.vpn restart; rc-service ipset.vpn restart")
 		unchanged("host after vpn's restart", panicked, host())
 		unchanged("vpn after its restart", inside, vpn())
 
 		// A stop of one leaves the other alone, in either order.
-		h.sh("rc-service nftables start; rc-service ipset stop; rc-service nftables stop")
+		h.Sh("rc-service nftables start; rc-service ipset stop; rc-service nftables stop")
 		unchanged("vpn after the stop of the host's", inside, vpn())
 		unchanged("host after its stop", none, host())
-		h.sh("rc-service nftables start; rc-service ipset start")
+		h.Sh("rc-service nftables start; rc-service ipset start")
 		unchanged("host started again", outside, host())
-		h.sh("ip netns delete vpn; rc-service nftables.vpn stop; rc-service ipset.vpn stop")
+		h.Sh("ip netns delete vpn; rc-service nftables.vpn stop; rc-service ipset.vpn stop")
 		unchanged("host after vpn's stop", outside, host())
 	})
 }
@@ -397,9 +398,9 @@ func TestSSHDInstances(t *testing.T) {
 	if err := h.SSHD(); err != nil {
 		t.Fatal(err)
 	}
-	h.sh("ln -s sshd /etc/init.d/sshd.vpn; ip -n vpn link set lo up")
-	h.conf("sshd", "SSHD_OPTS=-oLogLevel=QUIET")
-	h.conf("sshd.vpn", "netns=vpn")
+	h.Sh("ln -s sshd /etc/init.d/sshd.vpn; ip -n vpn link set lo up")
+	h.Conf("sshd", "SSHD_OPTS=-oLogLevel=QUIET")
+	h.Conf("sshd.vpn", "netns=vpn")
 	const dial = " timeout 5 bash -c 'exec 3<>/dev/tcp/127.0.0.1/22 && head -1 <&3'"
 	answers := func(when string, outside, inside bool) {
 		t.Helper()
@@ -410,19 +411,19 @@ func TestSSHDInstances(t *testing.T) {
 			}
 		}
 	}
-	h.sh("rc-service sshd.vpn start")
+	h.Sh("rc-service sshd.vpn start")
 	answers("sshd.vpn started", false, true)
-	h.sh("rc-service sshd start")
+	h.Sh("rc-service sshd start")
 	answers("both started", true, true)
-	equal(t, "sshd", h.where(h.sh("cat /run/sshd.pid")), h.outside())
-	equal(t, "sshd.vpn", h.where(h.sh("cat /run/sshd.vpn.pid")), h.inside())
-	contains(t, h.sh("tr '\\0' ' ' </proc/$(cat /run/sshd.vpn.pid)/cmdline"), "LogLevel=QUIET")
-	inner := h.sh("cat /run/sshd.vpn.pid")
-	h.sh("rc-service sshd restart")
-	equal(t, "sshd.vpn after a restart of sshd", h.sh("cat /run/sshd.vpn.pid"), inner)
-	h.sh("rc-service sshd stop")
+	kit.Equal(t, "sshd", h.where(h.Sh("cat /run/sshd.pid")), h.outside())
+	kit.Equal(t, "sshd.vpn", h.where(h.Sh("cat /run/sshd.vpn.pid")), h.inside())
+	kit.Contains(t, h.Sh("tr '\\0' ' ' </proc/$(cat /run/sshd.vpn.pid)/cmdline"), "LogLevel=QUIET")
+	inner := h.Sh("cat /run/sshd.vpn.pid")
+	h.Sh("rc-service sshd restart")
+	kit.Equal(t, "sshd.vpn after a restart of sshd", h.Sh("cat /run/sshd.vpn.pid"), inner)
+	h.Sh("rc-service sshd stop")
 	answers("sshd stopped", false, true)
-	h.sh("rc-service sshd start; rc-service sshd.vpn stop")
+	h.Sh("rc-service sshd start; rc-service sshd.vpn stop")
 	answers("sshd.vpn stopped", true, false)
-	h.sh("rc-service sshd stop")
+	h.Sh("rc-service sshd stop")
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"openrc-netns/tests/kit"
 )
 
 // Where OpenRC finds the drop-in, and that its library.
@@ -40,58 +42,58 @@ func lostLibrary(t *testing.T, h *host) { loseLibrary(t, h, losses) }
 // Without its library, or with one of another version, nothing starts and all that
 // runs can be stopped.
 func loseLibrary(t *testing.T, h *host, losses []loss) {
-	h.sh("cp -a " + library + " /run/library; cp -a " + dropin + " /run/dropin; echo netns_etc=none >/etc/conf.d/plain")
+	h.Sh("cp -a " + library + " /run/library; cp -a " + dropin + " /run/dropin; echo netns_etc=none >/etc/conf.d/plain")
 	for _, test := range losses {
 		// Nothing of the script runs outside, and the reason is told once.
 		refused := func(command string) {
 			t.Helper()
-			h.sh("rm -f /run/trace.daemon")
-			out := h.fails("rc-service daemon " + command)
-			contains(t, out, "daemon: ")
-			contains(t, out, test.why+", install openrc-netns again")
-			equal(t, test.name+", "+command+", remedies told", fmt.Sprint(strings.Count(out, "install openrc-netns again")), "1")
-			equal(t, test.name+", "+command+", the script", h.sh("cat /run/trace.daemon 2>/dev/null || :"), "")
+			h.Sh("rm -f /run/trace.daemon")
+			out := h.Fails("rc-service daemon " + command)
+			kit.Contains(t, out, "daemon: ")
+			kit.Contains(t, out, test.why+", install openrc-netns again")
+			kit.Equal(t, test.name+", "+command+", remedies told", fmt.Sprint(strings.Count(out, "install openrc-netns again")), "1")
+			kit.Equal(t, test.name+", "+command+", the script", h.Sh("cat /run/trace.daemon 2>/dev/null || :"), "")
 		}
-		h.conf("daemon", "netns=vpn")
-		h.sh("rc-service daemon start; rm /run/trace.daemon; " + test.change)
+		h.Conf("daemon", "netns=vpn")
+		h.Sh("rc-service daemon start; rm /run/trace.daemon; " + test.change)
 		running := h.daemon()
 		refused("restart")
-		equal(t, test.name+", after restart", h.daemon(), running)
-		contains(t, h.sh("rc-service daemon status"), "status: started")
+		kit.Equal(t, test.name+", after restart", h.daemon(), running)
+		kit.Contains(t, h.Sh("rc-service daemon status"), "status: started")
 		ran(h, "daemon", h.inside(), "status")
-		h.sh("exec 2>&1; rc-service daemon stop")
+		h.Sh("exec 2>&1; rc-service daemon stop")
 		ran(h, "daemon", h.inside(), "stop_pre", "stop_post")
 		h.noDaemon()
-		equal(t, test.name+", after stop", h.state("daemon"), "stopped")
+		kit.Equal(t, test.name+", after stop", h.state("daemon"), "stopped")
 		refused("start")
-		h.sh("rc-service daemon describe; rm -f /run/trace.daemon") // that is sourced outside, as ever
+		h.Sh("rc-service daemon describe; rm -f /run/trace.daemon") // that is sourced outside, as ever
 		for _, setting := range []string{"vrf=mgmt", "netns_lock=yes", "netns_lock=perhaps"} {
-			h.conf("daemon", setting)
-			h.fails("rc-service daemon start")
+			h.Conf("daemon", setting)
+			h.Fails("rc-service daemon start")
 		}
-		equal(t, test.name+", the script", h.sh("cat /run/trace.daemon 2>/dev/null || :"), "")
-		h.sh("rm /etc/conf.d/daemon; netns-exec vpn rc-service plain start || exit 0; echo started >&2; exit 1")
+		kit.Equal(t, test.name+", the script", h.Sh("cat /run/trace.daemon 2>/dev/null || :"), "")
+		h.Sh("rm /etc/conf.d/daemon; netns-exec vpn rc-service plain start || exit 0; echo started >&2; exit 1")
 		h.noDaemon()
 
 		// Others are none the wiser.
-		h.sh("rc-service plain start; rc-service plain stop")
+		h.Sh("rc-service plain start; rc-service plain stop")
 
 		// With the name gone and the daemon dead the stop acts in an empty namespace.
-		h.sh("cd /; rm -rf " + library + "; cp -a /run/library " + strings.TrimSuffix(library, "/") + "; cp -a /run/dropin " + dropin)
-		h.conf("daemon", "netns=vpn")
-		h.sh("rc-service daemon start; rm /run/trace.daemon; " + test.change + "; ip netns delete vpn")
+		h.Sh("cd /; rm -rf " + library + "; cp -a /run/library " + strings.TrimSuffix(library, "/") + "; cp -a /run/dropin " + dropin)
+		h.Conf("daemon", "netns=vpn")
+		h.Sh("rc-service daemon start; rm /run/trace.daemon; " + test.change + "; ip netns delete vpn")
 		h.killDaemon()
 		h.Run("rc-service daemon stop || { rc-service daemon zap; rm -f /run/daemon.pid; }") // dpkg's start-stop-daemon wants one
 		if where := trace(h, "daemon")["stop_pre"]; where == "" || where == h.outside() {
 			t.Errorf("%s: with all gone, stop_pre ran in %q", test.name, where)
 		}
-		h.sh("cd /; rm -rf " + library + "; cp -a /run/library " + strings.TrimSuffix(library, "/") + "; cp -a /run/dropin " + dropin + "; ip netns add vpn")
+		h.Sh("cd /; rm -rf " + library + "; cp -a /run/library " + strings.TrimSuffix(library, "/") + "; cp -a /run/dropin " + dropin + "; ip netns add vpn")
 		if t.Failed() {
 			return
 		}
 	}
-	h.conf("daemon", "netns=vpn")
-	h.sh("rc-service daemon start; rc-service daemon stop; rm -r /run/library /run/dropin")
+	h.Conf("daemon", "netns=vpn")
+	h.Sh("rc-service daemon start; rc-service daemon stop; rm -r /run/library /run/dropin")
 }
 
 // settings are the lines of a file that librc takes for settings of OpenRC, as
@@ -123,13 +125,13 @@ func fewCalls(t *testing.T, h *host) {
 	const most = 100 // 40 to 80 were seen; each look more at the settings would be dozens
 	commands := []string{"status", "describe"}
 	count := func() []int {
-		h.sh("rc-update -u")
+		h.Sh("rc-update -u")
 		calls := make([]int, len(commands))
 		for i, command := range commands {
 			// The fewest of some runs: programs that wait for others take some more or less.
 			for range 4 {
 				n := 0
-				if _, err := fmt.Sscan(h.sh("strace -f -qq -o /run/trace."+command+" rc-service plain "+command+" >/dev/null 2>&1"+
+				if _, err := fmt.Sscan(h.Sh("strace -f -qq -o /run/trace."+command+" rc-service plain "+command+" >/dev/null 2>&1"+
 					`; sed -e '/^[0-9]* *\(read\|ppoll\|poll\|lseek\|rt_sigprocmask\)(/d' -e '/^[0-9]* *[-+<]/d' /run/trace.`+command+" | wc -l"), &n); err != nil {
 					t.Fatal(err)
 				}
@@ -140,15 +142,15 @@ func fewCalls(t *testing.T, h *host) {
 		}
 		return calls
 	}
-	h.sh("rc-service plain start")
+	h.Sh("rc-service plain start")
 	with := count()
 	for _, command := range commands {
-		equal(t, command+": looks at the cgroup", h.sh(`grep -c '"/proc/self/cgroup"' /run/trace.`+command), "1")
-		equal(t, command+": reads the library", h.sh("grep -c "+library+" /run/trace."+command+" || :"), "0")
+		kit.Equal(t, command+": looks at the cgroup", h.Sh(`grep -c '"/proc/self/cgroup"' /run/trace.`+command), "1")
+		kit.Equal(t, command+": reads the library", h.Sh("grep -c "+library+" /run/trace."+command+" || :"), "0")
 	}
-	h.sh("mv " + dropin + " /root")
+	h.Sh("mv " + dropin + " /root")
 	without := count()
-	h.sh("mv /root/50-netns.conf " + dropin + "; rc-service plain stop")
+	h.Sh("mv /root/50-netns.conf " + dropin + "; rc-service plain stop")
 	for i, command := range commands {
 		if with[i]-without[i] > most {
 			t.Errorf("%s: %d system calls, and %d without the drop-in", command, with[i], without[i])

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"openrc-netns/tests/kit"
 )
 
 // elsewhere is a command that makes an IP socket in a network namespace of its
@@ -25,24 +27,24 @@ func TestLockByHand(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			out := h.Run("netns-exec vpn " + test.command).Output
-			contains(t, out, test.open)
+			kit.Contains(t, out, test.open)
 			out = h.Run("netns-exec --lock vpn " + test.command).Output
-			contains(t, out, test.shut)
+			kit.Contains(t, out, test.shut)
 			if strings.Contains(out, test.open) {
 				t.Errorf("open in spite of the lock:\n%s", out)
 			}
 		})
 	}
 	// At home it can do what it always could.
-	contains(t, h.sh("netns-exec --lock vpn perl -MSocket -e 'socket(S, PF_INET, SOCK_RAW, 1) or die $!; print qq(a socket)'"), "a socket")
+	kit.Contains(t, h.Sh("netns-exec --lock vpn perl -MSocket -e 'socket(S, PF_INET, SOCK_RAW, 1) or die $!; print qq(a socket)'"), "a socket")
 	// For a user without privileges too, and twice in the same cgroup.
-	contains(t, h.sh("netns-exec --lock -u daemon vpn grep CapBnd /proc/self/status"), "CapBnd")
+	kit.Contains(t, h.Sh("netns-exec --lock -u daemon vpn grep CapBnd /proc/self/status"), "CapBnd")
 	cgroups := "find /sys/fs/cgroup -name 'netns-exec.*' | wc -l"
-	equal(t, "cgroups", h.sh(cgroups), "1")
+	kit.Equal(t, "cgroups", h.Sh(cgroups), "1")
 	// An unlocked run beside it is not locked.
-	contains(t, h.Run("netns-exec vpn "+elsewhere).Output, "a socket")
+	kit.Contains(t, h.Run("netns-exec vpn "+elsewhere).Output, "a socket")
 	// Alone, in the caller's namespace.
-	contains(t, h.fails("netns-exec --lock -- "+elsewhere), "no socket: Operation not permitted")
+	kit.Contains(t, h.Fails("netns-exec --lock -- "+elsewhere), "no socket: Operation not permitted")
 }
 
 // The cgroup can be chosen: it is made, or used, and what a launch that fails has
@@ -50,26 +52,25 @@ func TestLockByHand(t *testing.T) {
 func TestLockInAChosenCgroup(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
-	h.write("/run/broken", "#!/nowhere\n")
-	h.sh("chmod 755 /run/broken")
+	h.Write("/run/broken", "#!/nowhere\n")
 	lock := "netns-exec --lock --cgroup /chosen vpn "
-	contains(t, h.fails(lock+"/run/broken"), `netns-exec: cannot execute "/run/broken": no such file or directory`)
-	h.sh("[ ! -e /sys/fs/cgroup/chosen ]")
-	contains(t, h.fails("netns-exec --lock --cgroup /nowhere/chosen vpn true"), `netns-exec: create cgroup "/nowhere/chosen": no such file or directory`)
+	kit.Contains(t, h.Fails(lock+"/run/broken"), `netns-exec: cannot execute "/run/broken": no such file or directory`)
+	h.Sh("[ ! -e /sys/fs/cgroup/chosen ]")
+	kit.Contains(t, h.Fails("netns-exec --lock --cgroup /nowhere/chosen vpn true"), `netns-exec: create cgroup "/nowhere/chosen": no such file or directory`)
 	for range 2 {
-		equal(t, "cgroup", h.sh(lock+"sed -n s/^0:://p /proc/self/cgroup"), "/chosen")
-		equal(t, "programs", h.sh("probe programs /sys/fs/cgroup/chosen"), "openrc_netns CGroupSock, 16 instructions")
-		contains(t, h.fails(lock+elsewhere), "no socket: Operation not permitted")
+		kit.Equal(t, "cgroup", h.Sh(lock+"sed -n s/^0:://p /proc/self/cgroup"), "/chosen")
+		kit.Equal(t, "programs", h.Sh("probe programs /sys/fs/cgroup/chosen"), "openrc_netns CGroupSock, 16 instructions")
+		kit.Contains(t, h.Fails(lock+elsewhere), "no socket: Operation not permitted")
 	}
-	h.fails(lock + "/run/broken")
-	h.sh("rmdir /sys/fs/cgroup/chosen") // it was there before
+	h.Fails(lock + "/run/broken")
+	h.Sh("rmdir /sys/fs/cgroup/chosen") // it was there before
 }
 
 // cgroupOf is the cgroup that OpenRC makes for a service, and where cgroup v2 is
 // mounted.
 func (h *host) cgroupOf(service string) (cgroup, mounted string) {
-	h.t.Helper()
-	if strings.Contains(h.sh("openrc --version"), " 0.45") {
+	h.T.Helper()
+	if strings.Contains(h.Sh("openrc --version"), " 0.45") {
 		return "/" + service, "/sys/fs/cgroup/unified"
 	}
 	return "/openrc." + service, "/sys/fs/cgroup"
@@ -78,41 +79,41 @@ func (h *host) cgroupOf(service string) (cgroup, mounted string) {
 // The program that locks the service in is on the service's own cgroup, in the
 // daemon's place from the first, and goes with it.
 func locked(t *testing.T, h *host) {
-	h.conf("daemon", "netns=vpn", "netns_lock=yes")
+	h.Conf("daemon", "netns=vpn", "netns_lock=yes")
 	cgroup, mounted := h.cgroupOf("daemon")
-	h.sh("rc-service daemon start")
+	h.Sh("rc-service daemon start")
 	for _, when := range []string{"start", "restart"} {
-		h.sh("rc-service daemon " + when)
+		h.Sh("rc-service daemon " + when)
 		pid := h.daemon()
-		equal(t, "daemon after "+when, h.where(pid), h.inside())
-		equal(t, "cgroup after "+when, h.sh("sed -n s/^0:://p /proc/"+pid+"/cgroup"), cgroup)
-		equal(t, "programs after "+when, h.sh("probe programs "+mounted+cgroup), "openrc_netns CGroupSock, 16 instructions")
+		kit.Equal(t, "daemon after "+when, h.where(pid), h.inside())
+		kit.Equal(t, "cgroup after "+when, h.Sh("sed -n s/^0:://p /proc/"+pid+"/cgroup"), cgroup)
+		kit.Equal(t, "programs after "+when, h.Sh("probe programs "+mounted+cgroup), "openrc_netns CGroupSock, 16 instructions")
 		// Of capabilities(7): DAC_READ_SEARCH, NET_ADMIN, SYS_MODULE, SYS_RAWIO,
 		// SYS_PTRACE, SYS_ADMIN, SYS_BOOT, MKNOD, PERFMON, BPF, CHECKPOINT_RESTORE.
 		for _, set := range []string{"CapBnd", "CapPrm", "CapEff", "CapInh", "CapAmb"} {
 			for _, bit := range []int{2, 12, 16, 17, 19, 21, 22, 27, 38, 39, 40} {
 				out := fmt.Sprintf("echo $((0x$(sed -n 's/^%s:.//p' /proc/%s/status) >> %d & 1))", set, pid, bit)
-				equal(t, fmt.Sprintf("capability %d of %s after %s", bit, set, when), h.sh(out), "0")
+				kit.Equal(t, fmt.Sprintf("capability %d of %s after %s", bit, set, when), h.Sh(out), "0")
 			}
 		}
 	}
-	h.sh("rm -f /run/trace.daemon; rc-service daemon status; rc-service daemon reload; rc-service daemon checkconfig")
+	h.Sh("rm -f /run/trace.daemon; rc-service daemon status; rc-service daemon reload; rc-service daemon checkconfig")
 	ran(h, "daemon", h.inside(), "status", "reload", "checkconfig")
-	h.sh("rc-service daemon stop")
+	h.Sh("rc-service daemon stop")
 	h.noDaemon()
-	equal(t, "cgroups", h.sh("find /sys/fs/cgroup -name '*daemon*'"), "")
+	kit.Equal(t, "cgroups", h.Sh("find /sys/fs/cgroup -name '*daemon*'"), "")
 }
 
 // The supervisor is locked in as well, and still has its health checked.
 func TestLockedSupervisor(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
-		h.conf("supervised", "netns=vpn", "netns_lock=yes")
-		h.sh("rc-service supervised start")
+		h.Conf("supervised", "netns=vpn", "netns_lock=yes")
+		h.Sh("rc-service supervised start")
 		first := h.daemon()
-		h.sh("until [ -s /run/trace.supervised ]; do sleep 0.1; done; sleep 1.5")
-		equal(t, "healthcheck", trace(h, "supervised")["healthcheck"], h.inside())
-		equal(t, "daemon after health checks", h.daemon(), first)
-		h.sh("rc-service supervised stop")
+		h.Sh("until [ -s /run/trace.supervised ]; do sleep 0.1; done; sleep 1.5")
+		kit.Equal(t, "healthcheck", trace(h, "supervised")["healthcheck"], h.inside())
+		kit.Equal(t, "daemon after health checks", h.daemon(), first)
+		h.Sh("rc-service supervised stop")
 		h.noDaemon()
 	})
 }
@@ -120,23 +121,23 @@ func TestLockedSupervisor(t *testing.T) {
 // Without cgroups of OpenRC's the service gets one of ours, and stop removes it.
 func TestLockedServiceWithoutOpenRCCgroups(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
-		h.sh("echo 'rc_cgroup_mode=legacy' >>/etc/rc.conf")
-		h.conf("daemon", "netns=vpn", "netns_lock=yes")
-		h.sh("rc-service daemon start")
-		cgroup := h.sh("sed -n s/^0:://p /proc/" + h.daemon() + "/cgroup")
+		h.Sh("echo 'rc_cgroup_mode=legacy' >>/etc/rc.conf")
+		h.Conf("daemon", "netns=vpn", "netns_lock=yes")
+		h.Sh("rc-service daemon start")
+		cgroup := h.Sh("sed -n s/^0:://p /proc/" + h.daemon() + "/cgroup")
 		if !strings.HasSuffix(cgroup, "/openrc-netns.daemon") {
 			t.Errorf("cgroup: %s", cgroup)
 		}
-		h.sh("rc-service daemon status; rc-service daemon reload")
-		h.sh("rc-service daemon restart")
-		equal(t, "cgroup after restart", h.sh("sed -n s/^0:://p /proc/"+h.daemon()+"/cgroup"), cgroup)
-		h.sh("rc-service daemon stop")
-		equal(t, "cgroups", h.sh("find /sys/fs/cgroup -name '*daemon*'"), "")
+		h.Sh("rc-service daemon status; rc-service daemon reload")
+		h.Sh("rc-service daemon restart")
+		kit.Equal(t, "cgroup after restart", h.Sh("sed -n s/^0:://p /proc/"+h.daemon()+"/cgroup"), cgroup)
+		h.Sh("rc-service daemon stop")
+		kit.Equal(t, "cgroups", h.Sh("find /sys/fs/cgroup -name '*daemon*'"), "")
 
 		// A start that fails in the script leaves none either.
-		h.sh("mv /usr/local/bin/sleeper /usr/local/bin/gone")
-		h.fails("rc-service daemon start")
-		equal(t, "cgroups", h.sh("find /sys/fs/cgroup -name '*daemon*'"), "")
+		h.Sh("mv /usr/local/bin/sleeper /usr/local/bin/gone")
+		h.Fails("rc-service daemon start")
+		kit.Equal(t, "cgroups", h.Sh("find /sys/fs/cgroup -name '*daemon*'"), "")
 	})
 }
 
@@ -145,30 +146,30 @@ func TestLockKeeps(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
 	has := func(bit int) string {
-		return h.sh(fmt.Sprintf("echo $((0x$(sed -n 's/^CapBnd:.//p' /proc/%s/status) >> %d & 1))", h.daemon(), bit))
+		return h.Sh(fmt.Sprintf("echo $((0x$(sed -n 's/^CapBnd:.//p' /proc/%s/status) >> %d & 1))", h.daemon(), bit))
 	}
-	h.conf("daemon", "netns=vpn", "netns_lock=yes", "netns_lock_keep=net_admin,Sys_Ptrace")
-	h.sh("rc-service daemon restart; rc-service daemon restart")
+	h.Conf("daemon", "netns=vpn", "netns_lock=yes", "netns_lock_keep=net_admin,Sys_Ptrace")
+	h.Sh("rc-service daemon restart; rc-service daemon restart")
 	for bit, want := range map[int]string{12: "1", 19: "1", 21: "0", 27: "0"} {
-		equal(t, fmt.Sprint("capability ", bit), has(bit), want)
+		kit.Equal(t, fmt.Sprint("capability ", bit), has(bit), want)
 	}
-	contains(t, h.sh("rc-netns status daemon"), " ok")
+	kit.Contains(t, h.Sh("rc-netns status daemon"), " ok")
 	// A script that changes it would not be believed.
-	h.sh("rc-service daemon stop; echo 'netns_lock_keep=sys_admin' >>/etc/init.d/daemon")
-	contains(t, h.fails("rc-service daemon start"), "the init script changes what conf.d says about netns, vrf or a netns_ variable")
+	h.Sh("rc-service daemon stop; echo 'netns_lock_keep=sys_admin' >>/etc/init.d/daemon")
+	kit.Contains(t, h.Fails("rc-service daemon start"), "the init script changes what conf.d says about netns, vrf or a netns_ variable")
 	h.noDaemon()
 
 	// By hand, and what is refused.
-	h.conf("svc", "netns=vpn", "netns_lock=yes", "netns_lock_keep=mknod")
-	equal(t, "CapBnd", h.sh("netns-exec -s svc --lock-keep bpf sh -c 'echo $((0x$(sed -n s/^CapBnd:.//p /proc/self/status) >> 27 & 1)) $((0x$(sed -n s/^CapBnd:.//p /proc/self/status) >> 39 & 1))'"), "1 1")
-	contains(t, h.sh("netns-exec -n --lock --lock-keep mknod,bpf vpn true"), "keep       CAP_BPF\nkeep       CAP_MKNOD\n")
+	h.Conf("svc", "netns=vpn", "netns_lock=yes", "netns_lock_keep=mknod")
+	kit.Equal(t, "CapBnd", h.Sh("netns-exec -s svc --lock-keep bpf sh -c 'echo $((0x$(sed -n s/^CapBnd:.//p /proc/self/status) >> 27 & 1)) $((0x$(sed -n s/^CapBnd:.//p /proc/self/status) >> 39 & 1))'"), "1 1")
+	kit.Contains(t, h.Sh("netns-exec -n --lock --lock-keep mknod,bpf vpn true"), "keep       CAP_BPF\nkeep       CAP_MKNOD\n")
 	for options, want := range map[string]string{
 		"--lock-keep mknod":         "netns-exec: option --lock-keep goes with --lock; see: netns-exec --help",
 		"--lock --lock-keep=":       `netns-exec: option "--lock-keep" needs a value; see: netns-exec --help`,
 		"--lock --lock-keep chown":  `netns-exec: "chown" is not a capability that a lock takes away: use bpf, `,
 		"--lock --lock-keep nosuch": `netns-exec: "nosuch" is not a capability that a lock takes away: use bpf, `,
 	} {
-		contains(t, h.fails("netns-exec "+options+" vpn true"), want)
+		kit.Contains(t, h.Fails("netns-exec "+options+" vpn true"), want)
 	}
 }
 
@@ -176,11 +177,11 @@ func TestLockKeeps(t *testing.T) {
 // started in the lock instead.
 func TestLockedServiceStartsNoOther(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
-		h.sh("echo 'start_pre() { rc-service daemon start; return 0; }' >>/etc/init.d/plain")
+		h.Sh("echo 'start_pre() { rc-service daemon start; return 0; }' >>/etc/init.d/plain")
 		for _, conf := range [][]string{{"netns=vpn", "netns_lock=yes"}, {"netns_lock=yes"}} {
-			h.conf("plain", conf...)
-			contains(t, h.Run("rc-service plain start").Output, "daemon: entering a network namespace needs CAP_SYS_ADMIN")
-			equal(t, "daemon", h.state("daemon"), "stopped")
+			h.Conf("plain", conf...)
+			kit.Contains(t, h.Run("rc-service plain start").Output, "daemon: entering a network namespace needs CAP_SYS_ADMIN")
+			kit.Equal(t, "daemon", h.state("daemon"), "stopped")
 			h.Run("rc-service plain stop")
 		}
 	})

@@ -3,121 +3,49 @@ package openrc
 import (
 	"testing"
 
+	"openrc-netns/tests/kit"
 	"openrc-netns/tests/machine"
 )
-
-// A service belongs where its own settings say, whoever starts it.
-func nestedCalls(t *testing.T, h *host) {
-	h.sh("mkdir -p /etc/netns/vpn; echo nameserver 192.0.2.53 >/etc/netns/vpn/resolv.conf; ip netns add mgmt; cp /etc/resolv.conf /run/host-resolv.conf")
-	mgmt := "net:[" + h.sh("stat -L -c %i /run/netns/mgmt") + "]"
-	hostFiles := h.sh("cat /etc/resolv.conf")
-	resolv := func() string { return h.sh("cat /proc/" + h.daemon() + "/root/etc/resolv.conf") }
-	mounts := func(pid string) string { return h.sh("readlink /proc/" + pid + "/ns/mnt") }
-	h.conf("nest", "netns=vpn", "other=daemon")
-
-	// One without netns: in the host's namespace, with the host's mounts.
-	h.sh("rc-service nest start")
-	equal(t, "daemon", h.where(h.daemon()), h.outside())
-	equal(t, "resolv.conf", resolv(), hostFiles)
-	equal(t, "mounts", mounts(h.daemon()), mounts("1"))
-	ran(h, "daemon", h.outside(), "start_pre", "start_post")
-	h.sh("rc-service nest stop")
-	ran(h, "daemon", h.outside(), "stop_pre", "stop_post")
-	h.noDaemon()
-
-	// One with another netns: with that one's files, or none.
-	h.conf("daemon", "netns=mgmt")
-	h.sh("rc-service nest start")
-	equal(t, "daemon", h.where(h.daemon()), mgmt)
-	equal(t, "resolv.conf", resolv(), hostFiles)
-	h.sh("rc-service nest stop")
-	h.noDaemon()
-
-	// One whose script says it.
-	h.conf("nest", "netns=mgmt", "other=own-netns")
-	h.sh("rc-service nest start")
-	equal(t, "own-netns", h.where(h.daemon()), h.inside())
-	equal(t, "resolv.conf", resolv(), "nameserver 192.0.2.53")
-	h.sh("rc-service nest stop")
-	h.noDaemon()
-
-	// The same, with a setting that asks for nothing by itself.
-	h.conf("own-netns", "netns_etc=none")
-	h.sh("netns-exec mgmt rc-service own-netns start")
-	equal(t, "own-netns", h.where(h.daemon()), h.inside())
-	equal(t, "resolv.conf", resolv(), hostFiles)
-	h.sh("netns-exec mgmt rc-service own-netns stop; rm /etc/conf.d/own-netns")
-	h.noDaemon()
-
-	// By hand, from a shell inside.
-	h.sh("rm /etc/conf.d/daemon; netns-exec vpn rc-service daemon start")
-	equal(t, "daemon", h.where(h.daemon()), h.outside())
-	equal(t, "status", h.sh("exec 2>&1; netns-exec vpn rc-service daemon status"), h.sh("exec 2>&1; rc-service daemon status"))
-	h.sh("rm -f /run/trace.daemon; netns-exec vpn rc-service daemon status; netns-exec vpn rc-service daemon reload")
-	ran(h, "daemon", h.outside(), "status", "reload")
-	h.sh("netns-exec vpn rc-service daemon restart; netns-exec vpn rc-service daemon stop")
-	h.noDaemon()
-
-	// Out of a lock there is no way, and no way out is taken.
-	contains(t, h.fails("netns-exec --lock vpn rc-service daemon start"), "entering a network namespace needs CAP_SYS_ADMIN")
-	h.noDaemon()
-	h.sh("rmdir $(find /sys/fs/cgroup -depth -name 'netns-exec.*')")
-}
-
-// In a chroot process 1 has another root, and its mounts are not ours to see.
-func TestChroot(t *testing.T) {
-	t.Parallel()
-	h := boot(t, "dash", true)
-	h.sh(`mkdir /run/root; mount --rbind / /run/root; mkdir -p /run/root/run; mount -t tmpfs none /run/root/run
-		mkdir -p /run/root/run/netns; cp -a /run/openrc /run/root/run/; mount --rbind /run/netns /run/root/run/netns`)
-	h.sh("echo only here >/run/root/run/mark")
-	h.conf("daemon", "netns=vpn")
-	h.sh("chroot /run/root rc-service daemon start")
-	equal(t, "daemon", h.where(h.daemon()), h.inside())
-	equal(t, "mark", h.sh("cat /proc/"+h.daemon()+"/root/run/mark"), "only here")
-	h.sh("chroot /run/root rc-service daemon stop")
-	h.noDaemon()
-}
 
 // doctor changes openrc-run.sh, and takes care that the dependencies are worked
 // out once more.
 func (h *host) doctor(script string) {
-	h.t.Helper()
-	h.sh("cd /usr/lib/rc/sh 2>/dev/null && [ -e openrc-run.sh ] || cd /lib/rc/sh; cp -p openrc-run.sh /run/openrc-run.sh.stock; " + script +
+	h.T.Helper()
+	h.Sh("cd /usr/lib/rc/sh 2>/dev/null && [ -e openrc-run.sh ] || cd /lib/rc/sh; cp -p openrc-run.sh /run/openrc-run.sh.stock; " + script +
 		"; ! cmp -s openrc-run.sh /run/openrc-run.sh.stock; rm -f /run/openrc/deptree")
 }
 
 // cure undoes what doctor did.
 func (h *host) cure() {
-	h.t.Helper()
-	h.sh("cd /usr/lib/rc/sh 2>/dev/null && [ -e openrc-run.sh ] || cd /lib/rc/sh; mv /run/openrc-run.sh.stock openrc-run.sh; rm -f /run/openrc/deptree")
+	h.T.Helper()
+	h.Sh("cd /usr/lib/rc/sh 2>/dev/null && [ -e openrc-run.sh ] || cd /lib/rc/sh; mv /run/openrc-run.sh.stock openrc-run.sh; rm -f /run/openrc/deptree")
 }
 
 // guarded asserts that the service daemon does not start on a doctored OpenRC.
 func guarded(h *host) {
-	h.t.Helper()
-	h.sh("rm -f /run/trace.daemon")
-	out := h.fails("rc-service daemon start")
-	contains(h.t, out, "netns-unsupported-by-this-openrc")
-	contains(h.t, out, "daemon: this OpenRC starts services in a way that openrc-netns does not know")
+	h.T.Helper()
+	h.Sh("rm -f /run/trace.daemon")
+	out := h.Fails("rc-service daemon start")
+	kit.Contains(h.T, out, "netns-unsupported-by-this-openrc")
+	kit.Contains(h.T, out, "daemon: this OpenRC starts services in a way that openrc-netns does not know")
 	h.noDaemon()
 	// (It was sourced, as it is for its dependencies.)
 	if out := h.Run("grep -v ^script /run/trace.daemon").Stdout; out != "" {
-		h.t.Errorf("functions of the script ran:\n%s", out)
+		h.T.Errorf("functions of the script ran:\n%s", out)
 	}
 	// A service without netns is none the wiser.
-	h.sh("rc-service plain start; rc-service plain stop")
+	h.Sh("rc-service plain start; rc-service plain stop")
 }
 
 // The guard for an OpenRC that no longer sources the way it does today.
 func unknownOpenRC(t *testing.T, h *host) {
-	h.conf("daemon", "netns=vpn")
+	h.Conf("daemon", "netns=vpn")
 	h.doctor("sed -i 's/sourcex/load/g' openrc-run.sh") // another name
 	guarded(h)
 	h.cure()
-	h.sh("rc-service daemon start")
-	equal(t, "daemon", h.where(h.daemon()), h.inside())
-	h.sh("rc-service daemon stop")
+	h.Sh("rc-service daemon start")
+	kit.Equal(t, "daemon", h.where(h.daemon()), h.inside())
+	h.Sh("rc-service daemon stop")
 }
 
 // Other changes that the guard is to notice.
@@ -130,24 +58,11 @@ func TestUnknownOpenRC(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := boot(t, "dash", true)
-			h.conf("daemon", "netns=vpn")
+			h.Conf("daemon", "netns=vpn")
 			h.doctor(change)
 			guarded(h)
 		})
 	}
-}
-
-// A namespace that is a service is started first and stopped last.
-func needsTheServiceOfItsNamespace(t *testing.T, h *host) {
-	h.sh(`ip netns delete vpn; printf '#!/sbin/openrc-run\nstart() { ip netns add vpn; }\nstop() { ip netns delete vpn; }\n' >/etc/init.d/netns.vpn; chmod 755 /etc/init.d/netns.vpn`)
-	h.conf("daemon", "netns=vpn")
-	contains(t, h.sh("rc-service daemon ineed"), "netns.vpn")
-	h.sh("rc-service daemon start")
-	equal(t, "netns.vpn", h.state("netns.vpn"), "started")
-	equal(t, "daemon", h.where(h.daemon()), h.inside())
-	h.sh("rc-service netns.vpn stop")
-	h.noDaemon()
-	equal(t, "daemon", h.state("daemon"), "stopped")
 }
 
 // However OpenRC comes to work out dependencies, the guard finds nothing amiss.
@@ -157,7 +72,7 @@ func TestGuardIsQuietOnAStockOpenRC(t *testing.T) {
 		t.Run(release, func(t *testing.T) {
 			t.Parallel()
 			h := bootRelease(t, machine.Options{Release: release}, true)
-			h.conf("daemon", "netns=vpn")
+			h.Conf("daemon", "netns=vpn")
 			for _, update := range []string{
 				"rc-update -u",
 				"$(find /usr/lib/rc /lib/rc -name rc-depend | head -1) -u daemon",
@@ -165,9 +80,9 @@ func TestGuardIsQuietOnAStockOpenRC(t *testing.T) {
 				"rc-service daemon ineed",
 				"openrc default",
 			} {
-				h.sh("rm -f /run/openrc/deptree; " + update)
+				h.Sh("rm -f /run/openrc/deptree; " + update)
 				if h.Run("grep -q _service=.daemon /run/openrc/deptree && ! grep unsupported /run/openrc/deptree").Code != 0 {
-					t.Errorf("%s:\n%s", update, h.sh("grep -e daemon -e unsupported /run/openrc/deptree || :"))
+					t.Errorf("%s:\n%s", update, h.Sh("grep -e daemon -e unsupported /run/openrc/deptree || :"))
 				}
 			}
 		})

@@ -5,157 +5,37 @@ import (
 	"strings"
 	"testing"
 
+	"openrc-netns/tests/kit"
 	"openrc-netns/tests/machine"
 )
 
 // service is the init script of a network namespace, and its settings. Of the
 // two that the tests use, vpn exists from the beginning, and lan does not.
 func (h *host) service(name string, lines ...string) {
-	h.t.Helper()
-	h.sh("ln -sf netns /etc/init.d/netns." + name)
-	h.conf("netns."+name, lines...)
+	h.T.Helper()
+	h.Sh("ln -sf netns /etc/init.d/netns." + name)
+	h.Conf("netns."+name, lines...)
 }
 
 // names are the names of all network namespaces.
-func (h *host) names() string { h.t.Helper(); return h.sh("ls /run/netns 2>/dev/null | xargs") }
+func (h *host) names() string { h.T.Helper(); return h.Sh("ls /run/netns 2>/dev/null | xargs") }
 
 // devices are the interfaces of a namespace; of the machine's own without a name.
 func (h *host) devices(netns string) string {
-	h.t.Helper()
+	h.T.Helper()
 	if netns != "" {
 		netns = "-n " + netns
 	}
-	return h.sh("ip " + netns + " -o link | sed 's/^[0-9]*: *//; s/[@:].*//' | sort | xargs")
+	return h.Sh("ip " + netns + " -o link | sed 's/^[0-9]*: *//; s/[@:].*//' | sort | xargs")
 }
 
 // nothingRecorded asserts that OpenRC keeps no values of a service, and that
 // there is no journal of any namespace.
 func (h *host) nothingRecorded(service string) {
-	h.t.Helper()
-	if left := h.sh("find /run/openrc/options -path '*" + service + "*'; find /run/openrc-netns 2>/dev/null || :"); left != "" {
-		h.t.Errorf("recorded: %s", left)
+	h.T.Helper()
+	if left := h.Sh("find /run/openrc/options -path '*" + service + "*'; find /run/openrc-netns 2>/dev/null || :"); left != "" {
+		h.T.Errorf("recorded: %s", left)
 	}
-}
-
-func TestNamespaceIsMadeAndDeleted(t *testing.T) {
-	inEachShell(t, func(t *testing.T, h *host) {
-		// Before any namespace, there is no /run/netns.
-		h.sh("ip netns delete vpn; umount /run/netns; rmdir /run/netns")
-		mounts := h.sh("cut -d' ' -f3- /proc/self/mountinfo")
-		h.service("lan")
-		out := h.Run("rc-service netns.lan start")
-		if err := out.Err(); err != nil {
-			t.Fatal(err)
-		}
-		contains(t, out.Output, "Setting up network namespace lan")
-		equal(t, "standard error", out.Stderr, "")
-		equal(t, "names", h.names(), "lan")
-		equal(t, "devices", h.devices("lan"), "lo")
-		contains(t, h.sh("ip -n lan link show lo"), "LOOPBACK,UP")
-		contains(t, h.sh("grep ' /run/netns ' /proc/self/mountinfo"), "shared:")
-		equal(t, "mode", h.sh("stat -c %a /run/netns"), "755")
-		equal(t, "processes in it", h.sh("ip netns pids lan"), "")
-
-		// ip-netns(8) takes it for one of its own.
-		h.sh("ip netns exec lan true; ip netns add other; ip netns delete other")
-
-		h.conf("daemon", "netns=lan")
-		h.sh("rc-service daemon start")
-		equal(t, "daemon", h.where(h.daemon()), "net:["+h.sh("stat -L -c %i /run/netns/lan")+"]")
-		h.sh("rc-service daemon stop")
-
-		out = h.Run("rc-service netns.lan stop")
-		if err := out.Err(); err != nil {
-			t.Fatal(err)
-		}
-		equal(t, "standard error", out.Stderr, "")
-		equal(t, "names", h.names(), "")
-		h.nothingRecorded("netns.lan")
-		h.sh("umount /run/netns; rmdir /run/netns")
-		equal(t, "mounts", h.sh("cut -d' ' -f3- /proc/self/mountinfo"), mounts)
-
-		h.sh("rc-service netns.lan start; rc-service netns.lan restart; rc-service netns.lan stop")
-		equal(t, "names after restart", h.names(), "")
-	})
-}
-
-func TestNamespaceIsAdoptedAndKept(t *testing.T) {
-	inEachShell(t, func(t *testing.T, h *host) {
-		inside := h.inside()
-		h.sh("ip link add eth1 type veth peer name eth1p")
-		value := func() string {
-			return h.sh("ip netns exec vpn sysctl -n net.ipv4.ip_forward net.ipv4.ip_local_port_range")
-		}
-		before := value()
-		h.service("vpn", "netns_interfaces=eth1", "netns_sysctl='net.ipv4.ip_forward=1 net.ipv4.ip_local_port_range=2000 3000'")
-		contains(t, h.sh("rc-service netns.vpn start"), "stays when this service stops")
-		equal(t, "namespace", h.inside(), inside)
-		equal(t, "sysctl", value(), "1\n2000\t3000")
-		contains(t, h.sh("ip -n vpn link show lo"), "LOOPBACK,UP")
-		h.sh("rc-service netns.vpn stop")
-		equal(t, "namespace", h.inside(), inside)
-		equal(t, "devices", h.devices("vpn"), "lo")
-		equal(t, "sysctl", value(), before)
-		if strings.Contains(h.sh("ip -n vpn link show lo"), "LOOPBACK,UP") {
-			t.Error("the loopback is still up")
-		}
-		equal(t, "names", h.names(), "vpn")
-		h.nothingRecorded("netns.vpn")
-
-		// What was up before stays up.
-		h.sh("ip -n vpn link set lo up; rc-service netns.vpn start; rc-service netns.vpn stop")
-		contains(t, h.sh("ip -n vpn link show lo"), "LOOPBACK,UP")
-
-		// A namespace that someone else has made in the meantime is not deleted,
-		// not even if the kernel gave it the inode of ours.
-		h.service("lan")
-		h.sh(`rc-service netns.lan start; inode=$(stat -L -c %i /run/netns/lan)
-			for i in $(seq 20); do
-				ip netns delete lan; sleep 0.1; ip netns add lan
-				[ $inode != $(stat -L -c %i /run/netns/lan) ] || break
-			done
-			ip netns exec lan sysctl -qw net.ipv4.ip_forward=1`)
-		contains(t, h.Run("rc-service netns.lan stop").Output, `network namespace "lan" is gone`)
-		equal(t, "names", h.names(), "lan vpn")
-		equal(t, "sysctl", h.sh("ip netns exec lan sysctl -n net.ipv4.ip_forward"), "1")
-	})
-}
-
-func TestInterfacesAreMovedAndReturned(t *testing.T) {
-	inEachShell(t, func(t *testing.T, h *host) {
-		h.sh("ip link add eth1 type veth peer name eth1p; ip link add eth2 type veth peer name eth2p; ip link set eth2 up; ip address add 192.0.2.1/24 dev eth2")
-		before := h.devices("")
-		h.service("lan", "netns_interfaces='eth1 eth2:wan'")
-		h.sh("rc-service netns.lan start")
-		equal(t, "devices inside", h.devices("lan"), "eth1 lo wan")
-		equal(t, "devices outside", h.devices(""), "eth1p eth2p lo")
-		h.sh("rc-service netns.lan stop")
-		equal(t, "devices outside", h.devices(""), before)
-		equal(t, "names", h.names(), "vpn")
-
-		// A name that is taken on either side is no obstacle where it is not asked for.
-		h.sh("ip -n vpn link add eth1 type veth peer name other; rm /etc/conf.d/netns.lan")
-		h.service("vpn", "netns_interfaces='eth1:wan'")
-		h.sh("rc-service netns.vpn start")
-		equal(t, "devices inside", h.devices("vpn"), "eth1 lo other wan")
-		h.sh("ip link add wan type veth peer name wanp")
-		h.sh("rc-service netns.vpn stop")
-		equal(t, "devices inside", h.devices("vpn"), "eth1 lo other")
-		equal(t, "devices outside", h.devices(""), before+" wan wanp")
-
-		// Where it is, the start fails and the stop keeps what it cannot return.
-		h.service("vpn", "netns_interfaces='eth2 eth1'")
-		contains(t, h.fails("rc-service netns.vpn start"), `netns.vpn: cannot move interface "eth1" in: the namespace has another one called "eth1"`)
-		equal(t, "devices outside", h.devices(""), before+" wan wanp")
-		h.service("lan", "netns_interfaces='eth1 eth2'")
-		h.sh("rc-service netns.lan start; ip link add eth1 type veth peer name again")
-		contains(t, h.fails("rc-service netns.lan stop"), `netns.lan: cannot return interface "eth1": the host has another one called "eth1"`)
-		equal(t, "state", h.state("netns.lan"), "started")
-		equal(t, "devices inside", h.devices("lan"), "eth1 lo")
-		h.sh("ip link delete again; rc-service netns.lan stop")
-		equal(t, "devices outside", h.devices(""), before+" wan wanp")
-		equal(t, "names", h.names(), "vpn")
-	})
 }
 
 func TestFailedStartIsUndone(t *testing.T) {
@@ -179,10 +59,10 @@ func TestFailedStartIsUndone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := boot(t, "dash", true)
-			h.sh("ip link add eth1 type veth peer name eth1p")
+			h.Sh("ip link add eth1 type veth peer name eth1p")
 			before := h.devices("")
-			mounts := h.sh("cat /proc/self/mountinfo")
-			hostname := h.sh("hostname")
+			mounts := h.Sh("cat /proc/self/mountinfo")
+			hostname := h.Sh("hostname")
 			services := []string{"netns.lan", "netns.vpn"}
 			if test.conf == nil {
 				services = []string{"netns"}
@@ -191,92 +71,23 @@ func TestFailedStartIsUndone(t *testing.T) {
 				if test.conf != nil {
 					h.service(strings.TrimPrefix(service, "netns."), test.conf...)
 				}
-				contains(t, h.fails("rc-service "+service+" start"), test.want)
-				equal(t, "state", h.state(service), "stopped")
-				equal(t, "names", h.names(), "vpn")
-				equal(t, "devices inside", h.devices("vpn"), "lo")
-				equal(t, "devices outside", h.devices(""), before)
-				equal(t, "sysctl", h.sh("ip netns exec vpn sysctl -n net.ipv4.ip_forward"), "0")
-				equal(t, "mounts", h.sh("cat /proc/self/mountinfo"), mounts)
-				equal(t, "host name", h.sh("hostname"), hostname)
+				kit.Contains(t, h.Fails("rc-service "+service+" start"), test.want)
+				kit.Equal(t, "state", h.state(service), "stopped")
+				kit.Equal(t, "names", h.names(), "vpn")
+				kit.Equal(t, "devices inside", h.devices("vpn"), "lo")
+				kit.Equal(t, "devices outside", h.devices(""), before)
+				kit.Equal(t, "sysctl", h.Sh("ip netns exec vpn sysctl -n net.ipv4.ip_forward"), "0")
+				kit.Equal(t, "mounts", h.Sh("cat /proc/self/mountinfo"), mounts)
+				kit.Equal(t, "host name", h.Sh("hostname"), hostname)
 				h.nothingRecorded(service)
 			}
 		})
 	}
 }
 
-func TestSysctlsAreSetInside(t *testing.T) {
-	inEachShell(t, func(t *testing.T, h *host) {
-		h.sh("ip link add eth1.5 type veth peer name eth1p")
-		const all = "sysctl -n net.ipv4.ip_forward net.ipv4.ip_local_port_range net.ipv6.conf.default.accept_ra"
-		outside := h.sh(all)
-		h.service("lan", "netns_interfaces=eth1.5", `netns_sysctl="
-	net.ipv4.ip_forward=1
-	net.ipv4.conf.eth1/5.rp_filter=2
-	net.ipv6.conf.default.accept_ra=0
-	net/ipv4/ip_local_port_range=2000 3000
-"`)
-		h.sh("rc-service netns.lan start")
-		equal(t, "sysctls", h.sh("ip netns exec lan sysctl -n net.ipv4.ip_forward net/ipv4/conf/eth1.5/rp_filter net.ipv4.ip_local_port_range"), "1\n2\n2000\t3000")
-		// The default was there before the interface came.
-		equal(t, "default", h.sh("ip netns exec lan sysctl -n net/ipv6/conf/eth1.5/accept_ra"), "0")
-		equal(t, "outside", h.sh(all), outside)
-	})
-}
-
-func TestFunctionsRunInside(t *testing.T) {
-	inEachShell(t, func(t *testing.T, h *host) {
-		h.sh("ip link add eth1 type veth peer name eth1p; ip link set eth1p up; ip address add 192.0.2.1/24 dev eth1p; mkdir -p /etc/netns/lan; echo inside >/etc/netns/lan/hostname")
-		h.service("lan", "netns_interfaces=eth1:wan", `
-netns_up()
-{
-	echo "up $(readlink /proc/self/ns/net) $(cat /etc/hostname) $RC_SVCNAME [$OPENRC_NETNS_FUNCTION]" >/run/trace.up
-	ip address add 192.0.2.2/24 dev wan &&
-		ip link set wan up &&
-		einfo "addresses are set"
-}
-netns_down()
-{
-	echo "down $(readlink /proc/self/ns/net)" >/run/trace.down
-	ip address show dev wan | grep -q 192.0.2.2
-}`)
-		contains(t, h.sh("rc-service netns.lan start"), "addresses are set")
-		inside := "net:[" + h.sh("stat -L -c %i /run/netns/lan") + "]"
-		equal(t, "netns_up", h.sh("cat /run/trace.up"), "up "+inside+" inside netns.lan []")
-		h.sh("ping -c 1 -W 2 192.0.2.2 || perl -MIO::Socket::INET -e 'IO::Socket::INET->new(PeerAddr=>qq(192.0.2.2:9), Timeout=>2) or $!{ECONNREFUSED} or die $!'")
-		out := h.Run("rc-service netns.lan stop")
-		if err := out.Err(); err != nil {
-			t.Fatal(err)
-		}
-		equal(t, "standard error", out.Stderr, "")
-		equal(t, "netns_down", h.sh("cat /run/trace.down"), "down "+inside)
-		equal(t, "names", h.names(), "vpn")
-
-		// They never run outside, not even without the drop-in.
-		h.sh("mv /etc/rc.conf.d/50-netns.conf /root; rm /run/trace.*")
-		contains(t, h.fails("rc-service netns.lan start"), `netns.lan: not in network namespace "lan": is /etc/rc.conf.d/50-netns.conf installed?`)
-		equal(t, "names", h.names(), "vpn")
-		equal(t, "traces", h.sh("ls /run | grep trace || :"), "")
-		h.sh("mv /root/50-netns.conf /etc/rc.conf.d")
-
-		// They are no commands of the service.
-		h.fails("rc-service netns.lan netns_up")
-		// One that fails at stop does not keep the service up, nor does a broken /etc/netns.
-		h.service("lan", "netns_down() { return 1; }")
-		h.sh("rc-service netns.lan start")
-		contains(t, h.Run("rc-service netns.lan stop").Stderr, "netns.lan: netns_down failed")
-		equal(t, "state", h.state("netns.lan"), "stopped")
-		equal(t, "names", h.names(), "vpn")
-		h.service("lan", "netns_down() { :; }")
-		h.sh("rc-service netns.lan start; echo x >/etc/netns/lan/nowhere")
-		contains(t, h.Run("rc-service netns.lan stop").Stderr, "cannot bind")
-		equal(t, "names", h.names(), "vpn")
-	})
-}
-
 func TestStopWithThingsGone(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
-		h.sh("ip link add eth1 type veth peer name eth1p; ip link add eth2 type veth peer name eth2p")
+		h.Sh("ip link add eth1 type veth peer name eth1p; ip link add eth2 type veth peer name eth2p")
 		h.service("lan", "netns_interfaces='eth1:wan eth2'", "netns_down() { echo ran >/run/trace.down; }")
 		stop := func(wants ...string) {
 			t.Helper()
@@ -285,50 +96,50 @@ func TestStopWithThingsGone(t *testing.T) {
 				t.Error(err)
 			}
 			for _, want := range wants {
-				contains(t, out.Output, want)
+				kit.Contains(t, out.Output, want)
 			}
 			if n := strings.Count(out.Stderr, " * "); n != len(wants) {
 				t.Errorf("%d lines, want %d:\n%s", n, len(wants), out.Stderr)
 			}
-			equal(t, "state", h.state("netns.lan"), "stopped")
-			equal(t, "names", h.names(), "vpn")
+			kit.Equal(t, "state", h.state("netns.lan"), "stopped")
+			kit.Equal(t, "names", h.names(), "vpn")
 			h.nothingRecorded("netns.lan")
 		}
-		start := func() { t.Helper(); h.sh("rm -f /run/trace.down; rc-service netns.lan start") }
+		start := func() { t.Helper(); h.Sh("rm -f /run/trace.down; rc-service netns.lan start") }
 
 		// The host has it back already, under the name that it had inside.
 		start()
-		h.sh("ip -n lan link set wan netns 1")
+		h.Sh("ip -n lan link set wan netns 1")
 		stop()
-		equal(t, "devices", h.devices(""), "eth1 eth1p eth2 eth2p lo")
+		kit.Equal(t, "devices", h.devices(""), "eth1 eth1p eth2 eth2p lo")
 
 		// The name is gone, a process keeps the namespace, and the interfaces return.
 		start()
-		h.sh("nsenter --net=/run/netns/lan /usr/local/bin/sleeper 1000 </dev/null >/dev/null 2>&1 & sleep 0.5; ip netns delete lan")
+		h.Sh("nsenter --net=/run/netns/lan /usr/local/bin/sleeper 1000 </dev/null >/dev/null 2>&1 & sleep 0.5; ip netns delete lan")
 		stop(`network namespace "lan" has lost its name`)
-		h.sh("pkill sleeper")
-		equal(t, "devices", h.devices(""), "eth1 eth1p eth2 eth2p lo")
-		equal(t, "netns_down", h.sh("cat /run/trace.down 2>/dev/null || echo not called"), "not called")
+		h.Sh("pkill sleeper")
+		kit.Equal(t, "devices", h.devices(""), "eth1 eth1p eth2 eth2p lo")
+		kit.Equal(t, "netns_down", h.Sh("cat /run/trace.down 2>/dev/null || echo not called"), "not called")
 
 		// A stale file where it was.
 		start()
-		h.sh("umount /run/netns/lan; test -f /run/netns/lan; until ! ip link show eth1p 2>/dev/null; do sleep 0.1; done")
+		h.Sh("umount /run/netns/lan; test -f /run/netns/lan; until ! ip link show eth1p 2>/dev/null; do sleep 0.1; done")
 		h.service("lan", "netns_interfaces='eth1:wan eth2'")
 		stop(`network namespace "lan" is gone`, `interface "eth1" is gone`, `interface "eth2" is gone`)
 
 		// A start replaces one, if it is empty as those are.
-		h.sh("ip link add eth1 type veth peer name eth1p; ip link add eth2 type veth peer name eth2p; echo text >/run/netns/lan")
-		contains(t, h.fails("rc-service netns.lan start"), `network namespace "lan" is stale: /run/netns/lan is an ordinary file; remove it with: rm /run/netns/lan`)
-		h.sh("grep -q text /run/netns/lan; : >/run/netns/lan; chmod 0 /run/netns/lan")
+		h.Sh("ip link add eth1 type veth peer name eth1p; ip link add eth2 type veth peer name eth2p; echo text >/run/netns/lan")
+		kit.Contains(t, h.Fails("rc-service netns.lan start"), `network namespace "lan" is stale: /run/netns/lan is an ordinary file; remove it with: rm /run/netns/lan`)
+		h.Sh("grep -q text /run/netns/lan; : >/run/netns/lan; chmod 0 /run/netns/lan")
 		start()
-		h.sh("ip -n lan link delete wan")
+		h.Sh("ip -n lan link delete wan")
 		stop(`interface "eth1" is gone`)
-		contains(t, h.fails("rc-service netns.lan start"), `interface "eth1" does not exist`)
+		kit.Contains(t, h.Fails("rc-service netns.lan start"), `interface "eth1" does not exist`)
 
 		// All gone.
-		h.sh("ip link add eth1 type veth peer name eth1p")
+		h.Sh("ip link add eth1 type veth peer name eth1p")
 		start()
-		h.sh("ip netns delete lan; until ! ip link show eth1p 2>/dev/null; do sleep 0.1; done")
+		h.Sh("ip netns delete lan; until ! ip link show eth1p 2>/dev/null; do sleep 0.1; done")
 		stop(`network namespace "lan" is gone`, `interface "eth1" is gone`, `interface "eth2" is gone`)
 	})
 }
@@ -337,45 +148,45 @@ func TestStopWithThingsGone(t *testing.T) {
 // start did is on record all the same.
 func TestStopAfterZap(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
-		h.sh("ip link add eth1 type veth peer name eth1p; ip link add eth2 type veth peer name eth2p")
+		h.Sh("ip link add eth1 type veth peer name eth1p; ip link add eth2 type veth peer name eth2p")
 		h.service("lan", "netns_interfaces='eth1:wan eth2'", "netns_sysctl=net.ipv4.ip_forward=1")
-		h.sh("rc-service netns.lan start; rc-service netns.lan zap")
-		equal(t, "mode and owner", h.sh("cd /run/openrc-netns; stat -c '%a %U' . lan lan/setup"), "755 root\n755 root\n644 root")
-		inode := h.sh("stat -L -c %i /run/netns/lan")
-		h.sh("ip -n lan link set eth2 netns 1; ip -n lan link set lo down")
+		h.Sh("rc-service netns.lan start; rc-service netns.lan zap")
+		kit.Equal(t, "mode and owner", h.Sh("cd /run/openrc-netns; stat -c '%a %U' . lan lan/setup"), "755 root\n755 root\n644 root")
+		inode := h.Sh("stat -L -c %i /run/netns/lan")
+		h.Sh("ip -n lan link set eth2 netns 1; ip -n lan link set lo down")
 		out := h.Run("rc-service netns.lan start")
 		if err := out.Err(); err != nil {
 			t.Fatal(err)
 		}
-		equal(t, "standard error", out.Stderr, "")
+		kit.Equal(t, "standard error", out.Stderr, "")
 		if strings.Contains(out.Output, "stays") {
 			t.Errorf("the namespace is taken for somebody else's:\n%s", out.Output)
 		}
-		equal(t, "namespace", h.sh("stat -L -c %i /run/netns/lan"), inode)
-		equal(t, "devices inside", h.devices("lan"), "eth2 lo wan")
-		contains(t, h.sh("ip -n lan link show lo"), "LOOPBACK,UP")
-		h.sh("rc-service netns.lan stop")
-		equal(t, "devices outside", h.devices(""), "eth1 eth1p eth2 eth2p lo")
-		equal(t, "names", h.names(), "vpn")
+		kit.Equal(t, "namespace", h.Sh("stat -L -c %i /run/netns/lan"), inode)
+		kit.Equal(t, "devices inside", h.devices("lan"), "eth2 lo wan")
+		kit.Contains(t, h.Sh("ip -n lan link show lo"), "LOOPBACK,UP")
+		h.Sh("rc-service netns.lan stop")
+		kit.Equal(t, "devices outside", h.devices(""), "eth1 eth1p eth2 eth2p lo")
+		kit.Equal(t, "names", h.names(), "vpn")
 		h.nothingRecorded("netns.lan")
 
 		// In one that was there before, all that any of the starts did is undone.
 		h.service("vpn", "netns_interfaces=eth1:wan", "netns_sysctl=net.ipv4.ip_forward=1")
-		h.sh("rc-service netns.vpn start; rc-service netns.vpn zap; rc-service netns.vpn start; rc-service netns.vpn stop")
-		equal(t, "devices inside", h.devices("vpn"), "lo")
-		equal(t, "sysctl", h.sh("ip netns exec vpn sysctl -n net.ipv4.ip_forward"), "0")
-		equal(t, "names", h.names(), "vpn")
+		h.Sh("rc-service netns.vpn start; rc-service netns.vpn zap; rc-service netns.vpn start; rc-service netns.vpn stop")
+		kit.Equal(t, "devices inside", h.devices("vpn"), "lo")
+		kit.Equal(t, "sysctl", h.Sh("ip netns exec vpn sysctl -n net.ipv4.ip_forward"), "0")
+		kit.Equal(t, "names", h.names(), "vpn")
 		h.nothingRecorded("netns.vpn")
 
 		// Interrupted in netns_up, with Ctrl-C.
 		h.service("lan", "netns_interfaces=eth1:wan", "netns_up() { [ -e /run/go ] || { echo $$ >/run/waits; sleeper 1000; }; }")
-		h.sh(`setsid sh -c 'trap - INT; exec rc-service netns.lan start' >/dev/null 2>&1 & pid=$!
+		h.Sh(`setsid sh -c 'trap - INT; exec rc-service netns.lan start' >/dev/null 2>&1 & pid=$!
 			until [ -s /run/waits ] && pgrep -x sleeper >/dev/null; do sleep 0.05; done
 			kill -INT -$pid; while pgrep -x 'sleeper|rc-service|openrc-run' >/dev/null; do sleep 0.05; done; touch /run/go`)
-		equal(t, "state", h.state("netns.lan"), "stopped")
-		h.sh("rc-service netns.lan start; rc-service netns.lan stop")
-		equal(t, "devices outside", h.devices(""), "eth1 eth1p eth2 eth2p lo")
-		equal(t, "names", h.names(), "vpn")
+		kit.Equal(t, "state", h.state("netns.lan"), "stopped")
+		h.Sh("rc-service netns.lan start; rc-service netns.lan stop")
+		kit.Equal(t, "devices outside", h.devices(""), "eth1 eth1p eth2 eth2p lo")
+		kit.Equal(t, "names", h.names(), "vpn")
 		h.nothingRecorded("netns.lan")
 	})
 }
@@ -387,29 +198,29 @@ func TestStaleJournalDeletesNothing(t *testing.T) {
 	h := boot(t, "dash", true)
 	h.service("lan", "netns_sysctl=net.ipv4.ip_forward=1")
 	// Somebody else's has the name, and the inode if the kernel gives that again.
-	h.sh(`rc-service netns.lan start; rc-service netns.lan zap; inode=$(stat -L -c %i /run/netns/lan)
+	h.Sh(`rc-service netns.lan start; rc-service netns.lan zap; inode=$(stat -L -c %i /run/netns/lan)
 		for i in $(seq 10); do
 			ip netns delete lan; sleep 0.1; ip netns add lan
 			[ $inode != $(stat -L -c %i /run/netns/lan) ] || break
 		done`)
-	contains(t, h.sh("rc-service netns.lan start"), `network namespace "lan" is there already, and stays`)
-	h.sh("rc-service netns.lan stop")
-	equal(t, "names", h.names(), "lan vpn")
-	equal(t, "sysctl", h.sh("ip netns exec lan sysctl -n net.ipv4.ip_forward"), "0")
+	kit.Contains(t, h.Sh("rc-service netns.lan start"), `network namespace "lan" is there already, and stays`)
+	h.Sh("rc-service netns.lan stop")
+	kit.Equal(t, "names", h.names(), "lan vpn")
+	kit.Equal(t, "sysctl", h.Sh("ip netns exec lan sysctl -n net.ipv4.ip_forward"), "0")
 	h.nothingRecorded("netns.lan")
 
 	// A /run that outlives a boot has the numbers of another boot's namespaces.
-	h.sh("ip netns delete lan; rc-service netns.lan start; boot=$(cat /proc/sys/kernel/random/boot_id); grep -q $boot /run/openrc-netns/lan/setup && sed -i s/$boot/00000000-0000-4000-8000-000000000000/ /run/openrc-netns/lan/setup")
-	contains(t, h.Run("rc-service netns.lan stop").Output, "nothing is on record that would have to be undone")
-	equal(t, "names", h.names(), "lan vpn")
+	h.Sh("ip netns delete lan; rc-service netns.lan start; boot=$(cat /proc/sys/kernel/random/boot_id); grep -q $boot /run/openrc-netns/lan/setup && sed -i s/$boot/00000000-0000-4000-8000-000000000000/ /run/openrc-netns/lan/setup")
+	kit.Contains(t, h.Run("rc-service netns.lan stop").Output, "nothing is on record that would have to be undone")
+	kit.Equal(t, "names", h.names(), "lan vpn")
 	h.nothingRecorded("netns.lan")
 
 	// Names that look alike have journals of their own.
-	h.sh("ip netns delete lan; for name in lan lan.new setup setup.new; do rc-netns up $name; done; rc-netns up --sysctl net.ipv4.ip_forward=1 lan")
+	h.Sh("ip netns delete lan; for name in lan lan.new setup setup.new; do rc-netns up $name; done; rc-netns up --sysctl net.ipv4.ip_forward=1 lan")
 	for _, name := range []string{"setup.new", "lan", "lan.new", "setup"} {
-		h.sh("rc-netns down " + name)
+		h.Sh("rc-netns down " + name)
 	}
-	equal(t, "names", h.names(), "vpn")
+	kit.Equal(t, "names", h.names(), "vpn")
 	h.nothingRecorded("netns.lan")
 }
 
@@ -418,7 +229,7 @@ func TestStaleJournalDeletesNothing(t *testing.T) {
 func TestStartMendsWhatACrashLeft(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
-	h.sh("ip link add eth1 type veth peer name eth1p")
+	h.Sh("ip link add eth1 type veth peer name eth1p")
 	h.service("lan", "netns_interfaces=eth1:wan", "netns_sysctl=net.ipv4.ip_forward=1")
 	// Each step is written to a new file that is renamed: a namespace, loopback, a
 	// sysctl, an interface. Held before or behind that system call, the hook is
@@ -431,22 +242,22 @@ func TestStartMendsWhatACrashLeft(t *testing.T) {
 	for step := range 4 {
 		for held, file := range map[string]string{"delay_enter": "setup.new", "delay_exit": "setup"} {
 			what := fmt.Sprintf("%s %d: ", held, step+1)
-			equal(t, what+"status of the killed", h.sh(strings.NewReplacer("HELD", held, "FILE", file, "STEP", fmt.Sprint(step+1)).Replace(lines)), "137")
-			h.sh("rc-service netns.lan start")
-			equal(t, what+"devices inside", h.devices("lan"), "lo wan")
-			contains(t, h.sh("ip -n lan link show lo"), "LOOPBACK,UP")
-			equal(t, what+"sysctls", h.sh("ip netns exec lan sysctl -n net.ipv4.ip_forward"), "1")
-			h.sh("rc-service netns.lan stop")
-			equal(t, what+"devices outside", h.devices(""), "eth1 eth1p lo")
-			equal(t, what+"names", h.names(), "vpn")
+			kit.Equal(t, what+"status of the killed", h.Sh(strings.NewReplacer("HELD", held, "FILE", file, "STEP", fmt.Sprint(step+1)).Replace(lines)), "137")
+			h.Sh("rc-service netns.lan start")
+			kit.Equal(t, what+"devices inside", h.devices("lan"), "lo wan")
+			kit.Contains(t, h.Sh("ip -n lan link show lo"), "LOOPBACK,UP")
+			kit.Equal(t, what+"sysctls", h.Sh("ip netns exec lan sysctl -n net.ipv4.ip_forward"), "1")
+			h.Sh("rc-service netns.lan stop")
+			kit.Equal(t, what+"devices outside", h.devices(""), "eth1 eth1p lo")
+			kit.Equal(t, what+"names", h.names(), "vpn")
 			h.nothingRecorded("netns.lan")
 		}
 	}
 	// Killed, and another namespace under the name since.
-	h.conf("netns.lan")
-	h.sh("rc-netns up lan; ip netns delete lan; ip netns add lan; rc-service netns.lan start; rc-service netns.lan stop")
-	equal(t, "names", h.names(), "lan vpn")
-	if strings.Contains(h.sh("ip -n lan link show lo"), "LOOPBACK,UP") {
+	h.Conf("netns.lan")
+	h.Sh("rc-netns up lan; ip netns delete lan; ip netns add lan; rc-service netns.lan start; rc-service netns.lan stop")
+	kit.Equal(t, "names", h.names(), "lan vpn")
+	if strings.Contains(h.Sh("ip -n lan link show lo"), "LOOPBACK,UP") {
 		t.Error("the loopback is still up")
 	}
 }
@@ -461,74 +272,45 @@ func TestNamespaceServiceTakesNoNetns(t *testing.T) {
 			"netns=lan": "netns", "vrf=mgmt": "vrf", "  export netns_lock='yes'": "netns_lock",
 		} {
 			want := "netns.lan: " + name + " is set in /etc/conf.d/netns.lan" + why
-			h.sh("rm -f /run/trace.down; rc-service netns.lan start")
-			inside := h.sh("stat -L -c %i /run/netns/lan")
-			h.sh(`echo "` + setting + `" >>/etc/conf.d/netns.lan`)
-			contains(t, h.fails("rc-service netns.lan restart"), "netns.lan: not stopped, because the start would fail: "+strings.TrimPrefix(want, "netns.lan: "))
-			equal(t, setting+": state", h.state("netns.lan"), "started")
-			h.sh("rc-service netns.lan status")
+			h.Sh("rm -f /run/trace.down; rc-service netns.lan start")
+			inside := h.Sh("stat -L -c %i /run/netns/lan")
+			h.Sh(`echo "` + setting + `" >>/etc/conf.d/netns.lan`)
+			kit.Contains(t, h.Fails("rc-service netns.lan restart"), "netns.lan: not stopped, because the start would fail: "+strings.TrimPrefix(want, "netns.lan: "))
+			kit.Equal(t, setting+": state", h.state("netns.lan"), "started")
+			h.Sh("rc-service netns.lan status")
 			out := h.Run("rc-service netns.lan stop")
 			if err := out.Err(); err != nil {
 				t.Error(err)
 			}
-			contains(t, out.Stderr, want)
-			equal(t, setting+": lines", fmt.Sprint(strings.Count(out.Stderr, " * ")), "1")
-			equal(t, setting+": netns_down", h.sh("cat /run/trace.down"), "net:["+inside+"]")
-			equal(t, setting+": names", h.names(), "vpn")
+			kit.Contains(t, out.Stderr, want)
+			kit.Equal(t, setting+": lines", fmt.Sprint(strings.Count(out.Stderr, " * ")), "1")
+			kit.Equal(t, setting+": netns_down", h.Sh("cat /run/trace.down"), "net:["+inside+"]")
+			kit.Equal(t, setting+": names", h.names(), "vpn")
 			out = h.Run("rc-service netns.lan start")
-			equal(t, setting+": status of start", fmt.Sprint(out.Code), "1")
-			contains(t, out.Stderr, want)
-			equal(t, setting+": state", h.state("netns.lan"), "stopped")
-			equal(t, setting+": names", h.names(), "vpn")
+			kit.Equal(t, setting+": status of start", fmt.Sprint(out.Code), "1")
+			kit.Contains(t, out.Stderr, want)
+			kit.Equal(t, setting+": state", h.state("netns.lan"), "stopped")
+			kit.Equal(t, setting+": names", h.names(), "vpn")
 			h.nothingRecorded("netns.lan")
 			// The remedy.
-			h.sh("sed -i '$d' /etc/conf.d/netns.lan; rc-service netns.lan start; rc-service netns.lan stop")
+			h.Sh("sed -i '$d' /etc/conf.d/netns.lan; rc-service netns.lan start; rc-service netns.lan stop")
 		}
 		// No other service is dragged in for it.
 		h.service("vpn")
-		h.conf("netns.lan", "netns=vpn")
-		h.sh("rc-update -u")
-		equal(t, "needs", h.sh("sed -n \"s/^\\(depinfo_[0-9]*\\)_service='netns.lan'/\\1_ineed/p\" /run/openrc/deptree | grep -cf - /run/openrc/deptree || :"), "0")
-		h.sh("rm /etc/init.d/netns.vpn /etc/conf.d/netns.*")
+		h.Conf("netns.lan", "netns=vpn")
+		h.Sh("rc-update -u")
+		kit.Equal(t, "needs", h.Sh("sed -n \"s/^\\(depinfo_[0-9]*\\)_service='netns.lan'/\\1_ineed/p\" /run/openrc/deptree | grep -cf - /run/openrc/deptree || :"), "0")
+		h.Sh("rm /etc/init.d/netns.vpn /etc/conf.d/netns.*")
 		// From a confined shell too.
-		h.sh("rc-service netns.lan start; echo netns=vpn >>/etc/conf.d/netns.lan")
-		contains(t, h.Run("netns-exec vpn rc-service netns.lan stop").Stderr, "netns.lan: netns is set in /etc/conf.d/netns.lan"+why)
-		equal(t, "names", h.names(), "vpn")
+		h.Sh("rc-service netns.lan start; echo netns=vpn >>/etc/conf.d/netns.lan")
+		kit.Contains(t, h.Run("netns-exec vpn rc-service netns.lan stop").Stderr, "netns.lan: netns is set in /etc/conf.d/netns.lan"+why)
+		kit.Equal(t, "names", h.names(), "vpn")
 		// The other files that OpenRC reads, and what is in none.
-		h.sh("rm /etc/conf.d/netns.lan; echo 'netns=vpn' >/etc/conf.d/netns")
-		contains(t, h.fails("rc-service netns.lan start"), "netns.lan: netns is set in /etc/conf.d/netns"+why)
-		h.sh("echo '#netns=vpn' >/etc/conf.d/netns; echo 'netns=vpn' >/etc/rc.conf.d/99-all.conf")
-		contains(t, h.fails("rc-service netns.lan start"), "netns.lan: netns is set in rc.conf or the environment"+why)
+		h.Sh("rm /etc/conf.d/netns.lan; echo 'netns=vpn' >/etc/conf.d/netns")
+		kit.Contains(t, h.Fails("rc-service netns.lan start"), "netns.lan: netns is set in /etc/conf.d/netns"+why)
+		h.Sh("echo '#netns=vpn' >/etc/conf.d/netns; echo 'netns=vpn' >/etc/rc.conf.d/99-all.conf")
+		kit.Contains(t, h.Fails("rc-service netns.lan start"), "netns.lan: netns is set in rc.conf or the environment"+why)
 	})
-}
-
-func TestNamespaceServiceOnReleases(t *testing.T) {
-	t.Parallel()
-	for _, release := range []string{"bookworm", "trixie"} {
-		t.Run(release, func(t *testing.T) {
-			t.Parallel()
-			h := bootRelease(t, machine.Options{Release: release}, true)
-			h.sh("ip link add eth1 type veth peer name eth1p; ip link add eth2 type veth peer name eth2p")
-			h.service("lan", "netns_interfaces='eth1:wan'", "netns_up() { readlink /proc/self/ns/net >/run/trace.up; }",
-				"netns_down() { readlink /proc/self/ns/net >/run/trace.down; }")
-			h.sh("rc-service netns.lan start")
-			equal(t, "devices inside", h.devices("lan"), "lo wan")
-			inside := "net:[" + h.sh("stat -L -c %i /run/netns/lan") + "]"
-			h.sh("rc-service netns.lan stop")
-			equal(t, "devices outside", h.devices(""), "eth1 eth1p eth2 eth2p lo")
-			equal(t, "netns_up and netns_down", h.sh("cat /run/trace.up /run/trace.down"), inside+"\n"+inside)
-			equal(t, "names", h.names(), "vpn")
-			h.nothingRecorded("netns.lan")
-
-			h.service("lan", "netns_interfaces='eth1 eth9'")
-			contains(t, h.fails("rc-service netns.lan start"), `netns.lan: interface "eth9" does not exist`)
-			h.service("lan", "netns_interfaces='eth1 eth2'", "netns_up() { return 1; }")
-			contains(t, h.fails("rc-service netns.lan start"), "netns_up failed")
-			equal(t, "devices outside", h.devices(""), "eth1 eth1p eth2 eth2p lo")
-			equal(t, "names", h.names(), "vpn")
-			h.nothingRecorded("netns.lan")
-		})
-	}
 }
 
 // What makes the interface may need the host's network, before which the service
@@ -539,13 +321,12 @@ func TestNamespaceServiceAfterTheNetwork(t *testing.T) {
 		t.Run(release, func(t *testing.T) {
 			t.Parallel()
 			h := bootRelease(t, machine.Options{Release: release}, true)
-			h.sh("ip netns delete vpn")
-			h.write("/etc/init.d/host-net", "#!/sbin/openrc-run\ndepend() { provide net; }\nstart() { echo net >>/run/trace; }\n")
-			h.write("/etc/init.d/tunnel", "#!/sbin/openrc-run\ndepend() { need net; }\nstart() { echo tunnel >>/run/trace; ip link add tun0 type veth peer name tun0p; }\n")
-			h.sh("chmod 755 /etc/init.d/host-net /etc/init.d/tunnel")
+			h.Sh("ip netns delete vpn")
+			h.Write("/etc/init.d/host-net", "#!/sbin/openrc-run\ndepend() { provide net; }\nstart() { echo net >>/run/trace; }\n")
+			h.Write("/etc/init.d/tunnel", "#!/sbin/openrc-run\ndepend() { need net; }\nstart() { echo tunnel >>/run/trace; ip link add tun0 type veth peer name tun0p; }\n")
 			h.service("vpn", "rc_need=tunnel", `rc_before="!net"`, "netns_interfaces=tun0", "netns_up() { echo vpn >>/run/trace; }")
-			h.conf("daemon", "netns=vpn")
-			h.sh("for s in netns.vpn host-net daemon; do rc-update add $s default; done")
+			h.Conf("daemon", "netns=vpn")
+			h.Sh("for s in netns.vpn host-net daemon; do rc-update add $s default; done")
 			out := h.Run("rc-update -u; openrc default")
 			if err := out.Err(); err != nil {
 				t.Error(err)
@@ -553,11 +334,11 @@ func TestNamespaceServiceAfterTheNetwork(t *testing.T) {
 			if strings.Contains(out.Output, "loop") {
 				t.Errorf("OpenRC finds fault with the dependencies:\n%s", out.Output)
 			}
-			equal(t, "order", h.sh("xargs </run/trace"), "net tunnel vpn")
-			equal(t, "daemon", h.where(h.daemon()), h.inside())
-			equal(t, "devices inside", h.devices("vpn"), "lo tun0")
-			h.sh("openrc shutdown")
-			equal(t, "names", h.names(), "")
+			kit.Equal(t, "order", h.Sh("xargs </run/trace"), "net tunnel vpn")
+			kit.Equal(t, "daemon", h.where(h.daemon()), h.inside())
+			kit.Equal(t, "devices inside", h.devices("vpn"), "lo tun0")
+			h.Sh("openrc shutdown")
+			kit.Equal(t, "names", h.names(), "")
 		})
 	}
 }
@@ -566,14 +347,14 @@ func TestNamespaceServiceAfterTheNetwork(t *testing.T) {
 func TestNamespacesAreMadeAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
-	h.sh("ip netns delete vpn; umount /run/netns; rmdir /run/netns")
-	h.sh("for i in 1 2 3 4 5 6 7 8; do rc-netns up lan$i & done; wait")
-	equal(t, "names", h.names(), "lan1 lan2 lan3 lan4 lan5 lan6 lan7 lan8")
-	equal(t, "mount points", h.sh("grep -c ' /run/netns ' /proc/self/mountinfo"), "1")
-	h.sh("for i in 1 2 3 4 5 6 7 8; do rc-netns down lan$i & done; wait")
-	equal(t, "names", h.names(), "")
+	h.Sh("ip netns delete vpn; umount /run/netns; rmdir /run/netns")
+	h.Sh("for i in 1 2 3 4 5 6 7 8; do rc-netns up lan$i & done; wait")
+	kit.Equal(t, "names", h.names(), "lan1 lan2 lan3 lan4 lan5 lan6 lan7 lan8")
+	kit.Equal(t, "mount points", h.Sh("grep -c ' /run/netns ' /proc/self/mountinfo"), "1")
+	h.Sh("for i in 1 2 3 4 5 6 7 8; do rc-netns down lan$i & done; wait")
+	kit.Equal(t, "names", h.names(), "")
 	// They wait for each other, and for ip-netns(8), which locks the directory too.
-	h.sh(`set -e; exec 9</run/netns; flock 9
+	h.Sh(`set -e; exec 9</run/netns; flock 9
 		rc-netns up lan 9<&- & sleep 0.3; [ ! -e /run/netns/lan ]
 		flock -u 9; wait; [ -e /run/netns/lan ]`)
 }
@@ -581,12 +362,12 @@ func TestNamespacesAreMadeAtTheSameTime(t *testing.T) {
 func TestUpByHand(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
-	h.sh("ip link add eth1 type veth peer name eth1p; ip link add eth2 type veth peer name eth2p")
-	h.sh("rc-netns up --interface eth1 --interface eth2:wan --sysctl net.ipv4.ip_forward=1 --sysctl net.ipv4.ip_local_port_range='2000 3000' lan")
-	equal(t, "devices inside", h.devices("lan"), "eth1 lo wan")
-	equal(t, "sysctl", h.sh("ip netns exec lan sysctl -n net.ipv4.ip_local_port_range"), "2000\t3000")
-	h.sh("rc-netns down lan")
-	equal(t, "devices outside", h.devices(""), "eth1 eth1p eth2 eth2p lo")
+	h.Sh("ip link add eth1 type veth peer name eth1p; ip link add eth2 type veth peer name eth2p")
+	h.Sh("rc-netns up --interface eth1 --interface eth2:wan --sysctl net.ipv4.ip_forward=1 --sysctl net.ipv4.ip_local_port_range='2000 3000' lan")
+	kit.Equal(t, "devices inside", h.devices("lan"), "eth1 lo wan")
+	kit.Equal(t, "sysctl", h.Sh("ip netns exec lan sysctl -n net.ipv4.ip_local_port_range"), "2000\t3000")
+	h.Sh("rc-netns down lan")
+	kit.Equal(t, "devices outside", h.devices(""), "eth1 eth1p eth2 eth2p lo")
 	h.nothingRecorded("netns.lan")
 	for command, want := range map[string]string{
 		"up":                          "rc-netns: up: needs the name of one network namespace",
@@ -598,22 +379,22 @@ func TestUpByHand(t *testing.T) {
 		"up lan; rc-netns down lan/":  `bad network namespace name "lan/"`,
 	} {
 		if command == "up host 3</proc/1/ns/net" {
-			h.sh("ip netns attach host 1")
+			h.Sh("ip netns attach host 1")
 		}
-		contains(t, h.fails("rc-netns "+command), want)
+		kit.Contains(t, h.Fails("rc-netns "+command), want)
 	}
-	h.sh("rc-netns down lan; ip netns delete host")
-	contains(t, h.fails("unshare -m rc-netns up lan"), "rc-netns: this is not the host's mount namespace; enter that first, with: nsenter -t 1 -m -n")
-	contains(t, h.fails("setpriv --bounding-set -sys_admin --inh-caps -sys_admin rc-netns up lan"), "needs CAP_SYS_ADMIN")
+	h.Sh("rc-netns down lan; ip netns delete host")
+	kit.Contains(t, h.Fails("unshare -m rc-netns up lan"), "rc-netns: this is not the host's mount namespace; enter that first, with: nsenter -t 1 -m -n")
+	kit.Contains(t, h.Fails("setpriv --bounding-set -sys_admin --inh-caps -sys_admin rc-netns up lan"), "needs CAP_SYS_ADMIN")
 	// From a confined shell: a service goes home by itself, by hand there is the remedy.
 	h.service("lan", "netns_interfaces=eth1")
-	h.sh("netns-exec vpn rc-service netns.lan start")
-	equal(t, "devices inside", h.devices("lan"), "eth1 lo")
-	h.sh("netns-exec vpn rc-service netns.lan stop")
-	equal(t, "names", h.names(), "vpn")
-	h.sh("netns-exec vpn nsenter -t 1 -m -n rc-netns up --interface eth1 lan")
-	equal(t, "devices inside", h.devices("lan"), "eth1 lo")
-	h.sh("rc-netns down lan")
-	equal(t, "names", h.names(), "vpn")
+	h.Sh("netns-exec vpn rc-service netns.lan start")
+	kit.Equal(t, "devices inside", h.devices("lan"), "eth1 lo")
+	h.Sh("netns-exec vpn rc-service netns.lan stop")
+	kit.Equal(t, "names", h.names(), "vpn")
+	h.Sh("netns-exec vpn nsenter -t 1 -m -n rc-netns up --interface eth1 lan")
+	kit.Equal(t, "devices inside", h.devices("lan"), "eth1 lo")
+	h.Sh("rc-netns down lan")
+	kit.Equal(t, "names", h.names(), "vpn")
 	h.nothingRecorded("netns")
 }

@@ -1,11 +1,15 @@
 package openrc
 
-import "testing"
+import (
+	"testing"
+
+	"openrc-netns/tests/kit"
+)
 
 // Fifty services in ten namespaces, all at once, each in its own.
 func TestParallelStart(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
-		h.sh(`echo 'rc_parallel="YES"' >>/etc/rc.conf
+		h.Sh(`echo 'rc_parallel="YES"' >>/etc/rc.conf
 			for n in 0 1 2 3 4 5 6 7 8 9; do
 				ip netns add ns$n
 				for i in 0 1 2 3 4; do
@@ -20,8 +24,8 @@ func TestParallelStart(t *testing.T) {
 					[ /run/netns/ns$n -ef /proc/$(cat /run/daemon.$n$i.pid)/ns/net ] || echo daemon.$n$i
 				done
 			done`
-		equal(t, "services that are not where they belong", h.sh(misplaced), "")
-		equal(t, "daemons", h.sh("for i in $(seq 600); do [ $(pgrep -xc sleeper) != 50 ] || break; sleep 0.1; done; pgrep -xc sleeper"), "50")
-		h.sh("openrc shutdown >/run/output 2>&1 || :; for i in $(seq 600); do pgrep -x sleeper >/dev/null || exit 0; sleep 0.1; done; exit 1")
+		kit.Equal(t, "services that are not where they belong", h.Sh(misplaced), "")
+		kit.Equal(t, "daemons", h.Sh("for i in $(seq 600); do [ $(pgrep -xc sleeper) != 50 ] || break; sleep 0.1; done; pgrep -xc sleeper"), "50")
+		h.Sh("openrc shutdown >/run/output 2>&1 || :; for i in $(seq 600); do pgrep -x sleeper >/dev/null || exit 0; sleep 0.1; done; exit 1")
 	})
 }

@@ -1,9 +1,9 @@
 package openrc
 
 import (
-	"strings"
 	"testing"
 
+	"openrc-netns/tests/kit"
 	"openrc-netns/tests/machine"
 )
 
@@ -24,35 +24,28 @@ func TestCgroupModes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := bootRelease(t, machine.Options{Release: test.release}, true)
-			h.sh(test.before)
-			h.conf("daemon", "netns=nowhere")
-			contains(t, h.fails("rc-service daemon start"), `daemon: network namespace "nowhere" does not exist`)
+			h.Sh(test.before)
+			h.Conf("daemon", "netns=nowhere")
+			kit.Contains(t, h.Fails("rc-service daemon start"), `daemon: network namespace "nowhere" does not exist`)
 			h.noDaemon()
 
-			h.conf("daemon", "netns=vpn", "netns_lock=yes")
-			h.sh("rc-service daemon start; rm /run/trace.daemon")
-			cgroup := func() string { return h.sh("sed -n s/^0:://p /proc/" + h.daemon() + "/cgroup") }
+			h.Conf("daemon", "netns=vpn", "netns_lock=yes")
+			h.Sh("rc-service daemon start; rm /run/trace.daemon")
+			cgroup := func() string { return h.Sh("sed -n s/^0:://p /proc/" + h.daemon() + "/cgroup") }
 			for _, when := range []string{"start", "restart"} {
-				h.sh("rc-service daemon " + when)
-				equal(t, "daemon after "+when, h.where(h.daemon()), h.inside())
-				equal(t, "cgroup after "+when, cgroup(), test.cgroup)
-				equal(t, "programs after "+when, h.sh("probe programs "+test.mounted+test.cgroup), "openrc_netns CGroupSock, 16 instructions")
+				h.Sh("rc-service daemon " + when)
+				kit.Equal(t, "daemon after "+when, h.where(h.daemon()), h.inside())
+				kit.Equal(t, "cgroup after "+when, cgroup(), test.cgroup)
+				kit.Equal(t, "programs after "+when, h.Sh("probe programs "+test.mounted+test.cgroup), "openrc_netns CGroupSock, 16 instructions")
 			}
-			h.sh("rm -f /run/trace.daemon; rc-service daemon status; rc-service daemon reload; rc-service daemon checkconfig")
+			h.Sh("rm -f /run/trace.daemon; rc-service daemon status; rc-service daemon reload; rc-service daemon checkconfig")
 			ran(h, "daemon", h.inside(), "status", "reload", "checkconfig")
-			h.sh("ip netns delete vpn")
-			contains(t, h.fails("rc-service daemon restart"), "not stopped, because the start would fail")
-			h.sh("rc-service daemon stop")
+			h.Sh("ip netns delete vpn")
+			kit.Contains(t, h.Fails("rc-service daemon restart"), "not stopped, because the start would fail")
+			h.Sh("rc-service daemon stop")
 			h.noDaemon()
-			equal(t, "state", h.state("daemon"), "stopped")
-			equal(t, "cgroups", h.sh("find "+test.mounted+" -name '*daemon'"), "")
+			kit.Equal(t, "state", h.state("daemon"), "stopped")
+			kit.Equal(t, "cgroups", h.Sh("find "+test.mounted+" -name '*daemon'"), "")
 		})
 	}
-}
-
-// seesCrashes reports whether OpenRC knows a crashed service from a started one.
-// Debian's 0.45 does not: dpkg's start-stop-daemon tells it of no daemon.
-func (h *host) seesCrashes() bool {
-	h.t.Helper()
-	return !strings.Contains(h.sh("openrc --version"), " 0.45")
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"openrc-netns/tests/kit"
 	"openrc-netns/tests/machine"
 )
 
@@ -30,7 +31,7 @@ func TestInstallNamesTheSeam(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := bootRelease(t, test.options, true)
-			h.write("/usr/local/sbin/seam", string(script))
+			h.Write("/usr/local/sbin/seam", string(script))
 			// Whoever asks, from wherever, it is one line and no failure.
 			ask := func(want string) {
 				t.Helper()
@@ -40,26 +41,26 @@ func TestInstallNamesTheSeam(t *testing.T) {
 					if err := out.Err(); err != nil {
 						t.Error(err)
 					}
-					equal(t, how, out.Output, want+"\n")
+					kit.Equal(t, how, out.Output, want+"\n")
 				}
 			}
-			h.sh("rm -rf /run/openrc; touch /run/elsewhere") // a machine that OpenRC has not booted
+			h.Sh("rm -rf /run/openrc; touch /run/elsewhere") // a machine that OpenRC has not booted
 			// Nothing of a script runs, and nothing of it is left.
-			h.sh("echo 'touch /run/ran' >>/etc/init.d/netns")
-			state := h.sh("find /run /etc /tmp | sort")
+			h.Sh("echo 'touch /run/ran' >>/etc/init.d/netns")
+			state := h.Sh("find /run /etc /tmp | sort")
 			ask("OpenRC " + test.version + " works with openrc-netns")
-			equal(t, "files", h.sh("find /run /etc /tmp | sort"), state)
+			kit.Equal(t, "files", h.Sh("find /run /etc /tmp | sort"), state)
 
-			run := h.sh("ls -d /lib/rc/sh/openrc-run.sh /usr/lib/rc/sh/openrc-run.sh 2>/dev/null | head -n 1")
-			h.sh("sed -i.stock 's/sourcex/load/g' " + run)
+			run := h.Sh("ls -d /lib/rc/sh/openrc-run.sh /usr/lib/rc/sh/openrc-run.sh 2>/dev/null | head -n 1")
+			h.Sh("sed -i.stock 's/sourcex/load/g' " + run)
 			ask("OpenRC " + test.version + " starts services in a way that openrc-netns does not know: do not set netns or vrf")
-			h.sh("mv " + run + ".stock " + run)
+			h.Sh("mv " + run + ".stock " + run)
 
-			h.sh("mkdir -p /opt/etc/init.d; cp /etc/init.d/netns /opt/etc/init.d; mv /etc/rc.conf.d/50-netns.conf /root")
-			equal(t, "elsewhere", h.sh("sh /usr/local/sbin/seam /opt/etc"),
+			h.Sh("mkdir -p /opt/etc/init.d; cp /etc/init.d/netns /opt/etc/init.d; mv /etc/rc.conf.d/50-netns.conf /root")
+			kit.Equal(t, "elsewhere", h.Sh("sh /usr/local/sbin/seam /opt/etc"),
 				"OpenRC "+test.version+" does not read /opt/etc/rc.conf.d/50-netns.conf, and would start services outside: install with SYSCONFDIR=/etc")
 
-			h.sh("rm -f $(command -v -p openrc-run) /sbin/openrc-run /usr/sbin/openrc-run")
+			h.Sh("rm -f $(command -v -p openrc-run) /sbin/openrc-run /usr/sbin/openrc-run")
 			ask("No OpenRC on this machine: not asked whether it works with openrc-netns")
 		})
 	}
@@ -76,7 +77,7 @@ func TestInstallAsksThisMachineAlone(t *testing.T) {
 		return string(out)
 	}
 	dir := t.TempDir()
-	equal(t, "a package", install("DESTDIR="+dir), "")
+	kit.Equal(t, "a package", install("DESTDIR="+dir), "")
 	out := install("DESTDIR=", "PREFIX="+dir+"/usr", "SYSCONFDIR="+dir+"/etc", "LSBDIR="+dir+"/lib/lsb")
 	if strings.Count(out, "\n") != 1 || !strings.Contains(out, "OpenRC") {
 		t.Errorf("this machine: %q, want one line on its OpenRC", out)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"openrc-netns/tests/kit"
 	"openrc-netns/tests/machine"
 )
 
@@ -59,16 +60,16 @@ const statusCommand = "rc-netns status "
 
 // statusJSON is what status says to a program, and its exit status.
 func (h *host) statusJSON(before, args string) (statusReport, int) {
-	h.t.Helper()
+	h.T.Helper()
 	result := h.Run(before + statusCommand + "--json " + args)
 	var r statusReport
 	decoder := json.NewDecoder(strings.NewReader(result.Stdout))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&r); err != nil {
-		h.t.Fatalf("status --json %s: %v\n%s", args, err, result.Output)
+		h.T.Fatalf("status --json %s: %v\n%s", args, err, result.Output)
 	}
 	if strings.Contains(result.Stdout, "null") {
-		h.t.Errorf("null in:\n%s", result.Stdout)
+		h.T.Errorf("null in:\n%s", result.Stdout)
 	}
 	return r, result.Code
 }
@@ -77,7 +78,7 @@ func (h *host) statusJSON(before, args string) (statusReport, int) {
 // status, and a text below it in the table. It returns the remedy that the table
 // gives.
 func (h *host) says(service, verdict, text string) string {
-	h.t.Helper()
+	h.T.Helper()
 	code := 1
 	switch verdict {
 	case "ok", "stopped", "unknown":
@@ -85,34 +86,34 @@ func (h *host) says(service, verdict, text string) string {
 	}
 	result := h.Run(statusCommand + service)
 	if result.Code != code {
-		h.t.Errorf("exit status %d, want %d", result.Code, code)
+		h.T.Errorf("exit status %d, want %d", result.Code, code)
 	}
 	row := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(service) + ` .* ` + verdict + `$`)
 	if !row.MatchString(result.Stdout) || !strings.Contains(result.Stdout, text) || result.Stderr != "" {
-		h.t.Errorf("missing %q or %q in:\n%s", verdict, text, result.Output)
+		h.T.Errorf("missing %q or %q in:\n%s", verdict, text, result.Output)
 	}
 	r, code := h.statusJSON("", service)
 	if code != result.Code || r.Services[0].Verdict != verdict {
-		h.t.Errorf("JSON: %+v, exit status %d", r.Services, code)
+		h.T.Errorf("JSON: %+v, exit status %d", r.Services, code)
 	}
 	remedy := ""
 	if match := regexp.MustCompile(`(?m)fix it with: (.*)$`).FindStringSubmatch(result.Stdout); match != nil {
 		remedy = match[1]
 	}
-	equal(h.t, "remedy in the JSON", r.Services[0].Remedy, remedy)
+	kit.Equal(h.T, "remedy in the JSON", r.Services[0].Remedy, remedy)
 	if (remedy != "") != (code == 1) {
-		h.t.Errorf("remedy %q with exit status %d", remedy, code)
+		h.T.Errorf("remedy %q with exit status %d", remedy, code)
 	}
-	h.t.Logf("%s", result.Stdout)
+	h.T.Logf("%s", result.Stdout)
 	return remedy
 }
 
 // fixed asserts a verdict as says does, applies the remedy word for word, and
 // asserts that all is well then.
 func (h *host) fixed(service, verdict, text, after string) {
-	h.t.Helper()
+	h.T.Helper()
 	remedy := h.says(service, verdict, text)
-	h.sh(remedy)
+	h.Sh(remedy)
 	h.says(service, after, "")
 }
 
@@ -121,18 +122,18 @@ func TestStatusVerdicts(t *testing.T) {
 	h := boot(t, "dash", true)
 	scene := func(name string, play func(t *testing.T)) {
 		t.Run(name, func(t *testing.T) {
-			h.t = t
-			h.sh("rm -f /etc/conf.d/*daemon* /etc/conf.d/plain; ip netns add vpn 2>/dev/null || :")
+			h.T = t
+			h.Sh("rm -f /etc/conf.d/*daemon* /etc/conf.d/plain; ip netns add vpn 2>/dev/null || :")
 			play(t)
-			h.t = t
-			h.sh("for s in daemon plain supervised; do rc-service $s stop; done; pkill -x sleeper || :; rm -rf /etc/netns")
+			h.T = t
+			h.Sh("for s in daemon plain supervised; do rc-service $s stop; done; pkill -x sleeper || :; rm -rf /etc/netns")
 		})
 	}
 
 	scene("ok and stopped", func(t *testing.T) {
-		h.conf("daemon", "netns=vpn")
+		h.Conf("daemon", "netns=vpn")
 		h.says("daemon", "stopped", "")
-		h.sh("rc-service daemon start")
+		h.Sh("rc-service daemon start")
 		pid := h.daemon()
 		h.says("daemon", "ok", pid+"  sleeper")
 		r, _ := h.statusJSON("", "daemon")
@@ -141,253 +142,253 @@ func TestStatusVerdicts(t *testing.T) {
 			fmt.Sprintf("net:[%d]", p[0].Inode) != h.inside() {
 			t.Errorf("processes: %+v", p)
 		}
-		h.sh("rc-service daemon stop")
+		h.Sh("rc-service daemon stop")
 		h.says("daemon", "stopped", "")
 	})
 
 	scene("outside, started before it was configured", func(t *testing.T) {
-		h.sh("rc-service daemon start")
+		h.Sh("rc-service daemon start")
 		pid := h.daemon()
-		h.conf("daemon", "netns=vpn")
+		h.Conf("daemon", "netns=vpn")
 		h.fixed("daemon", "outside", "outside: process "+pid+" (sleeper) is on the host's network", "ok")
-		equal(t, "daemon", h.where(h.daemon()), h.inside())
+		kit.Equal(t, "daemon", h.where(h.daemon()), h.inside())
 	})
 
 	scene("outside, a script without a daemon", func(t *testing.T) {
-		h.sh("rc-service plain start")
-		h.conf("plain", "netns=vpn")
+		h.Sh("rc-service plain start")
+		h.Conf("plain", "netns=vpn")
 		h.fixed("plain", "outside", `it was not started in network namespace "vpn": what it has set up is outside`, "ok")
 	})
 
 	scene("outside, a child that went there", func(t *testing.T) {
-		h.conf("daemon", "netns=vpn", `start_post() { setsid nsenter --net=/proc/1/ns/net sleeper 1000 </dev/null >/dev/null 2>&1 & }`)
-		h.sh("sed -i '/^start_post/,/^}/d' /etc/init.d/daemon; rc-service daemon start; until [ $(pgrep -xc sleeper) = 2 ]; do sleep 0.1; done")
-		contains(t, h.says("daemon", "outside", ""), "kill ")
-		h.conf("daemon", "netns=vpn")
+		h.Conf("daemon", "netns=vpn", `start_post() { setsid nsenter --net=/proc/1/ns/net sleeper 1000 </dev/null >/dev/null 2>&1 & }`)
+		h.Sh("sed -i '/^start_post/,/^}/d' /etc/init.d/daemon; rc-service daemon start; until [ $(pgrep -xc sleeper) = 2 ]; do sleep 0.1; done")
+		kit.Contains(t, h.says("daemon", "outside", ""), "kill ")
+		h.Conf("daemon", "netns=vpn")
 		h.fixed("daemon", "outside", " is on the host's network", "ok")
 	})
 
 	scene("outside, in another namespace", func(t *testing.T) {
-		h.sh("ip netns add mgmt")
-		h.conf("daemon", "netns=mgmt")
-		h.sh("rc-service daemon start")
-		h.conf("daemon", "netns=vpn")
+		h.Sh("ip netns add mgmt")
+		h.Conf("daemon", "netns=mgmt")
+		h.Sh("rc-service daemon start")
+		h.Conf("daemon", "netns=vpn")
 		h.fixed("daemon", "outside", `it was started in network namespace "mgmt", but its settings now put it in network namespace "vpn"`, "ok")
-		h.sh("ip netns delete mgmt")
+		h.Sh("ip netns delete mgmt")
 	})
 
 	scene("outside or missing, by a name of the host's namespace", func(t *testing.T) {
 		const name = "touch /run/netns/own; mount --bind /proc/1/ns/net /run/netns/own; "
 		const text = `network namespace "own" is the host's own`
-		h.sh(name + "rc-service daemon start")
-		h.conf("daemon", "netns=own")
+		h.Sh(name + "rc-service daemon start")
+		h.Conf("daemon", "netns=own")
 		h.fixed("daemon", "outside", text, "ok")
-		equal(t, "daemon", h.where(h.daemon()), "net:["+h.sh("stat -L -c %i /run/netns/own")+"]")
+		kit.Equal(t, "daemon", h.where(h.daemon()), "net:["+h.Sh("stat -L -c %i /run/netns/own")+"]")
 		// It runs where it should, and could not be started again.
-		h.sh("ip netns delete own; " + name)
-		contains(t, h.Run(statusCommand+"daemon").Stdout, "missing: "+text)
+		h.Sh("ip netns delete own; " + name)
+		kit.Contains(t, h.Run(statusCommand+"daemon").Stdout, "missing: "+text)
 		h.fixed("daemon", "stale", "leads to a different network namespace", "ok")
-		h.sh("rc-service daemon stop; ip netns delete own; " + name)
+		h.Sh("rc-service daemon stop; ip netns delete own; " + name)
 		h.fixed("daemon", "missing", text, "stopped")
-		h.sh("ip netns delete own")
+		h.Sh("ip netns delete own")
 	})
 
 	scene("outside, and the namespace missing", func(t *testing.T) {
-		h.sh("rc-service daemon start")
-		h.conf("daemon", "netns=nowhere")
-		contains(t, h.Run(statusCommand+"daemon").Stdout, `missing: network namespace "nowhere" does not exist`)
+		h.Sh("rc-service daemon start")
+		h.Conf("daemon", "netns=nowhere")
+		kit.Contains(t, h.Run(statusCommand+"daemon").Stdout, `missing: network namespace "nowhere" does not exist`)
 		h.fixed("daemon", "outside", "(sleeper) is on the host's network", "ok")
-		h.sh("rc-service daemon stop; ip netns delete nowhere")
+		h.Sh("rc-service daemon stop; ip netns delete nowhere")
 	})
 
 	scene("stale, deleted", func(t *testing.T) {
-		h.conf("daemon", "netns=vpn")
-		h.sh("rc-service daemon start; ip netns delete vpn")
+		h.Conf("daemon", "netns=vpn")
+		h.Sh("rc-service daemon start; ip netns delete vpn")
 		// It gets the name back, with all that is set up there.
 		pid := h.daemon()
 		was := h.where(pid)
 		h.fixed("daemon", "stale", `the name "vpn" was deleted since the start, and the service runs on in the network namespace that had it`, "ok")
-		equal(t, "daemon", h.daemon(), pid)
-		equal(t, "vpn", h.inside(), was)
+		kit.Equal(t, "daemon", h.daemon(), pid)
+		kit.Equal(t, "vpn", h.inside(), was)
 	})
 
 	scene("stale, deleted, and nothing there", func(t *testing.T) {
-		h.conf("plain", "netns=vpn")
-		h.sh("rc-service plain start; ip netns delete vpn")
-		contains(t, h.Run(statusCommand+"plain").Stdout, "a network namespace made with ip netns add is empty: first set up in it what the service needs")
-		equal(t, "status", h.sh("exec 2>&1; rc-service plain status"), " * plain: the network namespace \"vpn\" that the service was started in is gone: acting in a new, empty one"+
+		h.Conf("plain", "netns=vpn")
+		h.Sh("rc-service plain start; ip netns delete vpn")
+		kit.Contains(t, h.Run(statusCommand+"plain").Stdout, "a network namespace made with ip netns add is empty: first set up in it what the service needs")
+		kit.Equal(t, "status", h.Sh("exec 2>&1; rc-service plain status"), " * plain: the network namespace \"vpn\" that the service was started in is gone: acting in a new, empty one"+
 			"; fix it, setting up the new network namespace before the service starts there, with: ip netns add vpn && rc-service plain restart\n"+
 			" * status: started")
 		h.fixed("plain", "stale", `the name "vpn" was deleted since the start, and the service has no process where it was started`, "ok")
 	})
 
 	scene("unknown, a daemon that has no pidfile and died", func(t *testing.T) {
-		h.conf("loose", "netns=vpn")
-		h.initScript("loose", "#!/sbin/openrc-run\nstart()\n{\n\tpgrep -x sleeper >/dev/null && return 0\n\tstart-stop-daemon --start --background --exec /usr/local/bin/sleeper -- 1000\n}\nstop()\n{\n\tpkill -x sleeper || :\n}\n")
-		h.sh("rc-service loose start")
+		h.Conf("loose", "netns=vpn")
+		h.Write("/etc/init.d/loose", "#!/sbin/openrc-run\nstart()\n{\n\tpgrep -x sleeper >/dev/null && return 0\n\tstart-stop-daemon --start --background --exec /usr/local/bin/sleeper -- 1000\n}\nstop()\n{\n\tpkill -x sleeper || :\n}\n")
+		h.Sh("rc-service loose start")
 		h.says("loose", "ok", h.daemon()+"  sleeper")
 		h.killDaemon()
 		h.says("loose", "unknown", "it is recorded as started, but has no process where it belongs")
-		contains(t, h.sh("exec 2>&1; rc-service loose status || :"), " * loose: it has no process where it belongs\n")
+		kit.Contains(t, h.Sh("exec 2>&1; rc-service loose status || :"), " * loose: it has no process where it belongs\n")
 		// A start that is content with somebody else's.
-		h.sh("rc-service loose stop; rc-service daemon start; rc-service loose start")
+		h.Sh("rc-service loose stop; rc-service daemon start; rc-service loose start")
 		h.says("loose", "unknown", "its start made do with one that runs elsewhere")
-		h.sh("rc-service loose zap; rm /etc/init.d/loose /etc/conf.d/loose")
+		h.Sh("rc-service loose zap; rm /etc/init.d/loose /etc/conf.d/loose")
 		// A firewall has none to have.
-		h.conf("plain", "netns=vpn")
-		h.sh("rc-service plain start")
+		h.Conf("plain", "netns=vpn")
+		h.Sh("rc-service plain start")
 		h.says("plain", "ok", "")
 	})
 
 	scene("a daemon with another pidfile than its script says", func(t *testing.T) {
-		h.conf("daemon", "netns=vpn")
-		h.sh("rc-service daemon start; mv /run/daemon.pid /run/other.pid")
+		h.Conf("daemon", "netns=vpn")
+		h.Sh("rc-service daemon start; mv /run/daemon.pid /run/other.pid")
 		pid := h.daemon()
 		h.says("daemon", "ok", "its pidfile is missing, which OpenRC takes for a crash")
-		contains(t, h.sh(statusCommand+"daemon"), "daemon   started  vpn ")
-		h.sh("kill " + pid + "; while [ -e /proc/" + pid + " ]; do sleep 0.1; done")
+		kit.Contains(t, h.Sh(statusCommand+"daemon"), "daemon   started  vpn ")
+		h.Sh("kill " + pid + "; while [ -e /proc/" + pid + " ]; do sleep 0.1; done")
 		h.says("daemon", "stopped", "it is recorded as started, but its daemon is gone")
-		h.sh("rm /run/other.pid")
+		h.Sh("rm /run/other.pid")
 	})
 
 	scene("stale, recreated", func(t *testing.T) {
-		h.conf("daemon", "netns=vpn")
-		h.sh("rc-service daemon start; ip netns delete vpn; ip netns add vpn")
+		h.Conf("daemon", "netns=vpn")
+		h.Sh("rc-service daemon start; ip netns delete vpn; ip netns add vpn")
 		h.fixed("daemon", "stale", `the name "vpn" leads to a different network namespace than at the start`, "ok")
 	})
 
 	scene("stale, an ordinary file left", func(t *testing.T) {
-		h.conf("daemon", "netns=vpn")
-		h.sh("rc-service daemon start; umount /run/netns/vpn")
+		h.Conf("daemon", "netns=vpn")
+		h.Sh("rc-service daemon start; umount /run/netns/vpn")
 		h.fixed("daemon", "stale", `the name "vpn" was deleted since the start`, "ok")
 	})
 
 	scene("stale, without a process and the inode given again", func(t *testing.T) {
-		h.conf("plain", "netns=vpn")
+		h.Conf("plain", "netns=vpn")
 		// The record of another one, that had this one's number.
-		h.sh("rc-service plain start; sed -i 2s/.*/12345678/ /run/openrc/options/plain/netns")
+		h.Sh("rc-service plain start; sed -i 2s/.*/12345678/ /run/openrc/options/plain/netns")
 		h.fixed("plain", "stale", "leads to a different network namespace", "ok")
 	})
 
 	scene("unbound, by a lock", func(t *testing.T) {
 		const cgroup = "/sys/fs/cgroup/openrc.daemon"
-		h.conf("daemon", "netns=vpn")
-		h.sh("rc-service daemon start")
-		h.conf("daemon", "netns=vpn", "netns_lock=yes")
+		h.Conf("daemon", "netns=vpn")
+		h.Sh("rc-service daemon start")
+		h.Conf("daemon", "netns=vpn", "netns_lock=yes")
 		h.fixed("daemon", "unbound", "it was started before vrf or netns_lock was set", "ok")
 		pid := h.daemon()
-		h.sh("echo " + pid + " >/sys/fs/cgroup/cgroup.procs")
+		h.Sh("echo " + pid + " >/sys/fs/cgroup/cgroup.procs")
 		h.fixed("daemon", "unbound", "process "+pid+" (sleeper) is not in its cgroup /openrc.daemon", "ok")
-		h.sh("echo " + h.daemon() + " >/sys/fs/cgroup/cgroup.procs; rmdir " + cgroup + "; mkdir " + cgroup + "; echo " + h.daemon() + " >" + cgroup + "/cgroup.procs")
+		h.Sh("echo " + h.daemon() + " >/sys/fs/cgroup/cgroup.procs; rmdir " + cgroup + "; mkdir " + cgroup + "; echo " + h.daemon() + " >" + cgroup + "/cgroup.procs")
 		h.fixed("daemon", "unbound", "no BPF program of ours is on its cgroup /openrc.daemon", "ok")
-		h.conf("daemon", "netns=vpn")
+		h.Conf("daemon", "netns=vpn")
 		h.fixed("daemon", "unbound", "it is locked, but its settings no longer ask for that", "ok")
 	})
 
 	scene("etc, the host's file renamed over", func(t *testing.T) {
-		h.sh("mkdir -p /etc/netns/vpn; echo nameserver 192.0.2.53 >/etc/netns/vpn/resolv.conf")
-		h.conf("daemon", "netns=vpn")
-		h.sh("rc-service daemon start")
+		h.Sh("mkdir -p /etc/netns/vpn; echo nameserver 192.0.2.53 >/etc/netns/vpn/resolv.conf")
+		h.Conf("daemon", "netns=vpn")
+		h.Sh("rc-service daemon start")
 		h.says("daemon", "ok", "")
-		h.sh("cp /etc/resolv.conf /etc/resolv.new; mv /etc/resolv.new /etc/resolv.conf")
+		h.Sh("cp /etc/resolv.conf /etc/resolv.new; mv /etc/resolv.new /etc/resolv.conf")
 		h.fixed("daemon", "etc", "it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf", "ok")
-		equal(t, "resolv.conf", h.sh("cat /proc/"+h.daemon()+"/root/etc/resolv.conf"), "nameserver 192.0.2.53")
+		kit.Equal(t, "resolv.conf", h.Sh("cat /proc/"+h.daemon()+"/root/etc/resolv.conf"), "nameserver 192.0.2.53")
 
-		h.sh("cd /etc/netns/vpn && echo nameserver 192.0.2.54 >new && mv new resolv.conf")
+		h.Sh("cd /etc/netns/vpn && echo nameserver 192.0.2.54 >new && mv new resolv.conf")
 		h.fixed("daemon", "etc", "it sees a different /etc/resolv.conf from /etc/netns/vpn/resolv.conf", "ok")
-		equal(t, "resolv.conf", h.sh("cat /proc/"+h.daemon()+"/root/etc/resolv.conf"), "nameserver 192.0.2.54")
+		kit.Equal(t, "resolv.conf", h.Sh("cat /proc/"+h.daemon()+"/root/etc/resolv.conf"), "nameserver 192.0.2.54")
 
-		h.sh("rm /etc/resolv.conf")
+		h.Sh("rm /etc/resolv.conf")
 		h.fixed("daemon", "etc", "it sees no /etc/resolv.conf", "ok")
 
 		// A link that leads elsewhere in the daemon's view than in ours.
-		h.sh("rc-service daemon stop; mkdir -p /run/r; mv /etc/resolv.conf /run/r/; ln -s /run/r/resolv.conf /etc/resolv.conf; rc-service daemon start")
+		h.Sh("rc-service daemon stop; mkdir -p /run/r; mv /etc/resolv.conf /run/r/; ln -s /run/r/resolv.conf /etc/resolv.conf; rc-service daemon start")
 		h.says("daemon", "ok", "")
-		h.sh("cp /run/r/resolv.conf /run/r/new; mv /run/r/new /run/r/resolv.conf")
+		h.Sh("cp /run/r/resolv.conf /run/r/new; mv /run/r/new /run/r/resolv.conf")
 		h.fixed("daemon", "etc", "it sees the host's /etc/resolv.conf", "ok")
 
 		// Not asked for, not looked at.
-		h.conf("daemon", "netns=vpn", "netns_etc=none")
-		h.sh("rc-service daemon restart")
+		h.Conf("daemon", "netns=vpn", "netns_etc=none")
+		h.Sh("rc-service daemon restart")
 		h.says("daemon", "ok", "")
 	})
 
 	scene("missing", func(t *testing.T) {
-		h.conf("daemon", "netns=nowhere")
+		h.Conf("daemon", "netns=nowhere")
 		h.fixed("daemon", "missing", `network namespace "nowhere" does not exist`, "stopped")
-		h.sh("umount /run/netns/nowhere")
+		h.Sh("umount /run/netns/nowhere")
 		h.fixed("daemon", "missing", `network namespace "nowhere" is stale`, "stopped")
 		// A service of its own would make it.
-		h.sh("ip netns delete nowhere; ln -s netns /etc/init.d/netns.nowhere; rc-update -u")
+		h.Sh("ip netns delete nowhere; ln -s netns /etc/init.d/netns.nowhere; rc-update -u")
 		h.says("daemon", "stopped", "")
-		h.sh("rc-service daemon start")
+		h.Sh("rc-service daemon start")
 		h.says("daemon", "ok", "")
-		h.sh("ip netns delete nowhere")
+		h.Sh("ip netns delete nowhere")
 		// OpenRC restarts in the background what needs the service.
-		h.sh(h.says("daemon", "stale", "was deleted") + "; until [ -e /run/openrc/started/daemon ] && [ ! -e /run/openrc/starting/daemon ]; do sleep 0.1; done")
+		h.Sh(h.says("daemon", "stale", "was deleted") + "; until [ -e /run/openrc/started/daemon ] && [ ! -e /run/openrc/starting/daemon ]; do sleep 0.1; done")
 		h.says("daemon", "ok", "")
-		h.sh("rc-service daemon stop; ip netns delete nowhere")
-		equal(t, "state", h.state("netns.nowhere"), "started")
+		h.Sh("rc-service daemon stop; ip netns delete nowhere")
+		kit.Equal(t, "state", h.state("netns.nowhere"), "started")
 		h.fixed("daemon", "missing", "does not exist", "stopped")
-		h.sh("rc-service netns.nowhere stop; rm /etc/init.d/netns.nowhere")
+		h.Sh("rc-service netns.nowhere stop; rm /etc/init.d/netns.nowhere")
 	})
 
 	scene("settings that only a shell can read, or none", func(t *testing.T) {
-		h.conf("daemon", "netns=$(echo vpn)")
+		h.Conf("daemon", "netns=$(echo vpn)")
 		h.says("daemon", "stopped", `settings unknown: /etc/conf.d/daemon: line 1: "netns" takes its value from a command; write the value itself, as in netns=vpn, and no start has recorded any`)
-		h.sh("rc-service daemon start")
+		h.Sh("rc-service daemon start")
 		h.says("daemon", "ok", "write the value itself, as in netns=vpn; what is shown was recorded by the start")
 		r, _ := h.statusJSON("", "daemon daemon")
 		if len(r.Services) != 1 || r.Services[0].Known || r.Services[0].Netns != "vpn" || len(r.Services[0].Remarks) != 1 {
 			t.Errorf("%+v", r.Services)
 		}
-		h.sh("rm /etc/conf.d/daemon")
+		h.Sh("rm /etc/conf.d/daemon")
 		h.says("daemon", "ok", "no settings in /etc/conf.d; what is shown was recorded by the start")
 		// Without a record too, nobody knows.
-		h.sh("rc-service daemon stop; rc-service daemon start")
-		h.conf("daemon", "netns=$(echo vpn)")
+		h.Sh("rc-service daemon stop; rc-service daemon start")
+		h.Conf("daemon", "netns=$(echo vpn)")
 		h.says("daemon", "unknown", "and no start has recorded any")
 		// A file that says nothing of this is no reason to list a service.
-		h.conf("daemon", "start_pre() { echo hello; }")
-		contains(t, h.fails(statusCommand+"daemon"), "is not confined")
-		h.conf("daemon", "netns=vpn")
-		h.sh("rc-service daemon restart; echo damaged >/run/openrc/options/daemon/netns")
+		h.Conf("daemon", "start_pre() { echo hello; }")
+		kit.Contains(t, h.Fails(statusCommand+"daemon"), "is not confined")
+		h.Conf("daemon", "netns=vpn")
+		h.Sh("rc-service daemon restart; echo damaged >/run/openrc/options/daemon/netns")
 		h.says("daemon", "ok", "cannot tell where the service was started: /run/openrc/options/daemon/netns is damaged")
 	})
 
 	scene("children, respawned ones and crashes", func(t *testing.T) {
-		h.conf("supervised", "netns=vpn")
-		h.sh("rc-service supervised start")
+		h.Conf("supervised", "netns=vpn")
+		h.Sh("rc-service supervised start")
 		pid := h.daemon()
 		h.says("supervised", "ok", pid+"  sleeper")
 		h.says("supervised", "ok", "supervise-daemo")
 		// Where there are no cgroups, OpenRC's record and descent tell.
-		h.sh(`while p=$(head -1 /sys/fs/cgroup/openrc.supervised/cgroup.procs) && [ "$p" ]; do echo $p >/sys/fs/cgroup/cgroup.procs || :; done`)
+		h.Sh(`while p=$(head -1 /sys/fs/cgroup/openrc.supervised/cgroup.procs) && [ "$p" ]; do echo $p >/sys/fs/cgroup/cgroup.procs || :; done`)
 		h.says("supervised", "ok", pid+"  sleeper")
 
-		h.conf("daemon", "netns=vpn")
-		h.sh("rc-service daemon start; kill -9 $(cat /run/daemon.pid); while [ -e /proc/$(cat /run/daemon.pid) ]; do sleep 0.1; done")
+		h.Conf("daemon", "netns=vpn")
+		h.Sh("rc-service daemon start; kill -9 $(cat /run/daemon.pid); while [ -e /proc/$(cat /run/daemon.pid) ]; do sleep 0.1; done")
 		h.says("daemon", "stopped", "it is recorded as started, but its daemon is gone")
-		contains(t, h.Run(statusCommand+"daemon").Stdout, "crashed")
+		kit.Contains(t, h.Run(statusCommand+"daemon").Stdout, "crashed")
 	})
 }
 
 func TestStatusOfAll(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
-	equal(t, "nothing confined", h.sh(statusCommand), "no service is confined\n\nNAMESPACE  SERVICES  INTERFACES  OTHER PROCESSES\nvpn        -         lo          -")
-	h.sh("touch /run/netns/old; mkdir /run/netns/dir")
-	equal(t, "names of none", h.sh(statusCommand+"| sed -n '/^NAMESPACE/,$p'"), "NAMESPACE  SERVICES  INTERFACES  OTHER PROCESSES\n"+
+	kit.Equal(t, "nothing confined", h.Sh(statusCommand), "no service is confined\n\nNAMESPACE  SERVICES  INTERFACES  OTHER PROCESSES\nvpn        -         lo          -")
+	h.Sh("touch /run/netns/old; mkdir /run/netns/dir")
+	kit.Equal(t, "names of none", h.Sh(statusCommand+"| sed -n '/^NAMESPACE/,$p'"), "NAMESPACE  SERVICES  INTERFACES  OTHER PROCESSES\n"+
 		"dir        -         -           -\n  \"/run/netns/dir\" is not a network namespace\n"+
 		"old        -         -           -\n  network namespace \"old\" is stale: /run/netns/old is an ordinary file; remove it with: rm /run/netns/old\n"+
 		"vpn        -         lo          -")
 	if r, code := h.statusJSON("", ""); code != 0 || r.Namespaces[0].Sound || r.Namespaces[1].Sound || !r.Namespaces[2].Sound {
 		t.Errorf("exit status %d, %+v", code, r.Namespaces)
 	}
-	h.sh("rm /run/netns/old; rmdir /run/netns/dir")
-	h.conf("daemon", "netns=vpn")
-	h.conf("plain", "netns=vpn")
-	h.sh("rc-service daemon start; rc-service plain start; ip -n vpn link add tun0 type veth peer name tun1; ip netns exec vpn /usr/local/bin/sleeper 1000 >/dev/null 2>&1 & until [ $(pgrep -xc sleeper) = 2 ]; do sleep 0.1; done")
+	h.Sh("rm /run/netns/old; rmdir /run/netns/dir")
+	h.Conf("daemon", "netns=vpn")
+	h.Conf("plain", "netns=vpn")
+	h.Sh("rc-service daemon start; rc-service plain start; ip -n vpn link add tun0 type veth peer name tun1; ip netns exec vpn /usr/local/bin/sleeper 1000 >/dev/null 2>&1 & until [ $(pgrep -xc sleeper) = 2 ]; do sleep 0.1; done")
 	r, code := h.statusJSON("", "")
 	n := r.Namespaces
 	if code != 0 || r.Version != 1 || len(r.Services) != 2 || len(n) != 1 || len(n[0].Services) != 2 ||
@@ -397,8 +398,8 @@ func TestStatusOfAll(t *testing.T) {
 	}
 
 	// A hung process does not hold it up.
-	h.sh("kill -STOP " + fmt.Sprint(n[0].Processes[0].PID) + " $(cat /run/daemon.pid); timeout 20 " + statusCommand)
-	h.sh("echo 1 >/sys/fs/cgroup/openrc.daemon/cgroup.freeze; timeout 20 " + statusCommand + "; echo 0 >/sys/fs/cgroup/openrc.daemon/cgroup.freeze; kill -CONT $(cat /run/daemon.pid)")
+	h.Sh("kill -STOP " + fmt.Sprint(n[0].Processes[0].PID) + " $(cat /run/daemon.pid); timeout 20 " + statusCommand)
+	h.Sh("echo 1 >/sys/fs/cgroup/openrc.daemon/cgroup.freeze; timeout 20 " + statusCommand + "; echo 0 >/sys/fs/cgroup/openrc.daemon/cgroup.freeze; kill -CONT $(cat /run/daemon.pid)")
 
 	for args, want := range map[string]string{
 		"nosuch":           `rc-netns: status: unknown service "nosuch": there is no /etc/init.d/nosuch`,
@@ -410,15 +411,15 @@ func TestStatusOfAll(t *testing.T) {
 		"--watch=2 --json": `rc-netns: status: --watch is for people and --json for programs: give one of the two`,
 	} {
 		result := h.Run(statusCommand + args)
-		equal(t, args, strings.TrimSpace(result.Output), want)
-		equal(t, "exit status of "+args, fmt.Sprint(result.Code), "125")
+		kit.Equal(t, args, strings.TrimSpace(result.Output), want)
+		kit.Equal(t, "exit status of "+args, fmt.Sprint(result.Code), "125")
 	}
 	result := h.Run("mv /run/openrc /run/elsewhere; " + statusCommand)
-	equal(t, "no OpenRC", strings.TrimSpace(result.Output), "rc-netns: status: OpenRC has not booted this machine: there is no /run/openrc/softlevel")
-	equal(t, "exit status", fmt.Sprint(result.Code), "125")
-	h.sh("mv /run/elsewhere /run/openrc")
+	kit.Equal(t, "no OpenRC", strings.TrimSpace(result.Output), "rc-netns: status: OpenRC has not booted this machine: there is no /run/openrc/softlevel")
+	kit.Equal(t, "exit status", fmt.Sprint(result.Code), "125")
+	h.Sh("mv /run/elsewhere /run/openrc")
 	result = h.Run(statusCommand + " >/dev/full")
-	equal(t, "a full disk", fmt.Sprint(result.Code), "125")
+	kit.Equal(t, "a full disk", fmt.Sprint(result.Code), "125")
 
 	// Without root it says what it cannot see, and raises no alarm for that.
 	const nobody = "setpriv --reuid nobody --regid nogroup --clear-groups "
@@ -426,19 +427,19 @@ func TestStatusOfAll(t *testing.T) {
 	if code != 0 || r.Services[0].Verdict != "unknown" || len(r.Services[0].Processes) != 1 || len(r.Unseen) != 2 {
 		t.Errorf("without root: exit status %d, %+v", code, r)
 	}
-	contains(t, h.sh(nobody+statusCommand), "1 process of another user could not be inspected: run as root")
-	h.sh("mount -o remount,hidepid=2 /proc")
-	contains(t, h.sh(nobody+statusCommand), "processes of other users are hidden: run as root")
-	h.sh("rm /run/openrc/options/plain/netns")
+	kit.Contains(t, h.Sh(nobody+statusCommand), "1 process of another user could not be inspected: run as root")
+	h.Sh("mount -o remount,hidepid=2 /proc")
+	kit.Contains(t, h.Sh(nobody+statusCommand), "processes of other users are hidden: run as root")
+	h.Sh("rm /run/openrc/options/plain/netns")
 	if r, code = h.statusJSON(nobody, "plain"); code != 0 || r.Services[0].Verdict != "unknown" {
 		t.Errorf("with hidepid: exit status %d, %+v", code, r)
 	}
-	h.sh("mount -o remount,hidepid=0 /proc")
+	h.Sh("mount -o remount,hidepid=0 /proc")
 	if r, code = h.statusJSON(nobody, "plain"); code != 1 || r.Services[0].Verdict != "outside" {
 		t.Errorf("without: exit status %d, %+v", code, r)
 	}
 	// What it can see counts.
-	h.sh("ip netns delete vpn")
+	h.Sh("ip netns delete vpn")
 	if r, code = h.statusJSON(nobody, ""); code != 1 || r.Services[0].Verdict != "stale" {
 		t.Errorf("without root: exit status %d, %+v", code, r)
 	}
@@ -447,8 +448,8 @@ func TestStatusOfAll(t *testing.T) {
 func TestStatusOnATerminal(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
-	h.conf("daemon", "netns=vpn")
-	h.sh("ln -s daemon /etc/init.d/daemon.with-a-long-name; rc-service daemon start; rc-service daemon.with-a-long-name start; sed -i s/vpn/nowhere/ /etc/conf.d/daemon; rc-service daemon stop")
+	h.Conf("daemon", "netns=vpn")
+	h.Sh("ln -s daemon /etc/init.d/daemon.with-a-long-name; rc-service daemon start; rc-service daemon.with-a-long-name start; sed -i s/vpn/nowhere/ /etc/conf.d/daemon; rc-service daemon stop")
 	terminal := func(columns int, environment string) string {
 		t.Helper()
 		return strings.ReplaceAll(h.Run(fmt.Sprintf("TERM=xterm script -qec 'stty cols %d rows 20; %s %s' /dev/null", columns, environment, statusCommand)).Stdout, "\r", "")
@@ -463,7 +464,7 @@ func TestStatusOnATerminal(t *testing.T) {
 			t.Errorf("%s:\n%q", environment, out)
 		}
 	}
-	equal(t, "on a pipe", h.Run(statusCommand+"| cat").Stdout, colours.ReplaceAllString(wide, ""))
+	kit.Equal(t, "on a pipe", h.Run(statusCommand+"| cat").Stdout, colours.ReplaceAllString(wide, ""))
 	for columns, titles := range map[int]string{
 		66: "SERVICE                  STATE    NETNS    VRF  PROCESSES  VERDICT",
 		65: "SERVICE                  STATE    NETNS    VRF  VERDICT",
@@ -487,7 +488,7 @@ func TestStatusOnATerminal(t *testing.T) {
 				t.Errorf("%d columns: %q is too wide", columns, line)
 			}
 		}
-		equal(t, "with COLUMNS", terminal(200, fmt.Sprint("COLUMNS=", columns)), terminal(columns, ""))
+		kit.Equal(t, "with COLUMNS", terminal(200, fmt.Sprint("COLUMNS=", columns)), terminal(columns, ""))
 	}
 
 	// --watch draws again and again, and ends with Ctrl-C.
@@ -500,15 +501,15 @@ func TestStatusOnATerminal(t *testing.T) {
 		printf '\003' >&3
 		until grep -q 'ended [0-9]' /run/typescript; do sleep 0.1; done
 		cat /run/typescript`)
-	contains(t, out.Stdout, "ended 0")
-	contains(t, out.Stdout, "\x1b[H")
+	kit.Contains(t, out.Stdout, "ended 0")
+	kit.Contains(t, out.Stdout, "\x1b[H")
 }
 
 // The example in the manual is what it really prints.
 func TestStatusExampleOfTheManual(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
-	h.sh(`rm -f /etc/init.d/ssh; ln -s daemon /etc/init.d/sshd; ln -s daemon /etc/init.d/web
+	h.Sh(`rm -f /etc/init.d/ssh; ln -s daemon /etc/init.d/sshd; ln -s daemon /etc/init.d/web
 		ip netns add mgmt; ip link add tun0 netns vpn type veth peer name eth1 netns mgmt
 		mkdir -p /etc/netns/vpn; cp /etc/resolv.conf /etc/netns/vpn/
 		echo netns=mgmt >/etc/conf.d/sshd; echo netns=vpn >/etc/conf.d/web
@@ -520,12 +521,12 @@ func TestStatusExampleOfTheManual(t *testing.T) {
 	}
 	_, example, _ := strings.Cut(strings.ReplaceAll(string(manual), `\(aq`, "'"), "\n# rc-netns status\n")
 	want, after, found := strings.Cut(example, "\n# ")
-	equal(t, "status", strings.TrimSuffix(h.Run(statusCommand).Stdout, "\n"), want)
+	kit.Equal(t, "status", strings.TrimSuffix(h.Run(statusCommand).Stdout, "\n"), want)
 	command, answer, _ := strings.Cut(after, "\n# ")
 	answer, _, _ = strings.Cut(answer, "\n.Ed")
-	h.sh(command)
+	h.Sh(command)
 	command, answer, _ = strings.Cut(answer, "\n")
-	equal(t, command, h.sh(command), answer)
+	kit.Equal(t, command, h.Sh(command), answer)
 	if !found || answer == "" {
 		t.Error("the manual has no example")
 	}
@@ -535,24 +536,24 @@ func TestStatusExampleOfTheManual(t *testing.T) {
 func TestStatusUnderS6(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
-	h.sh("rc-service six start")
+	h.Sh("rc-service six start")
 	pid := h.daemon()
-	contains(t, h.sh("cat /proc/"+pid+"/cgroup"), "/openrc.s6-svscan")
-	h.conf("six", "netns=vpn")
+	kit.Contains(t, h.Sh("cat /proc/"+pid+"/cgroup"), "/openrc.s6-svscan")
+	h.Conf("six", "netns=vpn")
 	h.fixed("six", "outside", "process "+pid+" (sleeper) is on the host's network", "ok")
 	h.says("six", "ok", h.daemon()+"  sleeper")
-	h.conf("six", "netns=vpn", "netns_lock=yes")
+	h.Conf("six", "netns=vpn", "netns_lock=yes")
 	h.fixed("six", "unbound", "it was started before vrf or netns_lock was set", "ok")
 	h.says("six", "ok", h.daemon()+"  sleeper")
 	// s6 looks for the name again, and it leads to the host's namespace by now.
-	h.conf("six", "netns=vpn")
-	h.sh("rc-service six restart; ip netns delete vpn; touch /run/netns/vpn; mount --bind /proc/1/ns/net /run/netns/vpn")
+	h.Conf("six", "netns=vpn")
+	h.Sh("rc-service six restart; ip netns delete vpn; touch /run/netns/vpn; mount --bind /proc/1/ns/net /run/netns/vpn")
 	pid = h.respawned()
-	equal(t, "daemon", h.where(pid), h.outside())
-	contains(t, h.Run(statusCommand+"six").Stdout, `missing: network namespace "vpn" is the host's own`)
+	kit.Equal(t, "daemon", h.where(pid), h.outside())
+	kit.Contains(t, h.Run(statusCommand+"six").Stdout, `missing: network namespace "vpn" is the host's own`)
 	h.fixed("six", "outside", "process "+pid+" (sleeper) is on the host's network", "ok")
-	equal(t, "daemon", h.where(h.daemon()), h.inside())
-	h.sh("rc-service six stop")
+	kit.Equal(t, "daemon", h.where(h.daemon()), h.inside())
+	h.Sh("rc-service six stop")
 	h.says("six", "stopped", "")
 }
 
@@ -564,20 +565,20 @@ func TestStatusOnReleases(t *testing.T) {
 		t.Run(release, func(t *testing.T) {
 			t.Parallel()
 			h := bootRelease(t, machine.Options{Release: release}, true)
-			h.conf("daemon", "netns=vpn", "netns_lock=yes")
+			h.Conf("daemon", "netns=vpn", "netns_lock=yes")
 			h.says("daemon", "stopped", "")
-			h.sh("rc-service daemon start")
+			h.Sh("rc-service daemon start")
 			pid := h.daemon()
 			h.says("daemon", "ok", pid+"  sleeper")
 			// A command by hand from within makes a cgroup below the service's.
-			h.sh("root=$(find /sys/fs/cgroup -name '*daemon' -type d); mkdir $root/netns-exec.1.2; echo " + pid + " >$root/netns-exec.1.2/cgroup.procs")
+			h.Sh("root=$(find /sys/fs/cgroup -name '*daemon' -type d); mkdir $root/netns-exec.1.2; echo " + pid + " >$root/netns-exec.1.2/cgroup.procs")
 			h.says("daemon", "ok", pid+"  sleeper")
-			h.sh("ip netns delete vpn")
+			h.Sh("ip netns delete vpn")
 			h.fixed("daemon", "stale", `the name "vpn" was deleted since the start`, "ok")
-			contains(t, h.sh("exec 2>&1; rc-service daemon status"), `runs in network namespace "vpn"`)
-			h.sh("rc-service daemon stop; rm /etc/conf.d/daemon; rc-service daemon start")
+			kit.Contains(t, h.Sh("exec 2>&1; rc-service daemon status"), `runs in network namespace "vpn"`)
+			h.Sh("rc-service daemon stop; rm /etc/conf.d/daemon; rc-service daemon start")
 			pid = h.daemon()
-			h.conf("daemon", "netns=vpn")
+			h.Conf("daemon", "netns=vpn")
 			h.fixed("daemon", "outside", "process "+pid+" (sleeper) is on the host's network", "ok")
 		})
 	}
@@ -599,52 +600,52 @@ func TestStatusOfSessions(t *testing.T) {
 		}
 	}
 	const ssh = "ip netns exec peer ssh -o BatchMode=yes -o StrictHostKeyChecking=no -o ConnectTimeout=5 root@192.0.2.1 "
-	h.sh("mkdir -p /etc/netns/vpn; cp /etc/resolv.conf /etc/netns/vpn/; echo netns=vpn >>/etc/conf.d/sshd; rc-service sshd start")
+	h.Sh("mkdir -p /etc/netns/vpn; cp /etc/resolv.conf /etc/netns/vpn/; echo netns=vpn >>/etc/conf.d/sshd; rc-service sshd start")
 	h.says("sshd", "ok", "")
 	until := func(condition string) {
 		t.Helper()
-		h.sh("for i in $(seq 600); do " + condition + " && exit; sleep 0.1; done; exit 1")
+		h.Sh("for i in $(seq 600); do " + condition + " && exit; sleep 0.1; done; exit 1")
 	}
 
 	// What one sees in there is what one sees outside, also of what was mounted
 	// since: here a namespace.
-	contains(t, h.sh(ssh+statusCommand+"sshd"), "ok\n")
-	h.sh("touch /run/late; unshare --net=/run/late true; sed -i s,vpn,/run/late, /etc/conf.d/sshd")
-	equal(t, "seen from inside", h.sh(ssh+"'"+statusCommand+"sshd | grep :'"), h.sh(statusCommand+"sshd | grep :"))
-	contains(t, h.sh(statusCommand+"sshd || :"), `its settings now put it in network namespace "/run/late"`)
-	h.sh("sed -i s,/run/late,vpn, /etc/conf.d/sshd; umount /run/late")
+	kit.Contains(t, h.Sh(ssh+statusCommand+"sshd"), "ok\n")
+	h.Sh("touch /run/late; unshare --net=/run/late true; sed -i s,vpn,/run/late, /etc/conf.d/sshd")
+	kit.Equal(t, "seen from inside", h.Sh(ssh+"'"+statusCommand+"sshd | grep :'"), h.Sh(statusCommand+"sshd | grep :"))
+	kit.Contains(t, h.Sh(statusCommand+"sshd || :"), `its settings now put it in network namespace "/run/late"`)
+	h.Sh("sed -i s,/run/late,vpn, /etc/conf.d/sshd; umount /run/late")
 
 	// With a terminal.
-	h.sh(ssh + "-tt nsenter --net=/proc/1/ns/net /usr/local/bin/sleeper 1000 </dev/null >/dev/null 2>&1 &")
+	h.Sh(ssh + "-tt nsenter --net=/proc/1/ns/net /usr/local/bin/sleeper 1000 </dev/null >/dev/null 2>&1 &")
 	pid := h.daemon()
 	until("[ /proc/" + pid + "/ns/net -ef /proc/1/ns/net ]")
 	h.says("sshd", "ok", "process "+pid+" (sleeper) belongs to a person who has logged in, on the host's network")
-	h.sh("kill " + pid)
+	h.Sh("kill " + pid)
 	until("! pgrep -x sleeper >/dev/null")
 
 	// Without one it is what a daemon would be.
-	h.sh(ssh + "nsenter --net=/proc/1/ns/net /usr/local/bin/sleeper 1000 </dev/null >/dev/null 2>&1 &")
+	h.Sh(ssh + "nsenter --net=/proc/1/ns/net /usr/local/bin/sleeper 1000 </dev/null >/dev/null 2>&1 &")
 	pid = h.daemon()
 	until("[ /proc/" + pid + "/ns/net -ef /proc/1/ns/net ]")
 	h.fixed("sshd", "outside", "process "+pid+" (sleeper) is on the host's network", "ok")
 
 	// In a namespace of its own, as browsers and some servers make for their
 	// workers; and by hand, in a cgroup below.
-	h.sh(ssh + "'unshare --net /usr/local/bin/sleeper 1000' </dev/null >/dev/null 2>&1 &")
+	h.Sh(ssh + "'unshare --net /usr/local/bin/sleeper 1000' </dev/null >/dev/null 2>&1 &")
 	pid = h.daemon()
 	until("! [ /proc/" + pid + "/ns/net -ef /run/netns/vpn ]")
 	h.says("sshd", "ok", "process "+pid+" (sleeper) is in a network namespace without a name, net:[")
-	h.sh("kill " + pid)
-	h.sh(ssh + "netns-exec --lock vpn /usr/local/bin/sleeper 1000 </dev/null >/dev/null 2>&1 &")
+	h.Sh("kill " + pid)
+	h.Sh(ssh + "netns-exec --lock vpn /usr/local/bin/sleeper 1000 </dev/null >/dev/null 2>&1 &")
 	until("pgrep -x sleeper >/dev/null && grep -q netns-exec /proc/$(pgrep -x sleeper)/cgroup")
 	pid = h.daemon()
-	contains(t, h.sh("cat /proc/"+pid+"/cgroup"), "/openrc.sshd/netns-exec.")
+	kit.Contains(t, h.Sh("cat /proc/"+pid+"/cgroup"), "/openrc.sshd/netns-exec.")
 	h.says("sshd", "ok", pid+"  sleeper ")
 
 	// An old session is no daemon: it does not keep a restart from mending.
-	h.sh("cp /etc/resolv.conf /etc/new; mv /etc/new /etc/resolv.conf")
+	h.Sh("cp /etc/resolv.conf /etc/new; mv /etc/new /etc/resolv.conf")
 	h.fixed("sshd", "etc", "it sees the host's /etc/resolv.conf", "ok")
-	contains(t, h.sh(statusCommand+"sshd"), pid+"  sleeper ")
+	kit.Contains(t, h.Sh(statusCommand+"sshd"), pid+"  sleeper ")
 }
 
 func TestStatusOfManyServices(t *testing.T) {
@@ -658,17 +659,17 @@ func TestStatusOfManyServices(t *testing.T) {
 			sh -c "echo 0 >/sys/fs/cgroup/openrc.daemon.$i/cgroup.procs; exec nsenter --net=/run/netns/vpn /usr/local/bin/sleeper 1000" >/dev/null 2>&1 &
 		done; until [ $(pgrep -xc sleeper) -gt %d ]; do sleep 0.1; done`, n, n)
 	}
-	h.conf("daemon", "netns=vpn")
-	h.sh("rc-service daemon start")
+	h.Conf("daemon", "netns=vpn")
+	h.Sh("rc-service daemon start")
 	// The best of several runs, in milliseconds.
 	best := func() int {
 		var ms int
-		out := h.sh(`for i in 1 2 3 4 5 6 7; do s=$(date +%s%N); ` + statusCommand + ` >/dev/null || exit; e=$(date +%s%N); echo $(((e - s) / 100000)); done | sort -n | head -1`)
+		out := h.Sh(`for i in 1 2 3 4 5 6 7; do s=$(date +%s%N); ` + statusCommand + ` >/dev/null || exit; e=$(date +%s%N); echo $(((e - s) / 100000)); done | sort -n | head -1`)
 		fmt.Sscan(out, &ms)
 		return ms
 	}
 	one := best()
-	h.sh(many(200))
+	h.Sh(many(200))
 	r, code := h.statusJSON("", "")
 	if code != 0 || len(r.Services) != 201 {
 		t.Errorf("exit status %d, %d services", code, len(r.Services))
@@ -684,10 +685,10 @@ func TestStatusOfManyServices(t *testing.T) {
 func TestStatusDuringRestarts(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
-	h.sh("mkdir -p /etc/netns/vpn; cp /etc/resolv.conf /etc/netns/vpn")
-	h.conf("daemon", "netns=vpn", "netns_lock=yes")
-	h.conf("supervised", "netns=vpn")
-	out := h.sh(`rc-service daemon start; rc-service supervised start
+	h.Sh("mkdir -p /etc/netns/vpn; cp /etc/resolv.conf /etc/netns/vpn")
+	h.Conf("daemon", "netns=vpn", "netns_lock=yes")
+	h.Conf("supervised", "netns=vpn")
+	out := h.Sh(`rc-service daemon start; rc-service supervised start
 		(for i in $(seq 4); do rc-service daemon restart; rc-service supervised restart; done >/dev/null 2>&1; touch /run/done) &
 		until [ -e /run/done ]; do ` + statusCommand + ` >/run/out 2>&1 || cat /run/out; done >/run/alarms; cat /run/alarms`)
 	if strings.Contains(out, "SERVICE") {
@@ -698,37 +699,37 @@ func TestStatusDuringRestarts(t *testing.T) {
 // rc-service SERVICE status says where the service runs.
 func TestStatusActionSaysWhere(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
-		h.conf("daemon", "netns=vpn")
+		h.Conf("daemon", "netns=vpn")
 		if out := h.Run("rc-service daemon status"); out.Code != 3 || strings.Contains(out.Output, "namespace") {
 			t.Errorf("stopped: %d\n%s", out.Code, out.Output)
 		}
-		h.sh("rc-service daemon start")
-		equal(t, "status", h.sh("exec 2>&1; rc-service daemon status"), " * daemon: runs in network namespace \"vpn\"\n * status: started")
-		h.sh("mkdir -p /etc/netns/vpn; echo nameserver 192.0.2.53 >/etc/netns/vpn/resolv.conf")
-		out := h.sh("exec 2>&1; rc-service daemon status")
-		equal(t, "status", out, " * daemon: runs in network namespace \"vpn\"\n"+
+		h.Sh("rc-service daemon start")
+		kit.Equal(t, "status", h.Sh("exec 2>&1; rc-service daemon status"), " * daemon: runs in network namespace \"vpn\"\n * status: started")
+		h.Sh("mkdir -p /etc/netns/vpn; echo nameserver 192.0.2.53 >/etc/netns/vpn/resolv.conf")
+		out := h.Sh("exec 2>&1; rc-service daemon status")
+		kit.Equal(t, "status", out, " * daemon: runs in network namespace \"vpn\"\n"+
 			" * daemon: it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf; fix it with: rc-service daemon restart\n"+
 			" * status: started")
-		h.sh("rc-service daemon restart")
-		equal(t, "status", h.sh("exec 2>&1; rc-service daemon status"), " * daemon: runs in network namespace \"vpn\"\n * status: started")
+		h.Sh("rc-service daemon restart")
+		kit.Equal(t, "status", h.Sh("exec 2>&1; rc-service daemon status"), " * daemon: runs in network namespace \"vpn\"\n * status: started")
 
 		// What the action says of the name is not said again.
-		h.sh("rm /etc/netns/vpn/resolv.conf; ip netns delete vpn")
-		equal(t, "status", h.sh("exec 2>&1; rc-service daemon status"), " * daemon: the name \"vpn\" no longer leads to the network namespace that the service was started in: acting in that one"+
+		h.Sh("rm /etc/netns/vpn/resolv.conf; ip netns delete vpn")
+		kit.Equal(t, "status", h.Sh("exec 2>&1; rc-service daemon status"), " * daemon: the name \"vpn\" no longer leads to the network namespace that the service was started in: acting in that one"+
 			"; fix it with: ip netns attach vpn "+h.daemon()+"\n"+
 			" * status: started")
-		h.sh("ip netns add vpn; rc-service daemon restart")
+		h.Sh("ip netns add vpn; rc-service daemon restart")
 
 		// What it finds makes no difference to the status.
 		h.killDaemon()
 		if result := h.Run("rc-service daemon status"); result.Code != 32 {
 			t.Errorf("crashed: %d\n%s", result.Code, result.Output)
 		}
-		h.sh("rc-service daemon stop; rm /etc/conf.d/daemon; rc-service daemon start")
-		equal(t, "status", h.sh("exec 2>&1; rc-service daemon status"), " * status: started")
-		h.conf("daemon", "netns=vpn")
-		out = h.sh("exec 2>&1; rc-service daemon status")
-		contains(t, out, " * daemon: runs on the host's network\n")
-		contains(t, out, "(sleeper) is on the host's network; fix it with: rc-service daemon restart")
+		h.Sh("rc-service daemon stop; rm /etc/conf.d/daemon; rc-service daemon start")
+		kit.Equal(t, "status", h.Sh("exec 2>&1; rc-service daemon status"), " * status: started")
+		h.Conf("daemon", "netns=vpn")
+		out = h.Sh("exec 2>&1; rc-service daemon status")
+		kit.Contains(t, out, " * daemon: runs on the host's network\n")
+		kit.Contains(t, out, "(sleeper) is on the host's network; fix it with: rc-service daemon restart")
 	})
 }

@@ -16,33 +16,17 @@ import (
 	"openrc-netns/tests/machine"
 )
 
-// A row of the table is a scene that is played on every OpenRC with every shell.
-// It finds a machine with the namespace vpn and nothing running, and has stopped
-// what it started when it returns.
+// A row of the table is a scene that is played on every OpenRC with every
+// shell: a transcript, or what is none. It finds a machine with the namespace
+// vpn and nothing running, and has stopped what it started when it returns.
 type row struct {
 	name string
+	file string
 	play func(t *testing.T, h *host)
-	// lacks says of a Debian release why the scene cannot be there.
-	lacks map[string]string
 }
 
-var scenes = []row{
-	{name: "start, status, reload, restart, stop", play: wholeScriptRunsInside},
-	{name: "namespace missing: start fails", play: missingNamespaceFailsTheStart},
-	{name: "namespace missing: restart refused", play: restartIsRefusedWhenTheNamespaceIsMissing},
-	{name: "bad setting: start and restart refused", play: badSettingIsRefused},
-	{name: "name gone, daemon alive: stop inside", play: nameGoneDaemonAlive},
-	{name: "name gone, daemon dead: stop in an empty one", play: nameGoneDaemonDead},
-	{name: "name made anew: restart moves", play: nameMadeAnew},
-	{name: "setting removed: stop inside", play: settingRemovedWhileRunning},
-	{name: "NAME.INSTANCE, NAME.RUNLEVEL, script", play: whereSettingsCanStand},
-	{name: "script with a start of its own", play: scriptWithItsOwnStart},
-	{name: "supervise-daemon, respawn, health check", play: superviseDaemonRespawnsInside},
-	{name: "service that starts another", play: nestedCalls},
-	{name: "netns.NAME first and last", play: needsTheServiceOfItsNamespace},
+var scenes = append(transcripts(), []row{
 	{name: "netns_lock, on the service's cgroup", play: locked},
-	{name: "private etc and sysfs, cgroups kept", play: privateView},
-	{name: "private etc broken", play: brokenEtc},
 	{name: "one service, one view", play: oneView},
 	{name: "no setting: outside, no fork or exec more", play: noTax},
 	{name: "no setting: nothing that librc parses", play: noSettings},
@@ -50,26 +34,12 @@ var scenes = []row{
 	{name: "library missing or of another version", play: lostLibrary},
 	{name: "dependencies: asked once, not once a service", play: flatUpdate},
 	{name: "an OpenRC that is not known", play: unknownOpenRC},
-	{name: "rc-service -i -c -I -N -s -S", play: conditions},
-	{name: "rc-service --dry-run", play: dryRun},
-	{name: "rc-update, openrc RUNLEVEL, rc_parallel", play: runlevels},
-	{name: "rc_interactive", play: interactive},
-	{name: "rc_crashed_start", play: crashed, lacks: map[string]string{
-		"bookworm": "this OpenRC does not see that a daemon of start-stop-daemon has crashed",
-	}},
-	{name: "hotplug", play: hotplug},
-	{name: "start_inactive, IN_BACKGROUND", play: background},
-	{name: "rc_need, rc_after", play: dependencies},
-	{name: "RC_DEBUG, rc_verbose", play: debug},
-	{name: "odd service name", play: oddName},
-	{name: "init script and conf.d outside of etc", play: scriptOutsideOfEtc},
-	{name: "conf.d in another folder of RC_PATH", play: confInPath, lacks: map[string]string{
-		"bookworm": noPath,
-		"trixie":   noPath,
-	}},
-}
+}...)
 
-const noPath = "this OpenRC knows no RC_PATH, conf.d is beside init.d"
+var (
+	releases  = []string{"bookworm", "trixie", "sid"}
+	binShells = []string{"dash", "bash", "busybox"}
+)
 
 // columns are the OpenRCs and shells that the scenes have been played on.
 var (
@@ -84,8 +54,8 @@ type column struct {
 
 func TestTable(t *testing.T) {
 	t.Parallel()
-	for _, release := range []string{"bookworm", "trixie", "sid"} {
-		for _, shell := range []string{"dash", "bash", "busybox"} {
+	for _, release := range releases {
+		for _, shell := range binShells {
 			c := &column{release: release, cells: map[string]string{}}
 			columns = append(columns, c)
 			t.Run(release+"/"+shell, func(t *testing.T) {
@@ -101,23 +71,24 @@ func TestTable(t *testing.T) {
 func playAll(t *testing.T, options machine.Options, c *column) {
 	stage := newStage(t, options)
 	columnsLock.Lock()
-	version := strings.Fields(stage.sh("openrc --version"))
-	c.openrc, c.shell = version[len(version)-1], stage.sh("basename $(readlink /bin/sh)")
+	version := strings.Fields(stage.Sh("openrc --version"))
+	c.openrc, c.shell = version[len(version)-1], stage.Sh("basename $(readlink /bin/sh)")
 	columnsLock.Unlock()
 	for _, s := range scenes {
 		cell := "" // go test -run wants others
 		passed := t.Run(s.name, func(t *testing.T) {
-			if s.lacks[options.Release] != "" {
-				cell = none
-				t.Skip(s.lacks[options.Release])
+			cell = cellFail
+			h := stage.with(t)
+			if s.play != nil {
+				s.play(t, h)
+			} else {
+				playTranscript(t, h, options, s.file, func(why string) { cell = why })
 			}
-			cell = "FAIL"
-			s.play(t, &host{stage.Machine, t})
-			same(t, "the scene", stage.host, stage.empty)
+			same(t, "the scene", h, stage.empty)
 		})
-		if cell == "FAIL" {
+		if cell == cellFail {
 			if passed {
-				cell = "ok"
+				cell = cellOK
 				stage.reset()
 			} else {
 				stage = newStage(t, options)
@@ -128,6 +99,12 @@ func playAll(t *testing.T, options machine.Options, c *column) {
 		columnsLock.Unlock()
 	}
 }
+
+// Cells of scenes that were played. Other ones say why they cannot be there.
+const (
+	cellOK   = "ok"
+	cellFail = "FAIL"
+)
 
 // stage is a machine that can be set back.
 type stage struct {
@@ -141,49 +118,52 @@ const kept = "/root/etc"
 func newStage(t *testing.T, options machine.Options) stage {
 	t.Helper()
 	h := bootRelease(t, options, true)
-	// OpenRC reads all scripts for their dependencies whenever one has changed, and
-	// Debian's own take long.
-	h.sh("rm $(grep -L openrc-run /etc/init.d/*)")
-	h.sh("mkdir " + kept + "; cp -a /etc/conf.d /etc/init.d /etc/rc.conf /etc/resolv.conf /etc/runlevels " + kept)
+	// OpenRC reads all scripts for their dependencies whenever one has changed,
+	// and Debian's own take long.
+	h.Sh("rm $(grep -L openrc-run /etc/init.d/*)")
+	h.Sh("mkdir " + kept + "; cp -a /etc/conf.d /etc/init.d /etc/rc.conf /etc/resolv.conf /etc/runlevels " + kept)
 	return stage{h, traces(h)}
 }
 
 // reset sets back what a scene may change: files of /etc, names of namespaces,
 // and notes about what ran.
 func (s stage) reset() {
-	s.t.Helper()
-	s.sh(`cd /etc && rm -rf conf.d init.d netns runlevels && cp -a ` + kept + `/* . && rm -f /run/trace.* /run/openrc/deptree
+	s.T.Helper()
+	s.Sh(`cd /etc && rm -rf conf.d init.d netns runlevels && cp -a ` + kept + `/* . && rm -f /run/trace.* /run/openrc/deptree
 		for name in $(ls /run/netns); do ip netns delete $name; done; ip netns add vpn`)
 }
 
 // same fails the test if the traces of services are not what they were.
-func same(t *testing.T, what string, h *host, before string) {
+func same(t testing.TB, what string, h *host, before string) {
 	t.Helper()
-	after := traces(h)
-	for range 50 { // for what is about to end
-		if after == before {
-			return
-		}
-		time.Sleep(100 * time.Millisecond)
-		after = traces(h)
+	after := ""
+	if !soon(func() bool { after = traces(h); return after == before }) {
+		t.Errorf("%s left something (+) or took something (-):\n%s", what, cmp.Diff(before, after))
 	}
-	t.Errorf("%s left something (+) or took something (-):\n%s", what, cmp.Diff(before, after))
+}
+
+// soon reports whether something comes true while there is patience.
+func soon(happens func() bool) bool {
+	const patience = time.Minute
+	for deadline := time.Now().Add(patience); !happens(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+	return true
 }
 
 // traces are what services leave in a machine while they run, and must not
 // when they are stopped.
 func traces(h *host) string {
-	h.t.Helper()
-	return h.sh(`echo processes; ps -eo sid=,stat=,args= | awk -v own=$(ps -o sid= -p $$) '$1 != own && $2 !~ /^Z/ { $1 = $2 = ""; print }' | sort
-		echo mounts; cut -d' ' -f4- /proc/self/mountinfo | grep -v ' /run/netns/'
+	h.T.Helper()
+	return h.Sh(`echo processes; ps -eo sid=,stat=,args= | awk -v own=$(ps -o sid= -p $$) '$1 != own && $2 !~ /^Z/ { $1 = $2 = ""; print }' | sort
+		echo mounts; cut -d' ' -f4- /proc/self/mountinfo | sed '/ \/run\/netns\//d; s/shared:[0-9]*/shared/'
 		echo cgroups; find /sys/fs/cgroup -type d | sort
 		echo devices; ip -o link | cut -d' ' -f2
-		echo services; cd /run/openrc; find started starting stopping inactive wasinactive failed hotplugged scheduled options daemons -mindepth 1 | sort
+		echo services; cd /run/openrc; find started starting stopping inactive wasinactive failed hotplugged scheduled options daemons -mindepth 1 | sort; find ../openrc-netns 2>/dev/null | sort
 		cat softlevel; ls -d rc.starting rc.stopping interactive 2>/dev/null; ls /tmp /var/tmp /usr/lib/rc/sh`)
 }
-
-// A cell of a scene that cannot be there.
-const none = "none"
 
 // table is what has been seen, or nothing if no scene was played.
 func table() string {
@@ -207,10 +187,10 @@ func table() string {
 	played := false
 	for _, s := range scenes {
 		empty := line(s.name, func(c *column) string {
-			if c.cells[s.name] != none {
-				return c.cells[s.name]
+			why := c.cells[s.name]
+			if why == "" || why == cellOK || why == cellFail {
+				return why
 			}
-			why := s.lacks[c.release]
 			if !slices.Contains(notes, why) {
 				notes = append(notes, why)
 			}

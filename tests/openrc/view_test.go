@@ -3,6 +3,8 @@ package openrc
 import (
 	"os"
 	"testing"
+
+	"openrc-netns/tests/kit"
 )
 
 // chrooted is in the manner of Gentoo's named: start_pre mounts what reload and
@@ -48,8 +50,8 @@ stop_post()
 // the start while a process of the service lives in it, and never in one that the
 // daemon has made for itself.
 func oneView(t *testing.T, h *host) {
-	h.initScript("jailed", chrooted)
-	h.conf("jailed", "netns=vpn")
+	h.Write("/etc/init.d/jailed", chrooted)
+	h.Conf("jailed", "netns=vpn")
 	mounts := func(pid string) string {
 		t.Helper()
 		link, err := os.Readlink(h.path("/proc/" + pid + "/ns/mnt"))
@@ -58,24 +60,24 @@ func oneView(t *testing.T, h *host) {
 		}
 		return link
 	}
-	h.sh("rc-service jailed start")
-	contains(t, h.sh("rc-service jailed reload"), mounts(h.daemon()))
-	h.sh("[ ! -e /srv/jail/mounted ]") // the host does not see it
+	h.Sh("rc-service jailed start")
+	kit.Contains(t, h.Sh("rc-service jailed reload"), mounts(h.daemon()))
+	h.Sh("[ ! -e /srv/jail/mounted ]") // the host does not see it
 	before := mounts(h.daemon())
-	contains(t, h.sh("rc-service jailed restart"), before)
-	contains(t, h.sh("rc-service jailed reload"), mounts(h.daemon()))
+	kit.Contains(t, h.Sh("rc-service jailed restart"), before)
+	kit.Contains(t, h.Sh("rc-service jailed reload"), mounts(h.daemon()))
 
 	// OpenRC does not know of the process by a pidfile: it is looked for.
-	h.sh("rm /run/jailed.pid")
-	contains(t, h.sh("rc-service jailed reload"), mounts(h.daemon()))
-	h.sh("echo " + h.daemon() + " >/run/jailed.pid")
+	h.Sh("rm /run/jailed.pid")
+	kit.Contains(t, h.Sh("rc-service jailed reload"), mounts(h.daemon()))
+	h.Sh("echo " + h.daemon() + " >/run/jailed.pid")
 	before = mounts(h.daemon())
-	contains(t, h.sh("rc-service jailed stop"), before)
+	kit.Contains(t, h.Sh("rc-service jailed stop"), before)
 	h.noDaemon()
 
 	// A daemon with a root directory and mounts of its own: there is nobody left in
 	// those of the start, so reload acts in new ones, and never in the daemon's.
-	h.initScript("jailed", chrooted+`
+	h.Write("/etc/init.d/jailed", chrooted+`
 command=/usr/bin/unshare
 command_args="-m /usr/local/bin/sleeper 3600"
 mounted() { :; }
@@ -89,21 +91,21 @@ stop()
 	done
 }
 `)
-	h.sh("rc-service jailed start")
+	h.Sh("rc-service jailed start")
 	own := mounts(h.daemon())
-	if out := h.sh("rc-service jailed reload"); out == own {
+	if out := h.Sh("rc-service jailed reload"); out == own {
 		t.Errorf("reload ran in the daemon's own mount namespace: %s", out)
 	}
-	h.sh("rc-service jailed stop")
+	h.Sh("rc-service jailed stop")
 	h.noDaemon()
-	h.sh("rm /etc/init.d/jailed /etc/conf.d/jailed")
+	h.Sh("rm /etc/init.d/jailed /etc/conf.d/jailed")
 }
 
 // The rest of a start acts in the view of its beginning, which cannot become that of
 // other settings: it fails, and no daemon is left half hidden or half locked.
 func TestSettingsChangedWhileInactive(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
-		h.initScript("late", `#!/sbin/openrc-run
+		h.Write("/etc/init.d/late", `#!/sbin/openrc-run
 command=/usr/local/bin/sleeper
 command_args=3600
 command_background=yes
@@ -111,19 +113,19 @@ pidfile=/run/late.pid
 start_inactive=yes
 in_background_fake="start stop"
 `)
-		h.conf("late", "netns=vpn")
+		h.Conf("late", "netns=vpn")
 		h.Run("rc-service late start")
-		equal(t, "state", h.state("late"), "inactive")
+		kit.Equal(t, "state", h.state("late"), "inactive")
 		for _, change := range []string{"netns_hide=/srv", "netns_lock=yes", "netns_etc=none"} {
-			h.conf("late", "netns=vpn", change)
-			contains(t, h.fails("IN_BACKGROUND=yes rc-service late start"),
+			h.Conf("late", "netns=vpn", change)
+			kit.Contains(t, h.Fails("IN_BACKGROUND=yes rc-service late start"),
 				"netns_etc, netns_hide, netns_lock or netns_lock_keep has changed since the start began: stop and start it again")
 		}
-		h.conf("late", "netns=vpn")
-		h.sh("IN_BACKGROUND=yes rc-service late start")
-		equal(t, "state", h.state("late"), "started")
-		equal(t, "daemon", h.where(h.daemon()), h.inside())
-		h.sh("rc-service late stop")
+		h.Conf("late", "netns=vpn")
+		h.Sh("IN_BACKGROUND=yes rc-service late start")
+		kit.Equal(t, "state", h.state("late"), "started")
+		kit.Equal(t, "daemon", h.where(h.daemon()), h.inside())
+		h.Sh("rc-service late stop")
 		h.noDaemon()
 	})
 }
@@ -131,10 +133,10 @@ in_background_fake="start stop"
 // A mount namespace that has another root directory by now does not stop a stop.
 func TestViewWithAnotherRoot(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
-		h.conf("daemon", "netns=vpn")
-		h.sh("rc-service daemon start")
-		h.sh("nsenter -t " + h.daemon() + " -m sh -c 'mkdir -p /srv/root && mount -t tmpfs root /srv/root && mkdir /srv/root/old && cd /srv/root && busybox pivot_root . old'")
-		contains(t, h.sh("exec 2>&1; rc-service daemon stop"), "the mount namespace of the service has another root directory: acting in a new view")
+		h.Conf("daemon", "netns=vpn")
+		h.Sh("rc-service daemon start")
+		h.Sh("nsenter -t " + h.daemon() + " -m sh -c 'mkdir -p /srv/root && mount -t tmpfs root /srv/root && mkdir /srv/root/old && cd /srv/root && busybox pivot_root . old'")
+		kit.Contains(t, h.Sh("exec 2>&1; rc-service daemon stop"), "the mount namespace of the service has another root directory: acting in a new view")
 		h.noDaemon()
 	})
 }

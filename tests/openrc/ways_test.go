@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"openrc-netns/tests/kit"
 )
 
 // ways are those that netns-exec(8) has in its table, with what the kernel says to
@@ -58,9 +60,9 @@ func hasDomains() bool {
 
 // tryWays has the probe try them as the command of a launch.
 func tryWays(h *host, launch string) map[string]string {
-	h.t.Helper()
+	h.T.Helper()
 	said := map[string]string{}
-	for line := range strings.Lines(h.sh(launch + " probe ways $(cat /run/victim) $(cat /sys/class/net/outer/ifindex)")) {
+	for line := range strings.Lines(h.Sh(launch + " probe ways $(cat /run/victim) $(cat /sys/class/net/outer/ifindex)")) {
 		name, answer, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		said[name] = answer
 	}
@@ -70,9 +72,9 @@ func tryWays(h *host, launch string) map[string]string {
 func TestWaysOut(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
-	h.sh("ip link add outer type veth peer name inner; mkdir -p /mnt /tmp")
-	h.sh("/usr/local/bin/sleeper 1000 </dev/null >/dev/null 2>&1 & printf %s $! >/run/victim")
-	h.sh("setpriv --reuid 65534 --regid 65534 --clear-groups /usr/local/bin/sleeper 1000 </dev/null >/dev/null 2>&1 & printf %s $! >/run/process-of-nobody; sleep 0.2")
+	h.Sh("ip link add outer type veth peer name inner; mkdir -p /mnt /tmp")
+	h.Sh("/usr/local/bin/sleeper 1000 </dev/null >/dev/null 2>&1 & printf %s $! >/run/victim")
+	h.Sh("setpriv --reuid 65534 --regid 65534 --clear-groups /usr/local/bin/sleeper 1000 </dev/null >/dev/null 2>&1 & printf %s $! >/run/process-of-nobody; sleep 0.2")
 	missing := func(answer string) bool { return answer == "ENOENT" || answer == "ENOSYS" }
 
 	ways := maps.Clone(ways)
@@ -107,9 +109,9 @@ func TestWaysOut(t *testing.T) {
 			}
 		}
 		for name := range others {
-			equal(t, what+": "+name, said[name], open[name])
+			kit.Equal(t, what+": "+name, said[name], open[name])
 		}
-		equal(t, "ways "+what, fmt.Sprint(len(said)), fmt.Sprint(len(open)))
+		kit.Equal(t, "ways "+what, fmt.Sprint(len(said)), fmt.Sprint(len(open)))
 	}
 
 	// What is kept opens what it is said to open, and nothing else.
@@ -125,7 +127,7 @@ func TestWaysOut(t *testing.T) {
 			if name == "setns by path" {
 				want = "EPERM" // it can be opened by now, and not be entered
 			}
-			equal(t, keep+": "+name, said[name], want)
+			kit.Equal(t, keep+": "+name, said[name], want)
 			delete(said, name)
 		}
 		for name, answer := range said {
@@ -141,16 +143,16 @@ func TestWaysOut(t *testing.T) {
 		"mkdir -p /srv/proc && mount -t proc proc /srv/proc && netns-exec --lock vpn sh -c ': 2>/dev/null >>/srv/proc/sys/kernel/core_pattern'",
 		"netns-exec --lock vpn sh -c ': 2>/dev/null >>/srv/proc/sys/kernel/core_pattern'",
 	} {
-		h.fails(try)
+		h.Fails(try)
 	}
-	h.sh("mount --bind /proc/sys/kernel /srv")
-	h.fails("netns-exec --lock vpn sh -c ': 2>/dev/null >>/srv/core_pattern'")
+	h.Sh("mount --bind /proc/sys/kernel /srv")
+	h.Fails("netns-exec --lock vpn sh -c ': 2>/dev/null >>/srv/core_pattern'")
 	// The caller's own mounts are as they were.
-	h.sh(": >>/proc/sys/kernel/core_pattern; umount /srv /srv/proc")
+	h.Sh(": >>/proc/sys/kernel/core_pattern; umount /srv /srv/proc")
 
 	if hasDomains() {
-		h.sh("netns-exec vpn probe abstract way-out >/dev/null 2>&1 & sleep 0.3; netns-exec vpn probe ask-abstract way-out")
-		contains(t, h.fails("netns-exec --lock vpn probe ask-abstract way-out"), "operation not permitted")
-		h.sh("netns-exec --lock vpn sh -c 'probe abstract inside & sleep 0.3; probe ask-abstract inside; status=$?; kill $!; exit $status'")
+		h.Sh("netns-exec vpn probe abstract way-out >/dev/null 2>&1 & sleep 0.3; netns-exec vpn probe ask-abstract way-out")
+		kit.Contains(t, h.Fails("netns-exec --lock vpn probe ask-abstract way-out"), "operation not permitted")
+		h.Sh("netns-exec --lock vpn sh -c 'probe abstract inside & sleep 0.3; probe ask-abstract inside; status=$?; kill $!; exit $status'")
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	"openrc-netns/tests/kit"
 	"openrc-netns/tests/machine"
 )
 
@@ -78,7 +79,7 @@ func newTunnelScene(t *testing.T, options machine.Options) *tunnelScene {
 	if err := s.WriteFile("/usr/bin/wireguard-go", 0o755, program); err != nil {
 		t.Fatal(err)
 	}
-	s.sh(`ip netns delete vpn
+	s.Sh(`ip netns delete vpn
 		mkdir -m 700 /etc/wireguard
 		sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.default.router_solicitations=0
 		ip netns add peer
@@ -102,10 +103,10 @@ func newTunnelScene(t *testing.T, options machine.Options) *tunnelScene {
 
 // peerUp starts the other end, as no part of ours would.
 func (s *tunnelScene) peerUp() {
-	s.t.Helper()
-	s.write("/root/peer", fmt.Sprintf("set=1\nprivate_key=%s\nlisten_port=%d\nreplace_peers=true\npublic_key=%s\npreshared_key=%s\nreplace_allowed_ips=true\nallowed_ip=%s/32\nallowed_ip=%s/128\n\n",
+	s.T.Helper()
+	s.Write("/root/peer", fmt.Sprintf("set=1\nprivate_key=%s\nlisten_port=%d\nreplace_peers=true\npublic_key=%s\npreshared_key=%s\nreplace_allowed_ips=true\nallowed_ip=%s/32\nallowed_ip=%s/128\n\n",
 		hex.EncodeToString(s.theirs.private), peerPort, hex.EncodeToString(s.mine.public), hex.EncodeToString(s.shared), insideAddress, inside6))
-	s.sh(`ip netns exec peer env LOG_LEVEL=silent wireguard-go far0 2>/dev/null
+	s.Sh(`ip netns exec peer env LOG_LEVEL=silent wireguard-go far0 2>/dev/null
 		nc -U -N /var/run/wireguard/far0.sock </root/peer | grep -q errno=0
 		ip -n peer address add ` + farAddress + `/24 dev far0
 		ip -n peer -6 address add ` + far6 + `/64 dev far0
@@ -120,19 +121,19 @@ func (s *tunnelScene) file(lines ...string) string {
 }
 
 func (s *tunnelScene) secret(name, content string) {
-	s.t.Helper()
+	s.T.Helper()
 	if err := s.WriteFile(name, 0o600, content); err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 }
 
 // noKeys asserts that no key of the scene is in a text.
 func (s *tunnelScene) noKeys(text string) {
-	s.t.Helper()
+	s.T.Helper()
 	for _, key := range [][]byte{s.mine.private, s.shared} {
 		for _, spelt := range []string{b64(key), hex.EncodeToString(key), string(key)} {
 			if strings.Contains(text, spelt) {
-				s.t.Errorf("a key is in:\n%s", text)
+				s.T.Errorf("a key is in:\n%s", text)
 			}
 		}
 	}
@@ -140,12 +141,12 @@ func (s *tunnelScene) noKeys(text string) {
 
 // nothingOnHost asserts that the host has what it had before.
 func (s *tunnelScene) nothingOnHost() {
-	s.t.Helper()
-	equal(s.t, "devices outside", s.devices(""), "eth1 lo")
-	equal(s.t, "names", s.names(), "peer")
-	equal(s.t, "processes", s.sh("pgrep -a wireguard-go | grep -v far0 || :"), "")
-	equal(s.t, "sockets", s.sh("ls /var/run/wireguard"), "far0.sock")
-	equal(s.t, "routes", s.sh("(ip route; ip -6 route) | grep -v fe80 | cut -d' ' -f-5"), "default via 198.51.100.2 dev eth1\n198.51.100.0/24 dev eth1 proto kernel\n"+
+	s.T.Helper()
+	kit.Equal(s.T, "devices outside", s.devices(""), "eth1 lo")
+	kit.Equal(s.T, "names", s.names(), "peer")
+	kit.Equal(s.T, "processes", s.Sh("pgrep -a wireguard-go | grep -v far0 || :"), "")
+	kit.Equal(s.T, "sockets", s.Sh("ls /var/run/wireguard"), "far0.sock")
+	kit.Equal(s.T, "routes", s.Sh("(ip route; ip -6 route) | grep -v fe80 | cut -d' ' -f-5"), "default via 198.51.100.2 dev eth1\n198.51.100.0/24 dev eth1 proto kernel\n"+
 		"2001:db8:51::/64 dev eth1 proto kernel\ndefault via 2001:db8:51::2 dev eth1")
 	s.nothingRecorded("netns.vpn")
 }
@@ -153,30 +154,30 @@ func (s *tunnelScene) nothingOnHost() {
 // patiently runs a command until it succeeds: the peers of a tunnel may be in
 // the middle of something.
 func (s *tunnelScene) patiently(command string) string {
-	s.t.Helper()
-	return s.sh("for i in $(seq 50); do out=$(" + command + " 2>&1) && break; sleep 0.2; done; echo \"$out\"")
+	s.T.Helper()
+	return s.Sh("for i in $(seq 50); do out=$(" + command + " 2>&1) && break; sleep 0.2; done; echo \"$out\"")
 }
 
 // reaches asserts that a command, with netns-exec or nothing, is answered from
 // behind the tunnel, and gets names from there.
 func (s *tunnelScene) reaches(prefix string) {
-	s.t.Helper()
-	equal(s.t, "answer", s.patiently(prefix+" probe ask "+farAddress), "tcp: peer\nudp: peer")
-	equal(s.t, "answer by IPv6", s.patiently(prefix+" probe ask "+far6), "tcp: peer\nudp: peer")
+	s.T.Helper()
+	kit.Equal(s.T, "answer", s.patiently(prefix+" probe ask "+farAddress), "tcp: peer\nudp: peer")
+	kit.Equal(s.T, "answer by IPv6", s.patiently(prefix+" probe ask "+far6), "tcp: peer\nudp: peer")
 	// The name server answers with the address of who asks.
-	equal(s.t, "name", s.patiently(prefix+" getent ahostsv4 anything.example | awk 'NR == 1 { print $1 }'"), insideAddress)
+	kit.Equal(s.T, "name", s.patiently(prefix+" getent ahostsv4 anything.example | awk 'NR == 1 { print $1 }'"), insideAddress)
 }
 
 // capture writes down what goes through the machine's own network until the
 // function that it returns is called.
 func (s *tunnelScene) capture() (stop func() []string) {
-	s.t.Helper()
-	s.sh("rm -f /run/capture; probe capture /run/capture >/dev/null 2>&1 </dev/null & until [ -e /run/capture ]; do sleep 0.05; done")
+	s.T.Helper()
+	s.Sh("rm -f /run/capture; probe capture /run/capture >/dev/null 2>&1 </dev/null & until [ -e /run/capture ]; do sleep 0.05; done")
 	return func() []string {
-		s.t.Helper()
-		text := s.sh("pid=$(pgrep -f '^probe capture'); kill $pid; while [ -e /proc/$pid ]; do sleep 0.05; done; cat /run/capture")
+		s.T.Helper()
+		text := s.Sh("pid=$(pgrep -f '^probe capture'); kill $pid; while [ -e /proc/$pid ]; do sleep 0.05; done; cat /run/capture")
 		lines := strings.Split(text, "\n")
-		equal(s.t, "end of the capture", lines[len(lines)-1], "missed 0")
+		kit.Equal(s.T, "end of the capture", lines[len(lines)-1], "missed 0")
 		return lines[:len(lines)-1]
 	}
 }
@@ -185,7 +186,7 @@ func (s *tunnelScene) capture() (stop func() []string) {
 // and what two hosts on one wire have to ask each other. Either may say that
 // nobody is at the other end of the tunnel by now.
 func (s *tunnelScene) onlyTheTunnel(lines []string) {
-	s.t.Helper()
+	s.T.Helper()
 	tunnel := regexp.MustCompile(`^eth1 (out udp 198\.51\.100\.1:\d+ > 198\.51\.100\.2:51820|in udp 198\.51\.100\.2:51820 > 198\.51\.100\.1:\d+)$`)
 	wire := regexp.MustCompile(`^eth1 (out|in) (arp 198\.51\.100\.[12]|icmp6 type 13[56] .*|next header 0 .* > ff02::.*)$`)
 	unreachable := regexp.MustCompile(`^(eth1|lo) (in|out) icmp type 3 198\.51\.100\.[12] > 198\.51\.100\.[12]$`)
@@ -198,9 +199,9 @@ func (s *tunnelScene) onlyTheTunnel(lines []string) {
 			strange[line]++
 		}
 	}
-	s.t.Logf("%d packets, %d of the tunnel", len(lines), there)
+	s.T.Logf("%d packets, %d of the tunnel", len(lines), there)
 	if there == 0 || len(strange) > 0 {
-		s.t.Errorf("%d packets of the tunnel, and besides: %v", there, strange)
+		s.T.Errorf("%d packets of the tunnel, and besides: %v", there, strange)
 	}
 }
 
@@ -224,20 +225,20 @@ done
 `
 
 func (s *tunnelScene) pest() {
-	s.t.Helper()
-	s.initScript("pest", pest)
-	s.conf("pest", "netns=vpn")
+	s.T.Helper()
+	s.Write("/etc/init.d/pest", pest)
+	s.Conf("pest", "netns=vpn")
 	if err := s.WriteFile("/usr/local/bin/pest", 0o755, pestProgram); err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
-	s.sh("rc-update -u")
+	s.Sh("rc-update -u")
 }
 
 // inVPN asserts that the service pest is inside.
 func (s *tunnelScene) inVPN() {
-	s.t.Helper()
+	s.T.Helper()
 	pid := s.patiently("cat /run/pest.pid")
-	equal(s.t, "pest", s.where(pid), s.inside())
+	kit.Equal(s.T, "pest", s.where(pid), s.inside())
 }
 
 // The three lines of the manual. From the first packet to the last one, nothing
@@ -245,59 +246,59 @@ func (s *tunnelScene) inVPN() {
 // tunnel.
 func TestTunnelIsTheOnlyWayOut(t *testing.T) {
 	inEachTunnelScene(t, func(s *tunnelScene) {
-		t := s.t
+		t := s.T
 		s.secret("/etc/wireguard/wg0.conf", s.file("DNS = "+farAddress+", vpn.example", "MTU = 1380"))
 		stopCapture := s.capture()
-		s.sh("ln -s netns /etc/init.d/netns.vpn; echo netns_wireguard=/etc/wireguard/wg0.conf >/etc/conf.d/netns.vpn")
+		s.Sh("ln -s netns /etc/init.d/netns.vpn; echo netns_wireguard=/etc/wireguard/wg0.conf >/etc/conf.d/netns.vpn")
 		s.pest()
 		out := s.Run("rc-service pest start")
 		if err := out.Err(); err != nil {
 			t.Fatal(err)
 		}
-		s.noKeys(out.Output + s.sh("cat /run/openrc-netns/vpn/*; grep -rs . /run/openrc"))
-		equal(t, "devices inside", s.devices("vpn"), "lo wg0")
-		equal(t, "devices outside", s.devices(""), "eth1 lo")
-		contains(t, s.sh("ip -n vpn link show wg0"), "mtu 1380")
-		equal(t, "routes", s.sh("ip -n vpn route; ip -n vpn -6 route show default"), "default dev wg0 scope link \ndefault dev wg0 metric 1024 pref medium")
+		s.noKeys(out.Output + s.Sh("cat /run/openrc-netns/vpn/*; grep -rs . /run/openrc"))
+		kit.Equal(t, "devices inside", s.devices("vpn"), "lo wg0")
+		kit.Equal(t, "devices outside", s.devices(""), "eth1 lo")
+		kit.Contains(t, s.Sh("ip -n vpn link show wg0"), "mtu 1380")
+		kit.Equal(t, "routes", s.Sh("ip -n vpn route; ip -n vpn -6 route show default"), "default dev wg0 scope link \ndefault dev wg0 metric 1024 pref medium")
 		s.inVPN()
 		s.reaches("netns-exec vpn")
-		contains(t, s.sh("netns-exec vpn cat /etc/resolv.conf"), "nameserver 10.66.0.1\nsearch vpn.example")
-		contains(t, s.sh("cat /etc/resolv.conf"), "nameserver 198.51.100.53")
+		kit.Contains(t, s.Sh("netns-exec vpn cat /etc/resolv.conf"), "nameserver 10.66.0.1\nsearch vpn.example")
+		kit.Contains(t, s.Sh("cat /etc/resolv.conf"), "nameserver 198.51.100.53")
 
 		// Restarted: what needs it is restarted too.
-		s.sh("rc-service netns.vpn restart; until [ -e /run/openrc/started/pest ]; do sleep 0.1; done")
+		s.Sh("rc-service netns.vpn restart; until [ -e /run/openrc/started/pest ]; do sleep 0.1; done")
 		s.inVPN()
 		s.reaches("netns-exec vpn")
 
 		// A process that OpenRC does not know stays where it is.
-		s.sh("netns-exec vpn /usr/local/bin/pest >/dev/null 2>&1 </dev/null & echo $! >/run/stray; sleep 0.5")
-		inside, stray := s.inside(), s.sh("cat /run/stray")
-		contains(t, s.sh("rc-service netns.vpn restart 2>&1; until [ -e /run/openrc/started/pest ]; do sleep 0.1; done"), `network namespace "vpn" is kept, for the processes in it`)
-		equal(t, "namespace", s.inside(), inside)
-		equal(t, "process", s.where(stray), inside)
+		s.Sh("netns-exec vpn /usr/local/bin/pest >/dev/null 2>&1 </dev/null & echo $! >/run/stray; sleep 0.5")
+		inside, stray := s.inside(), s.Sh("cat /run/stray")
+		kit.Contains(t, s.Sh("rc-service netns.vpn restart 2>&1; until [ -e /run/openrc/started/pest ]; do sleep 0.1; done"), `network namespace "vpn" is kept, for the processes in it`)
+		kit.Equal(t, "namespace", s.inside(), inside)
+		kit.Equal(t, "process", s.where(stray), inside)
 		s.inVPN()
 		s.reaches("nsenter -t " + stray + " -n -m")
 
 		// The endpoint is not there, in two ways, and comes back.
-		s.sh("pkill -f '^wireguard-go far0'; sleep 2; ! netns-exec vpn probe ask " + farAddress)
-		s.sh("rc-service netns.vpn restart; until [ -e /run/openrc/started/pest ]; do sleep 0.1; done")
-		s.sh("ip -n peer link set eth0 down; sleep 2; ip -n peer link set eth0 up; ip -n peer -6 address add 2001:db8:51::2/64 dev eth0 nodad")
+		s.Sh("pkill -f '^wireguard-go far0'; sleep 2; ! netns-exec vpn probe ask " + farAddress)
+		s.Sh("rc-service netns.vpn restart; until [ -e /run/openrc/started/pest ]; do sleep 0.1; done")
+		s.Sh("ip -n peer link set eth0 down; sleep 2; ip -n peer link set eth0 up; ip -n peer -6 address add 2001:db8:51::2/64 dev eth0 nodad")
 		s.inVPN()
 		s.peerUp()
 		s.reaches("netns-exec vpn")
 
 		// The interface is deleted below it.
-		s.sh("ip -n vpn link delete wg0; sleep 2")
+		s.Sh("ip -n vpn link delete wg0; sleep 2")
 		s.inVPN()
-		contains(t, s.fails("netns-exec vpn probe ask "+farAddress), "network is unreachable")
-		s.sh("rc-service netns.vpn restart; until [ -e /run/openrc/started/pest ]; do sleep 0.1; done")
+		kit.Contains(t, s.Fails("netns-exec vpn probe ask "+farAddress), "network is unreachable")
+		s.Sh("rc-service netns.vpn restart; until [ -e /run/openrc/started/pest ]; do sleep 0.1; done")
 		s.reaches("netns-exec vpn")
-		s.sh("ip -n vpn link delete wg0; while pgrep -f '^[^ ]*wireguard-go wg0'; do sleep 0.1; done")
+		s.Sh("ip -n vpn link delete wg0; while pgrep -f '^[^ ]*wireguard-go wg0'; do sleep 0.1; done")
 
 		// Stopped; what is inside still has no way out.
-		contains(t, s.Run("rc-service netns.vpn stop").Output, `interface "wg0" is gone`)
-		equal(t, "state of pest", s.state("pest"), "stopped")
-		s.sh("sleep 1; kill " + stray)
+		kit.Contains(t, s.Run("rc-service netns.vpn stop").Output, `interface "wg0" is gone`)
+		kit.Equal(t, "state of pest", s.state("pest"), "stopped")
+		s.Sh("sleep 1; kill " + stray)
 		s.nothingOnHost()
 		s.onlyTheTunnel(stopCapture())
 	})
@@ -347,7 +348,7 @@ func TestWireGuardStartsThatFail(t *testing.T) {
 			want: `make route 198.51.100.0/24 via 10.77.0.255 through interface "wg0": invalid argument`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s.t = t
+			s.T = t
 			if s.kernel() && strings.Contains(test.want, "wireguard-go") {
 				t.Skip("the kernel has WireGuard, and wireguard-go is not asked")
 			}
@@ -357,50 +358,50 @@ func TestWireGuardStartsThatFail(t *testing.T) {
 				conf = []string{"netns_wireguard=" + path}
 			}
 			s.service("vpn", append(conf, "export WG_ENDPOINT_RESOLUTION_RETRIES=1")...)
-			s.sh(test.before)
+			s.Sh(test.before)
 			out := s.Run("rc-service netns.vpn start")
 			if out.Code == 0 {
 				t.Errorf("it starts:\n%s", out.Output)
 			}
-			contains(t, out.Output, test.want)
+			kit.Contains(t, out.Output, test.want)
 			s.noKeys(out.Output)
 			if strings.Contains(out.Output, b64(s.mine.private)[:16]) {
 				t.Errorf("half a key is in:\n%s", out.Output)
 			}
 			if test.after != "" {
-				s.sh(test.after)
+				s.Sh(test.after)
 			}
-			equal(t, "state", s.state("netns.vpn"), "stopped")
-			equal(t, "devices outside", s.devices(""), devices)
+			kit.Equal(t, "state", s.state("netns.vpn"), "stopped")
+			kit.Equal(t, "devices outside", s.devices(""), devices)
 			s.nothingOnHost()
 		})
 	}
-	s.t = t
+	s.T = t
 
 	// Others can read it: that is a word, and no more.
 	if err := s.WriteFile(path, 0o644, good); err != nil {
 		t.Fatal(err)
 	}
-	s.sh("chmod 755 /etc/wireguard")
+	s.Sh("chmod 755 /etc/wireguard")
 	s.service("vpn", "netns_wireguard="+path)
-	contains(t, s.Run("rc-service netns.vpn start").Output, path+": everybody can read it, and the keys in it; mend it with: chmod 600 "+path)
+	kit.Contains(t, s.Run("rc-service netns.vpn start").Output, path+": everybody can read it, and the keys in it; mend it with: chmod 600 "+path)
 	s.reaches("netns-exec vpn")
 
 	// A restart that could not succeed is refused, and what runs goes on.
 	s.pest()
-	s.sh("rc-service pest start; netns-exec vpn /usr/local/bin/sleeper 1000 >/dev/null 2>&1 </dev/null & until pgrep -x sleeper >/dev/null; do sleep 0.1; done")
+	s.Sh("rc-service pest start; netns-exec vpn /usr/local/bin/sleeper 1000 >/dev/null 2>&1 </dev/null & until pgrep -x sleeper >/dev/null; do sleep 0.1; done")
 	inside := s.inside()
 	s.secret(path, s.file("MTU = 9"))
-	contains(t, s.fails("rc-service netns.vpn restart"), "netns.vpn: not stopped, because the start would fail: "+path+`: line 4: bad MTU "9"; give a number of bytes`)
-	s.sh("until [ -e /run/openrc/started/pest ]; do sleep 0.1; done")
-	equal(t, "state", s.state("netns.vpn"), "started")
-	equal(t, "namespace", s.inside(), inside)
+	kit.Contains(t, s.Fails("rc-service netns.vpn restart"), "netns.vpn: not stopped, because the start would fail: "+path+`: line 4: bad MTU "9"; give a number of bytes`)
+	s.Sh("until [ -e /run/openrc/started/pest ]; do sleep 0.1; done")
+	kit.Equal(t, "state", s.state("netns.vpn"), "started")
+	kit.Equal(t, "namespace", s.inside(), inside)
 	s.inVPN()
 	s.reaches("netns-exec vpn")
 	s.service("vpn", "netns_wireguard="+path, "netns_interfaces=eth9")
 	s.secret(path, good)
-	contains(t, s.fails("rc-service netns.vpn restart"), `not stopped, because the start would fail: interface "eth9" does not exist`)
-	s.sh("until [ -e /run/openrc/started/pest ]; do sleep 0.1; done; rc-service pest stop; pkill -x sleeper; rc-service netns.vpn stop")
+	kit.Contains(t, s.Fails("rc-service netns.vpn restart"), `not stopped, because the start would fail: interface "eth9" does not exist`)
+	s.Sh("until [ -e /run/openrc/started/pest ]; do sleep 0.1; done; rc-service pest stop; pkill -x sleeper; rc-service netns.vpn stop")
 	s.nothingOnHost()
 }
 
@@ -419,18 +420,18 @@ func TestWireGuardStartMendsWhatACrashLeft(t *testing.T) {
 		"routes_host0='203.0.113.0/24 via 192.0.2.2'", "routes_eth0='203.0.113.0/24 via 192.0.2.1'")
 	complete := func(what string) {
 		t.Helper()
-		equal(t, what+": devices inside", s.devices("vpn"), "eth0 lo wg0")
-		equal(t, what+": devices outside", s.devices(""), "eth1 host0 lo")
-		equal(t, what+": routes", s.sh("(ip -n vpn route; ip route show dev host0) | sed 's/ *$//'"), "default dev wg0 scope link\n192.0.2.0/30 dev eth0 proto kernel scope link src 192.0.2.2\n"+
+		kit.Equal(t, what+": devices inside", s.devices("vpn"), "eth0 lo wg0")
+		kit.Equal(t, what+": devices outside", s.devices(""), "eth1 host0 lo")
+		kit.Equal(t, what+": routes", s.Sh("(ip -n vpn route; ip route show dev host0) | sed 's/ *$//'"), "default dev wg0 scope link\n192.0.2.0/30 dev eth0 proto kernel scope link src 192.0.2.2\n"+
 			"203.0.113.0/24 via 192.0.2.1 dev eth0\n192.0.2.0/30 proto kernel scope link src 192.0.2.1\n203.0.113.0/24 via 192.0.2.2")
 		s.reaches("netns-exec vpn")
-		s.noKeys(s.sh("cat /run/openrc-netns/vpn/*"))
+		s.noKeys(s.Sh("cat /run/openrc-netns/vpn/*"))
 	}
-	s.sh("rc-service netns.vpn start")
+	s.Sh("rc-service netns.vpn start")
 	complete("at first")
-	s.sh("rc-service netns.vpn zap; rc-service netns.vpn start")
+	s.Sh("rc-service netns.vpn zap; rc-service netns.vpn start")
 	complete("again")
-	s.sh("rc-service netns.vpn stop")
+	s.Sh("rc-service netns.vpn stop")
 	s.nothingOnHost()
 
 	// By time: what it does with others, and waits for, lies between the steps.
@@ -455,14 +456,14 @@ func TestWireGuardStartMendsWhatACrashLeft(t *testing.T) {
 	// One that is dying is a process inside.
 	const gone = "; while pgrep -f '^rc-netns up' >/run/pids; do sleep 0.01; done"
 	for _, kill := range kills {
-		s.sh(kill.script + gone)
-		s.noKeys(s.sh("cat /run/openrc-netns/vpn/* 2>/dev/null || :"))
-		s.sh("rc-service netns.vpn start")
+		s.Sh(kill.script + gone)
+		s.noKeys(s.Sh("cat /run/openrc-netns/vpn/* 2>/dev/null || :"))
+		s.Sh("rc-service netns.vpn start")
 		complete(kill.what)
-		s.sh("rc-service netns.vpn stop")
+		s.Sh("rc-service netns.vpn stop")
 		s.nothingOnHost()
 
-		s.sh(kill.script + gone)
+		s.Sh(kill.script + gone)
 		undone := s.Run("rc-netns down vpn").Output
 		s.nothingOnHost()
 		if t.Failed() {

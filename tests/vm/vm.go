@@ -20,7 +20,7 @@
 //		fmt.Print(v.Run("ip link add mgmt type vrf table 10 && ip -br link").Output)
 //	}
 //
-// Tests call it in TestMain, and have their virtual machines from package vmtest.
+// Tests call it in TestMain, and have their virtual machines from package kit.
 package vm
 
 import (

@@ -16,8 +16,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"openrc-netns/tests/kit"
 	"openrc-netns/tests/vm"
-	"openrc-netns/tests/vm/vmtest"
 )
 
 func TestMain(m *testing.M) {
@@ -39,7 +39,7 @@ func hold() {
 }
 
 func TestRunReportsWhatBecameOfTheScript(t *testing.T) {
-	v := vmtest.Start(t, vm.Options{Timeout: 20 * time.Second, Log: io.Discard})
+	v := kit.StartVM(t, vm.Options{Timeout: 20 * time.Second, Log: io.Discard})
 	const mega = 20 << 20
 	for _, test := range []struct {
 		script string
@@ -60,7 +60,7 @@ func TestRunReportsWhatBecameOfTheScript(t *testing.T) {
 }
 
 func TestRunIsOrdinary(t *testing.T) {
-	v := vmtest.Start(t, vm.Options{})
+	v := kit.StartVM(t, vm.Options{})
 	for script, want := range map[string]string{
 		"env | cut -d= -f1 | sort | xargs":           "HOME PATH PWD TERM",
 		"pwd; umask; ulimit -Sn; hostname":           "/\n0022\n1024\nopenrc",
@@ -78,23 +78,23 @@ func TestRunIsOrdinary(t *testing.T) {
 }
 
 func TestRunsAtTheSameTime(t *testing.T) {
-	v := vmtest.Start(t, vm.Options{Timeout: time.Minute})
-	vmtest.Run(t, v, "mkfifo /run/meet")
+	v := kit.StartVM(t, vm.Options{Timeout: time.Minute})
+	kit.Sh(t, v, "mkfifo /run/meet")
 	reader := make(chan vm.Result)
 	go func() { reader <- v.Run("cat /run/meet") }()
-	vmtest.Run(t, v, "echo hello >/run/meet")
+	kit.Sh(t, v, "echo hello >/run/meet")
 	if got := <-reader; got.Stdout != "hello\n" {
 		t.Errorf("%+v", got)
 	}
 }
 
 func TestFiles(t *testing.T) {
-	v := vmtest.Start(t, vm.Options{})
+	v := kit.StartVM(t, vm.Options{})
 	const name, content = "/srv/new/file", "\x00content\xff"
 	if err := v.WriteFile(name, os.ModeSetuid|0o751, content); err != nil {
 		t.Fatal(err)
 	}
-	if got := vmtest.Run(t, v, "stat -c '%a %U' "+name); got != "4751 root\n" {
+	if got := kit.Sh(t, v, "stat -c '%a %U' "+name); got != "4751 root" {
 		t.Errorf("file has %q", got)
 	}
 	if got, err := v.ReadFile(name); got != content || err != nil {
@@ -122,25 +122,25 @@ done
 `
 
 func TestVRF(t *testing.T) {
-	v := vmtest.Start(t, vm.Options{Timeout: time.Minute})
-	vmtest.Run(t, v, "set -e"+vrfs)
+	v := kit.StartVM(t, vm.Options{Timeout: time.Minute})
+	kit.Sh(t, v, "set -e"+vrfs)
 	ports := map[string]string{"0.0.0.0": "4004", "::": "4006"}
 	peer := map[string]string{"0.0.0.0": "192.0.2.1", "::": "2001:db8::1"}
 	for _, vrf := range []string{"red", "blue"} {
-		if got := vmtest.Run(t, v, "ip vrf exec "+vrf+" ip vrf identify"); got != vrf+"\n" {
+		if got := kit.Sh(t, v, "ip vrf exec "+vrf+" ip vrf identify"); got != vrf {
 			t.Errorf("in %s, ip vrf identify says %q", vrf, got)
 		}
 		for address, port := range ports {
-			vmtest.Run(t, v, fmt.Sprintf("while echo %s | ip vrf exec %[1]s nc -l -N %s %s; do :; done >/dev/null 2>&1 &",
+			kit.Sh(t, v, fmt.Sprintf("while echo %s | ip vrf exec %[1]s nc -l -N %s %s; do :; done >/dev/null 2>&1 &",
 				vrf, address, port))
 		}
 	}
 	for _, vrf := range []string{"red", "blue"} {
 		for address, port := range ports {
 			listens := fmt.Sprintf("ss -Htln 'sport = %s' | grep %%%s", port, vrf)
-			vmtest.Run(t, v, fmt.Sprintf("until %s; do sleep .1; done", listens))
-			got := vmtest.Run(t, v, fmt.Sprintf("ip netns exec peer-%s nc -w5 %s %s </dev/null", vrf, peer[address], port))
-			if got != vrf+"\n" {
+			kit.Sh(t, v, fmt.Sprintf("until %s; do sleep .1; done", listens))
+			got := kit.Sh(t, v, fmt.Sprintf("ip netns exec peer-%s nc -w5 %s %s </dev/null", vrf, peer[address], port))
+			if got != vrf {
 				t.Errorf("%s from the peer of %s answers %q", peer[address], vrf, got)
 			}
 		}
@@ -167,7 +167,7 @@ func TestInstalledServiceIsBooted(t *testing.T) {
 	if err := os.Symlink("/etc/init.d/daemon", filepath.Join(tree, "etc/runlevels/default/daemon")); err != nil {
 		t.Fatal(err)
 	}
-	v := vmtest.Start(t, vm.Options{Boot: true, Install: tree})
+	v := kit.StartVM(t, vm.Options{Boot: true, Install: tree})
 	for _, test := range [][2]string{
 		{"cat /proc/1/comm", "openrc-init"},
 		{"rc-status -r", "default"},
@@ -189,9 +189,9 @@ func TestCgroupModes(t *testing.T) {
 		"none":    "",
 	} {
 		for _, boot := range []bool{false, true} {
-			v := vmtest.Start(t, vm.Options{Cgroup: mode, Boot: boot})
+			v := kit.StartVM(t, vm.Options{Cgroup: mode, Boot: boot})
 			const mounts = `findmnt -rn -o TARGET,FSTYPE | grep -e '/cgroup ' -e /openrc -e cgroup2 | sort | paste -sd,`
-			if got := strings.TrimSpace(vmtest.Run(t, v, mounts)); got != want {
+			if got := kit.Sh(t, v, mounts); got != want {
 				t.Errorf("%s, boot %v: %s, not %s", mode, boot, got, want)
 			}
 		}
@@ -199,7 +199,7 @@ func TestCgroupModes(t *testing.T) {
 }
 
 func TestErrorsTellWhy(t *testing.T) {
-	vmtest.Require(t)
+	kit.Require(t)
 	_, err := vm.Start(vm.Options{Cgroup: "legacy"})
 	if err == nil || !strings.Contains(err.Error(), "unified, hybrid or none") {
 		t.Errorf("unknown cgroup mode: %v", err)
@@ -225,14 +225,14 @@ func TestErrorsTellWhy(t *testing.T) {
 }
 
 func TestCachedRootIsOnlyRead(t *testing.T) {
-	vmtest.Require(t)
+	kit.Require(t)
 	root, err := vm.Root(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	before := listing(t, root)
-	v := vmtest.Start(t, vm.Options{})
-	vmtest.Run(t, v, `
+	v := kit.StartVM(t, vm.Options{})
+	kit.Sh(t, v, `
 		rm -r /etc/init.d /usr/share/doc; echo changed >/etc/passwd; touch /new /mnt/new; chmod 700 /usr/bin/env
 		set +e
 		for source in /mnt/view /; do
@@ -260,7 +260,7 @@ func listing(t *testing.T, dir string) string {
 }
 
 func TestCloseLeavesTheHostAsItWas(t *testing.T) {
-	vmtest.Require(t)
+	kit.Require(t)
 	before := host(t)
 	v, err := vm.Start(vm.Options{})
 	if err != nil {
@@ -277,7 +277,7 @@ func TestCloseLeavesTheHostAsItWas(t *testing.T) {
 }
 
 func TestKilledProgramLeavesNothing(t *testing.T) {
-	vmtest.Require(t)
+	kit.Require(t)
 	if _, err := vm.Root(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -363,7 +363,7 @@ func tracesOf(t *testing.T, program int) func() []string {
 }
 
 func BenchmarkRun(b *testing.B) {
-	v := vmtest.Start(b, vm.Options{})
+	v := kit.StartVM(b, vm.Options{})
 	for i := 0; b.Loop(); i++ {
 		if got := v.Run("echo " + strconv.Itoa(i)); got.Stdout != strconv.Itoa(i)+"\n" {
 			b.Fatal(got)
@@ -372,7 +372,7 @@ func BenchmarkRun(b *testing.B) {
 }
 
 func BenchmarkStart(b *testing.B) {
-	vmtest.Require(b)
+	kit.Require(b)
 	for _, boot := range []bool{false, true} {
 		b.Run(fmt.Sprintf("boot=%v", boot), func(b *testing.B) {
 			for b.Loop() {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"openrc-netns/tests/kit"
 	"openrc-netns/tests/vm"
 )
 
@@ -12,28 +13,28 @@ func TestByHand(t *testing.T) {
 	g := boot(t, vm.Options{})
 	run := func(name string, scene func(t *testing.T)) {
 		t.Run(name, func(t *testing.T) {
-			g.t = t
+			g.T = t
 			scene(t)
 		})
 	}
 
 	run("every socket is bound", func(t *testing.T) {
-		equal(t, "without us", g.sh("ip netns exec vpn probe sockets"), bound(""))
-		equal(t, "in a namespace", g.sh("netns-exec --vrf mgmt vpn probe sockets"), bound("mgmt"))
-		equal(t, "the other VRF", g.sh("netns-exec --vrf blue vpn probe sockets"), bound("blue"))
-		equal(t, "alone", g.sh("netns-exec --vrf host -- probe sockets"), bound("host"))
-		equal(t, "as ip vrf exec", g.sh("ip netns exec vpn ip vrf exec mgmt probe sockets"), bound("mgmt"))
-		equal(t, "after a fork and a change of user", g.sh("netns-exec -u daemon --vrf mgmt vpn sh -c 'sh -c \"probe sockets\" | grep -v raw'"),
+		kit.Equal(t, "without us", g.Sh("ip netns exec vpn probe sockets"), bound(""))
+		kit.Equal(t, "in a namespace", g.Sh("netns-exec --vrf mgmt vpn probe sockets"), bound("mgmt"))
+		kit.Equal(t, "the other VRF", g.Sh("netns-exec --vrf blue vpn probe sockets"), bound("blue"))
+		kit.Equal(t, "alone", g.Sh("netns-exec --vrf host -- probe sockets"), bound("host"))
+		kit.Equal(t, "as ip vrf exec", g.Sh("ip netns exec vpn ip vrf exec mgmt probe sockets"), bound("mgmt"))
+		kit.Equal(t, "after a fork and a change of user", g.Sh("netns-exec -u daemon --vrf mgmt vpn sh -c 'sh -c \"probe sockets\" | grep -v raw'"),
 			strings.Join(strings.Split(bound("mgmt"), "\n")[:2], "\n")+"\n"+strings.Join(strings.Split(bound("mgmt"), "\n")[3:5], "\n"))
-		equal(t, "as the service says", g.sh("printf 'netns=vpn\\nvrf=blue\\n' >/etc/conf.d/web; netns-exec --service web probe sockets"), bound("blue"))
+		kit.Equal(t, "as the service says", g.Sh("printf 'netns=vpn\\nvrf=blue\\n' >/etc/conf.d/web; netns-exec --service web probe sockets"), bound("blue"))
 	})
 
 	run("completions tell a VRF by its flags", func(t *testing.T) {
 		const look = "grep -lsx '0x[0-9a-f]*[4-7c-f][89a-f][0-9a-f]' /sys/class/net/*/flags"
-		equal(t, "of the host", g.sh(look), "/sys/class/net/host/flags")
-		equal(t, "of a namespace", g.sh(`netns-exec --etc none vpn -- sh -c "`+look+`"`),
+		kit.Equal(t, "of the host", g.Sh(look), "/sys/class/net/host/flags")
+		kit.Equal(t, "of a namespace", g.Sh(`netns-exec --etc none vpn -- sh -c "`+look+`"`),
 			"/sys/class/net/blue/flags\n/sys/class/net/mgmt/flags")
-		equal(t, "down, and with more flags", g.sh("ip link add spare type vrf table 40; ip link set spare multicast on; "+
+		kit.Equal(t, "down, and with more flags", g.Sh("ip link add spare type vrf table 40; ip link set spare multicast on; "+
 			look+"; ip link del spare"), "/sys/class/net/host/flags\n/sys/class/net/spare/flags")
 		for _, file := range []string{"_netns-exec", "netns-exec.bash", "netns-exec.fish"} {
 			text, err := os.ReadFile("../../completions/" + file)
@@ -49,36 +50,36 @@ func TestByHand(t *testing.T) {
 			"ip vrf exec": "ip netns exec vpn ip vrf exec %s", // the reference
 		} {
 			for _, vrf := range []string{"mgmt", "blue"} {
-				g.sh(strings.Replace(launch, "%s", vrf, 1) + " probe serve 'this is " + vrf + "' >/dev/null 2>&1 &")
+				g.Sh(strings.Replace(launch, "%s", vrf, 1) + " probe serve 'this is " + vrf + "' >/dev/null 2>&1 &")
 			}
-			g.sh("for i in $(seq 600); do [ $(ip netns exec vpn ss -Hltn 'sport = 7' | wc -l) = 4 ] && exit; sleep 0.1; done; exit 1")
+			g.Sh("for i in $(seq 600); do [ $(ip netns exec vpn ss -Hltn 'sport = 7' | wc -l) = 4 ] && exit; sleep 0.1; done; exit 1")
 			// What TCP and UDP have seen in the peer's namespace.
 			traffic := func(peer string) string {
-				return g.sh("ip netns exec " + peer + " grep -h -e ^Tcp: -e ^Udp: -e ^Udp6.*Datagrams /proc/net/snmp /proc/net/snmp6")
+				return g.Sh("ip netns exec " + peer + " grep -h -e ^Tcp: -e ^Udp: -e ^Udp6.*Datagrams /proc/net/snmp /proc/net/snmp6")
 			}
 			for _, address := range []string{"192.0.2.1", "2001:db8::1"} {
 				for peer, vrf := range map[string]string{"peer-m": "mgmt", "peer-b": "blue"} {
 					other := map[string]string{"peer-m": "peer-b", "peer-b": "peer-m"}[peer]
 					before := traffic(other)
-					equal(t, how+" to "+peer+" at "+address, g.sh("ip netns exec "+peer+" probe ask "+address), "tcp: this is "+vrf+"\nudp: this is "+vrf)
-					equal(t, how+": what the other peer has seen", traffic(other), before)
+					kit.Equal(t, how+" to "+peer+" at "+address, g.Sh("ip netns exec "+peer+" probe ask "+address), "tcp: this is "+vrf+"\nudp: this is "+vrf)
+					kit.Equal(t, how+": what the other peer has seen", traffic(other), before)
 				}
 			}
 			// Outward as well: a client in a VRF reaches that VRF's peer.
-			g.sh("pkill -x probe; while pgrep -x probe >/dev/null; do sleep 0.1; done")
+			g.Sh("pkill -x probe; while pgrep -x probe >/dev/null; do sleep 0.1; done")
 			for peer, vrf := range map[string]string{"peer-m": "mgmt", "peer-b": "blue"} {
-				g.sh("ip netns exec " + peer + " probe serve 'peer of " + vrf + "' >/dev/null 2>&1 &")
-				g.sh("for i in $(seq 600); do ip netns exec " + peer + " ss -Hltn 'sport = 7' | grep -q . && exit; sleep 0.1; done; exit 1")
-				equal(t, how+" from "+vrf, g.sh(strings.Replace(launch, "%s", vrf, 1)+" probe ask 192.0.2.2"), "tcp: peer of "+vrf+"\nudp: peer of "+vrf)
+				g.Sh("ip netns exec " + peer + " probe serve 'peer of " + vrf + "' >/dev/null 2>&1 &")
+				g.Sh("for i in $(seq 600); do ip netns exec " + peer + " ss -Hltn 'sport = 7' | grep -q . && exit; sleep 0.1; done; exit 1")
+				kit.Equal(t, how+" from "+vrf, g.Sh(strings.Replace(launch, "%s", vrf, 1)+" probe ask 192.0.2.2"), "tcp: peer of "+vrf+"\nudp: peer of "+vrf)
 			}
-			g.sh("pkill -x probe; while pgrep -x probe >/dev/null; do sleep 0.1; done")
+			g.Sh("pkill -x probe; while pgrep -x probe >/dev/null; do sleep 0.1; done")
 		}
 	})
 
 	run("sockets of every kind", func(t *testing.T) {
 		// What this kernel lacks is tested in internal/vrf, on the one that it runs on.
-		g.sh("modprobe -a rds tipc")
-		equal(t, "in a VRF", g.sh("netns-exec --vrf mgmt vpn probe kinds"), `MPTCP: protocol not supported
+		g.Sh("modprobe -a rds tipc")
+		kit.Equal(t, "in a VRF", g.Sh("netns-exec --vrf mgmt vpn probe kinds"), `MPTCP: protocol not supported
 SCTP one to one: "mgmt"
 SCTP one to many: "mgmt"
 packet: ""
@@ -86,69 +87,69 @@ RDS: ""
 RxRPC: ""
 TIPC: ""
 vsock: ""`)
-		g.sh("ip netns exec peer-m probe ask-sctp 192.0.2.1 >/dev/null 2>&1 &")
-		equal(t, "SCTP, made by the kernel", g.sh("timeout 20 netns-exec --vrf mgmt vpn probe sctp"), `accepted: "mgmt"
+		g.Sh("ip netns exec peer-m probe ask-sctp 192.0.2.1 >/dev/null 2>&1 &")
+		kit.Equal(t, "SCTP, made by the kernel", g.Sh("timeout 20 netns-exec --vrf mgmt vpn probe sctp"), `accepted: "mgmt"
 peeled off: "mgmt"`)
 	})
 
 	run("an index is not applied in another namespace", func(t *testing.T) {
 		// A device there with the number that mgmt has here.
-		index := g.sh("ip netns exec vpn cat /sys/class/net/mgmt/ifindex")
-		g.sh("ip netns add elsewhere; ip -n elsewhere link add wrong index " + index + " type dummy")
+		index := g.Sh("ip netns exec vpn cat /sys/class/net/mgmt/ifindex")
+		g.Sh("ip netns add elsewhere; ip -n elsewhere link add wrong index " + index + " type dummy")
 		there := " nsenter --net=/run/netns/elsewhere probe sockets"
-		equal(t, "netns-exec", g.sh("netns-exec --vrf mgmt vpn"+there), bound(""))
-		equal(t, "ip vrf exec", g.sh("ip netns exec vpn ip vrf exec mgmt"+there), bound("wrong"))
+		kit.Equal(t, "netns-exec", g.Sh("netns-exec --vrf mgmt vpn"+there), bound(""))
+		kit.Equal(t, "ip vrf exec", g.Sh("ip netns exec vpn ip vrf exec mgmt"+there), bound("wrong"))
 	})
 
 	run("ip vrf knows the process", func(t *testing.T) {
-		equal(t, "identify", g.sh("netns-exec --vrf mgmt vpn sh -c 'ip vrf identify $$'"), "mgmt")
-		equal(t, "identify, alone", g.sh("netns-exec --vrf host -- sh -c 'ip vrf identify $$'"), "host")
-		g.sh("netns-exec --vrf mgmt vpn sleep 1000 >/dev/null 2>&1 & sleep 0.2")
-		contains(t, g.sh("ip netns exec vpn ip vrf pids mgmt"), g.sh("pgrep -x sleep"))
-		g.sh("pkill -x sleep")
+		kit.Equal(t, "identify", g.Sh("netns-exec --vrf mgmt vpn sh -c 'ip vrf identify $$'"), "mgmt")
+		kit.Equal(t, "identify, alone", g.Sh("netns-exec --vrf host -- sh -c 'ip vrf identify $$'"), "host")
+		g.Sh("netns-exec --vrf mgmt vpn sleep 1000 >/dev/null 2>&1 & sleep 0.2")
+		kit.Contains(t, g.Sh("ip netns exec vpn ip vrf pids mgmt"), g.Sh("pgrep -x sleep"))
+		g.Sh("pkill -x sleep")
 	})
 
 	run("ip vrf exec inside still works", func(t *testing.T) {
-		equal(t, "the same VRF", g.sh("netns-exec --vrf mgmt vpn ip vrf exec mgmt probe sockets"), bound("mgmt"))
-		equal(t, "another VRF", g.sh("netns-exec --vrf mgmt vpn ip vrf exec blue probe sockets"), bound("blue"))
-		equal(t, "and the other way round", g.sh("ip netns exec vpn ip vrf exec mgmt netns-exec --vrf blue vpn probe sockets"), bound("blue"))
-		equal(t, "beside it", g.sh("ip netns exec vpn ip vrf exec mgmt probe sockets"), bound("mgmt"))
+		kit.Equal(t, "the same VRF", g.Sh("netns-exec --vrf mgmt vpn ip vrf exec mgmt probe sockets"), bound("mgmt"))
+		kit.Equal(t, "another VRF", g.Sh("netns-exec --vrf mgmt vpn ip vrf exec blue probe sockets"), bound("blue"))
+		kit.Equal(t, "and the other way round", g.Sh("ip netns exec vpn ip vrf exec mgmt netns-exec --vrf blue vpn probe sockets"), bound("blue"))
+		kit.Equal(t, "beside it", g.Sh("ip netns exec vpn ip vrf exec mgmt probe sockets"), bound("mgmt"))
 	})
 
 	run("the tree does not grow", func(t *testing.T) {
 		cgroups := "find /sys/fs/cgroup -type d | sort"
-		g.sh("netns-exec --vrf mgmt vpn true; netns-exec --vrf mgmt vpn ip vrf exec blue true; netns-exec --vrf blue vpn true")
-		before := g.sh(cgroups)
-		g.sh("for i in 1 2 3; do netns-exec --vrf mgmt vpn netns-exec --vrf blue vpn netns-exec --vrf mgmt vpn true || exit; done")
-		equal(t, "cgroups", g.sh(cgroups), before)
-		top := g.sh("netns-exec --vrf mgmt vpn sed -n s/^0:://p /proc/self/cgroup | cut -d/ -f2")
-		programs := g.sh("probe programs /sys/fs/cgroup/" + top)
-		equal(t, "programs", programs, "openrc_netns CGroupSock, 16 instructions")
+		g.Sh("netns-exec --vrf mgmt vpn true; netns-exec --vrf mgmt vpn ip vrf exec blue true; netns-exec --vrf blue vpn true")
+		before := g.Sh(cgroups)
+		g.Sh("for i in 1 2 3; do netns-exec --vrf mgmt vpn netns-exec --vrf blue vpn netns-exec --vrf mgmt vpn true || exit; done")
+		kit.Equal(t, "cgroups", g.Sh(cgroups), before)
+		top := g.Sh("netns-exec --vrf mgmt vpn sed -n s/^0:://p /proc/self/cgroup | cut -d/ -f2")
+		programs := g.Sh("probe programs /sys/fs/cgroup/" + top)
+		kit.Equal(t, "programs", programs, "openrc_netns CGroupSock, 16 instructions")
 	})
 
 	run("a namespace made anew", func(t *testing.T) {
 		// What runs in the old one stays bound to its own VRF.
-		g.sh("ip netns add twice; ip -n twice link add v type vrf table 1")
-		g.sh("netns-exec --vrf v twice sh -c 'while [ ! -e /run/again ]; do sleep 0.1; done; probe sockets >/run/sockets; touch /run/done' >/dev/null 2>&1 & sleep 0.3")
-		g.sh("ip netns delete twice; ip netns add twice; ip -n twice link add v type vrf table 1")
-		equal(t, "new", g.sh("netns-exec --vrf v twice probe sockets"), bound("v"))
-		equal(t, "old", g.sh("touch /run/again; while [ ! -e /run/done ]; do sleep 0.1; done; cat /run/sockets"), bound("v"))
+		g.Sh("ip netns add twice; ip -n twice link add v type vrf table 1")
+		g.Sh("netns-exec --vrf v twice sh -c 'while [ ! -e /run/again ]; do sleep 0.1; done; probe sockets >/run/sockets; touch /run/done' >/dev/null 2>&1 & sleep 0.3")
+		g.Sh("ip netns delete twice; ip netns add twice; ip -n twice link add v type vrf table 1")
+		kit.Equal(t, "new", g.Sh("netns-exec --vrf v twice probe sockets"), bound("v"))
+		kit.Equal(t, "old", g.Sh("touch /run/again; while [ ! -e /run/done ]; do sleep 0.1; done; cat /run/sockets"), bound("v"))
 	})
 
 	run("locked", func(t *testing.T) {
 		there := " unshare --user --map-root-user --net probe sockets"
-		equal(t, "at home", g.sh("netns-exec --lock --vrf mgmt vpn probe sockets"), bound("mgmt"))
-		equal(t, "elsewhere, without the lock", g.sh("netns-exec --vrf mgmt vpn"+there), bound(""))
-		equal(t, "elsewhere", g.sh("netns-exec --lock --vrf mgmt vpn"+there), strings.ReplaceAll(bound(""), `""`, "operation not permitted"))
-		contains(t, g.fails("netns-exec --lock --vrf mgmt vpn nsenter --net=/proc/1/ns/net true"), "Permission denied")
+		kit.Equal(t, "at home", g.Sh("netns-exec --lock --vrf mgmt vpn probe sockets"), bound("mgmt"))
+		kit.Equal(t, "elsewhere, without the lock", g.Sh("netns-exec --vrf mgmt vpn"+there), bound(""))
+		kit.Equal(t, "elsewhere", g.Sh("netns-exec --lock --vrf mgmt vpn"+there), strings.ReplaceAll(bound(""), `""`, "operation not permitted"))
+		kit.Contains(t, g.Fails("netns-exec --lock --vrf mgmt vpn nsenter --net=/proc/1/ns/net true"), "Permission denied")
 	})
 
 	run("refused", func(t *testing.T) {
 		state := "find /sys/fs/cgroup -type d | sort; cat /proc/self/mountinfo; pgrep -c 'netns|probe' || :"
 		// Once removed, the cgroups of the namespace twice come back for a launch
 		// that fails, and go with it.
-		g.sh("printf '#!/nowhere\\n' >/run/no-interpreter; chmod 755 /run/no-interpreter; find /sys/fs/cgroup -depth -path '*twice-ns*' -exec rmdir {} +; find /sys/fs/cgroup -maxdepth 1 -name 'netns-exec.*' -exec rmdir {} + 2>/dev/null || :")
-		before := g.sh(state)
+		g.Sh("printf '#!/nowhere\\n' >/run/no-interpreter; chmod 755 /run/no-interpreter; find /sys/fs/cgroup -depth -path '*twice-ns*' -exec rmdir {} +; find /sys/fs/cgroup -maxdepth 1 -name 'netns-exec.*' -exec rmdir {} + 2>/dev/null || :")
+		before := g.Sh(state)
 		for command, want := range map[string]string{
 			"netns-exec --vrf host vpn true":               `netns-exec: VRF "host": no such device in this network namespace`,
 			"netns-exec --vrf mgmt -- true":                `netns-exec: VRF "mgmt": no such device in this network namespace`,
@@ -163,14 +164,14 @@ peeled off: "mgmt"`)
 			// Found out by the kernel alone, when all else is done.
 			"netns-exec --vrf v twice /run/no-interpreter": `netns-exec: cannot execute "/run/no-interpreter": no such file or directory`,
 		} {
-			equal(t, command, strings.TrimSpace(g.fails(command)), want)
+			kit.Equal(t, command, strings.TrimSpace(g.Fails(command)), want)
 		}
-		equal(t, "what is there", g.sh(state), before)
+		kit.Equal(t, "what is there", g.Sh(state), before)
 
 		// A program above ours that allows no other: that of ip vrf exec.
-		out := g.fails(`nsenter --net=/run/netns/vpn ip vrf exec mgmt sh -c '
+		out := g.Fails(`nsenter --net=/run/netns/vpn ip vrf exec mgmt sh -c '
 			below=/sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup)/below
 			mkdir $below && echo 0 >$below/cgroup.procs && exec netns-exec --vrf blue vpn probe sockets'`)
-		equal(t, "another's program", strings.TrimSpace(out), "netns-exec: the kernel refuses the BPF program on the cgroup: a program on it or above it allows no other, or CAP_NET_ADMIN is missing")
+		kit.Equal(t, "another's program", strings.TrimSpace(out), "netns-exec: the kernel refuses the BPF program on the cgroup: a program on it or above it allows no other, or CAP_NET_ADMIN is missing")
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"openrc-netns/tests/kit"
 	"openrc-netns/tests/vm"
 )
 
@@ -40,7 +41,7 @@ func TestCheck(t *testing.T) {
 				edits = append(edits, fmt.Sprintf("sed -i '%dc %s' %s", e.Line, e.Text, e.Path))
 			}
 		}
-		equal(t, "status", fmt.Sprint(out.Code), fmt.Sprint(min(1, len(ids))))
+		kit.Equal(t, "status", fmt.Sprint(out.Code), fmt.Sprint(min(1, len(ids))))
 		return ids, commands, edits
 	}
 	for _, test := range []struct{ conf, want, remedy, device string }{
@@ -57,19 +58,19 @@ func TestCheck(t *testing.T) {
 		{"netns=peer-m\nvrf=lo", `vrf-other: device "lo" is not a VRF`,
 			"ip -n peer-m link add mgmt type vrf table 10; ip -n peer-m link set mgmt up; sed -i '2c vrf=mgmt' /etc/conf.d/web", "mgmt"},
 	} {
-		g.conf("web", test.conf)
+		g.Conf("web", test.conf)
 		ids, commands, edits := check()
-		equal(t, test.conf, strings.Join(ids, "\n"), test.want)
-		equal(t, test.conf, strings.Join(append(commands, edits...), "; "), test.remedy)
+		kit.Equal(t, test.conf, strings.Join(ids, "\n"), test.want)
+		kit.Equal(t, test.conf, strings.Join(append(commands, edits...), "; "), test.remedy)
 		if test.want != "" {
 			_, what, _ := strings.Cut(test.want, ": ")
-			contains(t, g.fails("rc-service web start"), what)
-			g.sh(test.remedy)
+			kit.Contains(t, g.Fails("rc-service web start"), what)
+			g.Sh(test.remedy)
 			ids, _, _ := check()
-			equal(t, test.conf+", with its remedy", strings.Join(ids, "\n"), "")
+			kit.Equal(t, test.conf+", with its remedy", strings.Join(ids, "\n"), "")
 		}
-		g.sh("rm -f /run/trace; rc-service web start")
-		equal(t, test.conf, g.sh("sed -n 's/^start_pre: //p' /run/trace"), test.device)
-		g.sh("rc-service web stop")
+		g.Sh("rm -f /run/trace; rc-service web start")
+		kit.Equal(t, test.conf, g.Sh("sed -n 's/^start_pre: //p' /run/trace"), test.device)
+		g.Sh("rc-service web stop")
 	}
 }

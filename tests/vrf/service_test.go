@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"openrc-netns/tests/kit"
 	"openrc-netns/tests/vm"
 )
 
@@ -43,41 +44,35 @@ func service(t *testing.T, options vm.Options) *guest {
 	return g
 }
 
-// conf is the conf.d file of a service.
-func (g *guest) conf(service string, lines ...string) {
-	g.t.Helper()
-	g.write("/etc/conf.d/"+service, strings.Join(lines, "\n")+"\n")
-}
-
 func (g *guest) daemon() string {
-	g.t.Helper()
-	return g.sh("for i in $(seq 600); do pgrep -x probe && exit; sleep 0.1; done; exit 1")
+	g.T.Helper()
+	return g.Sh("for i in $(seq 600); do pgrep -x probe && exit; sleep 0.1; done; exit 1")
 }
 
 // respawned kills the daemon with this PID, and returns the one that its
 // supervisor starts.
 func (g *guest) respawned(first string) string {
-	g.t.Helper()
-	return g.sh("kill -9 " + first + "; for i in $(seq 600); do pgrep -x probe | grep -vx " + first + " && exit; sleep 0.1; done; exit 1")
+	g.T.Helper()
+	return g.Sh("kill -9 " + first + "; for i in $(seq 600); do pgrep -x probe | grep -vx " + first + " && exit; sleep 0.1; done; exit 1")
 }
 
 func (g *guest) cgroup(pid string) string {
-	g.t.Helper()
-	return g.sh("sed -n s/^0:://p /proc/" + pid + "/cgroup")
+	g.T.Helper()
+	return g.Sh("sed -n s/^0:://p /proc/" + pid + "/cgroup")
 }
 
 // cgroups are those of a service. OpenRC 0.64 also makes openrc/NAME, with us
 // or without, and leaves it.
 func (g *guest) cgroups(service string) string {
-	g.t.Helper()
-	return g.sh("find /sys/fs/cgroup -name '*" + service + "*' -not -path '*/openrc/*'")
+	g.T.Helper()
+	return g.Sh("find /sys/fs/cgroup -name '*" + service + "*' -not -path '*/openrc/*'")
 }
 
 // listens is what the daemon's listening sockets are bound to.
 func (g *guest) listens(netns string) string {
-	g.t.Helper()
-	g.sh("for i in $(seq 600); do ip netns exec " + netns + " ss -Hltn 'sport = 7' | grep -q . && exit; sleep 0.1; done; exit 1")
-	return g.sh("ip netns exec " + netns + " ss -Hltn 'sport = 7' | sed 's/.*%\\(.*\\):7.*/\\1/' | sort -u")
+	g.T.Helper()
+	g.Sh("for i in $(seq 600); do ip netns exec " + netns + " ss -Hltn 'sport = 7' | grep -q . && exit; sleep 0.1; done; exit 1")
+	return g.Sh("ip netns exec " + netns + " ss -Hltn 'sport = 7' | sed 's/.*%\\(.*\\):7.*/\\1/' | sort -u")
 }
 
 const oneProgram = "openrc_netns CGroupSock, 16 instructions"
@@ -86,67 +81,67 @@ func TestServices(t *testing.T) {
 	g := service(t, vm.Options{})
 	run := func(name string, scene func(t *testing.T)) {
 		t.Run(name, func(t *testing.T) {
-			g.t = t
-			g.sh("rm -f /run/trace")
+			g.T = t
+			g.Sh("rm -f /run/trace")
 			scene(t)
 		})
 	}
 
 	run("in a namespace", func(t *testing.T) {
-		g.conf("web", "netns=vpn", "vrf=mgmt", `rc_cgroup_settings="`, "pids.max 100", `"`)
-		g.sh("echo +pids >/sys/fs/cgroup/cgroup.subtree_control")
-		g.sh("rc-service web start")
+		g.Conf("web", "netns=vpn", "vrf=mgmt", `rc_cgroup_settings="`, "pids.max 100", `"`)
+		g.Sh("echo +pids >/sys/fs/cgroup/cgroup.subtree_control")
+		g.Sh("rc-service web start")
 		pid := g.daemon()
-		equal(t, "cgroup", g.cgroup(pid), "/openrc.web")
-		equal(t, "programs", g.sh("probe programs /sys/fs/cgroup/openrc.web"), oneProgram)
-		equal(t, "listens", g.listens("vpn"), "mgmt")
-		equal(t, "rc_cgroup_settings", g.sh("cat /sys/fs/cgroup/openrc.web/pids.max"), "100")
-		equal(t, "its peer", g.sh("ip netns exec peer-m probe ask 192.0.2.1"), "tcp: web\nudp: web")
-		contains(t, g.fails("ip netns exec peer-b probe ask 192.0.2.1"), "connection refused")
+		kit.Equal(t, "cgroup", g.cgroup(pid), "/openrc.web")
+		kit.Equal(t, "programs", g.Sh("probe programs /sys/fs/cgroup/openrc.web"), oneProgram)
+		kit.Equal(t, "listens", g.listens("vpn"), "mgmt")
+		kit.Equal(t, "rc_cgroup_settings", g.Sh("cat /sys/fs/cgroup/openrc.web/pids.max"), "100")
+		kit.Equal(t, "its peer", g.Sh("ip netns exec peer-m probe ask 192.0.2.1"), "tcp: web\nudp: web")
+		kit.Contains(t, g.Fails("ip netns exec peer-b probe ask 192.0.2.1"), "connection refused")
 
-		g.sh("rc-service web reload; rc-service web status")
-		g.sh("rc-service web restart; rc-service web restart")
-		equal(t, "programs after restarts", g.sh("probe programs /sys/fs/cgroup/openrc.web"), oneProgram)
-		equal(t, "listens", g.listens("vpn"), "mgmt")
-		g.sh("rc-service web stop")
-		equal(t, "functions that ran bound", g.sh("sort -u /run/trace"), "reload: mgmt\nstart_pre: mgmt\nstatus: mgmt\nstop_pre: mgmt")
-		equal(t, "cgroups", g.cgroups("web"), "")
-		g.sh("echo -pids >/sys/fs/cgroup/cgroup.subtree_control")
+		g.Sh("rc-service web reload; rc-service web status")
+		g.Sh("rc-service web restart; rc-service web restart")
+		kit.Equal(t, "programs after restarts", g.Sh("probe programs /sys/fs/cgroup/openrc.web"), oneProgram)
+		kit.Equal(t, "listens", g.listens("vpn"), "mgmt")
+		g.Sh("rc-service web stop")
+		kit.Equal(t, "functions that ran bound", g.Sh("sort -u /run/trace"), "reload: mgmt\nstart_pre: mgmt\nstatus: mgmt\nstop_pre: mgmt")
+		kit.Equal(t, "cgroups", g.cgroups("web"), "")
+		g.Sh("echo -pids >/sys/fs/cgroup/cgroup.subtree_control")
 	})
 
 	run("alone", func(t *testing.T) {
-		g.conf("web", "vrf=host")
-		g.sh("rc-service web start")
+		g.Conf("web", "vrf=host")
+		g.Sh("rc-service web start")
 		pid := g.daemon()
-		equal(t, "namespace", g.sh("readlink /proc/"+pid+"/ns/net"), g.sh("readlink /proc/1/ns/net"))
-		equal(t, "listens", g.sh("sleep 0.5; ss -Hltn 'sport = 7' | sed 's/.*%\\(.*\\):7.*/\\1/' | sort -u"), "host")
-		g.sh("rc-service web restart; rc-service web status; rc-service web stop")
-		equal(t, "functions that ran bound", g.sh("sort -u /run/trace"), "start_pre: host\nstatus: host\nstop_pre: host")
-		equal(t, "cgroups", g.cgroups("web"), "")
+		kit.Equal(t, "namespace", g.Sh("readlink /proc/"+pid+"/ns/net"), g.Sh("readlink /proc/1/ns/net"))
+		kit.Equal(t, "listens", g.Sh("sleep 0.5; ss -Hltn 'sport = 7' | sed 's/.*%\\(.*\\):7.*/\\1/' | sort -u"), "host")
+		g.Sh("rc-service web restart; rc-service web status; rc-service web stop")
+		kit.Equal(t, "functions that ran bound", g.Sh("sort -u /run/trace"), "start_pre: host\nstatus: host\nstop_pre: host")
+		kit.Equal(t, "cgroups", g.cgroups("web"), "")
 	})
 
 	run("two services, one address", func(t *testing.T) {
-		g.sh("ln -sf web /etc/init.d/web.mgmt; ln -sf web /etc/init.d/web.blue; rm /etc/conf.d/web")
-		g.conf("web.mgmt", "netns=vpn", "vrf=mgmt", `command_args="serve mgmt"`)
-		g.conf("web.blue", "netns=vpn", "vrf=blue", `command_args="serve blue"`)
+		g.Sh("ln -sf web /etc/init.d/web.mgmt; ln -sf web /etc/init.d/web.blue; rm /etc/conf.d/web")
+		g.Conf("web.mgmt", "netns=vpn", "vrf=mgmt", `command_args="serve mgmt"`)
+		g.Conf("web.blue", "netns=vpn", "vrf=blue", `command_args="serve blue"`)
 		// The script sets command_args after conf.d; let conf.d have its way.
-		g.sh(`sed -i 's/^command_args=.*/: ${command_args:=serve web}/' /etc/init.d/web`)
-		g.sh("rc-service web.mgmt start; rc-service web.blue start; for i in $(seq 600); do [ $(ip netns exec vpn ss -Hltn 'sport = 7' | wc -l) = 4 ] && exit; sleep 0.1; done; exit 1")
-		equal(t, "peer of mgmt", g.sh("ip netns exec peer-m probe ask 192.0.2.1"), "tcp: mgmt\nudp: mgmt")
-		equal(t, "peer of blue", g.sh("ip netns exec peer-b probe ask 192.0.2.1"), "tcp: blue\nudp: blue")
-		g.sh("rc-service web.mgmt stop; rc-service web.blue stop; rm /etc/conf.d/web.*")
+		g.Sh(`sed -i 's/^command_args=.*/: ${command_args:=serve web}/' /etc/init.d/web`)
+		g.Sh("rc-service web.mgmt start; rc-service web.blue start; for i in $(seq 600); do [ $(ip netns exec vpn ss -Hltn 'sport = 7' | wc -l) = 4 ] && exit; sleep 0.1; done; exit 1")
+		kit.Equal(t, "peer of mgmt", g.Sh("ip netns exec peer-m probe ask 192.0.2.1"), "tcp: mgmt\nudp: mgmt")
+		kit.Equal(t, "peer of blue", g.Sh("ip netns exec peer-b probe ask 192.0.2.1"), "tcp: blue\nudp: blue")
+		g.Sh("rc-service web.mgmt stop; rc-service web.blue stop; rm /etc/conf.d/web.*")
 	})
 
 	run("respawned, and without privileges", func(t *testing.T) {
-		g.conf("supervised", "netns=vpn", "vrf=mgmt")
-		g.sh("rc-service supervised start")
+		g.Conf("supervised", "netns=vpn", "vrf=mgmt")
+		g.Sh("rc-service supervised start")
 		first := g.daemon()
-		equal(t, "user", g.sh("ps -o user= -p "+first), "daemon")
-		equal(t, "listens", g.listens("vpn"), "mgmt")
-		equal(t, "cgroup of the respawned", g.cgroup(g.respawned(first)), "/openrc.supervised")
-		equal(t, "the respawned listens", g.listens("vpn"), "mgmt")
-		g.sh("rc-service supervised stop")
-		equal(t, "cgroups", g.cgroups("supervised"), "")
+		kit.Equal(t, "user", g.Sh("ps -o user= -p "+first), "daemon")
+		kit.Equal(t, "listens", g.listens("vpn"), "mgmt")
+		kit.Equal(t, "cgroup of the respawned", g.cgroup(g.respawned(first)), "/openrc.supervised")
+		kit.Equal(t, "the respawned listens", g.listens("vpn"), "mgmt")
+		g.Sh("rc-service supervised stop")
+		kit.Equal(t, "cgroups", g.cgroups("supervised"), "")
 	})
 
 	run("s6, respawned, and without privileges", func(t *testing.T) {
@@ -159,58 +154,58 @@ func TestServices(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		g.conf("six", "program=/usr/sbin/probe", "arguments='serve six'", "command_user=daemon", "netns=vpn", "vrf=mgmt")
-		g.sh("ip netns exec vpn sh -c 'echo 7 >/proc/sys/net/ipv4/ip_unprivileged_port_start'")
-		g.sh("rc-service s6-svscan start; rc-service six start")
+		g.Conf("six", "program=/usr/sbin/probe", "arguments='serve six'", "command_user=daemon", "netns=vpn", "vrf=mgmt")
+		g.Sh("ip netns exec vpn sh -c 'echo 7 >/proc/sys/net/ipv4/ip_unprivileged_port_start'")
+		g.Sh("rc-service s6-svscan start; rc-service six start")
 		first := g.daemon()
-		equal(t, "user", g.sh("ps -o user= -p "+first), "daemon")
-		equal(t, "cgroup", g.cgroup(first), "/openrc.six")
-		equal(t, "programs", g.sh("probe programs /sys/fs/cgroup/openrc.six"), oneProgram)
-		equal(t, "listens", g.listens("vpn"), "mgmt")
-		equal(t, "its peer", g.sh("ip netns exec peer-m probe ask 192.0.2.1"), "tcp: six\nudp: six")
-		contains(t, g.fails("ip netns exec peer-b probe ask 192.0.2.1"), "connection refused")
-		contains(t, g.sh("rc-netns status six"), "ok")
-		equal(t, "cgroup of the respawned", g.cgroup(g.respawned(first)), "/openrc.six")
-		equal(t, "the respawned listens", g.listens("vpn"), "mgmt")
-		g.sh("rc-service six restart")
-		equal(t, "programs after a restart", g.sh("probe programs /sys/fs/cgroup/openrc.six"), oneProgram)
-		equal(t, "listens after a restart", g.listens("vpn"), "mgmt")
-		g.sh("rc-service six stop; rc-service s6-svscan stop")
-		equal(t, "cgroups", g.cgroups("six"), "")
+		kit.Equal(t, "user", g.Sh("ps -o user= -p "+first), "daemon")
+		kit.Equal(t, "cgroup", g.cgroup(first), "/openrc.six")
+		kit.Equal(t, "programs", g.Sh("probe programs /sys/fs/cgroup/openrc.six"), oneProgram)
+		kit.Equal(t, "listens", g.listens("vpn"), "mgmt")
+		kit.Equal(t, "its peer", g.Sh("ip netns exec peer-m probe ask 192.0.2.1"), "tcp: six\nudp: six")
+		kit.Contains(t, g.Fails("ip netns exec peer-b probe ask 192.0.2.1"), "connection refused")
+		kit.Contains(t, g.Sh("rc-netns status six"), "ok")
+		kit.Equal(t, "cgroup of the respawned", g.cgroup(g.respawned(first)), "/openrc.six")
+		kit.Equal(t, "the respawned listens", g.listens("vpn"), "mgmt")
+		g.Sh("rc-service six restart")
+		kit.Equal(t, "programs after a restart", g.Sh("probe programs /sys/fs/cgroup/openrc.six"), oneProgram)
+		kit.Equal(t, "listens after a restart", g.listens("vpn"), "mgmt")
+		g.Sh("rc-service six stop; rc-service s6-svscan stop")
+		kit.Equal(t, "cgroups", g.cgroups("six"), "")
 	})
 
 	run("cgroup_cleanup", func(t *testing.T) {
-		g.conf("web", "netns=vpn", "vrf=mgmt")
+		g.Conf("web", "netns=vpn", "vrf=mgmt")
 		// A child that the daemon's stop does not reach.
-		g.sh(`printf 'start_post() { setsid sleep 1000 </dev/null >/dev/null 2>&1 & }\n' >>/etc/init.d/web; rc-service web start; rc-service web stop`)
-		g.sh("pgrep -x sleep")
+		g.Sh(`printf 'start_post() { setsid sleep 1000 </dev/null >/dev/null 2>&1 & }\n' >>/etc/init.d/web; rc-service web start; rc-service web stop`)
+		g.Sh("pgrep -x sleep")
 		g.Run("rc-service web cgroup_cleanup")
-		g.sh("for i in $(seq 600); do pgrep -x sleep >/dev/null || exit 0; sleep 0.1; done; exit 1")
-		g.sh("sed -i /start_post/d /etc/init.d/web; rmdir /sys/fs/cgroup/openrc.web 2>/dev/null || :")
+		g.Sh("for i in $(seq 600); do pgrep -x sleep >/dev/null || exit 0; sleep 0.1; done; exit 1")
+		g.Sh("sed -i /start_post/d /etc/init.d/web; rmdir /sys/fs/cgroup/openrc.web 2>/dev/null || :")
 	})
 
 	run("the VRF goes", func(t *testing.T) {
-		g.sh("ip -n vpn link add brief type vrf table 40")
-		g.conf("web", "netns=vpn", "vrf=brief")
-		g.sh("rc-service web start")
+		g.Sh("ip -n vpn link add brief type vrf table 40")
+		g.Conf("web", "netns=vpn", "vrf=brief")
+		g.Sh("rc-service web start")
 		before := g.daemon()
-		g.sh("ip -n vpn link delete brief")
-		out := g.fails("rc-service web restart")
-		contains(t, out, `web: not stopped, because the start would fail: VRF "brief": no such device in this network namespace`)
-		equal(t, "daemon", g.daemon(), before)
-		g.sh("rc-service web status; rc-service web stop")
-		equal(t, "daemon", g.Run("pgrep -x probe").Stdout, "")
-		contains(t, g.fails("rc-service web start"), `web: VRF "brief": no such device in this network namespace`)
-		equal(t, "cgroups", g.cgroups("web"), "")
+		g.Sh("ip -n vpn link delete brief")
+		out := g.Fails("rc-service web restart")
+		kit.Contains(t, out, `web: not stopped, because the start would fail: VRF "brief": no such device in this network namespace`)
+		kit.Equal(t, "daemon", g.daemon(), before)
+		g.Sh("rc-service web status; rc-service web stop")
+		kit.Equal(t, "daemon", g.Run("pgrep -x probe").Stdout, "")
+		kit.Contains(t, g.Fails("rc-service web start"), `web: VRF "brief": no such device in this network namespace`)
+		kit.Equal(t, "cgroups", g.cgroups("web"), "")
 	})
 
 	run("locked", func(t *testing.T) {
-		g.conf("web", "netns=vpn", "vrf=mgmt", "netns_lock=yes")
-		g.sh("rc-service web start")
-		equal(t, "listens", g.listens("vpn"), "mgmt")
-		equal(t, "CAP_SYS_ADMIN", g.sh("echo $((0x$(sed -n 's/^CapBnd:.//p' /proc/"+g.daemon()+"/status) >> 21 & 1))"), "0")
-		g.sh("rc-service web restart; rc-service web stop")
-		equal(t, "cgroups", g.cgroups("web"), "")
+		g.Conf("web", "netns=vpn", "vrf=mgmt", "netns_lock=yes")
+		g.Sh("rc-service web start")
+		kit.Equal(t, "listens", g.listens("vpn"), "mgmt")
+		kit.Equal(t, "CAP_SYS_ADMIN", g.Sh("echo $((0x$(sed -n 's/^CapBnd:.//p' /proc/"+g.daemon()+"/status) >> 21 & 1))"), "0")
+		g.Sh("rc-service web restart; rc-service web stop")
+		kit.Equal(t, "cgroups", g.cgroups("web"), "")
 	})
 }
 
@@ -228,21 +223,21 @@ func TestServiceByCgroupMode(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := service(t, test.options)
-			g.sh("echo '" + test.conf + "' >>/etc/rc.conf")
-			g.conf("web", "netns=vpn", "vrf=mgmt")
-			g.sh("rc-service web start")
+			g.Sh("echo '" + test.conf + "' >>/etc/rc.conf")
+			g.Conf("web", "netns=vpn", "vrf=mgmt")
+			g.Sh("rc-service web start")
 			if cgroup := g.cgroup(g.daemon()); !strings.HasSuffix(cgroup, test.cgroup) {
 				t.Errorf("cgroup: %s, want %s", cgroup, test.cgroup)
 			}
-			equal(t, "listens", g.listens("vpn"), "mgmt")
-			g.sh("rc-service web restart; rc-service web status")
-			equal(t, "listens after a restart", g.listens("vpn"), "mgmt")
-			g.sh("mkdir -p /mnt/cgroup && mount -t cgroup2 none /mnt/cgroup")
+			kit.Equal(t, "listens", g.listens("vpn"), "mgmt")
+			g.Sh("rc-service web restart; rc-service web status")
+			kit.Equal(t, "listens after a restart", g.listens("vpn"), "mgmt")
+			g.Sh("mkdir -p /mnt/cgroup && mount -t cgroup2 none /mnt/cgroup")
 			path := "/mnt/cgroup" + g.cgroup(g.daemon())
-			equal(t, "programs", g.sh("probe programs "+path), oneProgram)
-			g.sh("rc-service web stop")
-			equal(t, "functions that ran bound", g.sh("sort -u /run/trace"), "start_pre: mgmt\nstatus: mgmt\nstop_pre: mgmt")
-			equal(t, "cgroups", g.sh("find /mnt/cgroup -name '*web*' -not -path '*/openrc/*'"), "")
+			kit.Equal(t, "programs", g.Sh("probe programs "+path), oneProgram)
+			g.Sh("rc-service web stop")
+			kit.Equal(t, "functions that ran bound", g.Sh("sort -u /run/trace"), "start_pre: mgmt\nstatus: mgmt\nstop_pre: mgmt")
+			kit.Equal(t, "cgroups", g.Sh("find /mnt/cgroup -name '*web*' -not -path '*/openrc/*'"), "")
 		})
 	}
 }

@@ -5,22 +5,23 @@ import (
 	"strings"
 	"testing"
 
+	"openrc-netns/tests/kit"
 	"openrc-netns/tests/vm"
 )
 
 // status asserts what "rc-netns status web" says, and returns the remedy
 // that it gives.
 func (g *guest) status(verdict, text string) string {
-	g.t.Helper()
+	g.T.Helper()
 	result := g.Run("rc-netns status web")
 	alarm := 1
 	if verdict == "ok" || verdict == "stopped" {
 		alarm = 0
 	}
 	if result.Code != alarm || !strings.Contains(result.Stdout, " "+verdict+"\n") || !strings.Contains(result.Stdout, text) {
-		g.t.Errorf("exit status %d, missing %q or %q in:\n%s", result.Code, verdict, text, result.Output)
+		g.T.Errorf("exit status %d, missing %q or %q in:\n%s", result.Code, verdict, text, result.Output)
 	}
-	g.t.Logf("%s", result.Stdout)
+	g.T.Logf("%s", result.Stdout)
 	match := regexp.MustCompile(`(?m)fix it with: (.*)$`).FindStringSubmatch(result.Stdout)
 	if match == nil {
 		return ""
@@ -33,66 +34,66 @@ func TestStatusOfVRFs(t *testing.T) {
 	fixed := func(text string) {
 		t.Helper()
 		remedy := g.status("unbound", text)
-		g.sh(remedy)
+		g.Sh(remedy)
 		g.status("ok", "")
 	}
-	g.conf("web", "netns=vpn", "vrf=mgmt")
+	g.Conf("web", "netns=vpn", "vrf=mgmt")
 	g.status("stopped", "")
-	g.sh("rc-service web start")
+	g.Sh("rc-service web start")
 	g.status("ok", g.daemon()+"  probe ")
-	contains(t, g.sh("rc-service web status"), `web: runs in network namespace "vpn", its sockets are bound to VRF "mgmt"`)
-	contains(t, g.sh("rc-netns status --json"), `"vrf": "mgmt"`)
-	contains(t, g.sh("rc-netns status --json"), `"kind": "vrf"`)
+	kit.Contains(t, g.Sh("rc-service web status"), `web: runs in network namespace "vpn", its sockets are bound to VRF "mgmt"`)
+	kit.Contains(t, g.Sh("rc-netns status --json"), `"vrf": "mgmt"`)
+	kit.Contains(t, g.Sh("rc-netns status --json"), `"kind": "vrf"`)
 
 	// A recreated device has another index.
-	g.sh("ip -n vpn link delete mgmt; ip -n vpn link add mgmt type vrf table 10; ip -n vpn link set mgmt up")
+	g.Sh("ip -n vpn link delete mgmt; ip -n vpn link add mgmt type vrf table 10; ip -n vpn link set mgmt up")
 	fixed(`its sockets are bound to a device that is gone: VRF "mgmt" was recreated since the start`)
-	equal(t, "listens", g.listens("vpn"), "mgmt")
+	kit.Equal(t, "listens", g.listens("vpn"), "mgmt")
 
 	// One that has gone has to be made first.
-	g.sh("ip -n vpn link delete mgmt")
+	g.Sh("ip -n vpn link delete mgmt")
 	remedy := g.status("unbound", `VRF "mgmt" no longer exists: recreate it first`)
-	contains(t, g.fails(remedy), `VRF "mgmt": no such device`)
-	g.sh("ip -n vpn link add mgmt type vrf table 10; ip -n vpn link set mgmt up; " + remedy)
+	kit.Contains(t, g.Fails(remedy), `VRF "mgmt": no such device`)
+	g.Sh("ip -n vpn link add mgmt type vrf table 10; ip -n vpn link set mgmt up; " + remedy)
 	g.status("ok", "")
 
 	// Another VRF, or none, in conf.d now.
-	g.conf("web", "netns=vpn", "vrf=blue")
+	g.Conf("web", "netns=vpn", "vrf=blue")
 	fixed(`its sockets are bound to VRF "mgmt", but its settings now name "blue"`)
-	equal(t, "listens", g.listens("vpn"), "blue")
-	g.conf("web", "netns=vpn")
+	kit.Equal(t, "listens", g.listens("vpn"), "blue")
+	g.Conf("web", "netns=vpn")
 	fixed("its sockets are bound to a VRF, but its settings no longer name one")
-	g.conf("web", "netns=vpn", "vrf=mgmt")
+	g.Conf("web", "netns=vpn", "vrf=mgmt")
 	fixed("it was started before vrf or netns_lock was set: its sockets are not bound")
-	g.conf("web", "netns=vpn", "vrf=mgmt", "netns_lock=yes")
+	g.Conf("web", "netns=vpn", "vrf=mgmt", "netns_lock=yes")
 	fixed("it is not locked: netns_lock was set after the start")
 
 	// The program taken off, which no tool does by accident.
-	g.sh("probe detach /sys/fs/cgroup/openrc.web")
+	g.Sh("probe detach /sys/fs/cgroup/openrc.web")
 	fixed("no BPF program of ours is on its cgroup /openrc.web")
-	g.sh("rc-service web stop")
+	g.Sh("rc-service web stop")
 
 	// Open beside the VRF: by a socket that its process has freed, and by one that the
 	// kernel has made for a process, which no program is asked for.
-	g.conf("web", "netns=vpn", "vrf=mgmt")
+	g.Conf("web", "netns=vpn", "vrf=mgmt")
 	for command, port := range map[string]string{"probe stray 7262": "TCP port 7262", "probe rxrpc 7001": "UDP port 7001"} {
-		g.sh("rc-service web start")
+		g.Sh("rc-service web start")
 		g.status("ok", "")
-		g.sh("sh -c 'echo $$ >/sys/fs/cgroup/openrc.web/cgroup.procs; echo $$ >/run/beside; exec ip netns exec vpn " + command + "' >/run/beside.log 2>&1 & sleep 1; cat /run/beside.log >&2; [ -e /proc/$(cat /run/beside) ]")
+		g.Sh("sh -c 'echo $$ >/sys/fs/cgroup/openrc.web/cgroup.procs; echo $$ >/run/beside; exec ip netns exec vpn " + command + "' >/run/beside.log 2>&1 & sleep 1; cat /run/beside.log >&2; [ -e /proc/$(cat /run/beside) ]")
 		g.status("unbound", "its "+port+` is not bound to VRF "mgmt": it hears other networks`)
-		contains(t, g.Run("rc-service web status").Output, port)
-		g.sh("kill $(cat /run/beside); while [ -e /proc/$(cat /run/beside) ]; do sleep 0.1; done; sleep 1")
+		kit.Contains(t, g.Run("rc-service web status").Output, port)
+		g.Sh("kill $(cat /run/beside); while [ -e /proc/$(cat /run/beside) ]; do sleep 0.1; done; sleep 1")
 		g.status("ok", "")
-		g.sh("rc-service web stop")
+		g.Sh("rc-service web stop")
 	}
 
 	// Alone, on the host's network; started before it was set.
-	g.sh("rm /etc/conf.d/web; rc-service web start")
-	g.conf("web", "vrf=host")
+	g.Sh("rm /etc/conf.d/web; rc-service web start")
+	g.Conf("web", "vrf=host")
 	fixed("it was started before vrf or netns_lock was set: its sockets are not bound")
-	contains(t, g.sh("rc-service web status"), `web: runs on the host's network, its sockets are bound to VRF "host"`)
-	g.sh("ip link delete host; ip link add host type vrf table 30; ip link set host up")
+	kit.Contains(t, g.Sh("rc-service web status"), `web: runs on the host's network, its sockets are bound to VRF "host"`)
+	g.Sh("ip link delete host; ip link add host type vrf table 30; ip link set host up")
 	fixed(`its sockets are bound to a device that is gone: VRF "host" was recreated`)
-	g.sh("rc-service web stop")
+	g.Sh("rc-service web stop")
 	g.status("stopped", "")
 }

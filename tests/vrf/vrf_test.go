@@ -9,9 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"openrc-netns/tests/scene"
+	"openrc-netns/tests/kit"
 	"openrc-netns/tests/vm"
-	"openrc-netns/tests/vm/vmtest"
 )
 
 // installed is what "make install DESTDIR=" has filled, and the probe.
@@ -19,16 +18,13 @@ var installed string
 
 func TestMain(m *testing.M) {
 	vm.Init()
-	os.Exit(scene.Installed(m, &installed))
+	os.Exit(kit.Main(m, &installed))
 }
 
 // guest is a virtual machine in which the namespace vpn has two VRFs, mgmt and
 // blue, each with a veth of the same address, 192.0.2.1, to a peer of its own
 // with the same address, 192.0.2.2. The guest itself has a VRF called host.
-type guest struct {
-	*vm.VM
-	t *testing.T
-}
+type guest struct{ kit.Host }
 
 const topology = `
 ip netns add vpn
@@ -54,21 +50,9 @@ ip link set host up
 func boot(t *testing.T, options vm.Options) *guest {
 	t.Helper()
 	options.Install = installed
-	g := &guest{vmtest.Start(t, options), t}
-	g.sh(topology)
+	g := &guest{kit.Host{Machine: kit.StartVM(t, options), T: t}}
+	g.Sh(topology)
 	return g
-}
-
-// sh runs a script that has to succeed, fails one that has to fail. They return
-// its output without the last newline, and what it printed as errors.
-func (g *guest) sh(script string) string    { g.t.Helper(); return scene.Sh(g.t, g, script) }
-func (g *guest) fails(script string) string { g.t.Helper(); return scene.Fails(g.t, g, script) }
-
-func (g *guest) write(name, content string) {
-	g.t.Helper()
-	if err := g.WriteFile(name, 0o644, content); err != nil {
-		g.t.Fatal(err)
-	}
 }
 
 // bound is what "probe sockets" prints where every socket is bound to device.
@@ -78,18 +62,4 @@ func bound(device string) string {
 		lines = append(lines, fmt.Sprintf("%s: %q", kind, device))
 	}
 	return strings.Join(lines, "\n")
-}
-
-func equal(t *testing.T, what, got, want string) {
-	t.Helper()
-	if got != want {
-		t.Errorf("%s:\n%s\nwant\n%s", what, got, want)
-	}
-}
-
-func contains(t *testing.T, text, want string) {
-	t.Helper()
-	if !strings.Contains(text, want) {
-		t.Errorf("missing %q in:\n%s", want, text)
-	}
 }
