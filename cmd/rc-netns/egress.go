@@ -230,7 +230,11 @@ func egressPeer(p egress.Peer) string {
 	}
 	text := "peer " + clean(p.Endpoint)
 	if p.Through.Interface != "" {
-		text += ", from the host's network " + egressRoute(p.Through)
+		from := "from the host's network"
+		if p.OwnNetwork {
+			from = "from there"
+		}
+		text += ", " + from + " " + egressRoute(p.Through)
 	}
 	if p.Handshake < 0 {
 		return text + ", no handshake yet"
