@@ -282,6 +282,7 @@ type (
 		Endpoint  string          `json:"endpoint"`
 		Handshake float64         `json:"handshake_seconds"` // -1: none yet
 		Through   egressRouteJSON `json:"through"`
+		Host      bool            `json:"through_host"` // that is a route of the host's network
 	}
 )
 
@@ -303,7 +304,7 @@ func describeEgress(s subject, r *egress.Report) egressSubjectJSON {
 			if peer.Handshake >= 0 {
 				handshake = peer.Handshake.Seconds()
 			}
-			w.Peers = append(w.Peers, egressPeerJSON{peer.Endpoint, handshake, describeRoute(peer.Through)})
+			w.Peers = append(w.Peers, egressPeerJSON{peer.Endpoint, handshake, describeRoute(peer.Through), !peer.OwnNetwork})
 		}
 		d.Ways = append(d.Ways, w)
 	}

@@ -150,6 +150,7 @@ func TestEgressOfWireGuard(t *testing.T) {
 					Endpoint  string
 					Handshake float64 `json:"handshake_seconds"`
 					Through   struct{ Interface, Source string }
+					Host      bool `json:"through_host"`
 				}
 			}
 		}
@@ -159,7 +160,7 @@ func TestEgressOfWireGuard(t *testing.T) {
 	}
 	shown := fmt.Sprintf("%+v", document)
 	matches(shown, `^\{Subjects:\[\{Verdict:tunnel only Ways:\[\{Interface:wg0 Kind:tun Leads:of process \d+ \(wireguard-go\) on the host's network Tunnel:true `+
-		`Peers:\[\{Endpoint:198\.51\.100\.2:51820 Handshake:[0-9.]+ Through:\{Interface:eth1 Source:198\.51\.100\.1\}\}\]\}\]\}\]\}$`)
+		`Peers:\[\{Endpoint:198\.51\.100\.2:51820 Handshake:[0-9.]+ Through:\{Interface:eth1 Source:198\.51\.100\.1\} Host:true\}\]\}\]\}\]\}$`)
 
 	// The other end, whose packets do not go through the host's network.
 	out = egress(1, "peer")
