@@ -133,6 +133,8 @@ demo: build
 	@tests/prepare mmdebstrap
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
 		$(MAKE) -s install DESTDIR="$$dir" && \
+		$(GO) build -o "$$dir$(SBINDIR)/probe" ./tests/probe && \
+		$(GO) build -o "$$dir$(SBINDIR)/wireguard-go" golang.zx2c4.com/wireguard && \
 		$(GO) run ./tests/demo "$$dir"
 
 bench: build

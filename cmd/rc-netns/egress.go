@@ -230,7 +230,11 @@ func egressPeer(p egress.Peer) string {
 	}
 	text := "peer " + clean(p.Endpoint)
 	if p.Through.Interface != "" {
-		text += ", from the host's network " + egressRoute(p.Through)
+		from := "from the host's network"
+		if p.OwnNetwork {
+			from = "from there"
+		}
+		text += ", " + from + " " + egressRoute(p.Through)
 	}
 	if p.Handshake < 0 {
 		return text + ", no handshake yet"
@@ -278,6 +282,7 @@ type (
 		Endpoint  string          `json:"endpoint"`
 		Handshake float64         `json:"handshake_seconds"` // -1: none yet
 		Through   egressRouteJSON `json:"through"`
+		Host      bool            `json:"through_host"` // that is a route of the host's network
 	}
 )
 
@@ -299,7 +304,7 @@ func describeEgress(s subject, r *egress.Report) egressSubjectJSON {
 			if peer.Handshake >= 0 {
 				handshake = peer.Handshake.Seconds()
 			}
-			w.Peers = append(w.Peers, egressPeerJSON{peer.Endpoint, handshake, describeRoute(peer.Through)})
+			w.Peers = append(w.Peers, egressPeerJSON{peer.Endpoint, handshake, describeRoute(peer.Through), !peer.OwnNetwork})
 		}
 		d.Ways = append(d.Ways, w)
 	}

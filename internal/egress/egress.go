@@ -213,9 +213,16 @@ func (s *survey) findWays() error {
 		if err != nil {
 			return err
 		}
+		own, err := ownAddresses(family.number)
+		if err != nil {
+			return err
+		}
 		for _, r := range routes {
 			if r.Type != unix.RTN_UNICAST || !tables[r.Table] {
 				continue
+			}
+			if r.Dst != nil && own[r.Dst.String()] {
+				continue // by IPv6 every address of its own is such a route too
 			}
 			where := "default"
 			if r.Dst != nil {
@@ -248,6 +255,22 @@ func (s *survey) findWays() error {
 	}
 	s.sort()
 	return nil
+}
+
+// ownAddresses are those of the namespace that are alone in their network, as
+// routes have them.
+func ownAddresses(family int) (map[string]bool, error) {
+	addresses, err := retry(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, family) })
+	if err != nil {
+		return nil, err
+	}
+	own := map[string]bool{}
+	for _, a := range addresses {
+		if ones, bits := a.Mask.Size(); ones == bits && a.Peer == nil {
+			own[a.IPNet.String()] = true
+		}
+	}
+	return own, nil
 }
 
 // sort puts the ways, and what belongs to them, in the order of their indexes.

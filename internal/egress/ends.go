@@ -1,10 +1,12 @@
 package egress
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,8 +24,10 @@ type Peer struct {
 	Endpoint string // empty if it is not known yet
 	// Handshake is how long ago the last one was; negative if there was none.
 	Handshake time.Duration
-	// Through is how the host reaches the endpoint.
-	Through Route
+	// Through is how the endpoint is reached: from the host's network, or where
+	// OwnNetwork says so from that of the process that holds the interface.
+	Through    Route
+	OwnNetwork bool
 }
 
 // end is what a link says of its other end.
@@ -77,14 +81,20 @@ func (s *survey) trace(ns *namespace.Namespace) {
 	for i := range s.report.Ways {
 		way, e := &s.report.Ways[i], s.ends[i]
 		switch {
-		case e.kind == "wireguard", e.peers != nil:
-			way.Peers = e.peers
-			for p := range way.Peers {
-				way.Peers[p].Through = hostRoute(way.Peers[p].Endpoint)
-			}
-			way.Leads = "WireGuard"
+		case e.kind == "wireguard":
+			way.Leads, way.Peers = "WireGuard", e.peers
+			reach(way.Peers, namespace.Host)
 		case way.Kind == "tun":
-			way.Leads = tunOwner(ns, way.Interface)
+			holder := findHolder(ns, way.Interface)
+			if holder == nil {
+				continue
+			}
+			way.Leads = holder.words(ns)
+			if !holder.serves(way.Interface) {
+				continue // the peers are those of another interface of that name
+			}
+			way.Peers = e.peers
+			reach(way.Peers, holder.netns())
 		case e.peer != 0:
 			if numbers[e.nsid] == nil {
 				numbers[e.nsid] = findNumber(ns, e.nsid)
@@ -100,29 +110,33 @@ func (s *survey) trace(ns *namespace.Namespace) {
 	}
 }
 
-// hostRoute is how the host reaches an endpoint.
-func hostRoute(endpoint string) Route {
-	host, _, err := net.SplitHostPort(endpoint)
-	ip := net.ParseIP(host)
-	if err != nil || ip == nil {
-		return Route{}
-	}
-	var found Route
-	ns, err := namespace.Open(namespace.Host)
+// reach finds out how peers are reached from a network namespace.
+func reach(peers []Peer, netns string) {
+	ns, err := namespace.Open(netns)
 	if err != nil {
-		return Route{}
+		return
 	}
 	defer ns.Close()
+	own := true
+	if host, err := namespace.Open(namespace.Host); err == nil {
+		own = host.Inode() != ns.Inode()
+		host.Close()
+	}
 	_ = ns.Do(func() error {
 		s := survey{links: map[int]netlink.Link{}}
 		links, err := retry(netlink.LinkList)
 		for _, link := range links {
 			s.links[link.Attrs().Index] = link
 		}
-		found = s.route(ip)
+		for i := range peers {
+			peers[i].OwnNetwork = own
+			host, _, _ := net.SplitHostPort(peers[i].Endpoint)
+			if ip := net.ParseIP(host); ip != nil {
+				peers[i].Through = s.route(ip)
+			}
+		}
 		return err
 	})
-	return found
 }
 
 // place is a namespace that has a number in another one.
@@ -184,9 +198,12 @@ func (p *place) link(index int) string {
 	return name
 }
 
-// tunOwner is the process that holds a tun interface, and whose own network its
+// holder is the process that holds a tun interface, and whose own network its
 // packets leave by.
-func tunOwner(ns *namespace.Namespace, name string) string {
+type holder int
+
+// findHolder returns nil where nobody is found.
+func findHolder(ns *namespace.Namespace, name string) *holder {
 	processes, _ := files.ReadDir("/proc")
 	for _, process := range processes {
 		pid, err := strconv.Atoi(process.Name())
@@ -201,23 +218,50 @@ func tunOwner(ns *namespace.Namespace, name string) string {
 			}
 			info, _ := files.Read(dir + "fdinfo/" + descriptor.Name())
 			fd, _ := strconv.Atoi(descriptor.Name())
-			if !strings.Contains(string(info), "iff:\t"+name+"\n") || !tunIn(ns, pid, fd) {
-				continue
+			if strings.Contains(string(info), "iff:\t"+name+"\n") && tunIn(ns, pid, fd) {
+				found := holder(pid)
+				return &found
 			}
-			comm, _ := files.Read(dir + "comm")
-			where := "in a network namespace of its own"
-			link, _ := os.Readlink(dir + "ns/net")
-			host, _ := os.Readlink(namespace.Host)
-			switch {
-			case link == host:
-				where = "on the host's network"
-			case link == fmt.Sprintf("net:[%d]", ns.Inode()):
-				where = "in the same namespace"
-			}
-			return fmt.Sprintf("of process %d (%s) %s", pid, strings.TrimSpace(string(comm)), where)
 		}
 	}
-	return ""
+	return nil
+}
+
+func (h holder) netns() string { return fmt.Sprintf("/proc/%d/ns/net", h) }
+
+// words are which process it is, and where its packets leave.
+func (h holder) words(ns *namespace.Namespace) string {
+	comm, _ := files.Read(fmt.Sprintf("/proc/%d/comm", h))
+	where := "in a network namespace of its own"
+	link, _ := os.Readlink(h.netns())
+	host, _ := os.Readlink(namespace.Host)
+	switch {
+	case link == host:
+		where = "on the host's network"
+	case link == fmt.Sprintf("net:[%d]", ns.Inode()):
+		where = "in the same namespace"
+	}
+	return fmt.Sprintf("of process %d (%s) %s", h, strings.TrimSpace(string(comm)), where)
+}
+
+// serves reports whether it has the socket that answers for the WireGuard
+// interface of that name: there is one for a name, in whatever namespaces
+// interfaces have it.
+func (h holder) serves(name string) bool {
+	dir := fmt.Sprintf("/proc/%d/", h)
+	sockets, _ := files.Read(dir + "net/unix")
+	links := map[string]bool{}
+	for line := range strings.Lines(string(sockets)) {
+		// Num RefCount Protocol Flags Type St Inode Path
+		if fields := strings.Fields(line); len(fields) == 8 && strings.HasSuffix(fields[7], "/wireguard/"+name+".sock") {
+			links["socket:["+fields[6]+"]"] = true
+		}
+	}
+	descriptors, _ := files.ReadDir(dir + "fd")
+	return slices.ContainsFunc(descriptors, func(descriptor os.DirEntry) bool {
+		target, _ := os.Readlink(dir + "fd/" + descriptor.Name())
+		return links[target]
+	})
 }
 
 // tunIn reports whether the tun device behind a descriptor of another process
@@ -227,12 +271,12 @@ func tunIn(ns *namespace.Namespace, pid, fd int) bool {
 	const tunGetDevNetns = 0x54e3 // _IO('T', 227) of linux/if_tun.h
 	pidfd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
-		return false
+		return errors.Is(err, unix.ENOSYS)
 	}
 	defer unix.Close(pidfd)
 	tun, err := unix.PidfdGetfd(pidfd, fd, 0)
 	if err != nil {
-		return false
+		return errors.Is(err, unix.ENOSYS)
 	}
 	defer unix.Close(tun)
 	got, err := unix.IoctlRetInt(tun, tunGetDevNetns)

@@ -42,7 +42,7 @@ const (
 	moved     = "moved"     // name outside, name inside, hardware address
 	sysctl    = "sysctl"    // key, old value
 	wireguard = "wireguard" // name
-	veth      = "veth"      // name inside, name outside
+	veth      = "veth"      // name inside, name outside, hardware address outside
 	resolver  = "resolver"  // none
 )
 
@@ -57,7 +57,7 @@ func (j *journal) undoStep(s step, ns both, kept bool, tell func(string)) error 
 	case wireguard:
 		return deleteWireGuard(ns, j.name(), s.words[0], tell)
 	case veth:
-		return deleteVeth(ns, Veth{s.words[1], s.words[0]}, tell)
+		return deleteVeth(ns, Veth{s.words[1], s.words[0]}, s.words[2], tell)
 	case resolver:
 		if kept {
 			return nil // the next start writes it or removes it

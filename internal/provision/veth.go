@@ -1,10 +1,17 @@
 package provision
 
 import (
+	"bytes"
+	"crypto/rand"
+	"errors"
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"openrc-netns/internal/namespace"
 )
 
 // Veth is a pair of interfaces, one on the host's network and one inside: what
@@ -12,6 +19,9 @@ import (
 type Veth struct {
 	Host, Inside string
 }
+
+// vethKind is that of the interfaces, as ip-link(8) has it.
+const vethKind = "veth"
 
 // ParseVeths reads a list of pairs with blanks between them, each
 // HOSTNAME:NAME.
@@ -52,7 +62,8 @@ func (j *journal) makeVeth(ns both, v Veth, tell func(string)) error {
 	case inner != nil:
 		return fmt.Errorf("cannot make veth %q: the namespace has another interface of that name", v.Inside)
 	}
-	if err := j.note(veth, v.Inside, v.Host); err != nil {
+	address := newAddress()
+	if err := j.note(veth, v.Inside, v.Host, address.String()); err != nil {
 		return err
 	}
 	target, closeTarget, err := descriptor(ns.inside)
@@ -61,7 +72,7 @@ func (j *journal) makeVeth(ns both, v Veth, tell func(string)) error {
 	}
 	defer closeTarget()
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name = v.Host
+	attrs.Name, attrs.HardwareAddr = v.Host, address
 	err = ns.host.Do(func() error {
 		return netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: v.Inside, PeerNamespace: netlink.NsFd(target)})
 	})
@@ -71,12 +82,58 @@ func (j *journal) makeVeth(ns both, v Veth, tell func(string)) error {
 	return nil
 }
 
-// deleteVeth deletes the end inside, and the other goes with it. Where the
-// namespace has gone, both have.
-func deleteVeth(ns both, v Veth, tell func(string)) error {
-	deleted, err := deleteLink(ns, v.Inside, "veth")
+// newAddress is a hardware address as the kernel would choose one: random, for
+// this machine alone, and of one station. It tells the pair from others, and is
+// known before there is one, unlike an index.
+func newAddress() net.HardwareAddr {
+	const local, group = 2, 1
+	address := make(net.HardwareAddr, 6)
+	_, _ = rand.Read(address) // never fails
+	address[0] = address[0]&^group | local
+	return address
+}
+
+// deleteVeth deletes one end, and the other goes with it, wherever that is and
+// whatever either is called by now. The one outside has the hardware address.
+// If that has been changed, or the end is elsewhere, the name inside has to do.
+func deleteVeth(ns both, v Veth, address string, tell func(string)) error {
+	deleted, err := deleteVethOf(ns.host, address)
+	if err == nil && !deleted {
+		deleted, err = deleteLink(ns, v.Inside, vethKind)
+	}
 	if err == nil && !deleted {
 		tell(fmt.Sprintf("interface %q is gone", v.Inside))
 	}
 	return err
+}
+
+// deleteVethOf deletes the end with a hardware address; false if there is none.
+func deleteVethOf(host *namespace.Namespace, address string) (deleted bool, err error) {
+	wanted, err := net.ParseMAC(address)
+	if err != nil {
+		return false, nil // another version has written it down
+	}
+	err = host.Do(func() error {
+		links, err := netlink.LinkList()
+		for range 10 {
+			if !errors.Is(err, netlink.ErrDumpInterrupted) { // something has changed meanwhile
+				break
+			}
+			links, err = netlink.LinkList()
+		}
+		if err != nil {
+			return fmt.Errorf("list the host's interfaces: %w", err)
+		}
+		for _, link := range links {
+			if link.Type() != vethKind || !bytes.Equal(link.Attrs().HardwareAddr, wanted) {
+				continue
+			}
+			if err := netlink.LinkDel(link); err != nil && !errors.Is(err, unix.ENODEV) { // it is going with its namespace
+				return fmt.Errorf("delete interface %q: %w", link.Attrs().Name, err)
+			}
+			deleted = true
+		}
+		return nil
+	})
+	return deleted, err
 }

@@ -24,7 +24,15 @@ type use struct {
 
 // The commands have to succeed; said is what each of them printed.
 var uses = []use{
-	{readme, "**The namespace at every boot,**", "rc-service sshd stop; ip netns delete vpn", func(t testing.TB, g *guest, _ []string) {
+	// The tunnel needs no peer that answers. OpenRC does not see what changes in
+	// the second in which it looked.
+	{readme, "**A VPN for one service,**", `rc-service sshd stop; ip netns delete vpn; modprobe tun; mkdir -m 700 /etc/wireguard
+		printf '[Interface]\nPrivateKey = %s\nAddress = 10.2.0.2/32\n[Peer]\nPublicKey = %s\nAllowedIPs = 0.0.0.0/0, ::/0\nEndpoint = 127.0.0.1:51820\n' \
+			$(wg genkey) $(wg genkey | wg pubkey) >/etc/wireguard/wg0.conf; sleep 1`, func(t testing.TB, g *guest, _ []string) {
+		kit.Equal(t, "transmission-daemon", g.where("transmission-daemon"), g.inside("vpn"))
+		kit.Contains(t, g.Sh("rc-netns egress transmission-daemon"), "transmission-daemon: tunnel only, through wg0")
+	}},
+	{readme, "**The namespace at every boot,**", "rc-service netns.vpn stop; rm /etc/init.d/netns.vpn /etc/conf.d/netns.vpn", func(t testing.TB, g *guest, _ []string) {
 		kit.Equal(t, "started", g.states("started"), "netns.vpn")
 		kit.Contains(t, g.Sh("rc-update show boot"), "netns.vpn")
 	}},
@@ -94,6 +102,7 @@ func TestReadme(t *testing.T) {
 	}
 	d.script("chronyd", web)
 	d.script("ntpd", web)
+	d.script("transmission-daemon", web)
 	d.write("etc/ssh/sshd_config.d/test.conf", 0o644, "UsePAM no\n")
 	g := d.start(vm.Options{})
 	g.Sh("rm -f /etc/init.d/ssh; ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key; rc-service sshd start")

@@ -1,6 +1,7 @@
 // Demo shows the main job on a throw-away OpenRC machine: a real sshd in a
-// network namespace, by one line in conf.d. It stops with an error where what
-// it says is not what happens.
+// network namespace, by one line in conf.d, and a service that has no way out
+// but a WireGuard tunnel, by three. It stops with an error where what it says
+// is not what happens.
 package main
 
 import (
@@ -42,7 +43,9 @@ func run(installed string) (err error) {
 		}
 	}()
 	s := &scene{m: m}
-	s.play(installed)
+	s.do(m.Install(installed))
+	s.namespace()
+	s.tunnel()
 	return s.err
 }
 
@@ -79,7 +82,8 @@ func (s *scene) show(command, want string) {
 	}
 }
 
-func (s *scene) play(installed string) {
+// namespace has an sshd in one.
+func (s *scene) namespace() {
 	m := s.m
 	s.do(m.SSHD())
 	s.do(m.AddNetns("vpn"))
@@ -88,13 +92,12 @@ func (s *scene) play(installed string) {
 		machine.End{Netns: "vpn", Device: "tun0", Addrs: []string{"192.0.2.1/24"}},
 		machine.End{Netns: "peer", Device: "tun0", Addrs: []string{"192.0.2.2/24"}}))
 	s.do(m.Run("mkdir -p /etc/netns/vpn; echo nameserver 192.0.2.53 >/etc/netns/vpn/resolv.conf; touch /etc/resolv.conf; rc-update -u").Err())
-	s.do(m.Install(installed))
 
 	s.say("A machine with an OpenRC that nobody patched:")
 	s.show("openrc --version", "OpenRC")
 	s.say("It has a network namespace, vpn, and a peer at the other end of vpn's only cable.")
 	s.show("ip -n vpn -br address show tun0", "192.0.2.1")
-	s.say("openrc-netns is installed: two programs, a drop-in, and an init script for namespaces.")
+	s.say("openrc-netns is installed: its programs, a drop-in, and an init script for namespaces.")
 	s.show("ls /usr/sbin/netns-exec /usr/sbin/openrc-netns-hook /etc/rc.conf.d/* /etc/init.d/netns", "50-netns.conf")
 
 	s.say("One line confines a service:")

@@ -97,6 +97,29 @@ func TestVethPair(t *testing.T) {
 	kit.Contains(t, h.Run("rc-service netns.vpn stop").Output, `interface "eth0" is gone`)
 	h.nothingRecorded("netns.vpn")
 
+	// Whatever has become of its ends, the pair goes, and no other one does.
+	h.Sh("ip netns add lab; ip link add other type veth peer name there")
+	for what, change := range map[string]string{
+		"the end inside has another name":  "ip -n vpn link set eth0 down; ip -n vpn link set eth0 name eth7",
+		"the end outside has another name": "ip link set vpn0 down; ip link set vpn0 name vpn7",
+		"both have":                        "ip -n vpn link set eth0 down; ip -n vpn link set eth0 name eth7; ip link set vpn0 down; ip link set vpn0 name vpn7",
+		"the end inside is elsewhere":      "ip -n vpn link set eth0 netns lab",
+		"the end outside is elsewhere":     "ip link set vpn0 netns lab",
+		"it has another address":           "ip link set vpn0 address 02:00:00:00:00:77",
+		"another pair has the name":        "ip link set vpn0 down; ip link set vpn0 name vpn7; ip link set there down; ip link set there name vpn0",
+	} {
+		h.Sh("rc-service netns.vpn start; " + change)
+		out := h.Sh("exec 2>&1; rc-service netns.vpn stop")
+		kit.Equal(t, what+": devices", h.devices("vpn")+" "+h.devices("lab"), "lo lo")
+		h.Sh("[ ! -e /sys/class/net/vpn0 ] || { ip link set vpn0 down; ip link set vpn0 name there; }")
+		kit.Equal(t, what+": devices outside", h.devices(""), "lo other there")
+		if strings.Contains(out, "is gone") {
+			t.Errorf("%s: %s", what, out)
+		}
+		h.nothingRecorded("netns.vpn")
+	}
+	h.Sh("ip netns delete lab; ip link delete other")
+
 	// Other settings after a start that OpenRC has forgotten.
 	h.Sh("rc-service netns.vpn start; rc-service netns.vpn zap")
 	h.service("vpn", "netns_veth=vpn1:eth1")

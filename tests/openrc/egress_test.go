@@ -1,10 +1,14 @@
 package openrc
 
 import (
+	"encoding/json"
+	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
 	"openrc-netns/tests/kit"
+	"openrc-netns/tests/machine"
 )
 
 // Where packets leave, as an administrator changes what leads out of a namespace.
@@ -92,4 +96,109 @@ func TestEgress(t *testing.T) {
 		}
 	}
 	kit.Contains(t, h.Fails("setpriv --reuid daemon --regid daemon --clear-groups rc-netns egress"), "CAP_SYS_ADMIN")
+}
+
+// A WireGuard interface that wireguard-go serves from the host's network, as an
+// administrator would want to know of it.
+func TestEgressOfWireGuard(t *testing.T) {
+	t.Parallel()
+	s := newTunnelScene(t, machine.Options{})
+	if s.kernel() {
+		t.Skip("the kernel has WireGuard, and wireguard-go is not asked")
+	}
+	egress := func(code int, args string) string {
+		t.Helper()
+		result := s.Run("rc-netns egress " + args)
+		if result.Code != code {
+			t.Errorf("egress %s: status %d, want %d\n%s", args, result.Code, code, result.Output)
+		}
+		return result.Output
+	}
+	matches := func(text, want string) {
+		t.Helper()
+		if !regexp.MustCompile(want).MatchString(text) {
+			t.Errorf("no match for %q in:\n%s", want, text)
+		}
+	}
+	const (
+		from = "    peer 198.51.100.2:51820, from the host's network through eth1 from 198.51.100.1"
+		held = `  wg0: tun of process \d+ \(wireguard-go\) on the host's network, leads to default\n`
+	)
+	s.secret("/etc/wireguard/wg0.conf", s.file("DNS = "+farAddress))
+	s.service("vpn", "netns_wireguard=/etc/wireguard/wg0.conf")
+	s.Conf("daemon", "netns=vpn")
+	// With nobody there yet: the kernel sends words of its own into a tunnel.
+	s.Sh("pkill -f '^wireguard-go far0'; rc-update -u; rc-service daemon start")
+	out := egress(0, "daemon")
+	kit.Contains(t, out, "daemon: tunnel only, through wg0 (process "+s.daemon()+")\n")
+	kit.Contains(t, out, "  IPv4: through wg0 from "+insideAddress+"\n  IPv6: through wg0 from "+inside6+"\n")
+	kit.Contains(t, out, "  DNS "+farAddress+": through wg0 from "+insideAddress+"\n")
+	matches(out, held+from+", no handshake yet\n$")
+	s.Sh("pkill -x probe")
+	s.peerUp()
+	s.reaches("netns-exec vpn")
+	matches(egress(0, "daemon"), held+from+`, last handshake (\d+m)?\d+s ago\n$`)
+	matches(egress(0, "vpn"), `^vpn: tunnel only, through wg0\n`)
+
+	// For programs, the same.
+	document := struct {
+		Subjects []struct {
+			Verdict string
+			Ways    []struct {
+				Interface, Kind, Leads string
+				Tunnel                 bool
+				Peers                  []struct {
+					Endpoint  string
+					Handshake float64 `json:"handshake_seconds"`
+					Through   struct{ Interface, Source string }
+					Host      bool `json:"through_host"`
+				}
+			}
+		}
+	}{}
+	if err := json.Unmarshal([]byte(egress(0, "--json daemon")), &document); err != nil {
+		t.Fatal(err)
+	}
+	shown := fmt.Sprintf("%+v", document)
+	matches(shown, `^\{Subjects:\[\{Verdict:tunnel only Ways:\[\{Interface:wg0 Kind:tun Leads:of process \d+ \(wireguard-go\) on the host's network Tunnel:true `+
+		`Peers:\[\{Endpoint:198\.51\.100\.2:51820 Handshake:[0-9.]+ Through:\{Interface:eth1 Source:198\.51\.100\.1\} Host:true\}\]\}\]\}\]\}$`)
+
+	// The other end, whose packets do not go through the host's network.
+	out = egress(1, "peer")
+	kit.Contains(t, out, "peer: through far0, also through eth0\n")
+	matches(out, `  far0: tun of process \d+ \(wireguard-go\) in the same namespace, leads to 10\.66\.0\.0/24, fd66::/64\n    peer 198\.51\.100\.1:\d+, from there through eth0 from 198\.51\.100\.2, last handshake `)
+
+	// A tun device that is only called like it, and leads elsewhere.
+	s.Sh("ip netns add lab; ip netns exec lab ip tuntap add wg0 mode tun; ip -n lab link set wg0 up; ip -n lab route add default dev wg0")
+	kit.Equal(t, "another wg0", egress(0, "lab"), "lab: tunnel only, through wg0\n  IPv4: through wg0\n  IPv6: no route\n  wg0: tun, leads to default\n")
+
+	// A second way out for IPv6, whether or not it is preferred to the first.
+	s.Sh(`ip link add to-vpn type veth peer name side netns vpn; ip link set to-vpn up; ip -n vpn link set side up
+		ip -n vpn -6 address add 2001:db8:7::2/64 dev side nodad`)
+	matches(egress(1, "daemon"), `^daemon: through wg0, also through side `)
+	s.Sh("ip -n vpn -6 route add default via 2001:db8:7::1 metric 2048")
+	out = egress(1, "daemon")
+	kit.Contains(t, out, "  IPv6: through wg0 from "+inside6+"\n")
+	kit.Contains(t, out, "  side: veth to to-vpn on the host's network, leads to default, 2001:db8:7::/64\n")
+	s.Sh("ip -n vpn -6 route add default via 2001:db8:7::1 metric 1")
+	out = egress(1, "daemon")
+	kit.Contains(t, out, "  IPv4: through wg0 from "+insideAddress+"\n  IPv6: through side by 2001:db8:7::1 from 2001:db8:7::2\n")
+	s.Sh("ip link delete to-vpn")
+	egress(0, "daemon")
+
+	// A resolver that is not behind the tunnel.
+	s.Sh(`ip link add to-vpn type veth peer name side netns vpn; ip link set to-vpn up; ip -n vpn link set side up
+		ip -n vpn address add 203.0.113.2/24 dev side
+		mkdir -p /etc/netns/vpn; printf 'nameserver 203.0.113.53\nnameserver ` + farAddress + `\n' >/etc/netns/vpn/resolv.conf
+		rc-service daemon restart`)
+	out = egress(1, "daemon")
+	kit.Contains(t, out, "daemon: through wg0, also through side ")
+	kit.Contains(t, out, "  DNS 203.0.113.53: through side from 203.0.113.2\n  DNS "+farAddress+": through wg0 from "+insideAddress+"\n")
+	s.Sh("ip link delete to-vpn")
+	kit.Contains(t, egress(0, "daemon"), "  DNS 203.0.113.53: through wg0 from "+insideAddress+"\n")
+
+	// No tunnel, no way out.
+	s.Sh("ip -n vpn link delete wg0")
+	kit.Contains(t, egress(0, "daemon"), "daemon: no way out (process ")
+	s.noKeys(shown + out)
 }

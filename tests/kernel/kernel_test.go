@@ -1,0 +1,286 @@
+// Package kernel tests what needs a kernel of a distribution: WireGuard, which
+// neither User-Mode Linux nor every machine that runs the tests has. The kernel
+// of Debian boots in QEMU, without hardware virtualization, on a file system in
+// memory that has our programs and busybox.
+package kernel
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/ecdh"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"openrc-netns/tests/kit"
+	"openrc-netns/tests/machine"
+)
+
+// installed is what "make install DESTDIR=" has filled, and the probe.
+var installed string
+
+func TestMain(m *testing.M) {
+	os.Exit(kit.Main(m, &installed))
+}
+
+// recipe is how mmdebstrap unpacks the kernel and what runs it.
+var recipe = []string{
+	"--variant=extract",
+	"--include=linux-image-cloud-amd64,qemu-system-x86,busybox-static",
+}
+
+// modules are those that the test needs, and those that they need, in order.
+var modules = []string{
+	"udp_tunnel", "ip6_udp_tunnel", "libchacha", "libcurve25519-generic",
+	"poly1305-x86_64", "libpoly1305", "chacha-x86_64", "curve25519-x86_64",
+	"libcurve25519", "libchacha20poly1305", "veth", "wireguard",
+}
+
+// patience is how long all of it may take, with the root file system to be
+// made, on a machine that is busy with other tests.
+const patience = 30 * time.Minute
+
+// start is the beginning of /init. What is said goes to a port of its own: the
+// kernel says things on its console at any moment, on a slow machine above all.
+const start = `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin:/sbin
+mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev; mount -t tmpfs run /run
+exec >/dev/ttyS1 2>&1
+for module in /modules/*; do insmod $module; done
+ip link set lo up
+: >/etc/resolv.conf
+section() { echo; echo "== $1"; }
+`
+
+// boot runs a script in the kernel, and returns what it says below each of its
+// sections.
+func boot(t *testing.T, script string, files map[string]string) map[string]string {
+	t.Helper()
+	if runtime.GOARCH != "amd64" {
+		t.Skip("the kernel is one for amd64")
+	}
+	kit.Require(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	root, err := machine.CachedRoot(ctx, "kernel-bookworm", "bookworm", recipe, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	initrd, console := filepath.Join(dir, "initrd"), filepath.Join(dir, "console")
+	writeInitrd(t, initrd, root, start+script+"\nsection end\npoweroff -f\n", files)
+	kernels, err := filepath.Glob(filepath.Join(root, "boot/vmlinuz-*"))
+	if err != nil || len(kernels) != 1 {
+		t.Fatalf("kernels: %q, %v", kernels, err)
+	}
+	// QEMU runs with the libraries that were made for it, not with this
+	// machine's.
+	usr := filepath.Join(root, "usr")
+	libraries := filepath.Join(usr, "lib/x86_64-linux-gnu") + ":" + filepath.Join(root, "lib/x86_64-linux-gnu")
+	qemu := exec.CommandContext(ctx, filepath.Join(root, "lib64/ld-linux-x86-64.so.2"), "--library-path", libraries,
+		filepath.Join(usr, "bin/qemu-system-x86_64"), "-L", filepath.Join(usr, "share/seabios"), "-L", filepath.Join(usr, "share/qemu"),
+		"-m", "512", "-display", "none", "-no-reboot", "-nic", "none", "-monitor", "none",
+		"-serial", "file:"+console, "-serial", "stdio",
+		"-kernel", kernels[0], "-initrd", initrd,
+		"-append", "console=ttyS0 panic=-1 nowatchdog rcupdate.rcu_cpu_stall_suppress=1")
+	qemu.Env = []string{"QEMU_MODULE_DIR=" + filepath.Join(usr, "lib/x86_64-linux-gnu/qemu")}
+	out, err := qemu.CombinedOutput()
+	text := strings.ReplaceAll(string(out), "\r", "")
+	t.Log(text)
+	sections := map[string]string{}
+	for _, section := range strings.Split(text, "\n== ")[1:] {
+		name, rest, _ := strings.Cut(section, "\n")
+		sections[name] = strings.TrimSpace(rest)
+	}
+	if _, ended := sections["end"]; err != nil || !ended {
+		kernel, _ := os.ReadFile(console)
+		t.Fatalf("the kernel has not come to the end: %v\n%s", err, kernel)
+	}
+	return sections
+}
+
+// writeInitrd writes the file system, in the format "newc" of cpio(5).
+func writeInitrd(t *testing.T, path, root, init string, files map[string]string) {
+	t.Helper()
+	var archive bytes.Buffer
+	number := 0
+	add := func(name string, mode os.FileMode, content string) {
+		number++
+		kind := 0o100000
+		if mode.IsDir() {
+			kind = 0o040000
+		}
+		archive.WriteString("070701")
+		for _, field := range []int{number, kind | int(mode.Perm()), 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0} {
+			fmt.Fprintf(&archive, "%08x", field)
+		}
+		archive.WriteString(name + "\x00")
+		for archive.Len()%4 != 0 {
+			archive.WriteByte(0)
+		}
+		archive.WriteString(content)
+		for archive.Len()%4 != 0 {
+			archive.WriteByte(0)
+		}
+	}
+	read := func(path string) string {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	for _, dir := range []string{"bin", "sbin", "etc", "etc/wireguard", "modules", "proc", "sys", "dev", "run", "tmp", "root"} {
+		add(dir, os.ModeDir|0o755, "")
+	}
+	add("init", 0o755, init)
+	add("bin/busybox", 0o755, read(filepath.Join(root, "bin/busybox")))
+	for _, program := range []string{"rc-netns", "netns-exec", "probe"} {
+		add("sbin/"+program, 0o755, read(filepath.Join(installed, "usr/sbin", program)))
+	}
+	for i, module := range modules {
+		found := ""
+		err := filepath.WalkDir(filepath.Join(root, "lib/modules"), func(path string, _ os.DirEntry, err error) error {
+			if filepath.Base(path) == module+".ko" {
+				found = path
+			}
+			return err
+		})
+		if err != nil || found == "" {
+			t.Fatalf("module %s: %v", module, err)
+		}
+		add(fmt.Sprintf("modules/%02d-%s.ko", i, module), 0o644, read(found))
+	}
+	for name, content := range files {
+		add(name, 0o600, content)
+	}
+	add("TRAILER!!!", 0, "")
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	zip := gzip.NewWriter(file)
+	if _, err := zip.Write(archive.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	if err := zip.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// script has two namespaces with a tunnel between them, the encrypted packets of
+// which are on the host's loopback.
+const script = `
+up() { rc-netns up --wireguard /etc/wireguard/wga.conf a; }
+# The other end may be in the middle of something, for five seconds at a time.
+ask() { for i in $(seq 100); do out=$(netns-exec $1 probe ask $2 2>&1) && break; sleep 1; done; echo "$out"; }
+probe capture /run/capture & capture=$!
+until [ -e /run/capture ]; do sleep 0.1; done
+section start
+up && rc-netns up --wireguard /etc/wireguard/wgb.conf b; echo "status $?"
+ip link | grep -c wg
+netns-exec b probe serve far & netns-exec a probe serve near &
+ask a 10.0.0.2; ask a fd00::2; ask b 10.0.0.1
+section inside
+netns-exec a ip link show wga | grep -o 'mtu [0-9]*'
+netns-exec a ip address show dev wga | grep -o 'inet.*scope global'
+netns-exec a ip route; netns-exec a ip -6 route show default; netns-exec b ip route
+netns-exec a cat /etc/resolv.conf
+section journals
+cat /run/openrc-netns/*/*
+section sockets
+grep -o ' 00000000:13[0-9A-F]* ' /proc/net/udp | sort; netns-exec a grep -c :13 /proc/net/udp
+section again
+up; echo "status $?"; ask a 10.0.0.2
+section restart
+rc-netns down --restart a; netns-exec a ip link | grep -c wg; up; ask a 10.0.0.2
+section dry-run
+rc-netns up -n --wireguard /etc/wireguard/wga.conf a; echo "status $?"
+section port
+rc-netns up --wireguard /etc/wireguard/wgc.conf c; echo "status $?"; ls -1 /run/netns
+section deleted
+netns-exec a ip link delete wga; netns-exec a probe ask 10.0.0.2; rc-netns down --restart a; up; ask a 10.0.0.2
+section egress
+rc-netns egress a
+section stop
+rc-netns down a; rc-netns down b; ls /run/netns /run/openrc-netns; ip link | grep -c wg
+section killed
+for t in 0.01 0.02 0.04 0.06 0.08 0.1 0.12 0.15 0.2 0.3; do
+	rc-netns up --wireguard /etc/wireguard/wga.conf a >/dev/null 2>&1 & pid=$!; sleep $t; kill -9 $pid 2>/dev/null; wait $pid 2>/dev/null
+	# Killed before the namespace had its name, it is said to be gone.
+	up >/run/said 2>&1 || cat /run/said; netns-exec a ip link | grep -c wga; rc-netns down a; ls /run/netns /run/openrc-netns 2>/dev/null; ip link | grep wg
+done
+section capture
+kill $capture; wait $capture; sed 's/^lo [a-z]* //' /run/capture | sort | uniq -c
+`
+
+// A tunnel that the kernel makes is never seen on the host, and sends its
+// encrypted packets there.
+func TestWireGuard(t *testing.T) {
+	t.Parallel()
+	private, public := [2]string{}, [2]string{}
+	for i := range private {
+		key, err := ecdh.X25519().GenerateKey(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		private[i], public[i] = base64.StdEncoding.EncodeToString(key.Bytes()), base64.StdEncoding.EncodeToString(key.PublicKey().Bytes())
+	}
+	peer := func(lines ...string) string {
+		return strings.Join(append([]string{"[Interface]"}, lines...), "\n") + "\n"
+	}
+	b := peer("PrivateKey = "+private[1], "Address = 10.0.0.2/24, fd00::2/64", "ListenPort = 5002",
+		"[Peer]", "PublicKey = "+public[0], "AllowedIPs = 10.0.0.1/32, fd00::1/128")
+	said := boot(t, script, map[string]string{
+		"etc/wireguard/wga.conf": peer("PrivateKey = "+private[0], "Address = 10.0.0.1/32, fd00::1/128", "ListenPort = 5001", "DNS = 10.0.0.2, vpn.example", "MTU = 1400", "FwMark = 0x10",
+			"[Peer]", "PublicKey = "+public[1], "AllowedIPs = 0.0.0.0/0, ::/0", "Endpoint = 127.0.0.1:5002", "PersistentKeepalive = 25"),
+		"etc/wireguard/wgb.conf": b,
+		"etc/wireguard/wgc.conf": b,
+	})
+	const (
+		near, far = "tcp: near\nudp: near", "tcp: far\nudp: far"
+		isKept    = "rc-netns: network namespace \"a\" is kept, for the processes in it\n"
+	)
+	for section, want := range map[string]string{
+		"start": "status 0\n0\n" + far + "\n" + far + "\n" + near,
+		"inside": "mtu 1400\ninet 10.0.0.1/32 scope global\ninet6 fd00::1/128 scope global\ndefault dev wga scope link \ndefault dev wga  metric 1024 \n" +
+			"10.0.0.0/24 dev wgb scope link  src 10.0.0.2 \n" +
+			"# Of network namespace \"a\", made by its service. To have another one, make /etc/netns/a/resolv.conf.\nnameserver 10.0.0.2\nsearch vpn.example",
+		"sockets": "00000000:1389 \n 00000000:138A \n0",
+		"again":   "status 0\n" + far,
+		"restart": isKept + "0\n" + far,
+		"dry-run": "status 0",
+		"port":    "rc-netns: /etc/wireguard/wgc.conf: ListenPort 5002 is in use on the host's network; give another one, or remove the line, for any port\nstatus 1\na\nb",
+		"deleted": "probe: dial tcp 10.0.0.2:7: connect: network is unreachable\nrc-netns: interface \"wga\" is gone\n" + isKept + far,
+		"stop":    "ls: /run/openrc-netns: No such file or directory\n/run/netns:\n0",
+		"killed":  strings.TrimSpace(strings.Repeat("1\n/run/netns:\n", 10)),
+	} {
+		if said[section] != want {
+			t.Errorf("%s:\n%s\nwant\n%s", section, said[section], want)
+		}
+	}
+	if !strings.Contains(said["egress"], "tunnel only, through wga") {
+		t.Errorf("egress:\n%s", said["egress"])
+	}
+	if text := fmt.Sprint(said); strings.Contains(text, private[0]) || strings.Contains(text, private[1]) {
+		t.Error("a key is shown")
+	}
+	ours := regexp.MustCompile(`(?m)^ *\d+ (udp 127\.0\.0\.1:500[12] > 127\.0\.0\.1:500[12]|icmp type 3 127\.0\.0\.1 > 127\.0\.0\.1|missed 0)$`)
+	if rest := strings.TrimSpace(ours.ReplaceAllString(said["capture"], "")); rest != "" || !strings.Contains(said["capture"], "udp 127.0.0.1:5001 > 127.0.0.1:5002") {
+		t.Errorf("captured:\n%s", said["capture"])
+	}
+}
