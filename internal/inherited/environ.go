@@ -30,6 +30,7 @@ var envs []string
 // nil in a process that started elsewhere, and without any environment.
 var first *byte
 
+//lint:ignore U1000 entry_*.s
 var oneThread = [...]byte{'G', 'O', 'M', 'A', 'X', 'P', 'R', 'O', 'C', 'S', '=', '1', 0}
 
 // Getenv in this process is to see what was replaced, and not what by.
