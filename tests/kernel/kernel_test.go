@@ -74,8 +74,11 @@ func boot(t *testing.T, script string, files map[string]string) map[string]strin
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	root, err := machine.CachedRoot(ctx, "kernel-bookworm", "bookworm", recipe, io.Discard)
-	if err != nil {
+	switch {
+	case err != nil && os.Getenv("CI") == "true":
 		t.Fatal(err)
+	case err != nil:
+		t.Skip(err)
 	}
 	dir := t.TempDir()
 	initrd, console := filepath.Join(dir, "initrd"), filepath.Join(dir, "console")
@@ -269,13 +272,9 @@ func TestWireGuard(t *testing.T) {
 		"stop":    "ls: /run/openrc-netns: No such file or directory\n/run/netns:\n0",
 		"killed":  strings.TrimSpace(strings.Repeat("1\n/run/netns:\n", 10)),
 	} {
-		if said[section] != want {
-			t.Errorf("%s:\n%s\nwant\n%s", section, said[section], want)
-		}
+		kit.Equal(t, section, said[section], want)
 	}
-	if !strings.Contains(said["egress"], "tunnel only, through wga") {
-		t.Errorf("egress:\n%s", said["egress"])
-	}
+	kit.Contains(t, said["egress"], "tunnel only, through wga")
 	if text := fmt.Sprint(said); strings.Contains(text, private[0]) || strings.Contains(text, private[1]) {
 		t.Error("a key is shown")
 	}
