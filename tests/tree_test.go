@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// The table in CONTRIBUTING has each directory with what its package imports, or its
-// tests where it has nothing else.
+// The table in CONTRIBUTING has each directory with what its package imports,
+// or its tests where it has nothing else.
 func TestContributingKnowsTheTree(t *testing.T) {
 	text, err := os.ReadFile("../CONTRIBUTING.md")
 	if err != nil {

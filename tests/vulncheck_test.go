@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// entry is one of a vulnerability database, on a function that internal/version calls
-// and internal/option does not.
+// entry is one of a vulnerability database, on a function that internal/version
+// calls and internal/option does not.
 const entry = `{"schema_version": "1.3.1", "id": "GO-0000-0001",
 "modified": "2024-01-01T00:00:00Z", "published": "2024-01-01T00:00:00Z",
 "summary": "made for a test", "database_specific": {"url": "none"},
@@ -17,8 +17,8 @@ const entry = `{"schema_version": "1.3.1", "id": "GO-0000-0001",
 	"ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}]}],
 	"ecosystem_specific": {"imports": [{"path": "runtime/debug", "symbols": ["ReadBuildInfo"]}]}}]}`
 
-// A vulnerability fails, a mistake fails, and a network that is not there does not, but
-// is not kept quiet either.
+// A vulnerability fails, a mistake fails, and a network that is not there does
+// not, but is not kept quiet either.
 func TestVulncheck(t *testing.T) {
 	db := t.TempDir()
 	if err := os.WriteFile(filepath.Join(db, "GO-0000-0001.json"), []byte(entry), 0o644); err != nil {

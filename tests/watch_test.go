@@ -75,8 +75,9 @@ mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/etc,workdir=/run/work /e
 	}
 }
 
-// watched runs the command and returns what it says, with paths from dir and "|" for
-// the ends of lines, and after that its status, unless that is the one to expect.
+// watched runs the command and returns what it says, with paths from dir and
+// "|" for the ends of lines, and after that its status, unless that is the one
+// to expect.
 func watched(t *testing.T, cmd *exec.Cmd, dir string) string {
 	t.Helper()
 	var stderr strings.Builder

@@ -1,6 +1,6 @@
-// Bench-services measures what services pay, on throw-away OpenRC machines with each
-// shell: those without settings beside an OpenRC without the drop-in, confined ones
-// beside an OpenRC that does what Alpine's two patches do.
+// Bench-services measures what services pay, on throw-away OpenRC machines with
+// each shell: those without settings beside an OpenRC without the drop-in,
+// confined ones beside an OpenRC that does what Alpine's two patches do.
 package main
 
 import (
@@ -18,7 +18,8 @@ import (
 	"openrc-netns/tests/machine"
 )
 
-// usage is for people; "time" is what the program calls itself as, in a machine.
+// usage is for people; "time" is what the program calls itself as, in a
+// machine.
 const usage = `usage: bench-services [-shell SHELL] [-row TEXT] DIR
 DIR is what make install DESTDIR=DIR has filled; the options limit the run to one
 shell, and to the rows with TEXT in them.`
@@ -57,8 +58,8 @@ var shells = []string{"dash", "bash", "busybox"}
 // confinedServices have dependencies of their own to be worked out.
 const confinedServices = 200
 
-// A row is a command that is run on two machines, or on three: the third is as the
-// second, and shows what their difference is worth.
+// A row is a command that is run on two machines, or on three: the third is as
+// the second, and shows what their difference is worth.
 type row struct {
 	what, beside string
 	command      string
@@ -179,7 +180,8 @@ func prepare(name, shell, installed, self string) (*machine.Machine, error) {
 		}
 	}
 	if err == nil {
-		// OpenRC takes what was written in this second for older than what it knows.
+		// OpenRC takes what was written in this second for older than what it
+		// knows.
 		err = m.Run("set -e; " + script + "\nsleep 1; rc-update -u; rc-service confined start").Err()
 	}
 	if err != nil {

@@ -7,9 +7,9 @@ import (
 	"openrc-netns/tests/vm"
 )
 
-// makeVPN makes the namespace vpn with the library that ifstate is written with,
-// and by the same steps: a name, the loopback, a link that is made outside and
-// moved in, and an address.
+// makeVPN makes the namespace vpn with the library that ifstate is written
+// with, and by the same steps: a name, the loopback, a link that is made
+// outside and moved in, and an address.
 const makeVPN = `from pyroute2 import IPRoute, NetNS, netns
 
 netns.create("vpn")

@@ -24,8 +24,8 @@ type use struct {
 
 // The commands have to succeed; said is what each of them printed.
 var uses = []use{
-	// The tunnel needs no peer that answers. OpenRC does not see what changes in
-	// the second in which it looked.
+	// The tunnel needs no peer that answers. OpenRC does not see what changes
+	// in the second in which it looked.
 	{readme, "**A VPN for one service,**", `rc-service sshd stop; ip netns delete vpn; modprobe tun; mkdir -m 700 /etc/wireguard
 		printf '[Interface]\nPrivateKey = %s\nAddress = 10.2.0.2/32\n[Peer]\nPublicKey = %s\nAllowedIPs = 0.0.0.0/0, ::/0\nEndpoint = 127.0.0.1:51820\n' \
 			$(wg genkey) $(wg genkey | wg pubkey) >/etc/wireguard/wg0.conf; sleep 1`, func(t testing.TB, g *guest, _ []string) {
@@ -81,14 +81,15 @@ var sessions = []string{
 	"printf 'return 0\nnetns=vpn\n' >/etc/conf.d/ntpd",
 }
 
-// boundTo is the device that the listening sockets of the daemon of a service are
-// bound to.
+// boundTo is the device that the listening sockets of the daemon of a service
+// are bound to.
 func (g *guest) boundTo(service, port string) string {
 	g.T.Helper()
 	return g.Sh("nsenter -t $(cat /run/" + service + ".pid) -n ss -Hltn 'sport = " + port + "' | sed 's/.*%\\(.*\\):" + port + ".*/\\1/' | sort -u")
 }
 
-// README, word for word and from top to bottom, and what the manual has beyond it.
+// README, word for word and from top to bottom, and what the manual has beyond
+// it.
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	d := newDisk(t)
@@ -146,9 +147,9 @@ func (g *guest) play(use use, paragraphs []paragraph) {
 	g.T.Fatalf("%s has no %q", use.file, use.title)
 }
 
-// replay types a transcript, and wants what is printed there. What rc-netns prints is
-// made for a terminal. OpenRC caches dependencies whenever a file has changed, which
-// README does not show.
+// replay types a transcript, and wants what is printed there. What rc-netns
+// prints is made for a terminal. OpenRC caches dependencies whenever a file has
+// changed, which README does not show.
 func (g *guest) replay(transcript, before string) {
 	g.T.Helper()
 	g.Sh(before)

@@ -36,7 +36,8 @@ netns_down() { note down; }
 	d.script("supervised", supervised)
 	d.conf("supervised", "netns=lab\n")
 	d.script("outside", daemon)
-	// One namespace is in a runlevel, the other is made because a service needs it.
+	// One namespace is in a runlevel, the other is made because a service needs
+	// it.
 	d.add("boot", "netns.peer", "netns.vpn")
 	d.add("default", "daemon", "a-web", "supervised", "outside")
 	g := d.boot()

@@ -8,14 +8,15 @@ import (
 )
 
 // addWireGuard makes a device. The kernel of User-Mode Linux comes without
-// WireGuard: wireguard-go has a tun device then, and the socket for the encrypted
-// packets in the namespace that it was started in, where the kernel would have it.
+// WireGuard: wireguard-go has a tun device then, and the socket for the
+// encrypted packets in the namespace that it was started in, where the kernel
+// would have it.
 const addWireGuard = `#!/bin/sh
 ip link add $1 type wireguard 2>/dev/null || LOG_LEVEL=silent wireguard-go $1 >/dev/null 2>&1
 `
 
-// tunnel makes tun0 outside, which leads to tun1 in the namespace peer; in between
-// is eth1, the only network that the machine has.
+// tunnel makes tun0 outside, which leads to tun1 in the namespace peer; in
+// between is eth1, the only network that the machine has.
 const tunnel = `
 start()
 {

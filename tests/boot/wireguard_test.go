@@ -47,8 +47,8 @@ func newKey(t *testing.T) (private, public string) {
 	return base64.StdEncoding.EncodeToString(key.Bytes()), base64.StdEncoding.EncodeToString(key.PublicKey().Bytes())
 }
 
-// Three namespaces, each with a tunnel of its own, are set up at once, after the
-// host's network and before what runs in them.
+// Three namespaces, each with a tunnel of its own, are set up at once, after
+// the host's network and before what runs in them.
 func TestBootWithThreeTunnels(t *testing.T) {
 	t.Parallel()
 	d := newDisk(t)

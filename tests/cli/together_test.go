@@ -13,8 +13,8 @@ import (
 )
 
 // TestLaunchesTogether starts good and bad launches of one kind side by side.
-// They share a cgroup, which a bad one removes when it is empty: no good one may
-// fail for that, or run in a cgroup that has no program.
+// They share a cgroup, which a bad one removes when it is empty: no good one
+// may fail for that, or run in a cgroup that has no program.
 func TestLaunchesTogether(t *testing.T) {
 	if err := freshHost(); err != nil {
 		t.Fatal(err)

@@ -185,8 +185,8 @@ func writeInitrd(t *testing.T, path, root, init string, files map[string]string)
 	}
 }
 
-// script has two namespaces with a tunnel between them, the encrypted packets of
-// which are on the host's loopback.
+// script has two namespaces with a tunnel between them, the encrypted packets
+// of which are on the host's loopback.
 const script = `
 up() { rc-netns up --wireguard /etc/wireguard/wga.conf a; }
 # The other end may be in the middle of something, for five seconds at a time.

@@ -12,17 +12,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cgroup is a machine's cgroup, below the keeper's own. It is reached by descriptors alone, so it does not matter where
-// the host has mounted cgroup v2, if at all.
+// cgroup is a machine's cgroup, below the keeper's own. It is reached by
+// descriptors alone, so it does not matter where the host has mounted cgroup
+// v2, if at all.
 type cgroup struct {
 	parent *os.File // the keeper's
 	name   string
 	dir    *os.File
 }
 
-// newCgroup makes a cgroup. It gives the calling thread, which has to be locked, a new cgroup namespace.
+// newCgroup makes a cgroup. It gives the calling thread, which has to be
+// locked, a new cgroup namespace.
 func newCgroup() (*cgroup, error) {
-	// In the namespace of the whole system, a mount would also set the mount options of the whole system.
+	// In the namespace of the whole system, a mount would also set the mount
+	// options of the whole system.
 	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
 		return nil, fmt.Errorf("unshare cgroup namespace: %w", err)
 	}
@@ -40,8 +43,9 @@ func newCgroup() (*cgroup, error) {
 	return g, nil
 }
 
-// mountCgroup2 mounts cgroup v2 at no path, for as long as the descriptor is open: that of the process's own cgroup,
-// which is the root of its cgroup namespace.
+// mountCgroup2 mounts cgroup v2 at no path, for as long as the descriptor is
+// open: that of the process's own cgroup, which is the root of its cgroup
+// namespace.
 func mountCgroup2() (*os.File, error) {
 	context, err := unix.Fsopen("cgroup2", unix.FSOPEN_CLOEXEC)
 	if err != nil {
@@ -76,8 +80,8 @@ func (g *cgroup) join(name string) error {
 	return err
 }
 
-// remove removes the cgroup and all below it. Its processes must have been killed; the kernel takes a moment to let go
-// of them.
+// remove removes the cgroup and all below it. Its processes must have been
+// killed; the kernel takes a moment to let go of them.
 func (g *cgroup) remove() error {
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		err := g.removeAll(g.name)

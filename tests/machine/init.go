@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// runPID1 puts the machine together, in the namespaces that the keeper made, says on descriptor 3 that it is "ready"
-// or what went wrong, and then reaps children for ever.
+// runPID1 puts the machine together, in the namespaces that the keeper made,
+// says on descriptor 3 that it is "ready" or what went wrong, and then reaps
+// children for ever.
 func runPID1(s spec) error {
 	ready := os.NewFile(3, "ready")
 	unix.CloseOnExec(3)
@@ -19,7 +20,8 @@ func runPID1(s spec) error {
 		_, err = io.WriteString(ready, err.Error())
 		return err
 	}
-	// Signals from inside that PID 1 does not handle do not reach it; Go's runtime handles these, if only to die.
+	// Signals from inside that PID 1 does not handle do not reach it; Go's
+	// runtime handles these, if only to die.
 	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2)
 	io.WriteString(ready, "ready")
 	ready.Close()
@@ -55,14 +57,16 @@ func assemble(s spec) error {
 
 const hostname = "openrc"
 
-// mountRoot mounts an overlay over the root file system and makes it the working directory. What is written to it goes
-// to a tmpfs that no other namespace sees.
+// mountRoot mounts an overlay over the root file system and makes it the
+// working directory. What is written to it goes to a tmpfs that no other
+// namespace sees.
 func mountRoot(root string) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make / private: %w", err)
 	}
-	// The tmpfs covers the very folder that it overlays, so no other place for it is needed. The descriptor, and paths
-	// relative to the working directory, also spare the quoting of commas and colons in mount options.
+	// The tmpfs covers the very folder that it overlays, so no other place for
+	// it is needed. The descriptor, and paths relative to the working
+	// directory, also spare the quoting of commas and colons in mount options.
 	lower, err := os.OpenFile(root, unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return err
@@ -86,7 +90,8 @@ func mountRoot(root string) error {
 	return os.Chdir("root")
 }
 
-// mountSystem mounts below the working directory what a kernel and a boot provide, with the usual flags.
+// mountSystem mounts below the working directory what a kernel and a boot
+// provide, with the usual flags.
 func mountSystem(s spec) error {
 	const none = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 	type fileSystem struct {
@@ -123,7 +128,8 @@ func mountSystem(s spec) error {
 	return nil
 }
 
-// makeDevices fills dev with what any program may expect, and with no device that reaches a disk.
+// makeDevices fills dev with what any program may expect, and with no device
+// that reaches a disk.
 func makeDevices() error {
 	if err := os.Mkdir("dev/net", 0o755); err != nil {
 		return err
@@ -156,9 +162,11 @@ func makeDevices() error {
 	return nil
 }
 
-// pivotRoot makes the working directory "/" and lets go of the host's file systems.
+// pivotRoot makes the working directory "/" and lets go of the host's file
+// systems.
 func pivotRoot() error {
-	// pivot_root(2), "pivot_root(".", ".")": the old root comes to lie on top of the new one.
+	// pivot_root(2), "pivot_root(".", ".")": the old root comes to lie on top
+	// of the new one.
 	if err := unix.PivotRoot(".", "."); err != nil {
 		return fmt.Errorf("pivot_root: %w", err)
 	}
@@ -178,8 +186,8 @@ func propagate(shared bool) error {
 func linkShell(shell string) error {
 	programs := []string{"sh"}
 	if shell == "busybox" {
-		// With it come, as on Alpine, those tools that init scripts use most. (Not
-		// sleep, of which tests run copies under other names.)
+		// With it come, as on Alpine, those tools that init scripts use most.
+		// (Not sleep, of which tests run copies under other names.)
 		programs = append(programs, "cat", "cut", "grep", "id", "ln", "mkdir", "rm", "sed", "tr")
 	}
 	for _, program := range programs {
@@ -208,8 +216,9 @@ func loopbackUp() error {
 	return unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, request)
 }
 
-// writeFiles leaves what a boot would have left: without its state folders OpenRC 0.45 and 0.56 think of every service
-// that it is already starting, and without a softlevel no release starts one.
+// writeFiles leaves what a boot would have left: without its state folders
+// OpenRC 0.45 and 0.56 think of every service that it is already starting, and
+// without a softlevel no release starts one.
 func writeFiles() error {
 	for _, dir := range []string{
 		"daemons", "exclusive", "failed", "hotplugged", "inactive", "init.d", "options", "scheduled", "started",
@@ -232,7 +241,8 @@ func writeFiles() error {
 	return os.MkdirAll("/run/lock", os.ModeSticky|0o777)
 }
 
-// reap collects the processes whose parents have gone. It never returns: PID 1 ends by SIGKILL.
+// reap collects the processes whose parents have gone. It never returns: PID 1
+// ends by SIGKILL.
 func reap() {
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, unix.SIGCHLD)

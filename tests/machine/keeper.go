@@ -21,8 +21,9 @@ const (
 
 var initialized bool
 
-// Init has to be called first of all in the main or TestMain of a program that makes machines. In a machine's keeper
-// and PID 1, which are the same binary, it never returns. In the program itself it marks the descriptors above 2 that
+// Init has to be called first of all in the main or TestMain of a program that
+// makes machines. In a machine's keeper and PID 1, which are the same binary,
+// it never returns. In the program itself it marks the descriptors above 2 that
 // the program was born with as close-on-exec, so that no machine inherits them.
 func Init() {
 	if os.Args[0] != keeperName && os.Args[0] != initName {
@@ -47,13 +48,14 @@ func Init() {
 	os.Exit(0)
 }
 
-// keep runs a machine until the program closes its end of the pipe on descriptor 3, or dies, and then removes it. Its
-// report goes to descriptor 4.
+// keep runs a machine until the program closes its end of the pipe on
+// descriptor 3, or dies, and then removes it. Its report goes to descriptor 4.
 func keep(s spec) error {
 	unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	life, answer := os.NewFile(3, "life"), os.NewFile(4, "answer")
 	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGTERM, unix.SIGPIPE)
-	// Cgroup namespaces are a thread's, and so is the death with which PID 1 dies.
+	// Cgroup namespaces are a thread's, and so is the death with which PID 1
+	// dies.
 	runtime.LockOSThread()
 
 	var r report
@@ -103,7 +105,8 @@ func startPID1(s spec, group *cgroup) (*os.Process, error) {
 	if group == nil {
 		err = cmd.Start()
 	} else {
-		// The root of a new cgroup namespace is the cgroup that its maker is in at that moment.
+		// The root of a new cgroup namespace is the cgroup that its maker is in
+		// at that moment.
 		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWCGROUP
 		err = group.within(cmd.Start)
 	}

@@ -1,11 +1,15 @@
-// Package machine makes throw-away OpenRC machines: a Debian root with OpenRC under an overlay, in mount, network, PID,
-// UTS, IPC and cgroup namespaces of its own. What a machine does to its /etc, routes, firewall, mounts or cgroups stays
-// in it and ends with it, however the program that made it ends.
+// Package machine makes throw-away OpenRC machines: a Debian root with OpenRC
+// under an overlay, in mount, network, PID, UTS, IPC and cgroup namespaces of
+// its own. What a machine does to its /etc, routes, firewall, mounts or cgroups
+// stays in it and ends with it, however the program that made it ends.
 //
-// Three processes take part. The program that calls [Start] runs commands inside with nsenter(1). Its child, the
-// keeper, is the parent of the machine's PID 1: when the program closes the machine, or dies, a pipe between the two
-// closes, and the keeper ends the machine and removes its cgroup. PID 1 puts the machine together and then reaps.
-// Keeper and PID 1 are the program's own binary under another name, which is why the program calls [Init] first of all:
+// Three processes take part. The program that calls [Start] runs commands
+// inside with nsenter(1). Its child, the keeper, is the parent of the machine's
+// PID 1: when the program closes the machine, or dies, a pipe between the two
+// closes, and the keeper ends the machine and removes its cgroup. PID 1 puts
+// the machine together and then reaps. Keeper and PID 1 are the program's own
+// binary under another name, which is why the program calls [Init] first of
+// all:
 //
 //	func main() {
 //		machine.Init()
@@ -39,7 +43,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Options says which machine [Start] makes. The zero value is Debian sid's OpenRC with dash.
+// Options says which machine [Start] makes. The zero value is Debian sid's
+// OpenRC with dash.
 type Options struct {
 	Release string        // Debian release: "sid" (default), "trixie" or "bookworm"
 	Shell   string        // what /bin/sh is: "dash" (default), "bash" or "busybox", which is then sed and grep and more too
@@ -48,7 +53,8 @@ type Options struct {
 	Log     io.Writer     // gets the building of the root, and what background processes say after their Run
 }
 
-// Machine is a running machine. Its methods may be called from several goroutines; none may be active at Close.
+// Machine is a running machine. Its methods may be called from several
+// goroutines; none may be active at Close.
 type Machine struct {
 	timeout time.Duration
 	log     io.Writer
@@ -81,8 +87,9 @@ type report struct {
 	Err      string // why there is no machine
 }
 
-// Start makes a machine, building its root with [Root] where the cache has none, and returns once it takes commands.
-// The caller must be root and must have called [Init].
+// Start makes a machine, building its root with [Root] where the cache has
+// none, and returns once it takes commands. The caller must be root and must
+// have called [Init].
 func Start(opts Options) (m *Machine, err error) {
 	if !initialized {
 		return nil, errors.New("start machine: the program has to call machine.Init first of all")
@@ -94,7 +101,8 @@ func Start(opts Options) (m *Machine, err error) {
 	if !slices.Contains([]string{"dash", "bash", "busybox"}, s.Shell) {
 		return nil, fmt.Errorf("start machine: unknown shell %q (dash, bash or busybox)", s.Shell)
 	}
-	// Left to its defaults, OpenRC 0.45 has the hybrid layout, and makes cgroups for services in no other.
+	// Left to its defaults, OpenRC 0.45 has the hybrid layout, and makes
+	// cgroups for services in no other.
 	s.Hybrid = opts.Release == "bookworm"
 	m = &Machine{timeout: cmp.Or(opts.Timeout, 5*time.Minute), log: &logWriter{to: cmp.Or(opts.Log, io.Discard)}}
 	if s.Root, err = cachedRoot(context.Background(), opts.Release, m.log); err != nil {
@@ -106,7 +114,8 @@ func Start(opts Options) (m *Machine, err error) {
 	return m, nil
 }
 
-// start runs the keeper, waits until PID 1 is ready and opens what Run and Close need. After an error m wants Close.
+// start runs the keeper, waits until PID 1 is ready and opens what Run and
+// Close need. After an error m wants Close.
 func (m *Machine) start(s spec) error {
 	lifeRead, lifeWrite, err := os.Pipe()
 	if err != nil {
@@ -124,7 +133,8 @@ func (m *Machine) start(s spec) error {
 	keeper := reexec(keeperName, s)
 	keeper.Stderr = &m.stderr
 	keeper.ExtraFiles = []*os.File{lifeRead, answerWrite} // descriptors 3 and 4
-	// A session of its own: an interrupt from the terminal is for the program, whose end the keeper then sees.
+	// A session of its own: an interrupt from the terminal is for the program,
+	// whose end the keeper then sees.
 	keeper.SysProcAttr = &unix.SysProcAttr{Setsid: true}
 	if err := keeper.Start(); err != nil {
 		return err
@@ -157,8 +167,8 @@ func (m *Machine) start(s spec) error {
 // PID returns the number of the machine's PID 1 as the host counts.
 func (m *Machine) PID() int { return m.pid }
 
-// Close ends every process of the machine and removes its cgroup. It returns an error if any of it outlives that.
-// Closing a second time does nothing.
+// Close ends every process of the machine and removes its cgroup. It returns an
+// error if any of it outlives that. Closing a second time does nothing.
 func (m *Machine) Close() error {
 	for _, f := range []*os.File{m.root, m.cgroup, m.life} {
 		f.Close() // nil is fine
@@ -183,7 +193,8 @@ func (m *Machine) Close() error {
 	return nil
 }
 
-// logWriter takes turns: every background process writes to the log from a goroutine of its own.
+// logWriter takes turns: every background process writes to the log from a
+// goroutine of its own.
 type logWriter struct {
 	turn sync.Mutex
 	to   io.Writer
@@ -195,8 +206,9 @@ func (l *logWriter) Write(p []byte) (int, error) {
 	return l.to.Write(p)
 }
 
-// openNamespaces opens the namespaces that a machine has for itself. A mount or a network device lives as long as a
-// process is in its namespace, so these answer for mounts and devices as well.
+// openNamespaces opens the namespaces that a machine has for itself. A mount or
+// a network device lives as long as a process is in its namespace, so these
+// answer for mounts and devices as well.
 func openNamespaces(pid int) (open []*os.File, err error) {
 	for _, kind := range []string{"mnt", "net", "pid", "uts", "ipc"} {
 		namespace, err := os.Open(fmt.Sprintf("/proc/%d/ns/%s", pid, kind))
@@ -208,8 +220,8 @@ func openNamespaces(pid int) (open []*os.File, err error) {
 	return open, nil
 }
 
-// inNamespaces lists the processes that are in one of the namespaces. These are open, so no newer namespace can have
-// taken their inode.
+// inNamespaces lists the processes that are in one of the namespaces. These are
+// open, so no newer namespace can have taken their inode.
 func inNamespaces(namespaces []*os.File) (found []string) {
 	processes, _ := filepath.Glob("/proc/[0-9]*")
 	for _, namespace := range namespaces {

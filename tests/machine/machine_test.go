@@ -72,7 +72,8 @@ func TestServiceStartsAndStops(t *testing.T) {
 	}
 }
 
-// On the oldest OpenRC the hierarchy is at another place; each puts a service into a cgroup that is the machine's own.
+// On the oldest OpenRC the hierarchy is at another place; each puts a service
+// into a cgroup that is the machine's own.
 func TestServiceHasCgroup(t *testing.T) {
 	for release, want := range map[string]string{"sid": "0::/openrc.sshd", "bookworm": "0::/sshd"} {
 		t.Run(release, func(t *testing.T) {
@@ -186,7 +187,8 @@ func TestRunReportsWhatBecameOfTheScript(t *testing.T) {
 	}
 }
 
-// What makes a busy host of OpenRC 0.56 miss the end of a script is made to happen: fork(2) returns late.
+// What makes a busy host of OpenRC 0.56 miss the end of a script is made to
+// happen: fork(2) returns late.
 func TestMissedEndOfAScript(t *testing.T) {
 	m := kit.StartMachine(t, machine.Options{Release: "trixie", Timeout: time.Minute})
 	if err := m.WriteFile("/etc/init.d/quick", 0o755, "#!/sbin/openrc-run\nstart() { echo ran; }\n"); err != nil {
@@ -345,7 +347,8 @@ func TestKilledProgramLeavesNothing(t *testing.T) {
 	}
 }
 
-// host is what no machine may change: the host's mounts, named namespaces, devices and routes.
+// host is what no machine may change: the host's mounts, named namespaces,
+// devices and routes.
 func host(t *testing.T) string {
 	t.Helper()
 	// A host that never had a network namespace has no /run/netns.
@@ -357,8 +360,9 @@ func host(t *testing.T) string {
 	return string(out)
 }
 
-// tracesOf takes note of what makes the machine with this PID 1, and returns a function that lists how much of it is
-// left: processes in its namespaces, its keeper, its cgroup.
+// tracesOf takes note of what makes the machine with this PID 1, and returns a
+// function that lists how much of it is left: processes in its namespaces, its
+// keeper, its cgroup.
 func tracesOf(t *testing.T, pid int) func() []string {
 	t.Helper()
 	namespaces := make(map[string]bool)

@@ -9,7 +9,8 @@ type End struct {
 	Addrs  []string // addresses with prefix lengths: "192.0.2.1/24", "2001:db8::1/64"
 }
 
-// AddNetns makes a network namespace under /run/netns, with its loopback device up.
+// AddNetns makes a network namespace under /run/netns, with its loopback device
+// up.
 func (m *Machine) AddNetns(name string) error {
 	if err := m.script(`ip netns add "$1" && ip -n "$1" link set lo up`, name); err != nil {
 		return fmt.Errorf("add network namespace %q: %w", name, err)
@@ -17,8 +18,8 @@ func (m *Machine) AddNetns(name string) error {
 	return nil
 }
 
-// Veth lays a veth pair between two network namespaces that exist, and brings both ends up with their addresses. These
-// are usable at once, IPv6 too.
+// Veth lays a veth pair between two network namespaces that exist, and brings
+// both ends up with their addresses. These are usable at once, IPv6 too.
 func (m *Machine) Veth(a, b End) error {
 	if err := m.veth(a, b); err != nil {
 		return fmt.Errorf("lay veth %s - %s: %w", a.Device, b.Device, err)
@@ -32,7 +33,8 @@ func (m *Machine) veth(a, b End) error {
 		return err
 	}
 	for _, end := range []End{a, b} {
-		// nodad: nobody else is on this wire, so IPv6 need not spend two seconds asking.
+		// nodad: nobody else is on this wire, so IPv6 need not spend two
+		// seconds asking.
 		const up = `
 			device=$1 netns=$2; shift 2
 			for addr; do

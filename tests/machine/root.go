@@ -19,7 +19,8 @@ import (
 // ErrNotRoot is the error of [Check] for a caller who is not root.
 var ErrNotRoot = errors.New("a throw-away machine needs root")
 
-// tools are the host's programs that this package runs, with the Debian package of each.
+// tools are the host's programs that this package runs, with the Debian package
+// of each.
 var tools = [][2]string{
 	{"mmdebstrap", "mmdebstrap"},
 	{"nsenter", "util-linux"},
@@ -27,7 +28,8 @@ var tools = [][2]string{
 	{"tar", "tar"},
 }
 
-// Check tells why no machine can be made here: [ErrNotRoot], or a missing program and how to install it.
+// Check tells why no machine can be made here: [ErrNotRoot], or a missing
+// program and how to install it.
 func Check() error {
 	if os.Geteuid() != 0 {
 		return ErrNotRoot
@@ -40,8 +42,9 @@ func Check() error {
 	return nil
 }
 
-// recipe is how mmdebstrap makes a root, from the mirror that it picks by itself; it also keeps packages from starting
-// daemons meanwhile. A change here makes new roots.
+// recipe is how mmdebstrap makes a root, from the mirror that it picks by
+// itself; it also keeps packages from starting daemons meanwhile. A change here
+// makes new roots.
 var recipe = []string{
 	"--variant=essential",
 	"--include=openrc,bash,busybox,iproute2,mount,netcat-openbsd,openssh-client,openssh-server,procps,strace,util-linux," +
@@ -51,16 +54,18 @@ var recipe = []string{
 		"bsdutils,bash-completion,fish,zsh", // terminals, and what completes command lines on them
 	// A mirror's sid may be older than its Release file says it is good for.
 	`--aptopt=Acquire::Check-Valid-Until "false"`,
-	// Nothing is in a runlevel. No two machines share a host key. And scripts go that depend on services which sysvinit's
-	// packages would bring: OpenRC complains of them whenever it reads the dependencies.
+	// Nothing is in a runlevel. No two machines share a host key. And scripts
+	// go that depend on services which sysvinit's packages would bring: OpenRC
+	// complains of them whenever it reads the dependencies.
 	`--customize-hook=cd "$1/etc" && rm -f runlevels/*/* ssh/ssh_host_* init.d/hwclock.sh init.d/procps`,
 }
 
-// Root returns the folder of a release's root file system, "sid", "trixie" or "bookworm", which it builds with
-// mmdebstrap where the cache does not have it. It has to be treated as read-only: running machines lie over it.
+// Root returns the folder of a release's root file system, "sid", "trixie" or
+// "bookworm", which it builds with mmdebstrap where the cache does not have it.
+// It has to be treated as read-only: running machines lie over it.
 //
-// The cache is $OPENRC_NETNS_CACHE, else openrc-netns in $XDG_CACHE_HOME or $HOME/.cache. To get newer packages, remove
-// it while no machine runs.
+// The cache is $OPENRC_NETNS_CACHE, else openrc-netns in $XDG_CACHE_HOME or
+// $HOME/.cache. To get newer packages, remove it while no machine runs.
 func Root(ctx context.Context, release string) (dir string, err error) {
 	return cachedRoot(ctx, release, io.Discard)
 }
@@ -76,9 +81,11 @@ func cachedRoot(ctx context.Context, release string, log io.Writer) (string, err
 	return CachedRoot(ctx, release, release, recipe, log)
 }
 
-// CachedRoot returns the folder of a root file system, which it builds where the cache of [Root] does not have it: of a
-// Debian release, with mmdebstrap's options in recipe. The folder is called by the name, and another one for another
-// recipe. It has to be treated as read-only. The log gets what mmdebstrap says.
+// CachedRoot returns the folder of a root file system, which it builds where
+// the cache of [Root] does not have it: of a Debian release, with mmdebstrap's
+// options in recipe. The folder is called by the name, and another one for
+// another recipe. It has to be treated as read-only. The log gets what
+// mmdebstrap says.
 func CachedRoot(ctx context.Context, name, release string, recipe []string, log io.Writer) (dir string, err error) {
 	cache, err := cacheFolder()
 	if err != nil {
@@ -117,7 +124,8 @@ func cacheFolder() (string, error) {
 	return filepath.Join(cache, "openrc-netns"), nil
 }
 
-// buildRoot builds beside root, and renames what is complete. The caller holds the lock.
+// buildRoot builds beside root, and renames what is complete. The caller holds
+// the lock.
 func buildRoot(ctx context.Context, release string, recipe []string, root string, log io.Writer) error {
 	if err := Check(); err != nil {
 		return err
@@ -128,7 +136,8 @@ func buildRoot(ctx context.Context, release string, recipe []string, root string
 	}
 	defer os.RemoveAll(unfinished)
 
-	// In namespaces of its own, which end with it, mmdebstrap leaves no mount and no process behind when it is killed.
+	// In namespaces of its own, which end with it, mmdebstrap leaves no mount
+	// and no process behind when it is killed.
 	args := []string{"--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "mmdebstrap"}
 	args = append(append(args, recipe...), release, unfinished)
 	cmd := exec.CommandContext(ctx, "unshare", args...)
@@ -141,7 +150,8 @@ func buildRoot(ctx context.Context, release string, recipe []string, root string
 	return os.Rename(unfinished, root)
 }
 
-// lock takes the lock file, which it makes if need be, and returns what gives it back.
+// lock takes the lock file, which it makes if need be, and returns what gives
+// it back.
 func lock(ctx context.Context, name string) (unlock func(), err error) {
 	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

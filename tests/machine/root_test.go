@@ -13,7 +13,8 @@ import (
 	"openrc-netns/tests/machine"
 )
 
-// fakeBuilder puts a script in the place of mmdebstrap, with the folder to build in $root, and returns a new cache.
+// fakeBuilder puts a script in the place of mmdebstrap, with the folder to
+// build in $root, and returns a new cache.
 func fakeBuilder(t *testing.T, script string) (cache string) {
 	t.Helper()
 	kit.Require(t)

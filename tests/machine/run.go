@@ -19,12 +19,15 @@ import (
 // Result is what became of a script.
 type Result = process.Result
 
-// Run runs "sh -c script" in the machine as root, as a login on its console would: in a session of its own and a cgroup
-// of the machine, an environment of PATH, HOME and TERM alone, working directory "/", default signals, umask 022, a
-// soft limit of 1024 open files where the hard one is not lower, and /dev/null as standard input.
+// Run runs "sh -c script" in the machine as root, as a login on its console
+// would: in a session of its own and a cgroup of the machine, an environment of
+// PATH, HOME and TERM alone, working directory "/", default signals, umask 022,
+// a soft limit of 1024 open files where the hard one is not lower, and
+// /dev/null as standard input.
 //
-// Run returns when the script ends: a background process that holds on to the output does not keep it waiting. After
-// the timeout all that is in the script's process group is killed; daemons that have left it live on.
+// Run returns when the script ends: a background process that holds on to the
+// output does not keep it waiting. After the timeout all that is in the
+// script's process group is killed; daemons that have left it live on.
 func (m *Machine) Run(script string) Result {
 	const ordinary = `umask 022; ulimit -Sn 1024 2>/dev/null; exec sh -c "$1"`
 	return m.run(nil, "env", "--default-signal", "sh", "-c", ordinary, "sh", script)
@@ -52,8 +55,8 @@ func (m *Machine) attempt(stdin io.Reader, argv []string) (Result, error) {
 	return process.Command{Cmd: cmd, Runner: "machine", Timeout: m.timeout, Log: m.log, Late: &m.late}.Run()
 }
 
-// WriteFile writes a file of the machine, as root's and with the very mode, whatever the umask. It makes the folders
-// above it where they are missing.
+// WriteFile writes a file of the machine, as root's and with the very mode,
+// whatever the umask. It makes the folders above it where they are missing.
 func (m *Machine) WriteFile(name string, mode os.FileMode, content string) error {
 	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_TRUNC
 	file, err := m.open(name, flags, mode)
@@ -84,7 +87,8 @@ func (m *Machine) ReadFile(name string) (string, error) {
 	return string(content), err
 }
 
-// open opens a file of the machine. Symbolic links, absolute ones too, lead nowhere but into the machine.
+// open opens a file of the machine. Symbolic links, absolute ones too, lead
+// nowhere but into the machine.
 func (m *Machine) open(name string, flags int, mode os.FileMode) (*os.File, error) {
 	how := unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC), Resolve: unix.RESOLVE_IN_ROOT}
 	if flags&unix.O_CREAT != 0 {
@@ -102,8 +106,9 @@ func (m *Machine) script(script string, args ...string) error {
 	return m.run(nil, append([]string{"sh", "-ec", script, "sh"}, args...)...).Err()
 }
 
-// Install copies what "make install DESTDIR=destdir" has installed to the machine's "/": with modes and links, as
-// root's, and into folders that are symbolic links there.
+// Install copies what "make install DESTDIR=destdir" has installed to the
+// machine's "/": with modes and links, as root's, and into folders that are
+// symbolic links there.
 func (m *Machine) Install(destdir string) error {
 	pack := exec.Command("tar", "-C", destdir, "--owner=0", "--group=0", "--numeric-owner", "-c", ".")
 	var complaint bytes.Buffer

@@ -8,13 +8,15 @@ import (
 //go:embed sshd.initd
 var sshdScript string
 
-// sshdConfig spares sshd what a minimal root may lack. Root's login by key is on by default.
+// sshdConfig spares sshd what a minimal root may lack. Root's login by key is
+// on by default.
 const sshdConfig = `UsePAM no
 PasswordAuthentication no
 `
 
-// SSHD makes sshd a service of the machine, /etc/init.d/sshd, which is neither started nor in a runlevel, with a host
-// key. Root's own key is authorised, so this works from any network namespace of the machine that reaches the daemon:
+// SSHD makes sshd a service of the machine, /etc/init.d/sshd, which is neither
+// started nor in a runlevel, with a host key. Root's own key is authorised, so
+// this works from any network namespace of the machine that reaches the daemon:
 //
 //	ssh -o BatchMode=yes -o StrictHostKeyChecking=no root@ADDRESS COMMAND
 func (m *Machine) SSHD() error {

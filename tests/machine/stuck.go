@@ -11,12 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unstick sets an openrc-run going again that has missed the end of its script. It never returns.
+// unstick sets an openrc-run going again that has missed the end of its script.
+// It never returns.
 //
-// OpenRC 0.56 notes the process number of the script when fork(2) has returned. If the script has ended by then, as it
-// can on a busy host, the handler of SIGCHLD takes it for some other process, and openrc-run waits for ever to be told
-// of the end through a pipe to itself (https://github.com/OpenRC/openrc/issues/895). It happens about once in some ten
-// thousand commands. What the exit status was nobody knows any more: it is taken for success.
+// OpenRC 0.56 notes the process number of the script when fork(2) has returned.
+// If the script has ended by then, as it can on a busy host, the handler of
+// SIGCHLD takes it for some other process, and openrc-run waits for ever to be
+// told of the end through a pipe to itself
+// (https://github.com/OpenRC/openrc/issues/895). It happens about once in some
+// ten thousand commands. What the exit status was nobody knows any more: it is
+// taken for success.
 func unstick() {
 	seen := map[string]bool{} // process numbers
 	for ; ; time.Sleep(time.Second) {
@@ -43,7 +47,8 @@ func hasChildren(pid string) bool {
 	return err != nil || len(children) > 0
 }
 
-// pipeToItself is the end for writing of a pipe that the process has both ends of; empty if there is none.
+// pipeToItself is the end for writing of a pipe that the process has both ends
+// of; empty if there is none.
 func pipeToItself(pid string) string {
 	ends := map[string]map[int]string{}
 	fds, _ := filepath.Glob("/proc/" + pid + "/fd/*")

@@ -6,8 +6,8 @@ import (
 	"openrc-netns/tests/kit"
 )
 
-// An OpenRC to come has one function that moves a service into its cgroup, which it calls
-// when the init script has been read.
+// An OpenRC to come has one function that moves a service into its cgroup,
+// which it calls when the init script has been read.
 func TestOneFunctionForCgroups(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)

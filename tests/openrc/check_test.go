@@ -127,8 +127,8 @@ func (h *host) check(command string) checkReport {
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// golden compares what a command prints, on a terminal that is wide, on a narrow one
-// and for programs, with the file of this scene.
+// golden compares what a command prints, on a terminal that is wide, on a
+// narrow one and for programs, with the file of this scene.
 func (h *host) golden(dir, version, command string) {
 	h.T.Helper()
 	printed := h.Run(fmt.Sprintf("%[1]s; script -qec 'stty cols 50; %[1]s' /dev/null </dev/null; %[1]s --json", command)).Stdout
@@ -631,7 +631,8 @@ func TestCheckFindsNothing(t *testing.T) {
 	kit.Equal(t, "services", r.Services[0].Name+" "+r.Services[1].Name, "daemon netns.lan")
 	kit.Equal(t, "unchecked", strings.Join(r.Services[0].Unchecked, "\n"), `VRF "mgmt": the service netns.lan makes its network namespace first`)
 
-	// A function after the list leaves it certain, one that may change it does not.
+	// A function after the list leaves it certain, one that may change it does
+	// not.
 	h.Conf("plain", "more=$(echo --netns $netns)")
 	h.Conf("netns.lan", "netns_interfaces=$(ls /sys/class/net)")
 	r = h.check("rc-netns check netns.lan")
@@ -671,8 +672,8 @@ func TestCheckFindsNothing(t *testing.T) {
 	}
 }
 
-// Of settings that only a shell can read nothing is said but that, and that they
-// may be wrong; and status says the same.
+// Of settings that only a shell can read nothing is said but that, and that
+// they may be wrong; and status says the same.
 func TestCheckOfWhatOnlyAShellCanRead(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
@@ -771,8 +772,8 @@ func TestCheckInChroot(t *testing.T) {
 	kit.Equal(t, "the daemon", h.where(h.daemon()), h.inside())
 }
 
-// On a terminal there are colours, unless somebody minds, and lines end where it
-// ends.
+// On a terminal there are colours, unless somebody minds, and lines end where
+// it ends.
 func TestCheckOnATerminal(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)

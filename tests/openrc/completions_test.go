@@ -105,8 +105,9 @@ func (h *host) furnish() {
 		echo someone:x:1000:1000::/home/someone:/bin/sh >>/etc/passwd
 		echo someone:x:1000: >>/etc/group
 		install -d -o 1000 -g 1000 /home/someone /home/someone/.config /home/someone/.config/fish`)
-	// This kernel has no VRF devices. What the shells tell them by, flags, is another
-	// file here, which can have any content: the alias, in the /sys of the namespace.
+	// This kernel has no VRF devices. What the shells tell them by, flags, is
+	// another file here, which can have any content: the alias, in the /sys of
+	// the namespace.
 	h.Sh(`ip link add mgmt type veth peer name blue netns vpn
 		ip link add "v'rf" type veth peer name other netns vpn
 		ip link set mgmt alias 0x481
@@ -365,8 +366,8 @@ var (
 	complaints = regexp.MustCompile(`(?i)(bash|zsh|sh|fish|grep|netns-exec): .*|.*(error|no such|not found|no matches|denied).*`)
 )
 
-// read takes in what appears on the screen, and answers the terminal's part: fish
-// asks what it is, and waits for the answer.
+// read takes in what appears on the screen, and answers the terminal's part:
+// fish asks what it is, and waits for the answer.
 func (s *terminal) read(output io.Reader) {
 	var raw []byte
 	buffer := make([]byte, 4096)

@@ -34,9 +34,9 @@ func TestRemedyNamesTheCreator(t *testing.T) {
 	told("rc-service ifstate restart")
 	h.Sh("rc-service ifstate stop || rc-service ifstate zap")
 
-	// The service of the namespace, which a dependency starts as a rule: but not
-	// in the second in which OpenRC wrote down the dependencies, and not if it is
-	// started and somebody has deleted the namespace.
+	// The service of the namespace, which a dependency starts as a rule: but
+	// not in the second in which OpenRC wrote down the dependencies, and not if
+	// it is started and somebody has deleted the namespace.
 	h.service("lan")
 	kit.Contains(t, h.Fails("netns-exec lan true"), "create it with: rc-service netns.lan start\n")
 	kit.Contains(t, h.Fails("rc-service -D daemon start"), "create it with: rc-service netns.lan start\n")

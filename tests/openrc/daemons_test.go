@@ -34,8 +34,8 @@ func TestDaemons(t *testing.T) {
 const refused = "connection refused"
 
 // wire is a machine with a peer behind its namespace vpn, and an outsider on
-// its own network. Both of these are name servers, each the one of its side, and
-// answer with the address that the question came from.
+// its own network. Both of these are name servers, each the one of its side,
+// and answer with the address that the question came from.
 type wire struct {
 	*host
 	vpn string // the namespace
@@ -84,8 +84,9 @@ type daemon struct {
 }
 
 func (w wire) daemons(release string) []daemon {
-	// dpkg's start-stop-daemon, which OpenRC 0.45 has to do with, leaves no record
-	// of the daemon to tell that it has died, and cannot stop a dead one.
+	// dpkg's start-stop-daemon, which OpenRC 0.45 has to do with, leaves no
+	// record of the daemon to tell that it has died, and cannot stop a dead
+	// one.
 	crashed, revive := "crashed", "rc-service %s restart"
 	if release == "bookworm" {
 		crashed, revive = "started", "rc-service %s zap; rc-service %[1]s start"
@@ -163,8 +164,8 @@ func (w wire) isInside(d daemon, when string) {
 	for _, user := range strings.Fields(d.users) {
 		processes = append(processes, user+" "+w.vpn+" nameserver 192.0.2.2")
 	}
-	// httpd has a process for each connection, which may be at its end: it has no
-	// namespace any more then.
+	// httpd has a process for each connection, which may be at its end: it has
+	// no namespace any more then.
 	kit.Equal(w.T, "processes and outside sockets of "+what, w.Sh(`for p in $(pgrep -x `+d.process+`); do
 			user=$(ps -o user:20= -p $p) resolver=$(cat /proc/$p/root/etc/resolv.conf)
 			namespace=$(readlink /proc/$p/ns/net) && echo $user $namespace $resolver
@@ -210,7 +211,8 @@ func (w wire) answersPeer(what, question, answer string) {
 	kit.Equal(w.T, what, out+"\n", expect(question, "192.0.2.1", answer)+expect(question, "2001:db8::1", answer))
 }
 
-// expect is what the probe prints of an address; it asks for names twice, by UDP and by TCP.
+// expect is what the probe prints of an address; it asks for names twice, by
+// UDP and by TCP.
 func expect(question, address, answer string) string {
 	line := address + ": " + answer + "\n"
 	if strings.HasPrefix(question, "dns ") {
@@ -219,7 +221,8 @@ func expect(question, address, answer string) string {
 	return line
 }
 
-// poll is a script that waits for a command to succeed, up to about ten seconds.
+// poll is a script that waits for a command to succeed, up to about ten
+// seconds.
 func poll(command string) string {
 	return "for i in $(seq 600); do " + command + " && exit; sleep 0.02; done; exit 1"
 }

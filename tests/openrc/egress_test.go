@@ -11,7 +11,8 @@ import (
 	"openrc-netns/tests/machine"
 )
 
-// Where packets leave, as an administrator changes what leads out of a namespace.
+// Where packets leave, as an administrator changes what leads out of a
+// namespace.
 func TestEgress(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
@@ -39,7 +40,8 @@ func TestEgress(t *testing.T) {
 	kit.Contains(t, out, "  out: veth to to-vpn on the host's network, leads to default, 198.51.100.0/24\n")
 	kit.Contains(t, egress(0, "vpn"), "vpn: through out, no tunnel\n")
 
-	// To a namespace with a name; an address beside the default route is a way too.
+	// To a namespace with a name; an address beside the default route is a way
+	// too.
 	h.Sh(`ip -n lab link add name side type veth peer name lab0 netns vpn
 		ip -n vpn address add 203.0.113.2/30 dev lab0; ip -n lab link set side up; ip -n vpn link set lab0 up`)
 	kit.Contains(t, egress(0, "daemon"), "  lab0: veth to side in network namespace \"lab\", leads to 203.0.113.0/30\n")
@@ -67,7 +69,8 @@ func TestEgress(t *testing.T) {
 	kit.Contains(t, egress(1, "daemon"), "daemon: through tun0, also through six")
 	h.Sh("ip -n vpn rule del priority 5; ip link delete to-vpn")
 
-	// The resolvers of the daemon's own resolv.conf, and a socket that it can reach.
+	// The resolvers of the daemon's own resolv.conf, and a socket that it can
+	// reach.
 	h.Sh("mkdir -p /etc/netns/vpn; printf 'nameserver 10.9.0.1\\nnameserver 127.0.0.1\\nnameserver 2001:db8::53\\n' >/etc/netns/vpn/resolv.conf; rc-service daemon restart")
 	out = egress(0, "daemon")
 	kit.Contains(t, out, "  DNS 10.9.0.1: through tun0 from 10.9.0.2\n  DNS 127.0.0.1: through lo\n  DNS 2001:db8::53: no route\n")

@@ -305,7 +305,8 @@ func TestFirewalls(t *testing.T) {
 				}
 			}
 
-			// Without us each of them loads and flushes the host's: the test can fail.
+			// Without us each of them loads and flushes the host's: the test
+			// can fail.
 			h.Sh("rm /etc/rc.conf.d/50-netns.conf")
 			for _, firewall := range firewalls {
 				firewallScene{h, firewall}.anew()

@@ -14,8 +14,8 @@ const (
 	library = "/usr/share/openrc-netns/"
 )
 
-// losses are ways to lose the library, and what is said of them. In the table there
-// is one of each kind.
+// losses are ways to lose the library, and what is said of them. In the table
+// there is one of each kind.
 type loss struct{ name, change, why string }
 
 var losses = []loss{
@@ -39,8 +39,8 @@ func TestLostLibrary(t *testing.T) {
 
 func lostLibrary(t *testing.T, h *host) { loseLibrary(t, h, losses) }
 
-// Without its library, or with one of another version, nothing starts and all that
-// runs can be stopped.
+// Without its library, or with one of another version, nothing starts and all
+// that runs can be stopped.
 func loseLibrary(t *testing.T, h *host, losses []loss) {
 	h.Sh("cp -a " + library + " /run/library; cp -a " + dropin + " /run/dropin; echo netns_etc=none >/etc/conf.d/plain")
 	for _, test := range losses {
@@ -78,7 +78,8 @@ func loseLibrary(t *testing.T, h *host, losses []loss) {
 		// Others are none the wiser.
 		h.Sh("rc-service plain start; rc-service plain stop")
 
-		// With the name gone and the daemon dead the stop acts in an empty namespace.
+		// With the name gone and the daemon dead the stop acts in an empty
+		// namespace.
 		h.Sh("cd /; rm -rf " + library + "; cp -a /run/library " + strings.TrimSuffix(library, "/") + "; cp -a /run/dropin " + dropin)
 		h.Conf("daemon", "netns=vpn")
 		h.Sh("rc-service daemon start; rm /run/trace.daemon; " + test.change + "; ip netns delete vpn")
@@ -119,8 +120,9 @@ func noSettings(t *testing.T, h *host) {
 	}
 }
 
-// fewCalls bounds what the drop-in adds to the system calls of a service without
-// settings. The shells read the cgroup byte by byte: that is counted once.
+// fewCalls bounds what the drop-in adds to the system calls of a service
+// without settings. The shells read the cgroup byte by byte: that is counted
+// once.
 func fewCalls(t *testing.T, h *host) {
 	const most = 100 // 40 to 80 were seen; each look more at the settings would be dozens
 	commands := []string{"status", "describe"}
@@ -128,7 +130,8 @@ func fewCalls(t *testing.T, h *host) {
 		h.Sh("rc-update -u")
 		calls := make([]int, len(commands))
 		for i, command := range commands {
-			// The fewest of some runs: programs that wait for others take some more or less.
+			// The fewest of some runs: programs that wait for others take some
+			// more or less.
 			for range 4 {
 				n := 0
 				if _, err := fmt.Sscan(h.Sh("strace -f -qq -o /run/trace."+command+" rc-service plain "+command+" >/dev/null 2>&1"+

@@ -47,8 +47,8 @@ func TestLockByHand(t *testing.T) {
 	kit.Contains(t, h.Fails("netns-exec --lock -- "+elsewhere), "no socket: Operation not permitted")
 }
 
-// The cgroup can be chosen: it is made, or used, and what a launch that fails has
-// made does not stay.
+// The cgroup can be chosen: it is made, or used, and what a launch that fails
+// has made does not stay.
 func TestLockInAChosenCgroup(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
@@ -66,8 +66,8 @@ func TestLockInAChosenCgroup(t *testing.T) {
 	h.Sh("rmdir /sys/fs/cgroup/chosen") // it was there before
 }
 
-// cgroupOf is the cgroup that OpenRC makes for a service, and where cgroup v2 is
-// mounted.
+// cgroupOf is the cgroup that OpenRC makes for a service, and where cgroup v2
+// is mounted.
 func (h *host) cgroupOf(service string) (cgroup, mounted string) {
 	h.T.Helper()
 	if strings.Contains(h.Sh("openrc --version"), " 0.45") {
@@ -88,8 +88,9 @@ func locked(t *testing.T, h *host) {
 		kit.Equal(t, "daemon after "+when, h.where(pid), h.inside())
 		kit.Equal(t, "cgroup after "+when, h.Sh("sed -n s/^0:://p /proc/"+pid+"/cgroup"), cgroup)
 		kit.Equal(t, "programs after "+when, h.Sh("probe programs "+mounted+cgroup), "openrc_netns CGroupSock, 16 instructions")
-		// Of capabilities(7): DAC_READ_SEARCH, NET_ADMIN, SYS_MODULE, SYS_RAWIO,
-		// SYS_PTRACE, SYS_ADMIN, SYS_BOOT, MKNOD, PERFMON, BPF, CHECKPOINT_RESTORE.
+		// Of capabilities(7): DAC_READ_SEARCH, NET_ADMIN, SYS_MODULE,
+		// SYS_RAWIO, SYS_PTRACE, SYS_ADMIN, SYS_BOOT, MKNOD, PERFMON, BPF,
+		// CHECKPOINT_RESTORE.
 		for _, set := range []string{"CapBnd", "CapPrm", "CapEff", "CapInh", "CapAmb"} {
 			for _, bit := range []int{2, 12, 16, 17, 19, 21, 22, 27, 38, 39, 40} {
 				out := fmt.Sprintf("echo $((0x$(sed -n 's/^%s:.//p' /proc/%s/status) >> %d & 1))", set, pid, bit)
@@ -118,7 +119,8 @@ func TestLockedSupervisor(t *testing.T) {
 	})
 }
 
-// Without cgroups of OpenRC's the service gets one of ours, and stop removes it.
+// Without cgroups of OpenRC's the service gets one of ours, and stop removes
+// it.
 func TestLockedServiceWithoutOpenRCCgroups(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
 		h.Sh("echo 'rc_cgroup_mode=legacy' >>/etc/rc.conf")
@@ -173,8 +175,8 @@ func TestLockKeeps(t *testing.T) {
 	}
 }
 
-// What a locked service starts belongs elsewhere, and cannot get there; it is not
-// started in the lock instead.
+// What a locked service starts belongs elsewhere, and cannot get there; it is
+// not started in the lock instead.
 func TestLockedServiceStartsNoOther(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
 		h.Sh("echo 'start_pre() { rc-service daemon start; return 0; }' >>/etc/init.d/plain")

@@ -102,7 +102,8 @@ func TestLSBScripts(t *testing.T) {
 				}
 			}
 
-			// What a runlevel starts, and what was started so is stopped in any way.
+			// What a runlevel starts, and what was started so is stopped in any
+			// way.
 			h.Sh("rc-update add ssh default; openrc default")
 			h.sshd("openrc default", "inside")
 			h.Sh("rm /etc/conf.d/ssh; cd /etc/init.d; ./ssh stop")
@@ -201,7 +202,8 @@ func TestOtherLSBScripts(t *testing.T) {
 			for service, process := range map[string]string{"nginx": "nginx", "dnsmasq": "dnsmasq", "chrony": "chronyd"} {
 				where := func(when, want string) {
 					t.Helper()
-					// The process found may be the parent of the daemon, at its end.
+					// The process found may be the parent of the daemon, at its
+					// end.
 					out := h.Sh("for i in $(seq 600); do pid=$(pgrep -o -x " + process + ") && readlink /proc/$pid/ns/net && exit; sleep 0.1; done; exit 1")
 					kit.Equal(t, service+" after "+when, out, want)
 				}
@@ -220,7 +222,8 @@ func TestOtherLSBScripts(t *testing.T) {
 				h.Sh("rc-service " + service + " stop")
 				h.Sh("while pgrep -x " + process + "; do sleep 0.1; done >/dev/null")
 
-				// Without settings it belongs outside, though its caller be inside.
+				// Without settings it belongs outside, though its caller be
+				// inside.
 				h.Sh("rm /etc/conf.d/" + service + "; netns-exec vpn /etc/init.d/" + service + " start")
 				where("a start from inside", h.outside())
 				h.Sh("netns-exec vpn rc-service " + service + " stop")

@@ -20,7 +20,8 @@ func (h *host) service(name string, lines ...string) {
 // names are the names of all network namespaces.
 func (h *host) names() string { h.T.Helper(); return h.Sh("ls /run/netns 2>/dev/null | xargs") }
 
-// devices are the interfaces of a namespace; of the machine's own without a name.
+// devices are the interfaces of a namespace; of the machine's own without a
+// name.
 func (h *host) devices(netns string) string {
 	h.T.Helper()
 	if netns != "" {
@@ -113,7 +114,8 @@ func TestStopWithThingsGone(t *testing.T) {
 		stop()
 		kit.Equal(t, "devices", h.devices(""), "eth1 eth1p eth2 eth2p lo")
 
-		// The name is gone, a process keeps the namespace, and the interfaces return.
+		// The name is gone, a process keeps the namespace, and the interfaces
+		// return.
 		start()
 		h.Sh("nsenter --net=/run/netns/lan /usr/local/bin/sleeper 1000 </dev/null >/dev/null 2>&1 & sleep 0.5; ip netns delete lan")
 		stop(`network namespace "lan" has lost its name`)
@@ -170,7 +172,8 @@ func TestStopAfterZap(t *testing.T) {
 		kit.Equal(t, "names", h.names(), "vpn")
 		h.nothingRecorded("netns.lan")
 
-		// In one that was there before, all that any of the starts did is undone.
+		// In one that was there before, all that any of the starts did is
+		// undone.
 		h.service("vpn", "netns_interfaces=eth1:wan", "netns_sysctl=net.ipv4.ip_forward=1")
 		h.Sh("rc-service netns.vpn start; rc-service netns.vpn zap; rc-service netns.vpn start; rc-service netns.vpn stop")
 		kit.Equal(t, "devices inside", h.devices("vpn"), "lo")
@@ -197,7 +200,8 @@ func TestStaleJournalDeletesNothing(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
 	h.service("lan", "netns_sysctl=net.ipv4.ip_forward=1")
-	// Somebody else's has the name, and the inode if the kernel gives that again.
+	// Somebody else's has the name, and the inode if the kernel gives that
+	// again.
 	h.Sh(`rc-service netns.lan start; rc-service netns.lan zap; inode=$(stat -L -c %i /run/netns/lan)
 		for i in $(seq 10); do
 			ip netns delete lan; sleep 0.1; ip netns add lan
@@ -231,9 +235,9 @@ func TestStartMendsWhatACrashLeft(t *testing.T) {
 	h := boot(t, "dash", true)
 	h.Sh("ip link add eth1 type veth peer name eth1p")
 	h.service("lan", "netns_interfaces=eth1:wan", "netns_sysctl=net.ipv4.ip_forward=1")
-	// Each step is written to a new file that is renamed: a namespace, loopback, a
-	// sysctl, an interface. Held before or behind that system call, the hook is
-	// killed when the file is seen to be there.
+	// Each step is written to a new file that is renamed: a namespace,
+	// loopback, a sysctl, an interface. Held before or behind that system call,
+	// the hook is killed when the file is seen to be there.
 	const lines = `lines() { n=0; while read -r _; do n=$((n + 1)); done 2>/dev/null <"$1"; echo $n; }
 		strace -f -o /dev/null -e trace=renameat -e inject=renameat:HELD=500000 rc-netns up \
 			--interface eth1:wan --sysctl net.ipv4.ip_forward=1 lan >/dev/null 2>&1 & pid=$!
@@ -262,8 +266,8 @@ func TestStartMendsWhatACrashLeft(t *testing.T) {
 	}
 }
 
-// A service that makes a namespace runs in none: settings for others in its file
-// are a mistake. It can be stopped all the same.
+// A service that makes a namespace runs in none: settings for others in its
+// file are a mistake. It can be stopped all the same.
 func TestNamespaceServiceTakesNoNetns(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
 		const why = ", but this service makes a network namespace and runs on the host's network: remove it there"
@@ -313,8 +317,8 @@ func TestNamespaceServiceTakesNoNetns(t *testing.T) {
 	})
 }
 
-// What makes the interface may need the host's network, before which the service
-// would be started otherwise.
+// What makes the interface may need the host's network, before which the
+// service would be started otherwise.
 func TestNamespaceServiceAfterTheNetwork(t *testing.T) {
 	t.Parallel()
 	for _, release := range []string{"bookworm", "trixie", "sid"} {
@@ -353,7 +357,8 @@ func TestNamespacesAreMadeAtTheSameTime(t *testing.T) {
 	kit.Equal(t, "mount points", h.Sh("grep -c ' /run/netns ' /proc/self/mountinfo"), "1")
 	h.Sh("for i in 1 2 3 4 5 6 7 8; do rc-netns down lan$i & done; wait")
 	kit.Equal(t, "names", h.names(), "")
-	// They wait for each other, and for ip-netns(8), which locks the directory too.
+	// They wait for each other, and for ip-netns(8), which locks the directory
+	// too.
 	h.Sh(`set -e; exec 9</run/netns; flock 9
 		rc-netns up lan 9<&- & sleep 0.3; [ ! -e /run/netns/lan ]
 		flock -u 9; wait; [ -e /run/netns/lan ]`)
@@ -386,7 +391,8 @@ func TestUpByHand(t *testing.T) {
 	h.Sh("rc-netns down lan; ip netns delete host")
 	kit.Contains(t, h.Fails("unshare -m rc-netns up lan"), "rc-netns: this is not the host's mount namespace; enter that first, with: nsenter -t 1 -m -n")
 	kit.Contains(t, h.Fails("setpriv --bounding-set -sys_admin --inh-caps -sys_admin rc-netns up lan"), "needs CAP_SYS_ADMIN")
-	// From a confined shell: a service goes home by itself, by hand there is the remedy.
+	// From a confined shell: a service goes home by itself, by hand there is
+	// the remedy.
 	h.service("lan", "netns_interfaces=eth1")
 	h.Sh("netns-exec vpn rc-service netns.lan start")
 	kit.Equal(t, "devices inside", h.devices("lan"), "eth1 lo")

@@ -72,14 +72,14 @@ func bootRelease(t *testing.T, options machine.Options, install bool) *host {
 		}
 		h.Write("/etc/init.d/"+filepath.Base(script), string(text))
 	}
-	// Debian's script for sysctl needs a service that OpenRC does not have. And a
-	// sleep(1) that no other test's pgrep would find.
+	// Debian's script for sysctl needs a service that OpenRC does not have. And
+	// a sleep(1) that no other test's pgrep would find.
 	h.Sh("rm -f /etc/init.d/procps; mkdir -p /usr/local/bin; cp $(command -v sleep) /usr/local/bin/sleeper; ip netns add vpn")
 	return h
 }
 
-// path is a file of the machine as the test sees it. To look costs much less than
-// a command in the machine does.
+// path is a file of the machine as the test sees it. To look costs much less
+// than a command in the machine does.
 func (h *host) path(name string) string { return fmt.Sprintf("/proc/%d/root%s", h.PID(), name) }
 
 // outside is the machine's own network namespace, inside that called vpn.
@@ -103,8 +103,8 @@ func (h *host) daemon() string {
 	return h.Sh("for i in $(seq 600); do pgrep -x sleeper && exit; sleep 0.1; done; exit 1")
 }
 
-// killDaemon ends the daemon without OpenRC's doing, once it is there, and waits
-// for its end.
+// killDaemon ends the daemon without OpenRC's doing, once it is there, and
+// waits for its end.
 func (h *host) killDaemon() {
 	h.T.Helper()
 	pid := h.daemon()

@@ -7,8 +7,8 @@ import (
 	"openrc-netns/tests/machine"
 )
 
-// TestCgroupModes goes through a locked service's life where OpenRC uses cgroup v2
-// in another way than it does by default, which the table has.
+// TestCgroupModes goes through a locked service's life where OpenRC uses cgroup
+// v2 in another way than it does by default, which the table has.
 func TestCgroupModes(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

@@ -66,7 +66,8 @@ func TestInstallNamesTheSeam(t *testing.T) {
 	}
 }
 
-// It is said of the machine that is installed on, and not when a package is made.
+// It is said of the machine that is installed on, and not when a package is
+// made.
 func TestInstallAsksThisMachineAlone(t *testing.T) {
 	install := func(arguments ...string) string {
 		t.Helper()

@@ -89,8 +89,9 @@ func TestBadSettingFailsTheStart(t *testing.T) {
 				t.Errorf("functions of the script ran:\n%s", out)
 			}
 
-			// And it does not stand in the way of a stop. (With another supervisor
-			// OpenRC would ask that one to stop what it never started.)
+			// And it does not stand in the way of a stop. (With another
+			// supervisor OpenRC would ask that one to stop what it never
+			// started.)
 			if strings.Contains(strings.Join(test.conf, " "), "supervisor") {
 				h.Conf("daemon", "netns=vpn")
 			}
@@ -142,8 +143,9 @@ func TestDamagedRecord(t *testing.T) {
 	}
 }
 
-// A setting that leads to the host's own namespace is no licence to start there:
-// by a name that was given to it, or by a process that was another one once.
+// A setting that leads to the host's own namespace is no licence to start
+// there: by a name that was given to it, or by a process that was another one
+// once.
 func TestNamespaceIsTheHosts(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
@@ -167,7 +169,8 @@ func TestNamespaceIsTheHosts(t *testing.T) {
 			t.Errorf("the script ran:\n%s", h.Sh("cat /run/trace.daemon"))
 		}
 		kit.Equal(t, "by hand, with the settings", h.Fails("netns-exec --service daemon true"), "netns-exec: "+why+"\n")
-		// A stop works, and what is said outright is done: in OpenRC, and by hand.
+		// A stop works, and what is said outright is done: in OpenRC, and by
+		// hand.
 		h.Sh("rc-service daemon stop")
 		kit.Equal(t, "by hand", h.Sh("netns-exec vpn netns-exec "+netns+" readlink /proc/self/ns/net"), h.outside())
 	}
@@ -289,7 +292,8 @@ func TestLateSettings(t *testing.T) {
 		kit.Equal(t, "daemon", h.where(h.daemon()), h.inside())
 		h.Sh("rc-service late-netns stop")
 
-		// Nor does a variable of that name in a script that starts nothing itself.
+		// Nor does a variable of that name in a script that starts nothing
+		// itself.
 		h.Write("/etc/init.d/maker", "#!/sbin/openrc-run\nstart() { for netns in a b; do ebegin \"Making $netns\"; ip netns add $netns; eend $?; done; }\n")
 		h.Sh("rc-service maker start")
 

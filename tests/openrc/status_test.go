@@ -74,9 +74,9 @@ func (h *host) statusJSON(before, args string) (statusReport, int) {
 	return r, result.Code
 }
 
-// says asserts the verdict on a service, in the table, in the JSON and as an exit
-// status, and a text below it in the table. It returns the remedy that the table
-// gives.
+// says asserts the verdict on a service, in the table, in the JSON and as an
+// exit status, and a text below it in the table. It returns the remedy that the
+// table gives.
 func (h *host) says(service, verdict, text string) string {
 	h.T.Helper()
 	code := 1
@@ -478,7 +478,8 @@ func TestStatusOnATerminal(t *testing.T) {
 		if strings.TrimRight(lines[0], " ") != titles {
 			t.Errorf("%d columns: want %q in:\n%s", columns, titles, out)
 		}
-		// The rows are aligned with the titles, and all but what is to be copied fits.
+		// The rows are aligned with the titles, and all but what is to be
+		// copied fits.
 		verdict := strings.Index(lines[0], "VERDICT")
 		for _, line := range lines {
 			if strings.HasPrefix(line, "daemon") && line[verdict:] != "missing" && line[verdict:] != "outside" {
@@ -557,8 +558,8 @@ func TestStatusUnderS6(t *testing.T) {
 	h.says("six", "stopped", "")
 }
 
-// The same on each OpenRC: where dpkg's start-stop-daemon leaves no record of the
-// daemon, its cgroup tells.
+// The same on each OpenRC: where dpkg's start-stop-daemon leaves no record of
+// the daemon, its cgroup tells.
 func TestStatusOnReleases(t *testing.T) {
 	t.Parallel()
 	for _, release := range []string{"bookworm", "trixie"} {
@@ -584,8 +585,8 @@ func TestStatusOnReleases(t *testing.T) {
 	}
 }
 
-// Whoever logs in through a confined sshd and goes elsewhere is no alarm, as long
-// as it is a person at a terminal.
+// Whoever logs in through a confined sshd and goes elsewhere is no alarm, as
+// long as it is a person at a terminal.
 func TestStatusOfSessions(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)

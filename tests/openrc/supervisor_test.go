@@ -66,8 +66,8 @@ func TestS6(t *testing.T) {
 		h.noDaemon()
 		kit.Equal(t, "state", h.state("six"), "stopped")
 
-		// Without what the drop-in knows of s6, the start fails with settings, and
-		// is as it was without.
+		// Without what the drop-in knows of s6, the start fails with settings,
+		// and is as it was without.
 		h.Sh("mv /usr/share/openrc-netns/supervisors.sh /root")
 		h.Conf("six", append(more, "netns=vpn")...)
 		kit.Contains(t, h.Fails("rc-service six start"), "six: /usr/share/openrc-netns/supervisors.sh is missing or of another version than the drop-in, install openrc-netns again")

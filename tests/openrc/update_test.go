@@ -9,7 +9,8 @@ import (
 )
 
 // However many services have settings, OpenRC is asked once in an update of the
-// dependencies whether it takes the way past the drop-in; and in the next one anew.
+// dependencies whether it takes the way past the drop-in; and in the next one
+// anew.
 func flatUpdate(t *testing.T, h *host) {
 	for i := range 5 {
 		h.Sh(fmt.Sprintf("ln -s plain /etc/init.d/plain.%d; echo netns=vpn >/etc/conf.d/plain.%d", i, i))

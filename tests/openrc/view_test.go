@@ -45,10 +45,10 @@ stop_post()
 }
 `
 
-// oneView asserts that the actions after a start see what the start has mounted,
-// as they would without a network namespace: they act in the mount namespace of
-// the start while a process of the service lives in it, and never in one that the
-// daemon has made for itself.
+// oneView asserts that the actions after a start see what the start has
+// mounted, as they would without a network namespace: they act in the mount
+// namespace of the start while a process of the service lives in it, and never
+// in one that the daemon has made for itself.
 func oneView(t *testing.T, h *host) {
 	h.Write("/etc/init.d/jailed", chrooted)
 	h.Conf("jailed", "netns=vpn")
@@ -75,8 +75,9 @@ func oneView(t *testing.T, h *host) {
 	kit.Contains(t, h.Sh("rc-service jailed stop"), before)
 	h.noDaemon()
 
-	// A daemon with a root directory and mounts of its own: there is nobody left in
-	// those of the start, so reload acts in new ones, and never in the daemon's.
+	// A daemon with a root directory and mounts of its own: there is nobody
+	// left in those of the start, so reload acts in new ones, and never in the
+	// daemon's.
 	h.Write("/etc/init.d/jailed", chrooted+`
 command=/usr/bin/unshare
 command_args="-m /usr/local/bin/sleeper 3600"
@@ -101,8 +102,9 @@ stop()
 	h.Sh("rm /etc/init.d/jailed /etc/conf.d/jailed")
 }
 
-// The rest of a start acts in the view of its beginning, which cannot become that of
-// other settings: it fails, and no daemon is left half hidden or half locked.
+// The rest of a start acts in the view of its beginning, which cannot become
+// that of other settings: it fails, and no daemon is left half hidden or half
+// locked.
 func TestSettingsChangedWhileInactive(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
 		h.Write("/etc/init.d/late", `#!/sbin/openrc-run
@@ -130,7 +132,8 @@ in_background_fake="start stop"
 	})
 }
 
-// A mount namespace that has another root directory by now does not stop a stop.
+// A mount namespace that has another root directory by now does not stop a
+// stop.
 func TestViewWithAnotherRoot(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
 		h.Conf("daemon", "netns=vpn")

@@ -11,8 +11,8 @@ import (
 	"openrc-netns/tests/kit"
 )
 
-// ways are those that netns-exec(8) has in its table, with what the kernel says to
-// a locked root. Without the lock each is open, in a kernel that has it.
+// ways are those that netns-exec(8) has in its table, with what the kernel says
+// to a locked root. Without the lock each is open, in a kernel that has it.
 var ways = map[string]string{
 	"setns by path":                "EACCES",
 	"setns by pidfd":               "EPERM",
@@ -42,8 +42,8 @@ var ways = map[string]string{
 	"I/O port":                     "EPERM",
 }
 
-// others are those that the lock changes nothing of: admitted, or shut to whoever
-// asks. What they lead to is in the manual too.
+// others are those that the lock changes nothing of: admitted, or shut to
+// whoever asks. What they lead to is in the manual too.
 var others = map[string]string{
 	"macvlan from a user namespace": "EPERM",
 	"socket to the hypervisor":      "done",
@@ -51,8 +51,8 @@ var others = map[string]string{
 	"another cgroup":                "done",
 }
 
-// hasDomains reports whether this kernel has the kind of Landlock domain that keeps
-// a lock apart from processes of the same user: that of Linux 6.12.
+// hasDomains reports whether this kernel has the kind of Landlock domain that
+// keeps a lock apart from processes of the same user: that of Linux 6.12.
 func hasDomains() bool {
 	version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, 1)
 	return errno == 0 && version >= 6

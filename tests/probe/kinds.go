@@ -137,8 +137,8 @@ func getsockopt(fd, option int, value unsafe.Pointer, size uintptr) error {
 	return nil
 }
 
-// stray listens for TCP on a port with a socket that is bound to no device, which
-// a process of a service can have from elsewhere or can free, and stays.
+// stray listens for TCP on a port with a socket that is bound to no device,
+// which a process of a service can have from elsewhere or can free, and stays.
 func stray(port int) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	if err != nil {

@@ -21,7 +21,8 @@
 //	                       until it is terminated
 //	probe whoami ADDRESS   be a name server whose answer is the address of who asks
 //
-// These print a line for each ADDRESS, with the answer or why there is none, and for DNS one for UDP and one for TCP:
+// These print a line for each ADDRESS, with the answer or why there is none,
+// and for DNS one for UDP and one for TCP:
 //
 //	probe http PORT ADDRESS...
 //	probe dns NAME ADDRESS...

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newProc has root of a new user namespace mount a proc of its own, in a new PID
-// namespace, and open core_pattern there: root of the user namespace is the same
-// user outside, which is all that this file looks at.
+// newProc has root of a new user namespace mount a proc of its own, in a new
+// PID namespace, and open core_pattern there: root of the user namespace is the
+// same user outside, which is all that this file looks at.
 func newProc() error { return inUserNamespace(unix.CLONE_NEWNS|unix.CLONE_NEWPID, "new-proc") }
 
 // newProcInside is what runs there.
@@ -36,8 +36,8 @@ func inUserNamespace(namespaces uintptr, args ...string) error {
 	return answer(command)
 }
 
-// typeAhead puts a letter into the input of a terminal, its controlling one, as if
-// somebody had typed it there (TIOCSTI of ioctl_tty(2)).
+// typeAhead puts a letter into the input of a terminal, its controlling one, as
+// if somebody had typed it there (TIOCSTI of ioctl_tty(2)).
 func typeAhead() error {
 	master, err := os.OpenFile("/dev/pts/ptmx", os.O_RDWR, 0)
 	if err != nil {
@@ -89,8 +89,8 @@ func answer(command *exec.Cmd) error {
 	return fmt.Errorf("%s", word)
 }
 
-// abstract waits for one client at a Unix socket of the abstract kind; askAbstract
-// is that client.
+// abstract waits for one client at a Unix socket of the abstract kind;
+// askAbstract is that client.
 func abstract(name string) error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {

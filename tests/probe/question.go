@@ -14,13 +14,15 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// patience is how long a server may take, on a machine that is busy with other tests.
+// patience is how long a server may take, on a machine that is busy with other
+// tests.
 const patience = 5 * time.Second
 
 // question asks the server at an address, and returns its answer in words.
 type question func(address string) (string, error)
 
-// put puts questions to each address and prints a line for each answer. That there is none is an answer too.
+// put puts questions to each address and prints a line for each answer. That
+// there is none is an answer too.
 func put(addresses []string, asked ...question) {
 	for _, address := range addresses {
 		for _, ask := range asked {
@@ -57,7 +59,8 @@ func overHTTP(port string) question {
 			return "", err
 		}
 		defer conn.Close()
-		// (The package net/http would double the size of this program, which every machine gets.)
+		// (The package net/http would double the size of this program, which
+		// every machine gets.)
 		if _, err := io.WriteString(conn, "GET / HTTP/1.0\r\n\r\n"); err != nil {
 			return "", err
 		}

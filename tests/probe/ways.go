@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ways tries each way out of a lock that leads through the kernel, and prints what
-// the kernel says: "done", or the name of the error. Nothing is done by it: a file
-// is opened and not written to, and what is made goes again.
+// ways tries each way out of a lock that leads through the kernel, and prints
+// what the kernel says: "done", or the name of the error. Nothing is done by
+// it: a file is opened and not written to, and what is made goes again.
 func ways(victim, device string) error {
 	runtime.LockOSThread()
 	pid, err := strconv.Atoi(victim)
@@ -162,8 +162,8 @@ func newNSID(pid int) error {
 
 func macvlan(index int) error { return newLink("macvlan", index, nsid) }
 
-// newLink makes a device of a kind, on the one with that index in the namespace of
-// that number if there are any, and deletes it.
+// newLink makes a device of a kind, on the one with that index in the namespace
+// of that number if there are any, and deletes it.
 func newLink(kind string, index, number int) error {
 	const name = "way-out"
 	request := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_REQUEST|unix.NLM_F_ACK|unix.NLM_F_CREATE|unix.NLM_F_EXCL)
@@ -201,8 +201,8 @@ func stealSocket(pid int) error {
 	return err
 }
 
-// stealSocketOf is given the name of a user; the number of a process of that user
-// is in a file that the test wrote.
+// stealSocketOf is given the name of a user; the number of a process of that
+// user is in a file that the test wrote.
 func stealSocketOf(user string) error {
 	text, err := os.ReadFile("/run/process-of-" + user)
 	if err != nil {

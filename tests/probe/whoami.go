@@ -8,8 +8,9 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// whoami is a name server at an address that answers each question for an IPv4 address with that of who asks, and
-// prints both. It tells what a forwarder looks like from its upstream.
+// whoami is a name server at an address that answers each question for an IPv4
+// address with that of who asks, and prints both. It tells what a forwarder
+// looks like from its upstream.
 func whoami(address string) error {
 	packets, err := net.ListenPacket("udp", net.JoinHostPort(address, "53"))
 	if err != nil {

@@ -128,7 +128,8 @@ func (n *name) delete() error {
 	return n.set(nameState{kind: absent}, func() error { return unix.Unlink(n.path()) })
 }
 
-// renew is what an administrator does while the name is deleted: new files, then the name for another namespace.
+// renew is what an administrator does while the name is deleted: new files,
+// then the name for another namespace.
 func (n *name) renew() error {
 	n.count++
 	chosen := pool[n.count%len(pool)]
@@ -156,7 +157,8 @@ func (n *name) renew() error {
 	})
 }
 
-// writeFile puts another file in the place of the one for the namespace; none where the host's is to be seen.
+// writeFile puts another file in the place of the one for the namespace; none
+// where the host's is to be seen.
 func (n *name) writeFile(f, token string) error {
 	path := filepath.Join(n.dir(), f)
 	if token == hostToken {
@@ -302,7 +304,8 @@ func (n *name) disturbFile() error {
 	return n.files[f].change(s, replace)
 }
 
-// churnAll changes the names until the returned function is called, which reports what went wrong.
+// churnAll changes the names until the returned function is called, which
+// reports what went wrong.
 func churnAll(names []*name) func() error {
 	stop := make(chan struct{})
 	var wait sync.WaitGroup

@@ -20,9 +20,10 @@ import (
 	"openrc-netns/internal/vrf"
 )
 
-// Ways out of a lock and of a VRF. This binary, launched under another name in the place of the command, tries one of
-// them; it is out if it gets hold of something of the host's network, or of something that leads there. Nothing is done
-// with what it gets.
+// Ways out of a lock and of a VRF. This binary, launched under another name in
+// the place of the command, tries one of them; it is out if it gets hold of
+// something of the host's network, or of something that leads there. Nothing is
+// done with what it gets.
 
 // way is a way out.
 type way struct {
@@ -31,7 +32,8 @@ type way struct {
 	admitted string               // where the manual says that it is one
 }
 
-// victim is what there is to get hold of on the host: a process, a device, and a cgroup above that of the lock.
+// victim is what there is to get hold of on the host: a process, a device, and
+// a cgroup above that of the lock.
 type victim struct {
 	pid    int
 	device int
@@ -95,7 +97,8 @@ func lockWays() []way {
 			return isOut(child)
 		}},
 		{name: "leave-cgroup", try: func(v victim) error {
-			// Out of the cgroup its sockets are not refused any more; the namespace that it can make leads nowhere.
+			// Out of the cgroup its sockets are not refused any more; the
+			// namespace that it can make leads nowhere.
 			if err := os.WriteFile(cgroupRoot+v.cgroup+"/cgroup.procs", []byte("0"), 0); err != nil {
 				return err
 			}
@@ -128,7 +131,8 @@ func lockWays() []way {
 			return nil
 		}},
 		{name: "macvlan-on-the-host", try: func(v victim) error {
-			// A macvlan on a device of the host, which a namespace that has a number for the host's may make.
+			// A macvlan on a device of the host, which a namespace that has a
+			// number for the host's may make.
 			return inHost(v, func(ns int) error {
 				attrs := netlink.NewLinkAttrs()
 				attrs.Name, attrs.ParentIndex = "way-out", v.device
@@ -310,7 +314,8 @@ func (s socketKind) try() error {
 		}
 		return nil
 	}
-	// What such a socket says of itself is not true of what the kernel makes for it: can it be reached by lo?
+	// What such a socket says of itself is not true of what the kernel makes
+	// for it: can it be reached by lo?
 	var at unix.Sockaddr = &unix.SockaddrInet4{Port: 7262}
 	if s.family == unix.AF_INET6 {
 		at = &unix.SockaddrInet6{Port: 7262}
@@ -337,7 +342,8 @@ func (s socketKind) try() error {
 	return unix.Connect(client, peer)
 }
 
-// escape tries the way that its arguments name, and does not return: WAY PID DEVICE CGROUP, or vrf KIND DEVICE CGROUP.
+// escape tries the way that its arguments name, and does not return: WAY PID
+// DEVICE CGROUP, or vrf KIND DEVICE CGROUP.
 func escape(args []string) {
 	if len(args) != 4 {
 		os.Exit(2)
@@ -368,8 +374,8 @@ func escape(args []string) {
 	os.Exit(exitRefused)
 }
 
-// escapeVRF confines this process as --vrf does, to a device that stands in for a VRF, which most kernels of test
-// machines have not; then it makes a socket.
+// escapeVRF confines this process as --vrf does, to a device that stands in for
+// a VRF, which most kernels of test machines have not; then it makes a socket.
 func escapeVRF(kind, device, cgroup string) error {
 	index, err := strconv.Atoi(device)
 	if err != nil {

@@ -5,8 +5,9 @@ import (
 	"sync"
 )
 
-// history is what something has been, and when. A change takes time: from the system call that makes it on it may be
-// seen, and until that has returned what was before may be.
+// history is what something has been, and when. A change takes time: from the
+// system call that makes it on it may be seen, and until that has returned what
+// was before may be.
 type history[S any] struct {
 	mu    sync.Mutex
 	spans []span[S]

@@ -15,7 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The machine that the attack runs on, made of namespaces: throw-away /etc and /run, an own /proc and /sys, a cgroup.
+// The machine that the attack runs on, made of namespaces: throw-away /etc and
+// /run, an own /proc and /sys, a cgroup.
 
 // outside is where the real machine's /proc and cgroups are, for the odd cases.
 const outside = "/run/outside"
@@ -32,8 +33,8 @@ var (
 	steady    *netns // one of the pool, which the name "steady" leads to all the time
 )
 
-// netns is a network namespace that lives as long as the run, so that its inode belongs to no other one. A device
-// called mark tells whose /sys it is.
+// netns is a network namespace that lives as long as the run, so that its inode
+// belongs to no other one. A device called mark tells whose /sys it is.
 type netns struct {
 	file  *os.File
 	inode uint64
@@ -42,7 +43,8 @@ type netns struct {
 
 func (n *netns) path() string { return fmt.Sprintf("/proc/self/fd/%d", n.file.Fd()) }
 
-// The first thread stands for process 1 in /proc/1/ns, so that no goroutine may take it elsewhere.
+// The first thread stands for process 1 in /proc/1/ns, so that no goroutine may
+// take it elsewhere.
 func init() { runtime.LockOSThread() }
 
 func makeHost() error {
@@ -106,7 +108,8 @@ func freshRun() error {
 	return nil
 }
 
-// freshSys makes a /sys that shows the machine's own network namespace, and a cgroup for the run.
+// freshSys makes a /sys that shows the machine's own network namespace, and a
+// cgroup for the run.
 func freshSys() error {
 	for unix.Unmount("/sys", unix.MNT_DETACH) == nil {
 	}
@@ -138,7 +141,8 @@ func outerPID() int {
 	return pid
 }
 
-// sweepCgroups removes, from the real machine, the cgroups of runs that have ended, by a signal for instance.
+// sweepCgroups removes, from the real machine, the cgroups of runs that have
+// ended, by a signal for instance.
 func sweepCgroups() {
 	mounts, _ := mountinfo.GetMounts(func(info *mountinfo.Info) (skip, stop bool) { return !strings.HasPrefix(info.FSType, "cgroup"), false })
 	current, _ := cgroupOf("self")
@@ -259,7 +263,8 @@ func newNetns(mark string) (*netns, error) {
 	return r.n, nil
 }
 
-// addMark makes a device to know the calling thread's network namespace by, and brings its loopback up.
+// addMark makes a device to know the calling thread's network namespace by, and
+// brings its loopback up.
 func addMark(name string) error {
 	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
@@ -278,7 +283,8 @@ func addMark(name string) error {
 	return handle.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "peer"})
 }
 
-// bindName makes a name of the namespace whose file is source, as ip-netns(8) does.
+// bindName makes a name of the namespace whose file is source, as ip-netns(8)
+// does.
 func bindName(name, source string) error {
 	path := "/run/netns/" + name
 	if err := os.WriteFile(path, nil, 0o444); err != nil {

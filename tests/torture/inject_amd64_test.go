@@ -21,9 +21,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Every system call of a launch that the programs make themselves, from the first init function on, fails in turn. The launcher is traced (ptrace(2)); what makes the difference between the programs and the Go runtime is the
-// function that the call comes from. Where the command would begin the trace ends, and what it is at that moment is
-// compared with what it is after a launch in which nothing failed.
+// Every system call of a launch that the programs make themselves, from the
+// first init function on, fails in turn. The launcher is traced (ptrace(2));
+// what makes the difference between the programs and the Go runtime is the
+// function that the call comes from. Where the command would begin the trace
+// ends, and what it is at that moment is compared with what it is after a
+// launch in which nothing failed.
 
 // errors that a call may fail with. What is not here fails with those of "".
 var plausible = map[string][]unix.Errno{
@@ -73,7 +76,8 @@ var plausible = map[string][]unix.Errno{
 	"execve":        {unix.ENOENT, unix.EACCES, unix.ENOMEM, unix.E2BIG, unix.ETXTBSY, unix.EIO, unix.EPERM},
 }
 
-// callNames are those that the programs make. One that is missing goes by its number, and fails with the errors of "".
+// callNames are those that the programs make. One that is missing goes by its
+// number, and fails with the errors of "".
 var callNames = map[uint64]string{
 	unix.SYS_OPENAT: "openat", unix.SYS_NEWFSTATAT: "newfstatat", unix.SYS_STATX: "statx", unix.SYS_FSTAT: "fstat",
 	unix.SYS_STATFS: "statfs", unix.SYS_FSTATFS: "fstatfs", unix.SYS_FACCESSAT: "faccessat", unix.SYS_FACCESSAT2: "faccessat2",
@@ -111,7 +115,8 @@ func errnosOf(call string) []unix.Errno {
 	return plausible[""]
 }
 
-// fault is a system call that fails: the one of that name that comes n-th, from 0, or from then on each.
+// fault is a system call that fails: the one of that name that comes n-th, from
+// 0, or from then on each.
 type fault struct {
 	call    string
 	n       int
@@ -189,7 +194,8 @@ func (p *program) function(at uint64) string {
 	return p.names[i-1]
 }
 
-// ofRuntime reports whether a system call is one that the Go runtime makes for itself.
+// ofRuntime reports whether a system call is one that the Go runtime makes for
+// itself.
 func (p *program) ofRuntime(at uint64) bool { return strings.HasPrefix(p.function(at), "runtime.") }
 
 // traced is a launch under ptrace(2).
@@ -201,10 +207,12 @@ type traced struct {
 	endless  bool           // the fault struck too often: nobody ends the loop
 }
 
-// tooOften is how often one fault may strike. A launch makes a few hundred calls.
+// tooOften is how often one fault may strike. A launch makes a few hundred
+// calls.
 const tooOften = 3000
 
-// trace launches with a fault, or without one if it is nil. The thread is locked: it alone may wait for what it traces.
+// trace launches with a fault, or without one if it is nil. The thread is
+// locked: it alone may wait for what it traces.
 func (p *program) trace(l *lane, c launch, f *fault) (t *traced, err error) {
 	t = &traced{calls: map[string]int{}}
 	attr := l.attr(c)
@@ -345,7 +353,8 @@ func (p *program) trace(l *lane, c launch, f *fault) (t *traced, err error) {
 	}
 }
 
-// callInfo is the head of struct ptrace_syscall_info of linux/ptrace.h, at the entry of a call.
+// callInfo is the head of struct ptrace_syscall_info of linux/ptrace.h, at the
+// entry of a call.
 type callInfo struct {
 	op   uint8
 	_    [3]uint8
@@ -369,7 +378,8 @@ func syscallInfo(tid int) (*callInfo, error) {
 	return &info, nil
 }
 
-// skipCall has the kernel do nothing for the call that a thread is about to make.
+// skipCall has the kernel do nothing for the call that a thread is about to
+// make.
 func skipCall(tid int) {
 	var regs unix.PtraceRegs
 	if unix.PtraceGetRegs(tid, &regs) == nil {
@@ -386,8 +396,9 @@ func setResult(tid int, errno unix.Errno) {
 	}
 }
 
-// asVRF makes the device that a thread has asked the driver of a VRF, which this kernel may not have: of struct ifreq,
-// which is at where, the data is struct ethtool_drvinfo of linux/ethtool.h.
+// asVRF makes the device that a thread has asked the driver of a VRF, which
+// this kernel may not have: of struct ifreq, which is at where, the data is
+// struct ethtool_drvinfo of linux/ethtool.h.
 func asVRF(tid int, where uintptr) {
 	var pointer [8]byte
 	if _, err := unix.PtracePeekData(tid, where+unix.IFNAMSIZ, pointer[:]); err == nil {
@@ -405,7 +416,8 @@ type injection struct {
 	away     bool // it comes from the mounts of another service
 }
 
-// dir is the working directory of the launch; OpenRC starts all in that of root.
+// dir is the working directory of the launch; OpenRC starts all in that of
+// root.
 func (k injection) dir() string {
 	if k.hook {
 		return "/"
@@ -413,7 +425,8 @@ func (k injection) dir() string {
 	return "/usr"
 }
 
-// benchMark stands for the device of the bench's namespace, which passes for a VRF (asVRF).
+// benchMark stands for the device of the bench's namespace, which passes for a
+// VRF (asVRF).
 const benchMark = "@mark"
 
 // start reports whether the launch is a service's start, which is strict.
@@ -448,7 +461,8 @@ func injections() []injection {
 	}
 }
 
-// bench is where launches are injected: a name, a service and a cgroup that nobody else uses.
+// bench is where launches are injected: a name, a service and a cgroup that
+// nobody else uses.
 type bench struct {
 	*lane
 	name, service string
@@ -580,8 +594,8 @@ func (b *bench) trace(k injection, f *fault) (t *traced, err error) {
 // awayMark shows nothing in the mounts of the machine.
 const awayMark = "/run/away"
 
-// inRoom calls a function on a thread that goes with it, and in mounts of its own if room, which makes them what they
-// are to be, is not nil.
+// inRoom calls a function on a thread that goes with it, and in mounts of its
+// own if room, which makes them what they are to be, is not nil.
 func inRoom(room, call func() error) error {
 	done := make(chan error)
 	go func() {
@@ -602,13 +616,15 @@ func inRoom(room, call func() error) error {
 	return <-done
 }
 
-// asks reports whether the launch may have rc-netns tell it something, which is a process more.
+// asks reports whether the launch may have rc-netns tell it something, which is
+// a process more.
 func (k injection) asks() bool { return k.kind == "service" || strings.HasPrefix(k.kind, "status") }
 
 // benches is how many launches are injected at a time.
 const benches = 2
 
-// attackCalls makes every call of every kind of launch fail, as far as the time goes; in a random order.
+// attackCalls makes every call of every kind of launch fail, as far as the time
+// goes; in a random order.
 func attackCalls(r *report, until time.Time) {
 	type work struct {
 		kind injection
@@ -644,8 +660,9 @@ func attackCalls(r *report, until time.Time) {
 		}
 		for call, times := range t.calls {
 			if call == "close" && k.asks() {
-				// Who is only told that it failed has the descriptor open still, which no kernel
-				// does, and fork in Go's library waits for the end of a pipe.
+				// Who is only told that it failed has the descriptor open
+				// still, which no kernel does, and fork in Go's library waits
+				// for the end of a pipe.
 				continue
 			}
 			for n := range times {
@@ -706,7 +723,8 @@ func onBenches(r *report, part string, work int, until time.Time, do func(b *ben
 	fmt.Printf("%s: %d of %d cases\n", part, done.Load(), work)
 }
 
-// whole are portraits of commands that were launched without a fault, by bench and kind.
+// whole are portraits of commands that were launched without a fault, by bench
+// and kind.
 var whole sync.Map
 
 // inject launches with a fault, and judges what becomes of it.
@@ -782,7 +800,8 @@ func (b *bench) inject(r *report, k injection, f fault) error {
 // cleaners are the calls without which no cgroup and no record can be removed.
 var cleaners = []string{"openat", "write", "unlinkat"}
 
-// excused reports whether the manuals say that what a line says can be; most of that only with a warning.
+// excused reports whether the manuals say that what a line says can be; most of
+// that only with a warning.
 func excused(k injection, f fault, line string, t *traced) bool {
 	if f.errno == unix.ENOENT && strings.HasPrefix(line, "/etc/") {
 		return true // a directory of files that is not there asks for nothing
@@ -816,7 +835,8 @@ func volatile(line string) bool {
 	return strings.HasPrefix(line, "environ ") && strings.Contains(line, "OPENRC_NETNS_")
 }
 
-// checkWhole says what is wrong with a launch in which nothing was made to fail, against which the others are measured.
+// checkWhole says what is wrong with a launch in which nothing was made to
+// fail, against which the others are measured.
 func (b *bench) checkWhole(k injection, t *traced) string {
 	if !t.running {
 		return fmt.Sprintf("%s: %s", statusText(t.status), t.stderr)

@@ -20,7 +20,8 @@ type launch struct {
 	cgroup int // a descriptor; 0 is the caller's
 	closed int // of descriptors 0 to 2 those that are closed, a bit for each
 
-	// prepare, which only tracing knows, is called before the launcher's first instruction.
+	// prepare, which only tracing knows, is called before the launcher's first
+	// instruction.
 	prepare func(pid int) error
 	unshare uintptr // flags of unshare(2), for the launcher itself
 }
@@ -154,8 +155,9 @@ var (
 	hookStatuses = statuses{1}
 )
 
-// unclean says what is wrong with a launch that has failed; empty if nothing is: it has ended by itself with a status
-// that the manual names, and said so in one line.
+// unclean says what is wrong with a launch that has failed; empty if nothing
+// is: it has ended by itself with a status that the manual names, and said so
+// in one line.
 func (o *outcome) unclean(documented statuses) (promise, text string) {
 	first := firstLine(o.stderr)
 	switch {

@@ -13,8 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Launches where something runs out, is missing or is odd. Each ends as a launch with a fault does: complete, or failed
-// cleanly. What the Go runtime cannot start with is admitted, by name, if the command has not run.
+// Launches where something runs out, is missing or is odd. Each ends as a
+// launch with a fault does: complete, or failed cleanly. What the Go runtime
+// cannot start with is admitted, by name, if the command has not run.
 
 // shortage is a state of the machine, or of the process, that a launch meets.
 type shortage struct {
@@ -139,7 +140,8 @@ func shortages() []shortage {
 	return list
 }
 
-// expects reports whether a line of a portrait is another one in each launch: of the cgroup namespace that each makes.
+// expects reports whether a line of a portrait is another one in each launch:
+// of the cgroup namespace that each makes.
 func (s shortage) expects(line string) bool {
 	return s.unshare&unix.CLONE_NEWCGROUP != 0 && strings.HasPrefix(line, "ns/cgroup ")
 }
@@ -152,8 +154,8 @@ func empty(dir string) func() error {
 // errNotHere says that the machine has not what a shortage is made of.
 var errNotHere = errors.New("this machine has no such controller")
 
-// joinWith moves the launcher into a cgroup of the controller with a limit: a cgroup v1, as the run's own cgroup v2 has
-// processes in it.
+// joinWith moves the launcher into a cgroup of the controller with a limit: a
+// cgroup v1, as the run's own cgroup v2 has processes in it.
 func joinWith(controller, file string, value int) func(int) error {
 	return func(pid int) error {
 		dir := filepath.Join(outside, "cgroup", controller)
@@ -179,7 +181,8 @@ func leaveControllers() {
 	}
 }
 
-// attackLimits tries every shortage with every kind of launch, as far as the time goes; in a random order.
+// attackLimits tries every shortage with every kind of launch, as far as the
+// time goes; in a random order.
 func attackLimits(r *report, until time.Time) {
 	type work struct {
 		id string
@@ -208,7 +211,8 @@ func attackLimits(r *report, until time.Time) {
 	})
 }
 
-// limit tries one shortage with one kind of launch, on a thread and in mounts of its own.
+// limit tries one shortage with one kind of launch, on a thread and in mounts
+// of its own.
 func (b *bench) limit(r *report, id string, s shortage, k injection) error {
 	for prefix, admitted := range map[string]string{"pids-": secondThread, "data-": addressSpace, "as-": addressSpace, "memory-": memory} {
 		if k.asks() && strings.HasPrefix(s.name, prefix) {

@@ -61,7 +61,8 @@ func sysShows(pid int, device string) bool {
 	return unix.Access(fmt.Sprintf("/proc/%d/root/sys/class/net/%s", pid, device), unix.F_OK) == nil
 }
 
-// halfView says what of the view of a process inside n is not what it has to be; empty if nothing is.
+// halfView says what of the view of a process inside n is not what it has to
+// be; empty if nothing is.
 func halfView(pid int, mark string) string {
 	root := fmt.Sprintf("/proc/%d/root", pid)
 	switch {
@@ -75,11 +76,13 @@ func halfView(pid int, mark string) string {
 	return ""
 }
 
-// statusFields are those of /proc/PID/status that a launch is to leave as they were, or to change as asked.
+// statusFields are those of /proc/PID/status that a launch is to leave as they
+// were, or to change as asked.
 var statusFields = []string{"Umask", "Uid", "Gid", "Groups", "SigBlk", "SigIgn", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs"}
 
-// portrait is all that can be told of a process from outside, a line for each thing. The calling thread may be in a room
-// where /proc is another one: a thread of the machine looks.
+// portrait is all that can be told of a process from outside, a line for each
+// thing. The calling thread may be in a room where /proc is another one: a
+// thread of the machine looks.
 func portrait(pid int) (lines []string, err error) {
 	done := make(chan struct{})
 	go func() {
@@ -170,7 +173,8 @@ func unlike(a, b []string) []string {
 	return lines
 }
 
-// confines reports whether a program is on the cgroup, or on one above it and below that of the run.
+// confines reports whether a program is on the cgroup, or on one above it and
+// below that of the run.
 func confines(cgroup string) (bool, error) {
 	for ; strings.HasPrefix(cgroup, ownCgroup+"/"); cgroup = cgroup[:strings.LastIndexByte(cgroup, '/')] {
 		fd, err := unix.Open(cgroupRoot+cgroup, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -211,7 +215,8 @@ func cgroupsBelow(dir string) []string {
 	return found
 }
 
-// inherited are the lines of a portrait that the kind of launch has to leave as they are.
+// inherited are the lines of a portrait that the kind of launch has to leave as
+// they are.
 func inherited(kind string, lines []string) []string {
 	user, lock := strings.Contains(kind, "user"), strings.Contains(kind, "lock")
 	var kept []string
@@ -239,7 +244,8 @@ func inherited(kind string, lines []string) []string {
 	return kept
 }
 
-// withoutOurs takes out of an environment what the hook and the drop-in tell each other.
+// withoutOurs takes out of an environment what the hook and the drop-in tell
+// each other.
 func withoutOurs(line string) string {
 	text, err := strconv.Unquote(strings.TrimPrefix(line, "environ "))
 	if err != nil {

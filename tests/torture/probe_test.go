@@ -7,9 +7,10 @@ import (
 	"runtime"
 )
 
-// The command that is launched copies its input to its output, as cat(1) does: a byte that waits for it comes back once
-// it runs, then it waits to be looked at and killed. cat itself would do, and does where this has no machine code, but
-// its start costs more than all the rest of a launch.
+// The command that is launched copies its input to its output, as cat(1) does:
+// a byte that waits for it comes back once it runs, then it waits to be looked
+// at and killed. cat itself would do, and does where this has no machine code,
+// but its start costs more than all the rest of a launch.
 
 // writeProbe writes the command, and returns its path.
 func writeProbe(path string) (string, error) {

@@ -24,7 +24,8 @@ const racers = 4
 // raceKinds are the kinds of launch that race, each as often as it stands here.
 var raceKinds = []string{"hand", "hand", "hand", "path", "user", "lock", "lock", "service", "service", "start", "doomed"}
 
-// attackRaces launches while others change the names, and judges each launch by what the name led to meanwhile.
+// attackRaces launches while others change the names, and judges each launch by
+// what the name led to meanwhile.
 func attackRaces(r *report, until time.Time) {
 	random := rand.New(rand.NewPCG(*seed, 1))
 	var names []*name
@@ -68,7 +69,8 @@ type racer struct {
 	direct  []string // the portrait of the command without a launcher
 }
 
-// portrayed is one in how many launches is compared with the command without a launcher in all that can be told.
+// portrayed is one in how many launches is compared with the command without a
+// launcher in all that can be told.
 const portrayed = 16
 
 func race(r *report, i int, names []*name, random *rand.Rand, until time.Time) error {
@@ -298,7 +300,8 @@ func hook(service, netns, action string, settings ...string) []string {
 	return append(append(argv, settings...), "--", probe)
 }
 
-// raceService starts a service, and asks for its status and stops it where it was started.
+// raceService starts a service, and asks for its status and stops it where it
+// was started.
 func (c *racer) raceService(id string, n *name) error {
 	dir := filepath.Join("/run/openrc/options", c.service)
 	defer os.RemoveAll(dir)
@@ -335,8 +338,9 @@ func (c *racer) raceService(id string, n *name) error {
 	return c.follow(id+"/stop-dead", n, "stop", started, false)
 }
 
-// follow runs an action of a service that was started in a namespace. While the daemon lives it has to be in that one;
-// afterwards it may be in a new one, but in no other one that anybody knows.
+// follow runs an action of a service that was started in a namespace. While the
+// daemon lives it has to be in that one; afterwards it may be in a new one, but
+// in no other one that anybody knows.
 func (c *racer) follow(id string, n *name, action string, started uint64, lives bool) error {
 	o, err := c.run(launch{argv: hook(c.service, n.text, action), env: environment})
 	if err != nil {

@@ -56,7 +56,8 @@ func (r *report) broken(id, promise, text string) {
 
 func (r *report) took(part string, d time.Duration) { r.times[part] += d }
 
-// print says how it went. Of violations of one kind it shows the first few, of different cases.
+// print says how it went. Of violations of one kind it shows the first few, of
+// different cases.
 func (r *report) print(t *testing.T) {
 	const shown = 12
 	fmt.Printf("torture: seed %d\n", r.seed)
@@ -91,7 +92,8 @@ func (r *report) print(t *testing.T) {
 	}
 }
 
-// repeat is the command that tries the case again. Races take luck; theirs attacks in the same way for a minute.
+// repeat is the command that tries the case again. Races take luck; theirs
+// attacks in the same way for a minute.
 func (r *report) repeat(id string) string {
 	return fmt.Sprintf("make torture TORTURE_S=60 TORTURE_ARGS='-seed %d -only %s'", r.seed, id)
 }

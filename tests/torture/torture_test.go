@@ -1,6 +1,7 @@
-// Package torture attacks the launchers and judges every launch from outside: races with whoever makes and deletes
-// namespaces, system calls that fail, things that run out, and ways out. README.md says how to read and repeat what it
-// finds.
+// Package torture attacks the launchers and judges every launch from outside:
+// races with whoever makes and deletes namespaces, system calls that fail,
+// things that run out, and ways out. README.md says how to read and repeat what
+// it finds.
 package torture
 
 import (
@@ -23,7 +24,8 @@ import (
 // insideEnv marks the run inside, and carries the directory of the binaries.
 const insideEnv = "OPENRC_NETNS_TORTURE_BIN"
 
-// escapeName is the name under which this binary is a command that looks for a way out.
+// escapeName is the name under which this binary is a command that looks for a
+// way out.
 const escapeName = "escape"
 
 var (
@@ -104,7 +106,8 @@ func runInside() int {
 	return 0
 }
 
-// length is how long the attack lasts: TORTURE_S seconds, or the slice that every run of the tests takes.
+// length is how long the attack lasts: TORTURE_S seconds, or the slice that
+// every run of the tests takes.
 func length(t *testing.T) time.Duration {
 	const slice = 45 * time.Second
 	text := os.Getenv("TORTURE_S")

@@ -38,10 +38,12 @@ type (
 	}
 )
 
-// greeting tells the program that the line passes every byte as it is, from now on, and that the guest has booted.
+// greeting tells the program that the line passes every byte as it is, from now
+// on, and that the guest has booted.
 const greeting = "ready\n"
 
-// serve answers calls for as long as there is somebody to call; where OpenRC boots the guest, from when it has.
+// serve answers calls for as long as there is somebody to call; where OpenRC
+// boots the guest, from when it has.
 func serve(boot bool) error {
 	for boot && !booted() {
 		time.Sleep(20 * time.Millisecond)
@@ -89,7 +91,8 @@ func makeRaw(tty *os.File) error {
 	return unix.IoctlSetTermios(int(tty.Fd()), unix.TCSETS, mode)
 }
 
-// booted tells whether the "openrc default" that openrc-init runs has entered the runlevel, and has ended.
+// booted tells whether the "openrc default" that openrc-init runs has entered
+// the runlevel, and has ended.
 func booted() bool {
 	level, _ := os.ReadFile("/run/openrc/softlevel")
 	if strings.TrimSpace(string(level)) != "default" {

@@ -74,7 +74,8 @@ func startAgent(s spec) (*os.Process, error) {
 	return agent.Process, err
 }
 
-// openExchange opens the folder that the program sees too. The guest does not see it: its mount has no place.
+// openExchange opens the folder that the program sees too. The guest does not
+// see it: its mount has no place.
 func openExchange() (*os.File, error) {
 	if err := unix.Mount("none", "/mnt", "hostfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, exchange); err != nil {
 		return nil, fmt.Errorf("mount the exchange folder: %w", err)
@@ -86,7 +87,8 @@ func openExchange() (*os.File, error) {
 	return folder, unix.Unmount("/mnt", unix.MNT_DETACH)
 }
 
-// overlay mounts an overlay with the root below and the guest's memory above, and makes it "/".
+// overlay mounts an overlay with the root below and the guest's memory above,
+// and makes it "/".
 func overlay() error {
 	const space = "/tmp"
 	if err := unix.Mount("tmpfs", space, "tmpfs", 0, "mode=755"); err != nil {
@@ -109,7 +111,8 @@ func overlay() error {
 	if err := os.Chdir("root"); err != nil {
 		return err
 	}
-	// pivot_root(2), "pivot_root(".", ".")": the old root comes to lie on top of the new one.
+	// pivot_root(2), "pivot_root(".", ".")": the old root comes to lie on top
+	// of the new one.
 	if err := unix.PivotRoot(".", "."); err != nil {
 		return fmt.Errorf("pivot_root: %w", err)
 	}
@@ -119,7 +122,8 @@ func overlay() error {
 	return os.Chdir("/")
 }
 
-// setUp leaves what an initial RAM file system and an administrator would have left.
+// setUp leaves what an initial RAM file system and an administrator would have
+// left.
 func setUp() error {
 	for _, m := range []struct {
 		fstype, target string
@@ -149,7 +153,8 @@ func setUp() error {
 	if err := unix.Sethostname([]byte(hostname)); err != nil {
 		return err
 	}
-	// Else OpenRC, which knows User-Mode Linux, would skip services that do not go with it.
+	// Else OpenRC, which knows User-Mode Linux, would skip services that do not
+	// go with it.
 	return shell(`ip link set lo up; echo 'rc_sys=""' >>/etc/rc.conf`)
 }
 
@@ -177,7 +182,8 @@ func standIn(s spec) error {
 	return mountCgroups(s.Cgroup)
 }
 
-// mountCgroups mounts what OpenRC's service cgroups does in this rc_cgroup_mode.
+// mountCgroups mounts what OpenRC's service cgroups does in this
+// rc_cgroup_mode.
 func mountCgroups(mode string) error {
 	const base = "/sys/fs/cgroup"
 	switch mode {
@@ -230,7 +236,8 @@ func shell(script string) error {
 	return nil
 }
 
-// ordinary is a command with the environment and working directory of any other in the guest.
+// ordinary is a command with the environment and working directory of any other
+// in the guest.
 func ordinary(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command("/usr/bin/env", append([]string{name}, args...)...) // env looks in the PATH of its environment
 	cmd.Env = environment
@@ -238,9 +245,11 @@ func ordinary(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// reap collects the processes whose parents have gone, until the last one has ended.
+// reap collects the processes whose parents have gone, until the last one has
+// ended.
 func reap(last int) {
-	// The kernel keeps from PID 1 what it does not handle; Go's runtime handles these, if only to die.
+	// The kernel keeps from PID 1 what it does not handle; Go's runtime handles
+	// these, if only to die.
 	ended := make(chan os.Signal, 1)
 	deadly := []os.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2}
 	signal.Notify(make(chan os.Signal, 1), deadly...)

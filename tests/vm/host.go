@@ -11,10 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unplugged is the exit status of vm-host when the program has closed the virtual machine.
+// unplugged is the exit status of vm-host when the program has closed the
+// virtual machine.
 const unplugged = 80
 
-// Where things are in the file system that the kernel sees. All below own is a tmpfs of vm-host.
+// Where things are in the file system that the kernel sees. All below own is a
+// tmpfs of vm-host.
 const (
 	own      = "/mnt"
 	view     = own + "/view"     // what the guest sees: the root, and in its /mnt the folder guest
@@ -23,7 +25,8 @@ const (
 	scratch  = own + "/scratch"  // the guest's memory and the kernel's sockets
 )
 
-// What is in the folder guest, as the guest sees it until vm-init has hidden it.
+// What is in the folder guest, as the guest sees it until vm-init has hidden
+// it.
 const (
 	initExe = "/mnt/" + initName
 	orders  = "/mnt/spec.json"
@@ -33,8 +36,9 @@ const (
 // memory is what the guest has. It is taken from the host only as it is used.
 const memory = "512M"
 
-// runHost is PID 1 of the namespaces that [VM.start] made: all that runs in them ends with it. It makes the root the
-// file system of the kernel, and runs that until standard input ends.
+// runHost is PID 1 of the namespaces that [VM.start] made: all that runs in
+// them ends with it. It makes the root the file system of the kernel, and runs
+// that until standard input ends.
 func runHost(s spec) error {
 	line := os.NewFile(3, "serial line")
 	if err := isolate(s); err != nil {
@@ -62,7 +66,8 @@ func runHost(s spec) error {
 	return nil
 }
 
-// isolate makes the root, read-only, with a tmpfs in it for the rest, the whole file system.
+// isolate makes the root, read-only, with a tmpfs in it for the rest, the whole
+// file system.
 func isolate(s spec) error {
 	const inert = unix.MS_NOSUID | unix.MS_NODEV
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
@@ -91,7 +96,8 @@ func isolate(s spec) error {
 			return fmt.Errorf("mount /%s: %w", m.target, err)
 		}
 	}
-	// pivot_root(2), "pivot_root(".", ".")": the old root comes to lie on top of the new one.
+	// pivot_root(2), "pivot_root(".", ".")": the old root comes to lie on top
+	// of the new one.
 	if err := unix.PivotRoot(".", "."); err != nil {
 		return fmt.Errorf("pivot_root: %w", err)
 	}

@@ -17,9 +17,10 @@ const (
 
 var initialized bool
 
-// Init has to be called first of all in the main or TestMain of a program that makes virtual machines; before or after
-// machine.Init is all the same. In the three other processes of a virtual machine, which are the same binary, it never
-// returns.
+// Init has to be called first of all in the main or TestMain of a program that
+// makes virtual machines; before or after machine.Init is all the same. In the
+// three other processes of a virtual machine, which are the same binary, it
+// never returns.
 func Init() {
 	var err error
 	switch os.Args[0] {

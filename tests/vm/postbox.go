@@ -5,9 +5,11 @@ import (
 	"os"
 )
 
-// postbox is one end of a connection between the program and the guest's agent: whatever is written becomes a file of a
-// folder that both see, and a byte over a serial line tells the other end. The bytes themselves do not go over the line
-// because those of User-Mode Linux stall now and then when they carry much.
+// postbox is one end of a connection between the program and the guest's agent:
+// whatever is written becomes a file of a folder that both see, and a byte over
+// a serial line tells the other end. The bytes themselves do not go over the
+// line because those of User-Mode Linux stall now and then when they carry
+// much.
 type postbox struct {
 	bell     *os.File
 	folder   *os.Root

@@ -7,15 +7,17 @@ import (
 	"openrc-netns/tests/machine"
 )
 
-// Check tells why no virtual machine can be made here, as [machine.Check] does: [machine.ErrNotRoot], or a missing
-// program and how to install it.
+// Check tells why no virtual machine can be made here, as [machine.Check] does:
+// [machine.ErrNotRoot], or a missing program and how to install it.
 func Check() error { return machine.Check() }
 
-// release is the Debian release of the root. Older ones have kernels for User-Mode Linux that do not run on processors
-// with AMX: their floating-point state is larger than Linux before 6.13 allows for.
+// release is the Debian release of the root. Older ones have kernels for
+// User-Mode Linux that do not run on processors with AMX: their floating-point
+// state is larger than Linux before 6.13 allows for.
 const release = "sid"
 
-// recipe is how mmdebstrap makes the root, from the mirror that it picks by itself. A change here makes a new root.
+// recipe is how mmdebstrap makes the root, from the mirror that it picks by
+// itself. A change here makes a new root.
 var recipe = []string{
 	"--variant=essential",
 	"--include=openrc,bash,bsdutils,busybox,hyperfine,iproute2,kmod,mount,netcat-openbsd,nftables,openssh-client," +
@@ -26,15 +28,18 @@ var recipe = []string{
 	`--aptopt=Acquire::Check-Valid-Until "false"`,
 	// The kernel's modules are where modprobe looks.
 	`--customize-hook=ln -s uml/modules "$1/usr/lib/modules"`,
-	// No two machines share a host key. And a script goes that depends on services which sysvinit's packages would bring:
-	// OpenRC complains of it whenever it reads the dependencies.
+	// No two machines share a host key. And a script goes that depends on
+	// services which sysvinit's packages would bring: OpenRC complains of it
+	// whenever it reads the dependencies.
 	`--customize-hook=cd "$1/etc" && rm -f runlevels/*/* ssh/ssh_host_* init.d/hwclock.sh init.d/procps`,
 }
 
-// Root returns the folder of the root file system, which it builds with mmdebstrap where the cache does not have it. It
-// has to be treated as read-only: running virtual machines read it.
+// Root returns the folder of the root file system, which it builds with
+// mmdebstrap where the cache does not have it. It has to be treated as
+// read-only: running virtual machines read it.
 //
-// The cache is that of package machine. To get newer packages, remove it while no virtual machine runs.
+// The cache is that of package machine. To get newer packages, remove it while
+// no virtual machine runs.
 func Root(ctx context.Context) (dir string, err error) {
 	return cachedRoot(ctx, io.Discard)
 }

@@ -1,14 +1,18 @@
-// Package vm makes virtual machines for tests that want another kernel than the host's, above all one with VRF devices:
-// User-Mode Linux with the root of an OpenRC system, in a few seconds, on any host that package machine runs on.
+// Package vm makes virtual machines for tests that want another kernel than the
+// host's, above all one with VRF devices: User-Mode Linux with the root of an
+// OpenRC system, in a few seconds, on any host that package machine runs on.
 //
-// The kernel comes as a Debian package in the same cached root that it boots, so the host needs nothing but mmdebstrap,
-// and neither its own kernel nor hardware virtualisation matters. The root is only read: whatever the guest writes goes
-// to its memory.
+// The kernel comes as a Debian package in the same cached root that it boots,
+// so the host needs nothing but mmdebstrap, and neither its own kernel nor
+// hardware virtualisation matters. The root is only read: whatever the guest
+// writes goes to its memory.
 //
-// Three processes of this very program, under other names, take part, which is why it calls [Init] first of all. On the
-// host, vm-host is PID 1 of namespaces in which the kernel runs, and ends when the program closes the virtual machine
-// or dies; with it go the kernel and all that it keeps in files. In the guest, vm-init is PID 1, unless it makes way
-// for OpenRC's, and vm-agent does what the program asks for:
+// Three processes of this very program, under other names, take part, which is
+// why it calls [Init] first of all. On the host, vm-host is PID 1 of namespaces
+// in which the kernel runs, and ends when the program closes the virtual
+// machine or dies; with it go the kernel and all that it keeps in files. In the
+// guest, vm-init is PID 1, unless it makes way for OpenRC's, and vm-agent does
+// what the program asks for:
 //
 //	func main() {
 //		vm.Init()
@@ -48,15 +52,17 @@ import (
 
 // Options says which virtual machine [Start] makes.
 type Options struct {
-	// Install is a folder that "make install DESTDIR=" has filled. Its content is copied to the guest's "/", as root's,
-	// before OpenRC starts.
+	// Install is a folder that "make install DESTDIR=" has filled. Its content
+	// is copied to the guest's "/", as root's, before OpenRC starts.
 	Install string
 
-	// Boot has OpenRC boot the guest to the runlevel "default". Without, the guest starts as if it had, in less time.
+	// Boot has OpenRC boot the guest to the runlevel "default". Without, the
+	// guest starts as if it had, in less time.
 	Boot bool
 
-	// Cgroup says which cgroups are mounted, as OpenRC's rc_cgroup_mode does: "unified" (default), "hybrid" or "none".
-	// Only with Boot does rc.conf say it too.
+	// Cgroup says which cgroups are mounted, as OpenRC's rc_cgroup_mode does:
+	// "unified" (default), "hybrid" or "none". Only with Boot does rc.conf say
+	// it too.
 	Cgroup string
 
 	Timeout time.Duration // for each Run; 5 minutes by default
@@ -66,7 +72,8 @@ type Options struct {
 // Result is what became of a script.
 type Result = machine.Result
 
-// VM is a running virtual machine. Its methods may be called from several goroutines; none may be active at Close.
+// VM is a running virtual machine. Its methods may be called from several
+// goroutines; none may be active at Close.
 type VM struct {
 	timeout time.Duration
 	host    *exec.Cmd
@@ -84,8 +91,9 @@ type spec struct {
 	Cgroup  string
 }
 
-// Start makes a virtual machine, building its root where the cache has none, and returns once it takes commands. The
-// caller must be root and must have called [Init].
+// Start makes a virtual machine, building its root where the cache has none,
+// and returns once it takes commands. The caller must be root and must have
+// called [Init].
 func Start(opts Options) (*VM, error) {
 	if !initialized {
 		return nil, errors.New("start virtual machine: the program has to call vm.Init first of all")
@@ -117,7 +125,8 @@ func Start(opts Options) (*VM, error) {
 	return v, nil
 }
 
-// start runs vm-host and waits for vm-agent's greeting. After an error v wants Close.
+// start runs vm-host and waits for vm-agent's greeting. After an error v wants
+// Close.
 func (v *VM) start(s spec) error {
 	line, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -165,8 +174,9 @@ func (v *VM) start(s spec) error {
 		v.host = nil
 		return err
 	}
-	// Sent earlier, a call would be taken for what somebody types at a terminal.
-	// Beside other tests a boot takes a while, whatever the timeout of a call.
+	// Sent earlier, a call would be taken for what somebody types at a
+	// terminal. Beside other tests a boot takes a while, whatever the timeout
+	// of a call.
 	const boot = 10 * time.Minute
 	near.SetReadDeadline(time.Now().Add(max(v.timeout, boot)))
 	got := make([]byte, len(greeting))
@@ -182,12 +192,15 @@ func (v *VM) start(s spec) error {
 	return nil
 }
 
-// Run runs "sh -c script" in the guest as root, in a session of its own, with an environment of PATH, HOME and TERM
-// alone, the working directory "/" and /dev/null as standard input.
+// Run runs "sh -c script" in the guest as root, in a session of its own, with
+// an environment of PATH, HOME and TERM alone, the working directory "/" and
+// /dev/null as standard input.
 //
-// Run returns when the script ends: a background process that holds on to the output does not keep it waiting, and what
-// it says later goes to the console. After the timeout all that is in the script's process group is killed. Where there
-// is no answer, the code is 125 and the output ends with what the console said last.
+// Run returns when the script ends: a background process that holds on to the
+// output does not keep it waiting, and what it says later goes to the console.
+// After the timeout all that is in the script's process group is killed. Where
+// there is no answer, the code is 125 and the output ends with what the console
+// said last.
 func (v *VM) Run(script string) Result {
 	var result Result
 	if err := v.call("Run", job{Script: script, Timeout: v.timeout}, &result); err != nil {
@@ -198,8 +211,8 @@ func (v *VM) Run(script string) Result {
 	return result
 }
 
-// WriteFile writes a file of the guest, as root's and with the very mode, whatever the umask. It makes the folders
-// above it where they are missing.
+// WriteFile writes a file of the guest, as root's and with the very mode,
+// whatever the umask. It makes the folders above it where they are missing.
 func (v *VM) WriteFile(name string, mode os.FileMode, content string) error {
 	return v.file("WriteFile", file{Name: name, Mode: mode, Content: []byte(content)}, &file{})
 }
@@ -221,7 +234,8 @@ func (v *VM) file(method string, f file, answer *file) error {
 	return nil
 }
 
-// call calls a method of the guest's agent. It waits longer than the agent, which tells more about a timeout.
+// call calls a method of the guest's agent. It waits longer than the agent,
+// which tells more about a timeout.
 func (v *VM) call(method string, what, answer any) error {
 	const longer = 30 * time.Second
 	select {
@@ -232,7 +246,8 @@ func (v *VM) call(method string, what, answer any) error {
 	}
 }
 
-// Close ends the virtual machine as if by the plug. Closing a second time does nothing.
+// Close ends the virtual machine as if by the plug. Closing a second time does
+// nothing.
 func (v *VM) Close() error {
 	v.life.Close() // nil is fine
 	defer v.line.Close()

@@ -105,7 +105,8 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// vrfs makes two VRFs with the same addresses in both, and a peer with the same address for each.
+// vrfs makes two VRFs with the same addresses in both, and a peer with the same
+// address for each.
 const vrfs = `
 for vrf in red blue; do
 	ip link add $vrf type vrf table $((n += 10))
@@ -325,8 +326,9 @@ func host(t *testing.T) string {
 	return string(out)
 }
 
-// tracesOf takes note of the processes of the program's virtual machine, and returns a function that lists those that
-// still are. What it has mounted, and its sockets, live as long as they do.
+// tracesOf takes note of the processes of the program's virtual machine, and
+// returns a function that lists those that still are. What it has mounted, and
+// its sockets, live as long as they do.
 func tracesOf(t *testing.T, program int) func() []string {
 	t.Helper()
 	children, err := exec.Command("pgrep", "-P", strconv.Itoa(program), "-f", "^vm-host").Output()

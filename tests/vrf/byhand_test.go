@@ -77,7 +77,8 @@ func TestByHand(t *testing.T) {
 	})
 
 	run("sockets of every kind", func(t *testing.T) {
-		// What this kernel lacks is tested in internal/vrf, on the one that it runs on.
+		// What this kernel lacks is tested in internal/vrf, on the one that it
+		// runs on.
 		g.Sh("modprobe -a rds tipc")
 		kit.Equal(t, "in a VRF", g.Sh("netns-exec --vrf mgmt vpn probe kinds"), `MPTCP: protocol not supported
 SCTP one to one: "mgmt"
@@ -146,8 +147,8 @@ peeled off: "mgmt"`)
 
 	run("refused", func(t *testing.T) {
 		state := "find /sys/fs/cgroup -type d | sort; cat /proc/self/mountinfo; pgrep -c 'netns|probe' || :"
-		// Once removed, the cgroups of the namespace twice come back for a launch
-		// that fails, and go with it.
+		// Once removed, the cgroups of the namespace twice come back for a
+		// launch that fails, and go with it.
 		g.Sh("printf '#!/nowhere\\n' >/run/no-interpreter; chmod 755 /run/no-interpreter; find /sys/fs/cgroup -depth -path '*twice-ns*' -exec rmdir {} +; find /sys/fs/cgroup -maxdepth 1 -name 'netns-exec.*' -exec rmdir {} + 2>/dev/null || :")
 		before := g.Sh(state)
 		for command, want := range map[string]string{

@@ -73,8 +73,8 @@ func TestStatusOfVRFs(t *testing.T) {
 	fixed("no BPF program of ours is on its cgroup /openrc.web")
 	g.Sh("rc-service web stop")
 
-	// Open beside the VRF: by a socket that its process has freed, and by one that the
-	// kernel has made for a process, which no program is asked for.
+	// Open beside the VRF: by a socket that its process has freed, and by one
+	// that the kernel has made for a process, which no program is asked for.
 	g.Conf("web", "netns=vpn", "vrf=mgmt")
 	for command, port := range map[string]string{"probe stray 7262": "TCP port 7262", "probe rxrpc 7001": "UDP port 7001"} {
 		g.Sh("rc-service web start")

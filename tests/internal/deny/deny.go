@@ -30,9 +30,9 @@ var errnos = map[string]unix.Errno{
 //
 //	SYSCALL ERROR COMMAND [ARG]...
 //
-// and becomes COMMAND, an absolute path, on what is, to it, a kernel that answers
-// SYSCALL with ERROR: an older one, or one with a security module. It does not
-// return.
+// and becomes COMMAND, an absolute path, on what is, to it, a kernel that
+// answers SYSCALL with ERROR: an older one, or one with a security module. It
+// does not return.
 func Exec(args []string) {
 	if len(args) < 3 || syscalls[args[0]] == 0 || errnos[args[1]] == 0 {
 		fmt.Fprintln(os.Stderr, "usage: deny SYSCALL ERROR COMMAND [ARG]...")

@@ -1,4 +1,5 @@
-// Package process runs a command for package machine, and in the guest of package vm, and tells what became of it.
+// Package process runs a command for package machine, and in the guest of
+// package vm, and tells what became of it.
 package process
 
 import (
@@ -24,7 +25,8 @@ type Result struct {
 	Code           int    // exit status; 128+N after signal N, as in a shell; 124 after the timeout, as of timeout(1)
 }
 
-// Err is nil for status 0, otherwise an error with the status and all the output.
+// Err is nil for status 0, otherwise an error with the status and all the
+// output.
 func (r Result) Err() error {
 	if r.Code == 0 {
 		return nil
@@ -41,8 +43,9 @@ type Command struct {
 	Late    *sync.WaitGroup // of what copies that to Log
 }
 
-// Run runs the command in a session of its own, and returns when it ends: a background process that holds on to the
-// output does not keep it waiting. After the timeout all that is in the command's process group is killed.
+// Run runs the command in a session of its own, and returns when it ends: a
+// background process that holds on to the output does not keep it waiting.
+// After the timeout all that is in the command's process group is killed.
 func (c Command) Run() (Result, error) {
 	stdout, stdoutWrite, err := os.Pipe()
 	if err != nil {
@@ -104,14 +107,15 @@ func (c Command) Run() (Result, error) {
 	return result, nil
 }
 
-// session lists the processes of a session, a line for each: its number, its state, where in the kernel it waits, and
-// its command line.
+// session lists the processes of a session, a line for each: its number, its
+// state, where in the kernel it waits, and its command line.
 func session(id int) string {
 	var lines strings.Builder
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, file := range stats {
 		stat, _ := os.ReadFile(file)
-		// The name stands in parentheses and may have some in it (proc_pid_stat(5)).
+		// The name stands in parentheses and may have some in it
+		// (proc_pid_stat(5)).
 		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 		const state, sid = 0, 3
 		if len(fields) <= sid || fields[sid] != strconv.Itoa(id) {
@@ -130,7 +134,8 @@ type stream struct {
 	to   io.Writer
 }
 
-// collect copies the streams until the process has ended and nothing that it wrote is left, or until the deadline.
+// collect copies the streams until the process has ended and nothing that it
+// wrote is left, or until the deadline.
 func collect(pidfd int, deadline time.Time, streams []stream) (timedOut bool) {
 	buffer := make([]byte, 64<<10) // pipe(7): as much as a pipe holds, so that one read takes all of it
 	polled := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
