@@ -6,6 +6,7 @@
 # make test       everything: lint, unit tests, command line, real OpenRC; at the
 #                 end a table of what was seen on each OpenRC with each shell;
 #                 fails too if it has changed this machine (tests/watch)
+# make table      the whole table: each scene on each OpenRC with each shell
 # make lint       gofmt, vet, staticcheck, govulncheck, shellcheck, shfmt, mandoc
 # make demo       show the main job in a throw-away OpenRC root
 # make bench      netns-exec beside ip netns exec, and with a VRF beside ip vrf
@@ -54,7 +55,7 @@ CONFIGS = netns openrc-netns
 SHELL_FILES = .ci/run openrc/50-netns.conf openrc/50-openrc-netns $(LIBRARY) openrc/seam tests/prepare tests/watch tests/vulncheck tests/othergo tests/bench
 INIT_SCRIPTS = openrc/netns $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
 
-.PHONY: all build install install-completions uninstall test lint demo bench torture fuzz clean
+.PHONY: all build install install-completions uninstall test table lint demo bench torture fuzz clean
 
 all: build
 
@@ -110,10 +111,14 @@ uninstall:
 	rm -f '$(DESTDIR)$(BASHCOMPDIR)/netns-exec' '$(DESTDIR)$(BASHCOMPDIR)/rc-netns' '$(DESTDIR)$(ZSHCOMPDIR)/_netns-exec'
 	rm -f '$(DESTDIR)$(FISHCOMPDIR)/netns-exec.fish' '$(DESTDIR)$(FISHCOMPDIR)/rc-netns.fish'
 
+table:
+	@tests/prepare ip pgrep busybox mmdebstrap script strace
+	tests/watch $(GOTEST) -timeout 2h -parallel 4 -count=1 -run TestTable -v ./tests/openrc
+
 test: lint
 	@tests/prepare ip pgrep busybox mmdebstrap script strace
 	@table=$$(mktemp) && trap 'rm -f "$$table"' EXIT; \
-		OPENRC_NETNS_TABLE="$$table" tests/watch $(GOTEST) -timeout 60m -parallel 4 -count=1 ./...; status=$$?; \
+		OPENRC_NETNS_TABLE="$$table" tests/watch $(GOTEST) -timeout 2h -parallel 4 -count=1 ./...; status=$$?; \
 		cat "$$table"; exit $$status
 	@GO='$(GO)' tests/othergo $(OTHER_GO)
 
