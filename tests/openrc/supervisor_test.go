@@ -308,7 +308,7 @@ func TestOwnRunScript(t *testing.T) {
 			where = h.outside()
 			for _, line := range test.settings {
 				if name, set := strings.CutPrefix(line, "netns="); set {
-					where = h.namespace(name)
+					where = h.namespace(strings.Trim(name, "'"))
 				}
 			}
 			pid := h.daemon()

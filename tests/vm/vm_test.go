@@ -39,16 +39,16 @@ func hold() {
 }
 
 func TestRunReportsWhatBecameOfTheScript(t *testing.T) {
-	v := kit.StartVM(t, vm.Options{Timeout: 20 * time.Second, Log: io.Discard})
-	const mega = 20 << 20
+	v := kit.StartVM(t, vm.Options{Timeout: 30 * time.Second, Log: io.Discard})
+	const mega = 4 << 20
 	for _, test := range []struct {
 		script string
 		want   vm.Result
 	}{
 		{"echo out; echo err >&2; exit 7", vm.Result{Stdout: "out\n", Stderr: "err\n", Code: 7}},
 		{"kill -TERM $$", vm.Result{Code: 143}},
-		{"echo before; sleep 100", vm.Result{Stdout: "before\n", Code: 124}},
-		{"setsid sleep 100 & echo left", vm.Result{Stdout: "left\n"}},
+		{"echo before; sleep 1000", vm.Result{Stdout: "before\n", Code: 124}},
+		{"setsid sleep 1000 & echo left", vm.Result{Stdout: "left\n"}},
 		{`printf '\0\1\003\004\021\023\r\n\177\200\377'`, vm.Result{Stdout: "\x00\x01\x03\x04\x11\x13\r\n\x7f\x80\xff"}},
 		{fmt.Sprintf("head -c %d /dev/zero", mega), vm.Result{Stdout: strings.Repeat("\x00", mega)}},
 	} {
