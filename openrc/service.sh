@@ -65,14 +65,14 @@ _netns_locked()
 }
 
 # Is the caller where this service, which asks for nothing, does not belong? With
-# netns_inherit it stays in any network namespace, unless it would slip out of a
-# cgroup of ours, as OpenRC moves it into one of its own.
+# netns_inherit it belongs wherever it is started from. The hook refuses words
+# that are not valid.
 _netns_stray()
 {
-	_netns_away || return 1
 	case "$netns_inherit" in
-	[Yy][Ee][Ss] | [Oo][Nn] | [Tt][Rr][Uu][Ee] | 1) _netns_confined ;;
+	[Yy][Ee][Ss] | [Oo][Nn] | [Tt][Rr][Uu][Ee] | 1) return 1 ;;
 	esac
+	_netns_away
 }
 
 # Go where the service belongs, unless this process is already there.

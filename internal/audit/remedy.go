@@ -107,8 +107,8 @@ func (s *Service) MakesEmpty() bool {
 // state.
 func (s *Service) Maker() (name string, state openrc.State) {
 	base := namespace.BaseName(s.Netns)
-	if base == "" || !openrc.HasScript("netns."+base) {
+	if name = namespace.Creator(base); !strings.HasPrefix(name, "netns.") {
 		return "", openrc.Stopped
 	}
-	return "netns." + base, openrc.ReadState("netns." + base)
+	return name, openrc.ReadState(name)
 }

@@ -8,7 +8,7 @@ TEXT _openrc_netns_entry(SB),NOSPLIT|NOFRAME,$0
 	TESTL	CX, CX
 	JEQ	done
 	MOVL	CX, ·first(SB)
-	LEAL	·oneThread(SB), CX
+	LEAL	·oneProcessor(SB), CX
 	MOVL	CX, 0(AX)
 	ADDL	$4, AX
 next:

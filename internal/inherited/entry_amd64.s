@@ -8,7 +8,7 @@ TEXT _openrc_netns_entry(SB),NOSPLIT|NOFRAME,$0
 	TESTQ	CX, CX
 	JEQ	done
 	MOVQ	CX, ·first(SB)
-	LEAQ	·oneThread(SB), CX
+	LEAQ	·oneProcessor(SB), CX
 	MOVQ	CX, 0(AX)
 	ADDQ	$8, AX
 next:

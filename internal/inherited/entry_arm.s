@@ -9,7 +9,7 @@ TEXT _openrc_netns_entry(SB),NOSPLIT|NOFRAME,$0
 	CMP	$0, R2
 	BEQ	done
 	MOVW	R2, ·first(SB)
-	MOVW	$·oneThread(SB), R2
+	MOVW	$·oneProcessor(SB), R2
 	MOVW	R2, 0(R1)
 	ADD	$4, R1
 next:

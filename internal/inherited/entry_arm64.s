@@ -8,7 +8,7 @@ TEXT _openrc_netns_entry(SB),NOSPLIT|NOFRAME,$0
 	MOVD	0(R1), R2
 	CBZ	R2, done
 	MOVD	R2, ·first(SB)
-	MOVD	$·oneThread(SB), R2
+	MOVD	$·oneProcessor(SB), R2
 	MOVD	R2, 0(R1)
 	ADD	$8, R1
 next:

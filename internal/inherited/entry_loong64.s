@@ -9,7 +9,7 @@ TEXT _openrc_netns_entry(SB),NOSPLIT|NOFRAME,$0
 	MOVV	0(R4), R5
 	BEQ	R5, R0, done
 	MOVV	R5, ·first(SB)
-	MOVV	$·oneThread(SB), R5
+	MOVV	$·oneProcessor(SB), R5
 	MOVV	R5, 0(R4)
 	ADDV	$8, R4
 	MOVV	$'G', R7

@@ -15,7 +15,7 @@ TEXT entry<>(SB),NOSPLIT|NOFRAME,$0
 	CMP	R8, $0
 	BEQ	done
 	MOVD	R8, ·first(SB)
-	MOVD	$·oneThread(SB), R8
+	MOVD	$·oneProcessor(SB), R8
 	MOVD	R8, 0(R7)
 	ADD	$8, R7
 next:

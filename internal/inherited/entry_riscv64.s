@@ -9,7 +9,7 @@ TEXT _openrc_netns_entry(SB),NOSPLIT|NOFRAME,$0
 	MOV	0(X5), X6
 	BEQ	X6, X0, done
 	MOV	X6, ·first(SB)
-	MOV	$·oneThread(SB), X6
+	MOV	$·oneProcessor(SB), X6
 	MOV	X6, 0(X5)
 	ADD	$8, X5
 	MOV	$'G', X28

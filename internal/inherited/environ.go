@@ -25,13 +25,14 @@ var argv unsafe.Pointer
 var envs []string
 
 // first is the first variable of the environment, which _openrc_netns_entry
-// (entry_*.s) has replaced by oneThread on the stack: the runtime then starts
-// two threads less, which nobody needs and execve(2) would have to end. It is
-// nil in a process that started elsewhere, and without any environment.
+// (entry_*.s) has replaced by oneProcessor on the stack: the runtime then
+// starts a thread less or two, which nobody needs and execve(2) would have to
+// end. It is nil in a process that started elsewhere, and without any
+// environment.
 var first *byte
 
 //lint:ignore U1000 entry_*.s
-var oneThread = [...]byte{'G', 'O', 'M', 'A', 'X', 'P', 'R', 'O', 'C', 'S', '=', '1', 0}
+var oneProcessor = [...]byte{'G', 'O', 'M', 'A', 'X', 'P', 'R', 'O', 'C', 'S', '=', '1', 0}
 
 // Getenv in this process is to see what was replaced, and not what by.
 func init() {

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// Where OpenRC has init scripts and runlevels, and keeps what it has started.
-// (These are paths of rc_misc(8) and not variables, for a remedy that root
-// follows.)
+// Where OpenRC has the init scripts and runlevels of the machine, and keeps what
+// it has started where RC_SVCDIR is not set. (Package openrc, which has these
+// too, imports this one.)
 const (
 	initDir  = "/etc/init.d"
 	levelDir = "/etc/runlevels"

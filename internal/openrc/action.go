@@ -69,8 +69,13 @@ func (a Action) plan(settings Settings, argv, env []string, warn func(string)) (
 		case unreadable != nil:
 			return nil, unreadable
 		case record == nil:
-			if !settings.Confined() && a.Inherit == "" {
-				a.warnOfHome(warn)
+			if !settings.Confined() {
+				if _, err := YesNo(a.Inherit); err != nil {
+					return nil, fmt.Errorf("%s=%q: %w", InheritSetting, a.Inherit, err)
+				}
+				if a.Inherit == "" {
+					a.warnOfHome(warn)
+				}
 			}
 			return launch.Check(spec)
 		}

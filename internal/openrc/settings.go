@@ -61,7 +61,7 @@ func (s *Settings) field(name string) *string {
 
 // Confined reports whether the settings ask for anything.
 func (s Settings) Confined() bool {
-	lock, err := yesno(s.Lock)
+	lock, err := YesNo(s.Lock)
 	return s.Netns != "" || s.VRF != "" || lock || err != nil
 }
 
@@ -91,7 +91,7 @@ func (s Settings) Spec() (launch.Spec, error) {
 		return spec, fmt.Errorf("netns_etc=%q: use %q or %q", s.Etc, EtcBind, EtcNone)
 	}
 	var err error
-	if spec.Sockets.Lock, err = yesno(s.Lock); err != nil {
+	if spec.Sockets.Lock, err = YesNo(s.Lock); err != nil {
 		return spec, fmt.Errorf("netns_lock=%q: %w", s.Lock, err)
 	}
 	if err := launch.CheckKeep(spec.Sockets.Keep); err != nil {
@@ -114,8 +114,9 @@ func Capabilities(keep string) []string {
 	return strings.FieldsFunc(keep, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
 }
 
-// yesno knows the words that OpenRC's shell function of that name knows.
-func yesno(word string) (bool, error) {
+// YesNo knows the words that OpenRC's shell function yesno knows; nothing is no.
+// The error says what to use.
+func YesNo(word string) (bool, error) {
 	switch strings.ToLower(word) {
 	case "yes", "true", "on", "1":
 		return true, nil

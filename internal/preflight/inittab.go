@@ -21,7 +21,7 @@ var inNamespace = regexp.MustCompile(`\b(?:ip\s+netns\s+exec\s+|netns-exec\s+|ns
 // services without settings would be expected there.
 func (s *System) checkInittab() {
 	text, err := os.ReadFile(inittab)
-	if err != nil || inherits("/etc/rc.conf") {
+	if err != nil || inherits() {
 		return
 	}
 	line := 0
@@ -36,15 +36,15 @@ func (s *System) checkInittab() {
 	}
 }
 
-// inherits reports whether a file has services stay where they are started from.
-func inherits(file string) bool {
-	found, _ := confd.List(file, []string{openrc.InheritSetting})
-	if len(found) == 0 {
-		return false
+// inherits reports whether all services stay where they are started from.
+func inherits() bool {
+	word := ""
+	for _, file := range globalFiles() {
+		found, _ := confd.List(file, []string{openrc.InheritSetting})
+		for _, a := range found {
+			word = a.Value
+		}
 	}
-	switch strings.ToLower(found[len(found)-1].Value) {
-	case "yes", "true", "on", "1":
-		return true
-	}
-	return false
+	yes, _ := openrc.YesNo(word)
+	return yes
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -250,11 +251,7 @@ func (s *System) checkLSBDropin() {
 // checkGlobalSettings looks for settings that are made for all services at
 // once.
 func (s *System) checkGlobalSettings() {
-	files, _ := filepath.Glob(filepath.Join(filepath.Dir(dropinPath), "*.conf"))
-	for _, file := range append([]string{"/etc/rc.conf"}, files...) {
-		if file == dropinPath {
-			continue
-		}
+	for _, file := range globalFiles() {
 		found, err := confd.List(file, openrc.Names)
 		for _, name := range openrc.Names {
 			where := finding.Where{Path: file}
@@ -273,6 +270,12 @@ func (s *System) checkGlobalSettings() {
 			s.add(finding.SettingGlobal, finding.Warning, where, remedy, name)
 		}
 	}
+}
+
+// globalFiles are what OpenRC reads for all services, in its order.
+func globalFiles() []string {
+	files, _ := filepath.Glob(filepath.Join(filepath.Dir(dropinPath), "*.conf"))
+	return slices.DeleteFunc(append([]string{"/etc/rc.conf"}, files...), func(file string) bool { return file == dropinPath })
 }
 
 // ask returns the standard output of a command that changes nothing.

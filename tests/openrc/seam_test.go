@@ -51,6 +51,14 @@ func TestInstallNamesTheSeam(t *testing.T) {
 			ask("OpenRC " + test.version + " works with openrc-netns")
 			kit.Equal(t, "files", h.Sh("find /run /etc /tmp | sort"), state)
 
+			// An OpenRC that is run in a namespace is named too.
+			h.Sh("echo 'vpn:3:wait:/sbin/ip netns exec vpn /sbin/openrc vpn' >/etc/inittab")
+			ask("OpenRC " + test.version + " works with openrc-netns\n" +
+				"/etc/inittab runs OpenRC in a network namespace, and its services without netns would go to the host's network: see netns_inherit in openrc-netns(7)")
+			h.Sh("echo netns_inherit=yes >>/etc/rc.conf")
+			ask("OpenRC " + test.version + " works with openrc-netns")
+			h.Sh("rm /etc/inittab; sed -i /netns_inherit/d /etc/rc.conf")
+
 			run := h.Sh("ls -d /lib/rc/sh/openrc-run.sh /usr/lib/rc/sh/openrc-run.sh 2>/dev/null | head -n 1")
 			h.Sh("sed -i.stock 's/sourcex/load/g' " + run)
 			ask("OpenRC " + test.version + " starts services in a way that openrc-netns does not know: do not set netns or vrf")
