@@ -224,7 +224,7 @@ _netns_exec()
 		;;
 	vrf) [[ $service ]] || _netns_offer_vrfs "$netns" ;;
 	option)
-		_netns_offer --service --user --etc --hide --vrf --lock --lock-keep --cgroup --dry-run --help --version \
+		_netns_offer --service --user --caller --etc --hide --vrf --lock --lock-keep --cgroup --dry-run --help --version \
 			-s -u -n -h -V
 		;;
 	*)
@@ -252,7 +252,7 @@ _rc_netns()
 	if ((cword == 1)); then
 		case "$cur" in
 		-*) _netns_offer --help --version -h -V ;;
-		*) _netns_offer status check egress settings up down ;;
+		*) _netns_offer status check egress grant settings up down ;;
 		esac
 		return
 	fi
@@ -261,6 +261,13 @@ _rc_netns()
 	"check -"*) _netns_offer --json ;;
 	"egress -"*) _netns_offer --json ;;
 	"settings -"*) _netns_offer --null ;;
+	"grant "*)
+		if ((cword == 2)); then
+			_netns_offer_accounts "" /etc/passwd
+		else
+			_netns_offer_files /run/netns
+		fi
+		;;
 	"status "* | "check "* | "egress "* | "settings "*) _netns_offer_services all ;;
 	"up -"*) _netns_offer --interface --wireguard --veth --config --routes --dns --sysctl --dry-run ;;
 	"down -"*) _netns_offer --restart ;;

@@ -158,6 +158,7 @@ end
 complete -c netns-exec -f
 complete -c netns-exec -n '__netns_exec_at options service value' -s s -l service -x -a '(__netns_exec_services)' -d 'Take namespace and settings from conf.d'
 complete -c netns-exec -n '__netns_exec_at options service value' -s u -l user -x -a '(__netns_exec_users)' -d 'Become this user'
+complete -c netns-exec -n '__netns_exec_at options' -l caller -d 'Become the user of sudo or doas'
 complete -c netns-exec -n '__netns_exec_at options service value' -l etc -x -a 'bind none' -d 'Bind the entries of /etc/netns over /etc, or not'
 complete -c netns-exec -n '__netns_exec_at options service value' -l hide -r -F -d 'Hide this file or directory'
 complete -c netns-exec -n '__netns_exec_at options service value' -l vrf -x -a '(__netns_exec_vrfs)' -d 'Bind every IP socket to this VRF device'

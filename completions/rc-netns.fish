@@ -25,6 +25,7 @@ complete -c rc-netns -n __fish_use_subcommand -s V -l version -d 'Print the vers
 complete -c rc-netns -n __fish_use_subcommand -a status -d 'Show which service runs where'
 complete -c rc-netns -n __fish_use_subcommand -a check -d 'Look for what would go wrong'
 complete -c rc-netns -n __fish_use_subcommand -a egress -d 'Show where packets would leave'
+complete -c rc-netns -n __fish_use_subcommand -a grant -d 'Print what lets a user in'
 complete -c rc-netns -n __fish_use_subcommand -a settings -d 'Print what conf.d sets'
 complete -c rc-netns -n __fish_use_subcommand -a up -d 'Make a network namespace'
 complete -c rc-netns -n __fish_use_subcommand -a down -d 'Undo what up did'

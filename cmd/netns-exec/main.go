@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -37,6 +38,7 @@ Run COMMAND, or the user's shell, in the network namespace NETNS: a name below
 
   -s, --service NAME       take namespace and settings from /etc/conf.d/NAME
   -u, --user USER[:GROUP]  become this user before running COMMAND
+      --caller             become the user who called sudo or doas, who is not root
       --etc bind|none      bind the entries of /etc/netns/NETNS over /etc, or
                            leave /etc alone (default bind)
       --hide PATH          hide this file or directory; may be given again
@@ -126,6 +128,7 @@ func run(args []string) error {
 type options struct {
 	service  string
 	user     string
+	caller   bool
 	etc      string
 	hide     []string
 	vrf      string
@@ -144,6 +147,7 @@ func parse(args []string) (*options, error) {
 	var set option.Set
 	set.Value(&o.service, "service", 's')
 	set.Value(&o.user, "user", 'u')
+	set.Flag(&o.caller, "caller", 0)
 	set.Value(&o.etc, "etc", 0)
 	set.Values(&o.hide, "hide")
 	set.Value(&o.vrf, "vrf", 0)
@@ -171,6 +175,11 @@ func parse(args []string) (*options, error) {
 // spec joins the command line with the settings of the service.
 func (o *options) spec() (launch.Spec, error) {
 	var spec launch.Spec
+	if o.caller {
+		if err := o.becomeCaller(); err != nil {
+			return spec, err
+		}
+	}
 	switch {
 	case o.service != "":
 		settings, err := readSettings(o.service)
@@ -217,6 +226,22 @@ func (o *options) spec() (launch.Spec, error) {
 	spec.Command = launch.Command{Argv: o.argv, Env: inherited.Environ(), User: o.user}
 	spec.Warn = func(text string) { fmt.Fprintf(os.Stderr, "netns-exec: warning: %s\n", text) }
 	return spec, nil
+}
+
+// becomeCaller is for a command line that an ordinary user may end, behind what
+// sudoers(5) or doas.conf(5) says: nothing else of root's is to be had.
+func (o *options) becomeCaller() (err error) {
+	switch {
+	case o.user != "":
+		return errors.New("options --caller and --user exclude each other")
+	case o.service != "", !o.hasNetns:
+		return errors.New("option --caller takes a network namespace by its name; see: netns-exec --help")
+	}
+	if err := namespace.CheckName(o.netns); err != nil || filepath.IsAbs(o.netns) {
+		return fmt.Errorf("option --caller takes a network namespace by its name, not %q", o.netns)
+	}
+	o.user, err = launch.Caller()
+	return err
 }
 
 // readSettings has conf.d read, which takes more than the rest of a launch. An

@@ -21,6 +21,7 @@ import (
 const usage = `Usage: rc-netns [status] [--json | --watch[=SECONDS]] [SERVICE]...
        rc-netns check [--json] [SERVICE]...
        rc-netns egress [--json] [SERVICE | NETNS]...
+       rc-netns grant USER NETNS
        rc-netns settings [--null] SERVICE
        rc-netns up [-n] [OPTION]... NETNS
        rc-netns down [--restart] NETNS
@@ -33,6 +34,9 @@ settings.
 egress shows where the packets of services and network namespaces would leave, by
 asking the kernel: nothing is sent. With no name it shows all confined services that
 run.
+
+grant prints what root writes down for sudo or doas, so that a user may run commands
+in a network namespace, as nobody else and nowhere else.
 
 settings prints what conf.d sets for a service, as status, check and netns-exec(8)
 read it.
@@ -91,6 +95,8 @@ func run(args []string) int {
 		return check(args[1:])
 	case "egress":
 		return printEgress(args[1:])
+	case "grant":
+		return printGrant(args[1:])
 	case "settings":
 		return printSettings(args[1:])
 	case "up":

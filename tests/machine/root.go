@@ -51,6 +51,7 @@ var recipe = []string{
 		"nftables,iptables,ipset," + // what firewall scripts call
 		"execline,runit,s6," + // the other supervisors
 		"chrony,dnsmasq,nginx," + // daemons, with Debian's LSB scripts
+		"sudo,opendoas," + // what makes an ordinary user root
 		"bsdutils,bash-completion,fish,zsh", // terminals, and what completes command lines on them
 	// A mirror's sid may be older than its Release file says it is good for.
 	`--aptopt=Acquire::Check-Valid-Until "false"`,
