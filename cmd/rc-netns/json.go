@@ -5,6 +5,7 @@ import (
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/preflight"
+	"openrc-netns/internal/serviceconf"
 )
 
 // What status and check print for programs. No list in it is null. The version
@@ -21,6 +22,12 @@ type (
 		Version  int           `json:"version"`
 		System   jsonSystem    `json:"system"`
 		Services []jsonChecked `json:"services"`
+		Default  string        `json:"default"`
+		Exempt   []jsonExempt  `json:"exempt"`
+	}
+	jsonExempt struct {
+		Name string                `json:"name"`
+		Why  serviceconf.Exemption `json:"why"`
 	}
 	jsonSystem struct {
 		OpenRC    string `json:"openrc"`
@@ -67,11 +74,14 @@ type (
 
 func describeCheck(r *preflight.Report) jsonCheck {
 	report := jsonCheck{
-		Version: checkSchema, Services: []jsonChecked{},
+		Version: checkSchema, Services: []jsonChecked{}, Default: r.Default, Exempt: []jsonExempt{},
 		System: jsonSystem{r.System.OpenRC, r.System.Directory, r.System.Patched, describeFound(r.System.Found)},
 	}
 	for _, s := range r.Services {
 		report.Services = append(report.Services, jsonChecked{s.Name, s.Known, s.Netns, s.VRF, s.Lock, s.Makes, describeFound(s.Found)})
+	}
+	for _, e := range r.Exempt {
+		report.Exempt = append(report.Exempt, jsonExempt{e.Service, e.Why})
 	}
 	return report
 }

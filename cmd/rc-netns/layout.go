@@ -165,6 +165,9 @@ func (p *page) report(r *preflight.Report) string {
 	for _, s := range r.Services {
 		p.group(s.Name, summary(s), s.Found)
 	}
+	if r.Default != "" {
+		p.line("", "", exempted(r))
+	}
 	return p.String()
 }
 

@@ -11,6 +11,7 @@ import (
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/preflight"
+	"openrc-netns/internal/serviceconf"
 	"openrc-netns/internal/shell"
 )
 
@@ -73,7 +74,9 @@ var wordings = map[finding.ID]wording{
 	finding.NamespaceHost:           {"network namespace %q is the host's own", "the service would run outside, and does not start", "delete the name, and create a network namespace" + ifMeant},
 	finding.NamespaceHostPath:       {do: "name another one, made with ip netns add vpn for example" + ifMeant},
 	finding.NamespaceBadName:        {"%s", "no network namespace can have that name", "write a name"},
-	finding.NamespaceBadNameMaker:   {do: "link the script to another one"},
+	finding.NamespaceWaits: {"%s waits for this service, which waits for it",
+		"OpenRC gives up waiting after a minute, or does not start one of them", "leave it on the host's network"},
+	finding.NamespaceBadNameMaker: {do: "link the script to another one"},
 
 	// Of OpenRC and of what is installed.
 	finding.DropinMissing: {"the drop-in is not installed",
@@ -103,7 +106,7 @@ var wordings = map[finding.ID]wording{
 
 	// Of settings.
 	finding.SettingGlobal: {"%q is set for every service",
-		"every service of this machine has that setting, whatever is said about it below", "set it for each service that it is meant for, and remove it here"},
+		"every service of this machine has that setting, whatever is said about it below", "set it for each service that it is meant for, or netns_default for all; and remove it here"},
 	finding.SettingUnknown: {"there is no setting %[1]q", "it does nothing, and looks like %[2]q", "write %[2]s"},
 	finding.SettingUnreached: {"%q is set below a return",
 		"the shell stops reading there, and the service runs without the setting", "write it above that"},
@@ -448,3 +451,28 @@ func forOpenRC(s *audit.Service) string {
 }
 
 const fixWith = "fix it with:"
+
+// exemptions say why a service of the runlevels stays on the host's network.
+var exemptions = map[serviceconf.Exemption]string{
+	serviceconf.SetsUpNetworks: "sets up networks",
+	serviceconf.Mounts:         "mounts for others",
+	serviceconf.Prepares:       "prepares the machine",
+	serviceconf.OpensConsole:   "opens a console",
+	serviceconf.Supervises:     "runs the daemons of others",
+	serviceconf.Boots:          "runs in a boot",
+	serviceconf.InNoRunlevel:   "is in none of " + serviceconf.RunlevelsSetting,
+	serviceconf.SaysItself:     "says so in conf.d",
+}
+
+// exempted lists them.
+func exempted(r *preflight.Report) string {
+	var services []string
+	for _, e := range r.Exempt {
+		services = append(services, fmt.Sprintf("%s (%s)", e.Service, exemptions[e.Why]))
+	}
+	text := fmt.Sprintf("%s is %q", serviceconf.DefaultSetting, r.Default)
+	if len(services) > 0 {
+		text += "; on the host's network stay: " + strings.Join(services, ", ")
+	}
+	return text
+}

@@ -275,6 +275,10 @@ func (a *auditor) service(name string) (*Service, error) {
 	settings, err := serviceconf.Read(name)
 	switch {
 	case err == nil && settings.Confined():
+		// What nobody has asked for by its name counts if it is to run.
+		if !started && !a.named && !serviceconf.MaySetNetns(name) && !serviceconf.InRunlevel(name, "*") && openrc.ReadState(name) == openrc.Stopped {
+			return nil, nil
+		}
 		s.Settings, s.Netns = &settings, settings.Netns
 	case err == nil, errors.As(err, new(*serviceconf.NotExistError)):
 		if !started {

@@ -53,6 +53,7 @@ const (
 	NamespaceHost           ID = "namespace-host"            // the setting
 	NamespaceHostPath       ID = "namespace-host/path"       // the setting
 	NamespaceBadName        ID = "namespace-bad-name"        // the error
+	NamespaceWaits          ID = "namespace-waits"           // the service that makes it
 	NamespaceBadNameMaker   ID = "namespace-bad-name/maker"  // the error
 )
 

@@ -5,11 +5,16 @@ import (
 	"strings"
 
 	"openrc-netns/internal/finding"
+	"openrc-netns/internal/serviceconf"
 )
 
 // edit is the remedy of another value for a setting that is in a file.
 func (s *serviceCheck) edit(name, value string) finding.Remedy {
-	return finding.Write(edit(s.from[name], func(line string) string { return assign(line, name, value) }))
+	where := s.from[name]
+	if name == "netns" && s.byDefault {
+		name = serviceconf.DefaultSetting
+	}
+	return finding.Write(edit(where, func(line string) string { return assign(line, name, value) }))
 }
 
 // remove is the edit that takes the setting called name out of a line.

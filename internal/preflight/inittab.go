@@ -8,6 +8,7 @@ import (
 	"openrc-netns/internal/confd"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/serviceconf"
 )
 
 // inittab is the file of inittab(5), and of busybox's init.
@@ -39,7 +40,7 @@ func (s *System) checkInittab() {
 // inherits reports whether all services stay where they are started from.
 func inherits() bool {
 	word := ""
-	for _, file := range globalFiles() {
+	for _, file := range serviceconf.GlobalFiles() {
 		found, _ := confd.List(file, []string{openrc.InheritSetting})
 		for _, a := range found {
 			word = a.Value

@@ -18,6 +18,7 @@ import (
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/privilege"
+	"openrc-netns/internal/serviceconf"
 )
 
 // ErrNotOpenRC says that this machine has no OpenRC to look at.
@@ -27,6 +28,17 @@ var ErrNotOpenRC = errors.New("there is no OpenRC here: no openrc-run.sh in the 
 type Report struct {
 	System   System
 	Services []Service
+	// Default is the network namespace of all services that say nothing of
+	// theirs, and Exempt are the others of the runlevels that stay on the host's
+	// network.
+	Default string
+	Exempt  []Exempt
+}
+
+// Exempt is a service that serviceconf.Default is not for.
+type Exempt struct {
+	Service string
+	Why     serviceconf.Exemption
 }
 
 // System is what all services have in common.
@@ -98,6 +110,7 @@ func Run(names []string) (*Report, error) {
 		if names, err = services(); err != nil {
 			return nil, err
 		}
+		report.findExempt(names)
 	}
 	names = slices.Clone(names)
 	for i := 0; i < len(names); i++ {
@@ -115,6 +128,27 @@ func Run(names []string) (*Report, error) {
 		}
 	}
 	return &report, nil
+}
+
+// findExempt finds those of names that are in a runlevel and run on the host's
+// network though there is a default.
+func (r *Report) findExempt(names []string) {
+	fallback, err := serviceconf.ReadDefault()
+	if err != nil || fallback.Netns == "" {
+		return
+	}
+	r.Default = fallback.Netns
+	for _, name := range names {
+		settings, err := serviceconf.Read(name)
+		if !serviceconf.InRunlevel(name, "*") || settings.Confined() || err != nil && !errors.As(err, new(*serviceconf.NotExistError)) {
+			continue
+		}
+		why := fallback.Exempts(name)
+		if why == "" {
+			why = serviceconf.SaysItself
+		}
+		r.Exempt = append(r.Exempt, Exempt{name, why})
+	}
 }
 
 // Findings counts all of them.

@@ -31,6 +31,7 @@ type serviceCheck struct {
 	script     string // its path; empty if there is none
 	unreadable bool   // only a shell can tell the settings
 	onHost     bool   // netns leads to the host's network
+	byDefault  bool   // netns is that of serviceconf.Default
 }
 
 // check returns nil for a service that has no settings of ours, unless it was
@@ -60,6 +61,9 @@ func (c *checker) check(name string, named bool) (*Service, error) {
 		s.readConf(file)
 	}
 	s.readSettings(files)
+	if s.byDefault && !named && !serviceconf.InRunlevel(name, "*") {
+		return nil, nil // one of very many
+	}
 	s.readScript()
 	if s.Known {
 		s.Netns, s.VRF = s.settings.Netns, s.settings.VRF
@@ -75,11 +79,26 @@ func (c *checker) check(name string, named bool) (*Service, error) {
 		s.checkOtherServices()
 		s.checkSupervisor(c.openrc)
 		s.checkStart(c.root, c.openrc)
+		s.checkOrder()
 	}
 	if !named && s.Makes == "" && !s.settings.Confined() && len(s.Findings)+len(s.Unchecked) == 0 {
 		return nil, nil
 	}
 	return &s.Service, nil
+}
+
+// checkOrder finds a service that the service of its network namespace waits for.
+// Either would wait for the other.
+func (s *serviceCheck) checkOrder() {
+	script := maker(s.Netns)
+	if script == "" || !openrc.ReadDependencies().Waits(filepath.Base(script), s.Name) {
+		return
+	}
+	remedy := finding.Remedy{}.RunTo(filepath.Join(confDir, s.Name), "echo", "netns=")
+	if !s.byDefault {
+		remedy = finding.Write(remove(s.from["netns"], "netns"))
+	}
+	s.add(finding.NamespaceWaits, finding.Warning, s.from["netns"], remedy, filepath.Base(script))
 }
 
 // elsewhere asks OpenRC, of which each release has other directories for init

@@ -70,7 +70,11 @@ func (s *serviceCheck) checkUnreached(file string) {
 // whose files name none of them it is nobody's business what cannot be read.
 func (s *serviceCheck) readSettings(files []string) {
 	settings, err := serviceconf.Read(s.Name)
+	s.byDefault = s.settings.Netns == "" && settings.Netns != ""
 	s.settings = settings
+	if s.byDefault {
+		s.from["netns"] = whereSet(serviceconf.DefaultSetting)
+	}
 	s.Known = err == nil || errors.As(err, new(*serviceconf.NotExistError))
 	var syntax *confd.SyntaxError
 	if !errors.As(err, &syntax) || !serviceconf.MaySetNetns(s.Name) {
@@ -92,6 +96,20 @@ func (s *serviceCheck) readSettings(files []string) {
 			s.unchecked(finding.UncheckedSetting, file, a.Line, what)
 		}
 	}
+}
+
+// whereSet is where a variable has its value for all services.
+func whereSet(name string) finding.Where {
+	var where finding.Where
+	for _, file := range serviceconf.GlobalFiles() {
+		found, _ := confd.List(file, []string{name})
+		for _, a := range found {
+			if a.Name == name {
+				where = finding.Where{Path: file, Line: a.Line}
+			}
+		}
+	}
+	return where
 }
 
 func (s *serviceCheck) take(file string, a confd.Assignment) {
@@ -131,7 +149,11 @@ func (s *serviceCheck) readScript() {
 		if !set {
 			old = s.from[changed.Name]
 		}
-		s.add(finding.SettingsConflict, finding.Fails, finding.Where{Path: s.script, Line: changed.Line}, finding.Write(remove(old, changed.Name)), changed.Name)
+		remedy := finding.Write(remove(old, changed.Name))
+		if s.byDefault && changed.Name == "netns" {
+			remedy = finding.Remedy{}
+		}
+		s.add(finding.SettingsConflict, finding.Fails, finding.Where{Path: s.script, Line: changed.Line}, remedy, changed.Name)
 	}
 	if !confd.Mentions(s.script, supervisorName) {
 		return

@@ -8,18 +8,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"openrc-netns/internal/confd"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/serviceconf"
 )
 
 // The drop-in, and the link to it for the services of users.
 const (
-	dropinPath     = "/etc/rc.conf.d/50-netns.conf"
+	dropinPath     = serviceconf.DropIn
 	userDropinPath = "/etc/user/rc.conf.d/50-netns.conf"
 )
 
@@ -251,7 +251,7 @@ func (s *System) checkLSBDropin() {
 // checkGlobalSettings looks for settings that are made for all services at
 // once.
 func (s *System) checkGlobalSettings() {
-	for _, file := range globalFiles() {
+	for _, file := range serviceconf.GlobalFiles() {
 		found, err := confd.List(file, openrc.Names)
 		for _, name := range openrc.Names {
 			where := finding.Where{Path: file}
@@ -270,12 +270,6 @@ func (s *System) checkGlobalSettings() {
 			s.add(finding.SettingGlobal, finding.Warning, where, remedy, name)
 		}
 	}
-}
-
-// globalFiles are what OpenRC reads for all services, in its order.
-func globalFiles() []string {
-	files, _ := filepath.Glob(filepath.Join(filepath.Dir(dropinPath), "*.conf"))
-	return slices.DeleteFunc(append([]string{"/etc/rc.conf"}, files...), func(file string) bool { return file == dropinPath })
 }
 
 // ask returns the standard output of a command that changes nothing.

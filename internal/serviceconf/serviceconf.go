@@ -23,13 +23,13 @@ import (
 // is none, and a *confd.SyntaxError if only a shell can work out what one of
 // the settings is: a file that cannot be read (see confd.Parse) says nothing of
 // a setting that it does not name, and nothing that counts where a later one
-// sets it.
+// sets it. What none of them says of netns, Default does.
 func Read(service string) (openrc.Settings, error) {
 	if err := openrc.CheckName(service); err != nil {
 		return openrc.Settings{}, err
 	}
 	var settings openrc.Settings
-	found := false
+	found, said := false, false
 	unknown := map[string]error{}
 	for _, file := range Files(service) {
 		values, err := confd.ReadFile(file, openrc.Names)
@@ -41,6 +41,7 @@ func Read(service string) (openrc.Settings, error) {
 			for _, name := range openrc.Names {
 				if confd.MayAssign(file, name) {
 					unknown[name] = err
+					said = said || name == "netns"
 				}
 			}
 			continue
@@ -50,7 +51,17 @@ func Read(service string) (openrc.Settings, error) {
 		}
 		for name, value := range values {
 			settings.Set(name, value)
+			said = said || name == "netns"
 			delete(unknown, name)
+		}
+	}
+	if !said {
+		fallback, err := ReadDefault()
+		if err != nil {
+			return openrc.Settings{}, err
+		}
+		if fallback.Netns != "" && fallback.Exempts(service) == "" {
+			settings.Netns, found = fallback.Netns, true
 		}
 	}
 	if !found {

@@ -43,6 +43,12 @@ var uses = []use{
 	{readme, "**A resolver of its own.**", ": >/etc/resolv.conf", func(t testing.TB, g *guest, _ []string) {
 		kit.Equal(t, "resolv.conf", g.Sh("cat /proc/$(cat /run/sshd.vpn.pid)/root/etc/resolv.conf"), "nameserver 192.0.2.53")
 	}},
+	{readme, "**All services,**", "rc-update -q add chronyd default", func(t testing.TB, g *guest, said []string) {
+		kit.Contains(t, said[1], `netns_default is "vpn"`)
+		g.Sh("rc-service chronyd start")
+		kit.Equal(t, "chronyd", g.where("chronyd"), g.inside("vpn"))
+		g.Sh("rc-service chronyd stop; rc-update -q del chronyd default; sed -i /netns_default/d /etc/rc.conf")
+	}},
 	{readme, "**A service in a VRF**", "rc-service chronyd start", func(t testing.TB, g *guest, _ []string) {
 		kit.Equal(t, "chronyd", g.where("chronyd"), g.Sh("readlink /proc/1/ns/net"))
 		kit.Equal(t, "bound", g.boundTo("chronyd", "7"), "mgmt")
@@ -51,6 +57,9 @@ var uses = []use{
 		for i, want := range []string{"seen", "", "(nobody)", "seen", "mgmt", ""} {
 			kit.Contains(t, said[i], want)
 		}
+	}},
+	{readme, "**An ordinary user,**", "", func(t testing.TB, _ *guest, said []string) {
+		kit.Contains(t, said[0], "alice ALL=(root) NOPASSWD: /usr/sbin/netns-exec --caller vpn")
 	}},
 	{manual, "Bind the sockets of sshd to the VRF mgmt of the host's network:", "rc-service sshd.vpn stop; rc-service chronyd stop; ip link delete mgmt", func(t testing.TB, g *guest, _ []string) {
 		kit.Equal(t, "sshd", g.where("sshd"), g.Sh("readlink /proc/1/ns/net"))
