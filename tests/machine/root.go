@@ -52,6 +52,7 @@ var recipe = []string{
 		"execline,runit,s6," + // the other supervisors
 		"chrony,dnsmasq,nginx," + // daemons, with Debian's LSB scripts
 		"sudo,opendoas," + // what makes an ordinary user root
+		"podman,crun," + // containers
 		"bsdutils,bash-completion,fish,zsh", // terminals, and what completes command lines on them
 	// A mirror's sid may be older than its Release file says it is good for.
 	`--aptopt=Acquire::Check-Valid-Until "false"`,
