@@ -36,6 +36,8 @@ type checkReport struct {
 		Findings                []checkFinding
 		Unchecked               []string
 	}
+	Default string
+	Exempt  []struct{ Name, Why string }
 }
 
 type checkFinding struct {

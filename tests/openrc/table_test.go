@@ -34,8 +34,10 @@ var scenes = append(transcripts(), []row{
 	{name: "no setting: few system calls more", play: fewCalls},
 	{name: "library missing or of another version", play: lostLibrary},
 	{name: "dependencies: asked once, not once a service", play: flatUpdate},
-	{name: "an OpenRC that is not known", play: unknownOpenRC},
+	{name: unknown, play: unknownOpenRC},
 }...)
+
+const unknown = "an OpenRC that is not known"
 
 var (
 	releases  = []string{"bookworm", "trixie", "sid"}
@@ -61,10 +63,37 @@ func TestTable(t *testing.T) {
 			columns = append(columns, c)
 			t.Run(release+"/"+shell, func(t *testing.T) {
 				t.Parallel()
-				playAll(t, machine.Options{Release: release, Shell: shell}, c, chosen(s-r))
+				playAll(t, machine.Options{Release: release, Shell: shell}, "", c, chosen(s-r))
 			})
 		}
 	}
+	c := &column{release: "sid", cells: map[string]string{}}
+	columns = append(columns, c)
+	t.Run("sid/service_loaded", func(t *testing.T) {
+		t.Parallel()
+		playAll(t, machine.Options{Release: "sid", Shell: "dash"}, upstream(t), c, func(row int) bool {
+			return chosen(0)(row) && scenes[row].name != unknown // it is known
+		})
+	})
+}
+
+// upstream is a script that patches OpenRC as docs/upstream.md says, and has it
+// take back what a drop-in makes of sourcex.
+func upstream(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/upstream.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, patch, _ := strings.Cut(string(text), "```diff\n")
+	patch, _, found := strings.Cut(patch, "```")
+	if !found {
+		t.Fatal("docs/upstream.md has no patch")
+	}
+	return `cd /usr/lib/rc/sh; busybox patch -p1 openrc-run.sh <<'end'
+` + strings.ReplaceAll(patch, "@LIBEXECDIR@", "/usr/lib/rc") + `end
+		{ sed -n '/^sourcex()/,/^}/p' openrc-run.sh; } >/run/sourcex
+		sed -i '/^unset _c _f _conf_d$/r /run/sourcex' openrc-run.sh; rm /run/sourcex; sh -n openrc-run.sh`
 }
 
 // chosen tells which rows a column plays among all other tests: a third, so that
@@ -77,8 +106,8 @@ func chosen(column int) func(row int) bool {
 
 // playAll plays the chosen scenes one after the other on one machine, and on a
 // new one after each failure.
-func playAll(t *testing.T, options machine.Options, c *column, chosen func(row int) bool) {
-	stage := newStage(t, options)
+func playAll(t *testing.T, options machine.Options, prepare string, c *column, chosen func(row int) bool) {
+	stage := newStage(t, options, prepare)
 	columnsLock.Lock()
 	version := strings.Fields(stage.Sh("openrc --version"))
 	c.openrc, c.shell = version[len(version)-1], stage.Sh("basename $(readlink /bin/sh)")
@@ -103,7 +132,7 @@ func playAll(t *testing.T, options machine.Options, c *column, chosen func(row i
 				cell = cellOK
 				stage.reset()
 			} else {
-				stage = newStage(t, options)
+				stage = newStage(t, options, prepare)
 			}
 		}
 		columnsLock.Lock()
@@ -127,9 +156,10 @@ type stage struct {
 // kept are the files that scenes write, as they were.
 const kept = "/root/etc"
 
-func newStage(t *testing.T, options machine.Options) stage {
+func newStage(t *testing.T, options machine.Options, prepare string) stage {
 	t.Helper()
 	h := bootRelease(t, options, true)
+	h.Sh(prepare)
 	// OpenRC reads all scripts for their dependencies whenever one has changed,
 	// and Debian's own take long.
 	h.Sh("rm $(grep -L openrc-run /etc/init.d/*)")
