@@ -8,10 +8,10 @@ import (
 )
 
 // doctor changes openrc-run.sh, and takes care that the dependencies are worked
-// out once more.
+// out once more. What docs/upstream.md has added to it is gone then.
 func (h *host) doctor(script string) {
 	h.T.Helper()
-	h.Sh("cd /usr/lib/rc/sh 2>/dev/null && [ -e openrc-run.sh ] || cd /lib/rc/sh; cp -p openrc-run.sh /run/openrc-run.sh.stock; " + script +
+	h.Sh("cd /usr/lib/rc/sh 2>/dev/null && [ -e openrc-run.sh ] || cd /lib/rc/sh; cp -p openrc-run.sh /run/openrc-run.sh.stock; sed -i s/service_loaded/loaded/g openrc-run.sh; " + script +
 		"; ! cmp -s openrc-run.sh /run/openrc-run.sh.stock; rm -f /run/openrc/deptree")
 }
 
