@@ -275,8 +275,8 @@ func (a *auditor) service(name string) (*Service, error) {
 	settings, err := serviceconf.Read(name)
 	switch {
 	case err == nil && settings.Confined():
-		// What nobody has asked for by its name counts if it is to run.
-		if !started && !a.named && !serviceconf.MaySetNetns(name) && !serviceconf.InRunlevel(name, "*") && openrc.ReadState(name) == openrc.Stopped {
+		// Whether one in no runlevel was started in a boot, nobody knows.
+		if !started && !a.named && !serviceconf.MaySetNetns(name) && !serviceconf.InRunlevel(name, "*") {
 			return nil, nil
 		}
 		s.Settings, s.Netns = &settings, settings.Netns

@@ -97,11 +97,17 @@ func TestLSBScripts(t *testing.T) {
 				if h.Run(way.command+"status").Code == 0 {
 					t.Errorf("%s status of a stopped sshd succeeds", way.name)
 				}
+				h.Sh("rm /etc/conf.d/ssh; echo netns_default=vpn >/etc/rc.conf.d/all.conf")
+				h.Sh(way.command + "start")
+				h.sshd(way.name+" start by default", "inside")
+				h.Sh(way.command + "stop; rm /etc/rc.conf.d/all.conf")
+				h.sshd(way.name+" stop by default", "nowhere")
 				if t.Failed() {
 					t.FailNow()
 				}
 			}
 
+			h.Conf("ssh", "netns=vpn")
 			// What a runlevel starts, and what was started so is stopped in any
 			// way.
 			h.Sh("rc-update add ssh default; openrc default")
