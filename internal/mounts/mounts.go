@@ -258,13 +258,7 @@ func (v *View) Apply() error {
 		}
 	}
 	for _, t := range v.picked {
-		err := t.putDown()
-		if err == nil {
-			// It was picked up where it is shared with the host.
-			if err := unix.Mount("", t.target, "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
-				return fmt.Errorf("keep %q apart from the host's: %w", t.target, err)
-			}
-		} else if err := v.Tolerate(err); err != nil {
+		if err := v.Tolerate(t.bind()); err != nil {
 			return err
 		}
 	}
@@ -341,6 +335,32 @@ func (t tree) putDown() error {
 	if err != nil {
 		return fmt.Errorf("bind %q over %q: %w", t.source, t.target, err)
 	}
+	return nil
+}
+
+// bind puts the tree down, apart from where it was picked up, which is shared
+// with the host. Where the target is a symbolic link, what it leads to is
+// covered, and the link too: the host may then replace the former, as
+// resolvconf(8) does, and the bind stays, which goes with what it is on. A
+// kernel that covers no link leaves it at the first.
+func (t tree) bind() error {
+	var target unix.Stat_t
+	link := unix.Lstat(t.target, &target) == nil && target.Mode&unix.S_IFMT == unix.S_IFLNK
+	if err := t.putDown(); err != nil {
+		return err
+	}
+	if err := unix.Mount("", t.target, "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("keep %q apart from the host's: %w", t.target, err)
+	}
+	if !link {
+		return nil
+	}
+	again, err := pickUp(t.target, t.target)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(again.fd)
+	_ = unix.MoveMount(again.fd, "", unix.AT_FDCWD, t.target, unix.MOVE_MOUNT_F_EMPTY_PATH)
 	return nil
 }
 
