@@ -258,7 +258,9 @@ func (v *View) Apply() error {
 		}
 	}
 	for _, t := range v.picked {
-		if err := v.Tolerate(t.bind()); err != nil {
+		err := t.bind()
+		unix.Close(t.fd)
+		if err := v.Tolerate(err); err != nil {
 			return err
 		}
 	}
@@ -328,8 +330,13 @@ func pickUp(source, target string) (tree, error) {
 	return tree{fd, source, target}, nil
 }
 
+// putDown ends with the descriptor closed.
 func (t tree) putDown() error {
 	defer unix.Close(t.fd)
+	return t.attach()
+}
+
+func (t tree) attach() error {
 	err := unix.MoveMount(t.fd, "", unix.AT_FDCWD, t.target,
 		unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_SYMLINKS)
 	if err != nil {
@@ -338,7 +345,7 @@ func (t tree) putDown() error {
 	return nil
 }
 
-// bind puts the tree down, apart from where it was picked up, which is shared
+// bind attaches the tree, apart from where it was picked up, which is shared
 // with the host. Where the target is a symbolic link, what it leads to is
 // covered, and the link too: the host may then replace the former, as
 // resolvconf(8) does, and the bind stays, which goes with what it is on. A
@@ -346,7 +353,7 @@ func (t tree) putDown() error {
 func (t tree) bind() error {
 	var target unix.Stat_t
 	link := unix.Lstat(t.target, &target) == nil && target.Mode&unix.S_IFMT == unix.S_IFLNK
-	if err := t.putDown(); err != nil {
+	if err := t.attach(); err != nil {
 		return err
 	}
 	if err := unix.Mount("", t.target, "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
