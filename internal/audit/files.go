@@ -102,8 +102,10 @@ func (a *auditor) judgeFiles(s *Service) {
 			if id == "" {
 				continue
 			}
+			if v.Lost == nil {
+				v.Foreign = a.foreign(s, inode)
+			}
 			v.Lost = append(v.Lost, entry.bind)
-			v.Foreign = a.foreign(s, inode)
 			remedy := s.mend(before)
 			if v.Foreign {
 				remedy = s.restart(before)

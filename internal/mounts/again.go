@@ -19,12 +19,12 @@ import (
 // It needs CAP_SYS_ADMIN and CAP_SYS_CHROOT.
 func (n *Namespace) BindAgain(b Bind) (bound bool, err error) {
 	const attempts = 10 // each time, the host has to replace the target just then
-	for range attempts {
+	for i := 0; i == 0 || i < attempts && errors.Is(err, unix.ENOENT); i++ {
 		if err := b.Check(); err != nil {
 			return false, err
 		}
-		t, err := b.pickUp()
-		if err != nil {
+		var t tree
+		if t, err = b.pickUp(); err != nil {
 			return false, err
 		}
 		err = n.Do(func() (err error) {
@@ -32,11 +32,8 @@ func (n *Namespace) BindAgain(b Bind) (bound bool, err error) {
 			return err
 		})
 		unix.Close(t.fd)
-		if !errors.Is(err, unix.ENOENT) {
-			return bound, err
-		}
 	}
-	return false, fmt.Errorf("bind %q over %q: it kept being replaced", b.Source, b.Target)
+	return bound, err
 }
 
 // bindAgain puts the tree down if its target is something else. It reports
@@ -49,8 +46,15 @@ func (t tree) bindAgain() (bound bool, err error) {
 	if there, err := files.Identify(unix.AT_FDCWD, t.target, 0); err == nil && there == ours {
 		return false, nil
 	}
-	if t.replaces() && t.replace() == nil {
-		return true, nil
+	if t.replaces() {
+		if t.replace() == nil {
+			return true, nil
+		}
+		// Before Linux 6.5 there is a moment without any, as the kernel
+		// mounts nothing over a file that was removed.
+		if err := unix.Unmount(t.target, unix.MNT_DETACH); err != nil {
+			return false, fmt.Errorf("unmount what was bound over %q: %w", t.target, err)
+		}
 	}
 	err = t.bind()
 	return err == nil, err

@@ -205,6 +205,12 @@ done
 	h.Sh("cp /run/r/resolv.conf /run/r/new; mv /run/r/new /run/r/resolv.conf")
 	read("what the link leads to was replaced", vpnsServer)
 	h.mends("", "")
+	// Nor is there a moment without any where vpn's own file was replaced.
+	const other = "nameserver 192.0.2.54"
+	h.Sh("cd /etc/netns/vpn; echo " + other + " >new; mv new resolv.conf")
+	read("vpn's file was replaced", vpnsServer)
+	h.Sh("rc-netns mend --quiet")
+	read("it was mended", vpnsServer, other)
 }
 
 // The program and the processes of a cgroup, which no other one gets.
@@ -266,6 +272,9 @@ func TestMendTogether(t *testing.T) {
 	h.Conf("daemon", "netns=vpn", "netns_lock=yes")
 	h.Sh("rc-service daemon restart")
 	mounted := h.mountsOf(h.daemon())
+	// Each bind is made once.
+	h.Sh("for i in $(seq 10); do " + replace + "for j in $(seq 8); do rc-netns mend & done >/run/output; wait; done")
+	kit.Equal(t, "mounts", h.mountsOf(h.daemon()), mounted)
 	h.Sh(`for i in 1 2 3 4; do
 			while [ ! -e /run/done ]; do rc-netns mend >/dev/null 2>>/run/errors.$i; done &
 		done
