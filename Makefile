@@ -1,8 +1,8 @@
 # make            build bin/netns-exec, bin/openrc-netns-hook and bin/rc-netns
 # make install    install them, the drop-in, the init script, the manuals and the
 #                 completions; DESTDIR, PREFIX, SBINDIR, SYSCONFDIR, DATADIR, LSBDIR,
-#                 MANDIR, BASHCOMPDIR, ZSHCOMPDIR and FISHCOMPDIR say where; without
-#                 DESTDIR, say whether this machine's OpenRC fits
+#                 MANDIR, BASHCOMPDIR, ZSHCOMPDIR, FISHCOMPDIR and HOOKS say where;
+#                 without DESTDIR, say whether this machine's OpenRC fits
 # make test       everything: lint, unit tests, command line, real OpenRC; at the
 #                 end a table of what was seen on each OpenRC with each shell;
 #                 fails too if it has changed this machine (tests/watch)
@@ -27,6 +27,13 @@ BASHCOMPDIR ?= $(DATADIR)/bash-completion/completions
 # Debian and Devuan: ZSHCOMPDIR=/usr/share/zsh/vendor-completions
 ZSHCOMPDIR ?= $(DATADIR)/zsh/site-functions
 FISHCOMPDIR ?= $(DATADIR)/fish/vendor_completions.d
+# What has rc-netns mend called where the host's resolv.conf was written: dhcpcd,
+# openresolv, udhcpc as Alpine runs it, ifupdown. PACKAGING.md says where others
+# look.
+HOOKS ?= $(PREFIX)/lib/dhcpcd/dhcpcd-hooks/90-openrc-netns \
+	/lib/resolvconf/libc.d/openrc-netns \
+	$(SYSCONFDIR)/udhcpc/post-bound/openrc-netns $(SYSCONFDIR)/udhcpc/post-renew/openrc-netns \
+	$(SYSCONFDIR)/network/if-up.d/openrc-netns
 FUZZTIME ?= 10m
 TORTURE_S ?= 600
 
@@ -52,17 +59,17 @@ LIBRARY = $(wildcard openrc/*.sh)
 PATHS = sed -e 's|/usr/sbin/|$(SBINDIR)/|' -e 's|/usr/share/openrc-netns|$(DATADIR)/openrc-netns|'
 MANUALS = openrc-netns.7 netns-exec.8 openrc-netns-hook.8 rc-netns.8
 CONFIGS = netns openrc-netns
-SHELL_FILES = .ci/run openrc/50-netns.conf openrc/50-openrc-netns $(LIBRARY) openrc/seam tests/prepare tests/watch tests/vulncheck tests/othergo tests/bench
+SHELL_FILES = .ci/run hooks/openrc-netns openrc/50-netns.conf openrc/50-openrc-netns $(LIBRARY) openrc/seam tests/prepare tests/watch tests/vulncheck tests/othergo tests/bench
 INIT_SCRIPTS = openrc/netns $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
 
-.PHONY: all build install install-completions uninstall test table lint demo bench torture fuzz clean
+.PHONY: all build install install-completions install-hooks uninstall test table lint demo bench torture fuzz clean
 
 all: build
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
-install: build install-completions
+install: build install-completions install-hooks
 	install -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d' '$(DESTDIR)$(SYSCONFDIR)/conf.d' '$(DESTDIR)$(SYSCONFDIR)/init.d'
 	install -m 755 bin/netns-exec bin/openrc-netns-hook bin/rc-netns '$(DESTDIR)$(SBINDIR)'
 	install -d '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d'
@@ -96,10 +103,18 @@ install-completions:
 	install -m 644 completions/_netns-exec '$(DESTDIR)$(ZSHCOMPDIR)'
 	install -m 644 completions/netns-exec.fish completions/rc-netns.fish '$(DESTDIR)$(FISHCOMPDIR)'
 
+install-hooks:
+	for file in $(HOOKS); do \
+		install -d '$(DESTDIR)'"$${file%/*}" && \
+			$(PATHS) hooks/openrc-netns >'$(DESTDIR)'"$$file" && \
+			chmod 755 '$(DESTDIR)'"$$file" || exit; \
+	done
+
 # The administrator's conf.d files stay.
 uninstall:
 	rm -f '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf' '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d/50-netns.conf' '$(DESTDIR)$(SYSCONFDIR)/init.d/netns'
 	rm -f '$(DESTDIR)$(LSBDIR)/init-functions.d/50-openrc-netns' 
+	for file in $(HOOKS); do rm -f '$(DESTDIR)'"$$file"; done
 	for file in $(LIBRARY); do rm -f '$(DESTDIR)$(DATADIR)/openrc-netns/'$${file##*/}; done
 	[ ! -d '$(DESTDIR)$(DATADIR)/openrc-netns' ] || rmdir '$(DESTDIR)$(DATADIR)/openrc-netns'
 	rm -f '$(DESTDIR)$(SBINDIR)/netns-exec' '$(DESTDIR)$(SBINDIR)/openrc-netns-hook' '$(DESTDIR)$(SBINDIR)/rc-netns'

@@ -26,12 +26,13 @@ complete -c rc-netns -n __fish_use_subcommand -a status -d 'Show which service r
 complete -c rc-netns -n __fish_use_subcommand -a check -d 'Look for what would go wrong'
 complete -c rc-netns -n __fish_use_subcommand -a egress -d 'Show where packets would leave'
 complete -c rc-netns -n __fish_use_subcommand -a grant -d 'Print what lets a user in'
+complete -c rc-netns -n __fish_use_subcommand -a mend -d 'Put right without a restart'
 complete -c rc-netns -n __fish_use_subcommand -a settings -d 'Print what conf.d sets'
 complete -c rc-netns -n __fish_use_subcommand -a up -d 'Make a network namespace'
 complete -c rc-netns -n __fish_use_subcommand -a down -d 'Undo what up did'
 complete -c rc-netns -n '__fish_seen_subcommand_from status check egress' -l json -d 'Print JSON'
 complete -c rc-netns -n '__fish_seen_subcommand_from status' -l watch -d 'Repeat until interrupted'
-complete -c rc-netns -n '__fish_seen_subcommand_from status check egress settings' -a '(__rc_netns_services)' -d Service
+complete -c rc-netns -n '__fish_seen_subcommand_from status check egress mend settings' -a '(__rc_netns_services)' -d Service
 complete -c rc-netns -n '__fish_seen_subcommand_from settings' -s 0 -l null -d 'End each with a NUL byte'
 complete -c rc-netns -n '__fish_seen_subcommand_from up' -l interface -x -a '(__rc_netns_interfaces)' -d 'Move this interface in'
 complete -c rc-netns -n '__fish_seen_subcommand_from up' -l wireguard -r -F -d 'Make the interface of this file'
@@ -40,6 +41,7 @@ complete -c rc-netns -n '__fish_seen_subcommand_from up' -l config -x -d 'Give a
 complete -c rc-netns -n '__fish_seen_subcommand_from up' -l routes -x -d 'Make this route'
 complete -c rc-netns -n '__fish_seen_subcommand_from up' -l dns -x -d 'Have this name server asked'
 complete -c rc-netns -n '__fish_seen_subcommand_from up' -l sysctl -x -d 'Set this sysctl'
-complete -c rc-netns -n '__fish_seen_subcommand_from up' -s n -l dry-run -d 'Do nothing'
+complete -c rc-netns -n '__fish_seen_subcommand_from up mend' -s n -l dry-run -d 'Do nothing'
+complete -c rc-netns -n '__fish_seen_subcommand_from mend' -s q -l quiet -d 'Print only failures'
 complete -c rc-netns -n '__fish_seen_subcommand_from down' -l restart -d 'An up is to follow'
 complete -c rc-netns -n '__fish_seen_subcommand_from up down' -a '(__rc_netns_namespaces)' -d 'Network namespace'

@@ -40,6 +40,9 @@ type Options struct {
 	Services []string
 	// Namespaces asks for those with a name too, and for what is in them.
 	Namespaces bool
+	// Hasty does without making sure: what is wrong may be a service that is
+	// just started.
+	Hasty bool
 }
 
 // Report is what was seen.
@@ -72,6 +75,7 @@ type Service struct {
 	// empty means the host's.
 	Netns     string
 	Processes []Process         // in the order of their numbers
+	Views     []View            // of its daemons, where files of its own are to be seen in /etc
 	Findings  []finding.Finding // the gravest first
 	Remedy    finding.Remedy    // for all of them; empty if there is none to give
 	Verdict   Verdict
@@ -117,7 +121,8 @@ type Process struct {
 	Host     bool
 	Position Position
 
-	main bool // a daemon that OpenRC knows, or one that comes from it
+	main  bool   // a daemon that OpenRC knows, or one that comes from it
+	start string // see process
 }
 
 // Namespace is one that has a name.
@@ -187,7 +192,7 @@ func Run(o Options) (*Report, error) {
 	// again, is in between: a problem counts when two audits in a row agree.
 	const attempts, pause = 5, 100 * time.Millisecond
 	report, err := runOnce(o)
-	for i := 1; err == nil && len(report.findings()) > 0 && i < attempts; i++ {
+	for i := 1; err == nil && !o.Hasty && len(report.findings()) > 0 && i < attempts; i++ {
 		before := report.findings()
 		time.Sleep(pause)
 		if report, err = runOnce(o); err == nil && reflect.DeepEqual(before, report.findings()) {

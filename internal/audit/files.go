@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -36,9 +37,25 @@ func (a *auditor) entries(name string) []etcFile {
 	return entries
 }
 
+// View is what processes of a service that share a mount namespace see of the
+// files that stand in for those of /etc.
+type View struct {
+	Process Process // one of them
+	// Mounts is the inode of the mount namespace.
+	Mounts uint64
+	// Foreign says that it is not the service's own but the host's, or that of
+	// another service.
+	Foreign bool
+	// OtherRoot says that none of them has the root directory of this process,
+	// so that nobody knows what they see.
+	OtherRoot bool
+	// Lost are the binds that are not there.
+	Lost []mounts.Bind
+}
+
 // judgeFiles compares the files that the daemons of s see in /etc with those
 // that were bound there. A mount goes, without a word, when what is below it is
-// renamed or removed in any mount namespace, which is how most programs write
+// renamed or removed in any mount namespace, which is how many programs write
 // resolv.conf.
 func (a *auditor) judgeFiles(s *Service) {
 	name := namespace.BaseName(s.Netns)
@@ -50,13 +67,12 @@ func (a *auditor) judgeFiles(s *Service) {
 	if len(entries) == 0 {
 		return
 	}
-	seen := map[uint64]bool{}
 	found := map[string]bool{}
 	for _, p := range s.Daemons() {
 		if p.Position != Inside && p.Position != Started {
 			continue
 		}
-		view, err := inodeOf(fmt.Sprintf("/proc/%d/ns/mnt", p.PID))
+		inode, err := inodeOf(fmt.Sprintf("/proc/%d/ns/mnt", p.PID))
 		if err != nil {
 			if errors.Is(err, os.ErrPermission) {
 				a.unseen.Files++
@@ -64,26 +80,60 @@ func (a *auditor) judgeFiles(s *Service) {
 			}
 			continue
 		}
-		if seen[view] {
+		i := slices.IndexFunc(s.Views, func(v View) bool { return v.Mounts == inode })
+		if i >= 0 && !s.Views[i].OtherRoot {
 			continue
 		}
 		root, err := files.OpenRoot(p.PID)
-		if err != nil {
-			continue // in a chroot, or gone
+		if err != nil && !errors.Is(err, files.ErrOtherRoot) {
+			continue // gone
 		}
-		seen[view] = true
+		if i < 0 {
+			i = len(s.Views)
+			s.Views = append(s.Views, View{})
+		}
+		v := &s.Views[i]
+		*v = View{Process: p, Mounts: inode, OtherRoot: err != nil}
+		if err != nil {
+			continue
+		}
 		for _, entry := range entries {
-			if id, remedy := entry.compare(root); id != "" && !found[entry.bind.Target] {
-				found[entry.bind.Target] = true
-				s.add(finding.Etc, id, s.restart(remedy), entry.bind.Target, entry.bind.Source)
+			id, before := entry.compare(root)
+			if id == "" {
+				continue
+			}
+			if v.Lost == nil {
+				v.Foreign = a.foreign(s, inode)
+			}
+			v.Lost = append(v.Lost, entry.bind)
+			remedy := s.mend(before)
+			if v.Foreign {
+				remedy = s.restart(before)
+			}
+			if key := fmt.Sprint(entry.bind.Target, v.Foreign); !found[key] {
+				found[key] = true
+				s.add(finding.Etc, id, remedy, entry.bind.Target, entry.bind.Source)
 			}
 		}
 		unix.Close(root)
 	}
 }
 
-// compare says what is wrong with the entry below root, and what to do before a
-// restart; nothing if nothing is wrong.
+// foreign reports whether a mount namespace is the host's, or one that another
+// service was started in.
+func (a *auditor) foreign(s *Service, inode uint64) bool {
+	if host, err := inodeOf("/proc/1/ns/mnt"); err != nil || inode == host {
+		return true
+	}
+	names, err := openrc.Services()
+	return err != nil || slices.ContainsFunc(names, func(name string) bool {
+		record, err := openrc.ReadRecord(name)
+		return name != s.Name && err == nil && record != nil && record.Mounts.Inode == inode
+	})
+}
+
+// compare says what is wrong with the entry below root, and what to do before it
+// can be bound again; nothing if nothing is wrong.
 func (e etcFile) compare(root int) (id finding.ID, remedy finding.Remedy) {
 	path := e.bind.Target
 	host, hostErr := files.Identify(unix.AT_FDCWD, path, 0)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"openrc-netns/internal/cgroup"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
@@ -232,30 +233,40 @@ func (a *auditor) judgeSockets(s *Service) {
 		return
 	}
 	program, err := vrf.Inspect(s.Record.Cgroup)
-	switch {
-	case err != nil:
+	if err != nil {
 		a.unseen.Programs++
-		return
-	case program == nil:
-		s.addRestart(finding.Unbound, finding.NoProgram, s.Record.Cgroup)
 		return
 	}
 	a.judgeProgram(s, program, asked, lock)
 	var left []Process
 	for _, p := range daemons {
-		cgroup := a.processes[p.PID].cgroup
-		if p.Position != Session && cgroup != s.Record.Cgroup && !strings.HasPrefix(cgroup, s.Record.Cgroup+"/") {
+		if at := a.processes[p.PID].cgroup; p.Position != Session && at != s.Record.Cgroup && !strings.HasPrefix(at, s.Record.Cgroup+"/") {
 			left = append(left, p)
 		}
 	}
 	if len(left) > 0 {
-		s.addRestart(finding.Unbound, finding.LeftCgroup, left, s.Record.Cgroup)
+		s.add(finding.Unbound, finding.LeftCgroup, s.mendCgroup(), left, s.Record.Cgroup)
 	}
 }
 
-// judgeProgram compares the program with what s is to be bound to.
+// mendCgroup is the remedy where the cgroup is to have its program and its
+// processes again. Its program can be told while the settings are those of the
+// start, and only one that is the service's own may get it.
+func (s *Service) mendCgroup() finding.Remedy {
+	if s.Settings != nil && s.Record.AsSet(*s.Settings) && cgroup.IsOfService(s.Record.Cgroup, s.Name) {
+		return s.mend(finding.Remedy{})
+	}
+	return s.restart(finding.Remedy{})
+}
+
+// judgeProgram compares the program, nil if there is none, with what s is to be
+// bound to.
 func (a *auditor) judgeProgram(s *Service, program *vrf.Confinement, asked, lock bool) {
 	id, other := finding.ID(""), ""
+	missing := program == nil
+	if missing {
+		program = &vrf.Confinement{Cookie: s.Record.ID.Cookie}
+	}
 	bound := int(program.Device.Index)
 	var device Interface // the VRF of that name, or of that index where no name is known
 	home := a.byInode[s.Record.ID.Inode]
@@ -278,13 +289,16 @@ func (a *auditor) judgeProgram(s *Service, program *vrf.Confinement, asked, lock
 			}
 		}
 	}
+	seen := home != nil && home.err == nil
 	switch {
 	case program.Cookie != s.Record.ID.Cookie:
 		id = finding.VRFRecreated
-	case asked && (home == nil || home.err != nil):
-		a.unseen.Programs++
-	case asked && device.Index == 0:
+	case asked && seen && device.Index == 0:
 		id = finding.VRFGone
+	case missing:
+		id = finding.NoProgram
+	case asked && !seen:
+		a.unseen.Programs++
 	case asked && bound == 0:
 		id = finding.NotBound
 	case asked && device.Index != bound && other != "":
@@ -299,11 +313,16 @@ func (a *auditor) judgeProgram(s *Service, program *vrf.Confinement, asked, lock
 		id = finding.StillLocked
 	}
 	switch {
+	case id == finding.NoProgram && (asked || lock):
+		s.add(finding.Unbound, id, s.mendCgroup(), s.Record.Cgroup)
+	case id == finding.NoProgram:
+		s.addRestart(finding.Unbound, id, s.Record.Cgroup)
 	case id == finding.VRFChanged:
 		s.addRestart(finding.Unbound, id, other, s.VRF())
 	case id != "":
 		s.addRestart(finding.Unbound, id, finding.VRF(s.VRF()))
-	case asked && bound != 0 && home != nil && home.err == nil:
+	}
+	if (id == "" || id == finding.NoProgram) && asked && seen {
 		a.judgeListeners(s, home, device)
 	}
 }

@@ -23,6 +23,7 @@ type process struct {
 	inode       uint64 // of its network namespace; 0 where that cannot be seen
 	cgroups     []byte // the content of /proc/PID/cgroup
 	cgroup      string // the one of version 2; empty if it is in none
+	start       string // when it was started, by the clock of the kernel
 }
 
 // readProcesses reads all processes but this one, kernel threads and zombies.
@@ -68,10 +69,11 @@ func readProcess(pid int) *process {
 	p.name = string(stat[open+1 : end])
 	fields := strings.Fields(string(stat[end+1:]))
 	const (
-		state, ppid, tty, flags = 0, 1, 4, 6
-		kernelThread            = 0x00200000 // PF_KTHREAD of linux/sched.h
+		state, ppid, tty, flags, start = 0, 1, 4, 6, 19
+
+		kernelThread = 0x00200000 // PF_KTHREAD of linux/sched.h
 	)
-	if len(fields) <= flags || fields[state] == "Z" || fields[state] == "X" {
+	if len(fields) <= start || fields[state] == "Z" || fields[state] == "X" {
 		return nil
 	}
 	if bits, err := strconv.ParseUint(fields[flags], 10, 64); err != nil || bits&kernelThread != 0 {
@@ -79,6 +81,7 @@ func readProcess(pid int) *process {
 	}
 	p.parent, _ = strconv.Atoi(fields[ppid])
 	p.terminal = fields[tty] != "0"
+	p.start = fields[start]
 	cgroups, err := files.Read(dir + "cgroup")
 	if err != nil {
 		return nil
@@ -94,6 +97,13 @@ func readProcess(pid int) *process {
 		return nil
 	}
 	return p
+}
+
+// Lives reports whether p is still there, and not another process of that
+// number.
+func (p Process) Lives() bool {
+	now := readProcess(p.PID)
+	return now != nil && now.start == p.start
 }
 
 // inodeOf is the number in a link such as net:[4026531840].

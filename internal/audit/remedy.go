@@ -11,11 +11,20 @@ import (
 	"openrc-netns/internal/openrc"
 )
 
+// CanMend reports whether package mend puts right what f says of s.
+func (s *Service) CanMend(f finding.Finding) bool {
+	return slices.ContainsFunc(f.Remedy.Commands, s.mends)
+}
+
+func (s *Service) mends(c finding.Command) bool {
+	return slices.Equal(c.Args, []string{"rc-netns", "mend", s.Name})
+}
+
 // remedy puts together those of all findings: what comes before a restart, one
-// restart, and what ends stray processes. There is none if there is none for
-// one of them.
+// restart, and what ends stray processes. What can be mended without one is, if
+// there is none. There is no remedy if there is none for one of them.
 func (s *Service) remedy() finding.Remedy {
-	var all, restart finding.Remedy
+	var all, restart, mend finding.Remedy
 	var stray []string
 	for _, f := range s.Findings {
 		if len(f.Remedy.Commands) == 0 {
@@ -27,10 +36,15 @@ func (s *Service) remedy() finding.Remedy {
 				stray = append(stray, c.Args[1:]...)
 			case slices.Equal(c.Args, []string{"rc-service", s.Name, "restart"}):
 				restart.Commands = []finding.Command{c}
+			case s.mends(c):
+				mend.Commands = []finding.Command{c}
 			default:
 				all.Commands = append(all.Commands, c)
 			}
 		}
+	}
+	if restart.Commands == nil {
+		restart = mend
 	}
 	all.Commands = append(all.Commands, restart.Commands...)
 	if stray != nil {
@@ -41,11 +55,21 @@ func (s *Service) remedy() finding.Remedy {
 
 // restart adds a restart of s, if it runs.
 func (s *Service) restart(r finding.Remedy) finding.Remedy {
-	if s.State == openrc.Stopped || s.State == openrc.Failed {
+	if !s.runs() {
 		return r
 	}
 	return r.Run("rc-service", s.Name, "restart")
 }
+
+// mend adds what puts s right while it runs (package mend).
+func (s *Service) mend(r finding.Remedy) finding.Remedy {
+	if !s.runs() {
+		return r
+	}
+	return r.Run("rc-netns", "mend", s.Name)
+}
+
+func (s *Service) runs() bool { return s.State != openrc.Stopped && s.State != openrc.Failed }
 
 // end ends processes.
 func end(processes []Process) finding.Remedy {

@@ -31,8 +31,11 @@ func Identify(dir int, path string, resolve uint64) (ID, error) {
 	return ID{uint64(stat.Dev), stat.Ino}, err
 }
 
-// OpenRoot opens the root directory of a process, if that is the one of its
-// mount namespace and not of a chroot, with O_PATH.
+// ErrOtherRoot says that a process is in a chroot, or has another root mounted.
+var ErrOtherRoot = errors.New("the process has another root directory")
+
+// OpenRoot opens the root directory of a process, if that is the one of this
+// process too, with O_PATH; else the error is ErrOtherRoot.
 func OpenRoot(pid int) (int, error) {
 	root, err := unix.Open(fmt.Sprintf("/proc/%d/root", pid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -42,7 +45,7 @@ func OpenRoot(pid int) (int, error) {
 	ours, ourErr := Identify(unix.AT_FDCWD, "/", 0)
 	if err != nil || ourErr != nil || its != ours {
 		unix.Close(root)
-		return -1, errors.New("in a chroot")
+		return -1, ErrOtherRoot
 	}
 	return root, nil
 }

@@ -258,13 +258,9 @@ func (v *View) Apply() error {
 		}
 	}
 	for _, t := range v.picked {
-		err := t.putDown()
-		if err == nil {
-			// It was picked up where it is shared with the host.
-			if err := unix.Mount("", t.target, "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
-				return fmt.Errorf("keep %q apart from the host's: %w", t.target, err)
-			}
-		} else if err := v.Tolerate(err); err != nil {
+		err := t.bind()
+		unix.Close(t.fd)
+		if err := v.Tolerate(err); err != nil {
 			return err
 		}
 	}
@@ -334,13 +330,44 @@ func pickUp(source, target string) (tree, error) {
 	return tree{fd, source, target}, nil
 }
 
+// putDown ends with the descriptor closed.
 func (t tree) putDown() error {
 	defer unix.Close(t.fd)
+	return t.attach()
+}
+
+func (t tree) attach() error {
 	err := unix.MoveMount(t.fd, "", unix.AT_FDCWD, t.target,
 		unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_SYMLINKS)
 	if err != nil {
 		return fmt.Errorf("bind %q over %q: %w", t.source, t.target, err)
 	}
+	return nil
+}
+
+// bind attaches the tree, apart from where it was picked up, which is shared
+// with the host. Where the target is a symbolic link, what it leads to is
+// covered, and the link too: the host may then replace the former, as
+// resolvconf(8) does, and the bind stays, which goes with what it is on. A
+// kernel that covers no link leaves it at the first.
+func (t tree) bind() error {
+	var target unix.Stat_t
+	link := unix.Lstat(t.target, &target) == nil && target.Mode&unix.S_IFMT == unix.S_IFLNK
+	if err := t.attach(); err != nil {
+		return err
+	}
+	if err := unix.Mount("", t.target, "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("keep %q apart from the host's: %w", t.target, err)
+	}
+	if !link {
+		return nil
+	}
+	again, err := pickUp(t.target, t.target)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(again.fd)
+	_ = unix.MoveMount(again.fd, "", unix.AT_FDCWD, t.target, unix.MOVE_MOUNT_F_EMPTY_PATH)
 	return nil
 }
 

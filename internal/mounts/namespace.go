@@ -3,6 +3,7 @@ package mounts
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strconv"
 	"unsafe"
 
@@ -36,13 +37,19 @@ func CurrentID() (ID, error) {
 	return ns.id, nil
 }
 
+// Of opens the mount namespace of a process. It needs the rights to trace it
+// (ptrace(2)).
+func Of(pid int) (*Namespace, error) {
+	return openNamespace("/proc/" + strconv.Itoa(pid) + "/ns/mnt")
+}
+
 // Find opens the mount namespace through the first of the processes that is in
 // it; nil if none is. It needs the rights to trace them (ptrace(2)). Where ID
 // has no Number, the inode may now be another mount namespace's: the caller
 // then passes only processes that he knows by other means.
 func (id ID) Find(pids []int) *Namespace {
 	for _, pid := range pids {
-		ns, err := openNamespace("/proc/" + strconv.Itoa(pid) + "/ns/mnt")
+		ns, err := Of(pid)
 		if err != nil {
 			continue
 		}
@@ -73,6 +80,9 @@ func openNamespace(path string) (*Namespace, error) {
 	}
 	return ns, nil
 }
+
+// ID tells it from every other one.
+func (n *Namespace) ID() ID { return n.id }
 
 // Close closes the descriptor.
 func (n *Namespace) Close() { unix.Close(n.fd) }
@@ -124,6 +134,31 @@ func settle(root unix.Stat_t, cwd string) error {
 		return fmt.Errorf("working directory %q in the mount namespace of the service: %w", cwd, err)
 	}
 	return nil
+}
+
+// Do calls f inside, on a thread of its own that ends with it. It is an error if
+// the root directory there is not that of this process.
+func (n *Namespace) Do(f func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and no unlock: the thread ends with the goroutine
+		done <- n.do(f)
+	}()
+	return <-done
+}
+
+func (n *Namespace) do(f func() error) error {
+	var root unix.Stat_t
+	if err := unix.Stat("/", &root); err != nil {
+		return fmt.Errorf("look at the root directory: %w", err)
+	}
+	if err := enter(n.fd); err != nil {
+		return fmt.Errorf("enter the mount namespace of the service: %w", err)
+	}
+	if err := settle(root, "/"); err != nil {
+		return err
+	}
+	return f()
 }
 
 // EnterHost moves the calling thread into the mount namespace of process 1, if

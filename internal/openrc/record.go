@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"openrc-netns/internal/cgroup"
 	"openrc-netns/internal/files"
 	"openrc-netns/internal/mounts"
@@ -113,6 +115,25 @@ func ReadRecord(service string) (*Record, error) {
 		return nil, fmt.Errorf("cannot tell where the service was started: %s is damaged", path)
 	}
 	return &r, nil
+}
+
+// AsSet reports whether the start was made with the same network namespace, and
+// with the same settings of what a start makes of it, but for a VRF: these are
+// not on record.
+func (r *Record) AsSet(s Settings) bool { return r.Netns == s.Netns && r.View == s.viewLine() }
+
+// Lock waits until nobody else mends the service of that name, who would call
+// this too. It is an error if the service has no record.
+func Lock(service string) (unlock func(), err error) {
+	record, err := files.Open(valuePath(service, recordValue))
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(record.Fd()), unix.LOCK_EX); err != nil {
+		record.Close()
+		return nil, fmt.Errorf("lock %s: %w", record.Name(), err)
+	}
+	return func() { record.Close() }, nil
 }
 
 // find opens the recorded namespace, and returns nil if it is gone.

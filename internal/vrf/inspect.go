@@ -46,6 +46,36 @@ func Inspect(confined string) (*Confinement, error) {
 	return recognize(instructions)
 }
 
+// PutBack puts the program on a cgroup that Apply has returned, and that nobody
+// else is in, and reports whether it was missing. It needs what Apply needs; any
+// thread may call it.
+func (c Confinement) PutBack(confined string) (missing bool, err error) {
+	root, err := cgroup.OpenRoot()
+	if err != nil {
+		return false, err
+	}
+	defer root.Close()
+	dir, err := root.Open(confined)
+	if err != nil {
+		return false, err
+	}
+	defer dir.Close()
+	there, err := attached(dir)
+	if err != nil {
+		return false, err
+	}
+	defer there.close()
+	if len(there.ours) > 0 {
+		return false, nil
+	}
+	fd, err := c.load()
+	if err != nil {
+		return false, err
+	}
+	defer unix.Close(fd)
+	return true, attach(dir, fd, there)
+}
+
 // recognize is the reverse of Confinement.program. The kernel puts its own
 // instructions in place of some, but leaves the constants alone.
 func recognize(instructions []instruction) (*Confinement, error) {

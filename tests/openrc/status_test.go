@@ -305,6 +305,8 @@ func TestStatusVerdicts(t *testing.T) {
 		h.Sh("rc-service daemon stop; mkdir -p /run/r; mv /etc/resolv.conf /run/r/; ln -s /run/r/resolv.conf /etc/resolv.conf; rc-service daemon start")
 		h.says("daemon", "ok", "")
 		h.Sh("cp /run/r/resolv.conf /run/r/new; mv /run/r/new /run/r/resolv.conf")
+		h.says("daemon", "ok", "")
+		h.Sh("ln -s /run/r/resolv.conf /etc/new; mv /etc/new /etc/resolv.conf")
 		h.fixed("daemon", "etc", "it sees the host's /etc/resolv.conf", "ok")
 
 		// Not asked for, not looked at.

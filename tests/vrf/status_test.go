@@ -1,6 +1,7 @@
 package vrf
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -70,8 +71,21 @@ func TestStatusOfVRFs(t *testing.T) {
 
 	// The program taken off, which no tool does by accident.
 	g.Sh("probe detach /sys/fs/cgroup/openrc.web")
+	pid := g.daemon()
 	fixed("no BPF program of ours is on its cgroup /openrc.web")
-	g.Sh("rc-service web stop")
+	kit.Equal(t, "daemon", g.daemon(), pid)
+	// A socket that is made meanwhile stays as it is.
+	beside := func(command string) {
+		t.Helper()
+		g.Sh("sh -c 'echo $$ >/sys/fs/cgroup/openrc.web/cgroup.procs; echo $$ >/run/beside; exec ip netns exec vpn " + command + "' >/run/beside.log 2>&1 & sleep 1; cat /run/beside.log >&2; [ -e /proc/$(cat /run/beside) ]")
+	}
+	g.Sh("probe detach /sys/fs/cgroup/openrc.web")
+	beside("probe stray 7262")
+	kit.Contains(t, g.status("unbound", "no BPF program of ours"), "rc-service web restart")
+	result := g.Run("rc-netns mend web")
+	kit.Equal(t, "mend", fmt.Sprint(result.Code, " ", result.Output), "1 web: BPF program attached again to its cgroup /openrc.web\n"+
+		"rc-netns: mend: web: its TCP port 7262 is not bound to VRF \"mgmt\": it hears other networks; fix it with: rc-service web restart\n")
+	g.Sh("kill $(cat /run/beside); rc-service web stop")
 
 	// Open beside the VRF: by a socket that its process has freed, and by one
 	// that the kernel has made for a process, which no program is asked for.
@@ -79,7 +93,7 @@ func TestStatusOfVRFs(t *testing.T) {
 	for command, port := range map[string]string{"probe stray 7262": "TCP port 7262", "probe rxrpc 7001": "UDP port 7001"} {
 		g.Sh("rc-service web start")
 		g.status("ok", "")
-		g.Sh("sh -c 'echo $$ >/sys/fs/cgroup/openrc.web/cgroup.procs; echo $$ >/run/beside; exec ip netns exec vpn " + command + "' >/run/beside.log 2>&1 & sleep 1; cat /run/beside.log >&2; [ -e /proc/$(cat /run/beside) ]")
+		beside(command)
 		g.status("unbound", "its "+port+` is not bound to VRF "mgmt": it hears other networks`)
 		kit.Contains(t, g.Run("rc-service web status").Output, port)
 		g.Sh("kill $(cat /run/beside); while [ -e /proc/$(cat /run/beside) ]; do sleep 0.1; done; sleep 1")

@@ -1,0 +1,383 @@
+package openrc
+
+import (
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"openrc-netns/tests/kit"
+	"openrc-netns/tests/machine"
+)
+
+// The lines in the host's resolv.conf and in that of vpn, in the tests of mend.
+const (
+	hostsServer = "nameserver 192.0.2.1"
+	vpnsServer  = "nameserver 192.0.2.53"
+)
+
+// replace is what a DHCP client does on the host.
+const replace = "cp /etc/resolv.conf /etc/resolv.new; mv /etc/resolv.new /etc/resolv.conf; "
+
+// bootResolved starts a machine with a daemon in vpn that sees a resolv.conf of
+// vpn's. It returns the daemon too.
+func bootResolved(t *testing.T) (h *host, pid string) {
+	t.Helper()
+	h = boot(t, "dash", true)
+	h.Write("/etc/resolv.conf", hostsServer+"\n")
+	h.Write("/etc/netns/vpn/resolv.conf", vpnsServer+"\n")
+	h.Conf("daemon", "netns=vpn")
+	h.Sh("rc-service daemon start")
+	return h, h.daemon()
+}
+
+// sees asserts which resolv.conf a process sees.
+func (h *host) sees(pid, want string) {
+	h.T.Helper()
+	kit.Equal(h.T, "resolv.conf of process "+pid, h.Sh("cat /proc/"+pid+"/root/etc/resolv.conf"), want)
+}
+
+// mends asserts what mend prints, and that nothing is left to be mended.
+func (h *host) mends(args, want string) {
+	h.T.Helper()
+	kit.Equal(h.T, "mend "+args, h.Sh("exec 2>&1; rc-netns mend "+args), want)
+}
+
+// mountsOf counts what is mounted for a process.
+func (h *host) mountsOf(pid string) string {
+	h.T.Helper()
+	return h.Sh("wc -l </proc/" + pid + "/mountinfo")
+}
+
+// A file that the host has replaced is bound again in the running daemon, which
+// does not notice, and nowhere else.
+func TestMendEtc(t *testing.T) {
+	t.Parallel()
+	h, pid := bootResolved(t)
+	mounted, host := h.mountsOf(pid), h.Sh("cat /proc/1/mountinfo")
+	h.mends("", "")
+	h.Sh(replace)
+	h.sees(pid, hostsServer)
+	bound := "/etc/resolv.conf bound again in process " + pid + " (sleeper)"
+	h.mends("--dry-run daemon", "daemon: would be mended: "+bound)
+	h.sees(pid, hostsServer)
+	h.mends("daemon", "daemon: "+bound)
+	h.sees(pid, vpnsServer)
+	h.mends("daemon", "")
+	kit.Equal(t, "daemon", h.daemon(), pid)
+	kit.Equal(t, "the host's", h.Sh("cat /etc/resolv.conf"), hostsServer)
+
+	// It is the file that vpn has by now, and nothing is left of the old one.
+	const other = "nameserver 192.0.2.54"
+	h.Sh("cd /etc/netns/vpn; echo " + other + " >new; mv new resolv.conf")
+	h.sees(pid, vpnsServer)
+	h.mends("--quiet", "")
+	h.sees(pid, other)
+	kit.Equal(t, "mounts of the daemon", h.mountsOf(pid), mounted)
+	kit.Equal(t, "mounts of the host", h.Sh("cat /proc/1/mountinfo"), host)
+
+	// What the start refuses, mend does; and a service without a namespace of
+	// its own is none of its business.
+	h.Sh("rm /etc/resolv.conf")
+	result := h.Run("rc-netns mend daemon")
+	kit.Equal(t, "without a target", fmt.Sprint(result.Code, " ", result.Output),
+		`1 rc-netns: mend: daemon: cannot bind "/etc/netns/vpn/resolv.conf" over "/etc/resolv.conf", which does not exist; create it, or remove /etc/netns/vpn/resolv.conf`+"\n")
+	h.fixed("daemon", "etc", "it sees no /etc/resolv.conf", "ok")
+	h.sees(pid, other)
+	for args, want := range map[string]string{
+		"plain":   `rc-netns: mend: service "plain" is not confined: /etc/conf.d sets none of netns, vrf and netns_lock for it`,
+		"nosuch":  `rc-netns: mend: unknown service "nosuch": there is no /etc/init.d/nosuch`,
+		"--frob":  `rc-netns: mend: unknown flag: --frob; see: rc-netns --help`,
+		"../../x": `rc-netns: mend: bad service name "../../x"`,
+	} {
+		result := h.Run("rc-netns mend " + args)
+		kit.Equal(t, args, fmt.Sprint(result.Code, " ", strings.TrimSpace(result.Output)), "125 "+want)
+	}
+	result = h.Run("setpriv --reuid nobody --regid nogroup --clear-groups rc-netns mend")
+	kit.Contains(t, result.Stderr, "rc-netns: mend: ")
+	kit.Equal(t, "without root", fmt.Sprint(result.Code), "125")
+
+	// What takes a restart.
+	h.Sh("ip netns add mgmt")
+	h.Conf("daemon", "netns=mgmt")
+	result = h.Run("rc-netns mend")
+	kit.Equal(t, "outside", fmt.Sprint(result.Code, " ", result.Output),
+		`1 rc-netns: mend: daemon: it was started in network namespace "vpn", but its settings now put it in network namespace "mgmt"; fix it with: rc-service daemon restart`+"\n")
+	kit.Equal(t, "outside, quiet", h.Run("rc-netns mend --quiet").Output, "")
+	h.Conf("daemon", "netns=vpn")
+
+	// The files of a name belong to the namespace that has it.
+	h.Write("/etc/resolv.conf", hostsServer+"\n")
+	h.Sh("ip netns delete vpn; ip netns add vpn; " + replace)
+	result = h.Run("rc-netns mend daemon")
+	kit.Contains(t, result.Stderr, `the name "vpn" leads to a different network namespace than at the start; fix it with: rc-service daemon restart`)
+	h.sees(pid, hostsServer)
+	h.Sh("rc-service daemon stop")
+	h.mends("daemon", "")
+}
+
+// A service has as many views as its processes have mount namespaces, and only
+// its own are touched.
+func TestMendViews(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	h.Write("/etc/resolv.conf", hostsServer+"\n")
+	h.Write("/etc/netns/vpn/resolv.conf", vpnsServer+"\n")
+	const mgmts = "nameserver 192.0.2.54"
+	h.Write("/etc/netns/mgmt/resolv.conf", mgmts+"\n")
+	h.Sh("ip netns add mgmt; mkdir -p /srv/jail/etc /srv/jail/usr; cp -d /bin /lib* /srv/jail; mount --bind /usr /srv/jail/usr; echo jail >/srv/jail/etc/resolv.conf")
+	h.Conf("daemon", "netns=mgmt")
+	h.Conf("family", "netns=vpn")
+	h.Write("/usr/local/bin/family", `#!/bin/sh
+unshare --mount sleeper 1001 &
+unshare --mount --root /srv/jail sleeper 1002 &
+nsenter --mount=/proc/1/ns/mnt sleeper 1003 &
+nsenter --mount=/proc/$(cat /run/daemon.pid)/ns/mnt sleeper 1004 &
+exec sleeper 1000
+`)
+	h.Sh("sed s,/usr/local/bin/sleeper,/usr/local/bin/family, /etc/init.d/daemon >/etc/init.d/family; chmod 755 /etc/init.d/family; rc-service daemon start; rc-service family start")
+	pid := func(argument string) string {
+		t.Helper()
+		return h.Sh("for i in $(seq 600); do pgrep -fx '.*sleeper " + argument + "' && exit; sleep 0.1; done; exit 1")
+	}
+	main, worker, jailed, host, guest, other := pid("1000"), pid("1001"), pid("1002"), pid("1003"), pid("1004"), pid("3600")
+	h.Sh(replace)
+	views := []string{main, worker, jailed, host, guest, other}
+	see := func(want ...string) {
+		t.Helper()
+		for i, pid := range views {
+			h.sees(pid, want[i])
+		}
+	}
+	see(hostsServer, hostsServer, "jail", hostsServer, hostsServer, hostsServer)
+	result := h.Run("rc-netns mend family")
+	for _, pid := range []string{main, worker} {
+		kit.Contains(t, result.Stdout, "family: /etc/resolv.conf bound again in process "+pid+" (sleeper)\n")
+	}
+	kit.Contains(t, result.Stdout, "family: process "+jailed+" (sleeper) has another root directory: its /etc is left alone\n")
+	kit.Equal(t, "lines", fmt.Sprint(strings.Count(result.Stdout, "\n")), "3")
+	kit.Equal(t, "the rest", fmt.Sprint(result.Code, " ", result.Stderr),
+		"1 rc-netns: mend: family: it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf; fix it with: rc-service family restart\n")
+	see(vpnsServer, vpnsServer, "jail", hostsServer, hostsServer, hostsServer)
+	kit.Contains(t, h.Run("rc-netns mend").Stdout, "daemon: /etc/resolv.conf bound again in process "+other+" (sleeper)")
+	see(vpnsServer, vpnsServer, "jail", hostsServer, mgmts, mgmts)
+}
+
+// What a daemon reads while the host replaces its file: the host's from then on
+// until it is mended, and never after. Where /etc/resolv.conf is a link, never.
+func TestMendWindow(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	h.Write("/etc/resolv.conf", hostsServer+"\n")
+	h.Write("/etc/netns/vpn/resolv.conf", vpnsServer+"\n")
+	h.Conf("reader", "netns=vpn")
+	h.Write("/usr/local/bin/reader", `#!/bin/sh
+n=0
+while :; do
+	read -r line </etc/resolv.conf
+	if [ "$line" != "$last" ]; then
+		echo "$line" >>/run/read
+		last=$line
+	fi
+	n=$((n + 1))
+	[ $((n % 100)) != 0 ] || echo $n >/run/reads
+done
+`)
+	h.Sh("sed s,/usr/local/bin/sleeper,/usr/local/bin/reader, /etc/init.d/daemon >/etc/init.d/reader; chmod 755 /etc/init.d/reader; rc-service reader start")
+	// More reads than it takes to see a change.
+	const reads = "n=$(cat /run/reads); for i in $(seq 600); do [ $(cat /run/reads) -lt $((n + 300)) ] || exit 0; sleep 0.1; done; exit 1"
+	h.Sh("until [ -e /run/reads ]; do sleep 0.1; done")
+	read := func(what string, want ...string) {
+		t.Helper()
+		h.Sh(reads)
+		kit.Equal(t, what, h.Sh("cat /run/read"), strings.Join(want, "\n"))
+	}
+	read("as it was started", vpnsServer)
+	h.Sh(replace)
+	read("the file was replaced", vpnsServer, hostsServer)
+	h.Sh("rc-netns mend --quiet")
+	read("it was mended", vpnsServer, hostsServer, vpnsServer)
+
+	h.Sh("rc-service reader stop; rm /run/read /run/reads; mkdir /run/r; mv /etc/resolv.conf /run/r; ln -s /run/r/resolv.conf /etc; rc-service reader start; until [ -e /run/reads ]; do sleep 0.1; done")
+	read("as it was started", vpnsServer)
+	h.Sh("cp /run/r/resolv.conf /run/r/new; mv /run/r/new /run/r/resolv.conf")
+	read("what the link leads to was replaced", vpnsServer)
+	h.mends("", "")
+	// Nor is there a moment without any where vpn's own file was replaced.
+	const other = "nameserver 192.0.2.54"
+	h.Sh("cd /etc/netns/vpn; echo " + other + " >new; mv new resolv.conf")
+	read("vpn's file was replaced", vpnsServer)
+	h.Sh("rc-netns mend --quiet")
+	read("it was mended", vpnsServer, other)
+}
+
+// The program and the processes of a cgroup, which no other one gets.
+func TestMendCgroup(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	h.Conf("daemon", "netns=vpn", "netns_lock=yes")
+	h.Sh("rc-service daemon start")
+	pid := h.daemon()
+	const cgroup = "/sys/fs/cgroup/openrc.daemon"
+	leave := "echo " + pid + " >/sys/fs/cgroup/cgroup.procs; "
+	moved := "daemon: process " + pid + " (sleeper) moved back to its cgroup /openrc.daemon"
+	const attached = "daemon: BPF program attached again to its cgroup /openrc.daemon"
+	locked := func() {
+		t.Helper()
+		h.says("daemon", "ok", "")
+		kit.Equal(t, "cgroup", h.Sh("sed -n s/^0:://p /proc/"+pid+"/cgroup"), "/openrc.daemon")
+		kit.Equal(t, "programs", h.Sh("probe programs "+cgroup), "openrc_netns CGroupSock, 16 instructions")
+		kit.Equal(t, "daemon", h.daemon(), pid)
+	}
+	locked()
+	h.Sh(leave)
+	h.mends("-n", "daemon: would be mended: process "+pid+" (sleeper) moved back to its cgroup /openrc.daemon")
+	h.mends("", moved)
+	locked()
+	h.Sh(leave + "rmdir " + cgroup + "; mkdir " + cgroup + "; echo " + pid + " >" + cgroup + "/cgroup.procs")
+	h.mends("", attached)
+	locked()
+	h.Sh(leave + "rmdir " + cgroup)
+	h.mends("-n", "daemon: would be mended: BPF program attached again to its cgroup /openrc.daemon\ndaemon: would be mended: process "+pid+" (sleeper) moved back to its cgroup /openrc.daemon")
+	h.Sh("[ ! -e " + cgroup + " ]")
+	h.mends("", attached+"\n"+moved)
+	locked()
+
+	// Neither one that is not its own, nor one of settings that the start did
+	// not have.
+	h.Sh(leave + "rmdir " + cgroup + "; mkdir /sys/fs/cgroup/shared; echo " + pid + " >/sys/fs/cgroup/shared/cgroup.procs; sed -i 3s,.*,/shared, /run/openrc/options/daemon/netns")
+	const restart = "; fix it with: rc-service daemon restart\n"
+	refused := func(want string) {
+		t.Helper()
+		result := h.Run("rc-netns mend")
+		kit.Equal(t, "mend", fmt.Sprint(result.Code, " ", result.Output), "1 rc-netns: mend: daemon: "+want+restart)
+	}
+	refused("no BPF program of ours is on its cgroup /shared: new sockets are not bound")
+	kit.Equal(t, "programs", h.Sh("probe programs /sys/fs/cgroup/shared"), "")
+	h.Sh("mkdir " + cgroup + "; echo " + pid + " >" + cgroup + "/cgroup.procs; rmdir /sys/fs/cgroup/shared; sed -i 3s,.*,/openrc.daemon, /run/openrc/options/daemon/netns")
+	h.Conf("daemon", "netns=vpn", "netns_lock=yes", "netns_lock_keep=mknod")
+	refused("no BPF program of ours is on its cgroup /openrc.daemon: new sockets are not bound")
+	kit.Equal(t, "programs", h.Sh("probe programs "+cgroup), "")
+	h.Sh("rc-service daemon stop")
+	h.mends("", "")
+}
+
+// Many at once, while the host replaces the file and the daemon is restarted,
+// get in nobody's way.
+func TestMendTogether(t *testing.T) {
+	t.Parallel()
+	h, _ := bootResolved(t)
+	h.Conf("daemon", "netns=vpn", "netns_lock=yes")
+	h.Sh("rc-service daemon restart")
+	mounted := h.mountsOf(h.daemon())
+	// Each bind is made once.
+	h.Sh("for i in $(seq 10); do " + replace + "for j in $(seq 8); do rc-netns mend & done >/run/output; wait; done")
+	kit.Equal(t, "mounts", h.mountsOf(h.daemon()), mounted)
+	h.Sh(`for i in 1 2 3 4; do
+			while [ ! -e /run/done ]; do rc-netns mend >/dev/null 2>>/run/errors.$i; done &
+		done
+		for i in 1 2 3 4 5 6; do
+			for j in 1 2 3 4 5; do
+				` + replace + `
+				for pid in $(pgrep -x sleeper); do echo $pid >/sys/fs/cgroup/cgroup.procs || :; done
+			done
+			rc-service daemon restart >/run/output 2>&1
+		done
+		touch /run/done
+		wait`)
+	// What one of them cannot do another has done, or status says it.
+	kit.Equal(t, "errors", h.Sh("cat /run/errors.* | grep -v ': it sees the host.s /etc/resolv.conf\\|not in its cgroup' || :"), "")
+	h.Sh("rc-netns mend")
+	h.says("daemon", "ok", "")
+	pid := h.daemon()
+	h.sees(pid, vpnsServer)
+	kit.Equal(t, "mounts", h.mountsOf(pid), mounted)
+	h.Sh("rc-service daemon stop")
+	h.Sh("[ ! -e /sys/fs/cgroup/openrc.daemon ]")
+}
+
+// writers are the packages of what writes resolv.conf, each unpacked into a
+// folder of its own: two of them could not be installed together.
+var writers = []string{
+	"--variant=custom",
+	`--aptopt=Acquire::Check-Valid-Until "false"`,
+	`--customize-hook=cd "$1" && mkdir writers && for p in dhcpcd-base ifupdown-ng openresolv resolvconf; do
+		APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get download $p && dpkg -x ${p}_*.deb writers/$p || exit
+	done && rm *.deb`,
+}
+
+// What writes the host's resolv.conf has it mended, by the hook that lies where
+// it looks.
+func TestMendHooks(t *testing.T) {
+	t.Parallel()
+	kit.Require(t)
+	root, err := machine.CachedRoot(t.Context(), "writers-sid", "sid", writers, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As PACKAGING.md has them for Debian's sid, and for Alpine.
+	hooks := []string{
+		"/usr/libexec/dhcpcd-hooks/90-openrc-netns", "/usr/lib/resolvconf/libc.d/openrc-netns",
+		"/etc/resolvconf/update-libc.d/openrc-netns", "/etc/network/if-up.d/openrc-netns",
+		"/etc/udhcpc/post-bound/openrc-netns",
+	}
+	dir := t.TempDir()
+	if out, err := exec.Command("make", "-C", "../..", "install-hooks", "DESTDIR="+dir, "HOOKS="+strings.Join(hooks, " ")).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, test := range []struct {
+		name    string
+		tools   []string // the packages
+		command string   // to write the file by
+	}{
+		{"resolvconf", []string{"resolvconf"}, "ln -sf /run/resolvconf/resolv.conf /etc/resolv.conf; mkdir -p /run/resolvconf/interface; resolvconf --enable-updates; echo nameserver $server | resolvconf -a eth0.dhcp; grep -q $server /etc/resolv.conf"},
+		{"openresolv", []string{"openresolv"}, "echo resolv_conf_mv=YES >>/etc/resolvconf.conf; resolvconf -u; echo nameserver $server | resolvconf -a eth0; grep -q $server /etc/resolv.conf"},
+		{"dhcpcd", []string{"dhcpcd-base", "openresolv"}, "echo resolv_conf_mv=YES >>/etc/resolvconf.conf; rm /usr/lib/resolvconf/libc.d/openrc-netns; resolvconf -u; interface=eth0 reason=BOUND if_configured=true if_up=true new_domain_name_servers=$server /usr/libexec/dhcpcd-run-hooks; grep -q $server /etc/resolv.conf"},
+		{"ifupdown-ng", []string{"ifupdown-ng"}, "printf 'iface lo\\n\\tup echo nameserver %s >/etc/new; mv /etc/new /etc/resolv.conf\\n' $server >/run/interfaces; ifup-ng -f -i /run/interfaces lo; grep -q $server /etc/resolv.conf"},
+		// That of Alpine ends like this. Debian's looks for nothing.
+		{"udhcpc", nil, "echo nameserver $server >/etc/new; mv /etc/new /etc/resolv.conf; for i in /etc/udhcpc/post-bound/*; do [ ! -f $i ] || $i; done"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			h, pid := bootResolved(t)
+			for _, tool := range test.tools {
+				if err := h.Install(filepath.Join(root, "writers", tool)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// Without a hook it takes the daemon's file away, with one it
+			// gives it back.
+			h.Sh("rm $(grep -rl 'rc-netns mend --quiet' /etc /usr/lib)")
+			h.Sh("server=192.0.2.8; " + test.command)
+			kit.Contains(t, h.Sh("cat /proc/"+pid+"/root/etc/resolv.conf"), "192.0.2.8")
+			if err := h.Install(dir); err != nil {
+				t.Fatal(err)
+			}
+			kit.Equal(t, "said", h.Sh("exec 2>&1; server=192.0.2.9; "+test.command), "")
+			h.sees(pid, vpnsServer)
+			h.says("daemon", "ok", "")
+		})
+	}
+}
+
+// Where nothing that is confined is started, the hook starts nothing, and it
+// breaks nothing for who sources it.
+func TestMendHookIsCheap(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	const hook = "/usr/lib/dhcpcd/dhcpcd-hooks/90-openrc-netns"
+	h.Sh("rc-service daemon start")
+	for _, shell := range []string{"dash", "bash", "busybox ash"} {
+		const calls = "strace -f -qq -e trace=execve,clone,clone3,fork,vfork -o /run/calls "
+		h.Sh("set -- one two; " + calls + shell + " -euc '. " + hook + "; echo $# $1 $2' sh one two >/run/said")
+		kit.Equal(t, shell, h.Sh("cat /run/said"), "2 one two")
+		kit.Equal(t, "calls of "+shell, h.Sh("grep -vc '+++\\|---' /run/calls"), "1")
+	}
+	h.Conf("daemon", "netns=vpn")
+	h.Sh("rc-service daemon restart; strace -f -qq -e trace=execve -o /run/calls sh " + hook)
+	kit.Contains(t, h.Sh("cat /run/calls"), `execve("/usr/sbin/rc-netns", ["/usr/sbin/rc-netns", "mend", "--quiet"]`)
+	// Nor is one of a package that was removed a mistake.
+	h.Sh("mv /usr/sbin/rc-netns /run; sh -eu " + hook)
+}
