@@ -3,6 +3,8 @@
 #                 completions; DESTDIR, PREFIX, SBINDIR, SYSCONFDIR, DATADIR, LSBDIR,
 #                 MANDIR, BASHCOMPDIR, ZSHCOMPDIR and FISHCOMPDIR say where; without
 #                 DESTDIR, say whether this machine's OpenRC fits
+# make packages   build .deb, .apk and .pkg.tar.zst into dist; ARCHES="amd64 arm64"
+#                 and MAINTAINER="Name <address>" say for what and by whom
 # make test       everything: lint, unit tests, command line, real OpenRC; at the
 #                 end a table of what was seen on each OpenRC with each shell;
 #                 fails too if it has changed this machine (tests/watch)
@@ -21,12 +23,14 @@ PREFIX ?= /usr
 SBINDIR ?= $(PREFIX)/sbin
 SYSCONFDIR ?= /etc
 DATADIR ?= $(PREFIX)/share
+# Empty where there are none of Debian's init scripts.
 LSBDIR ?= /lib/lsb
 MANDIR ?= $(DATADIR)/man
 BASHCOMPDIR ?= $(DATADIR)/bash-completion/completions
 # Debian and Devuan: ZSHCOMPDIR=/usr/share/zsh/vendor-completions
 ZSHCOMPDIR ?= $(DATADIR)/zsh/site-functions
 FISHCOMPDIR ?= $(DATADIR)/fish/vendor_completions.d
+BIN ?= bin
 FUZZTIME ?= 10m
 TORTURE_S ?= 600
 
@@ -53,18 +57,19 @@ PATHS = sed -e 's|/usr/sbin/|$(SBINDIR)/|' -e 's|/usr/share/openrc-netns|$(DATAD
 MANUALS = openrc-netns.7 netns-exec.8 openrc-netns-hook.8 rc-netns.8
 CONFIGS = netns openrc-netns
 SHELL_FILES = .ci/run openrc/50-netns.conf openrc/50-openrc-netns $(LIBRARY) openrc/seam tests/prepare tests/watch tests/vulncheck tests/othergo tests/bench
+SHELL_FILES += $(addprefix packaging/,build postinstall postremove preremove)
 INIT_SCRIPTS = openrc/netns $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
 
-.PHONY: all build install install-completions uninstall test table lint demo bench torture fuzz clean
+.PHONY: all build install install-completions uninstall packages test table lint demo bench torture fuzz clean
 
 all: build
 
 build:
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
 
 install: build install-completions
 	install -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d' '$(DESTDIR)$(SYSCONFDIR)/conf.d' '$(DESTDIR)$(SYSCONFDIR)/init.d'
-	install -m 755 bin/netns-exec bin/openrc-netns-hook bin/rc-netns '$(DESTDIR)$(SBINDIR)'
+	install -m 755 $(BIN)/netns-exec $(BIN)/openrc-netns-hook $(BIN)/rc-netns '$(DESTDIR)$(SBINDIR)'
 	install -d '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d'
 	ln -sf ../../rc.conf.d/50-netns.conf '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d/50-netns.conf'
 	$(PATHS) openrc/netns >'$(DESTDIR)$(SYSCONFDIR)/init.d/netns'
@@ -74,12 +79,12 @@ install: build install-completions
 		$(PATHS) $$file >'$(DESTDIR)$(DATADIR)/openrc-netns/'$${file##*/} || exit; \
 	done
 	chmod 644 '$(DESTDIR)$(DATADIR)/openrc-netns/'*.sh
+	install -m 755 openrc/seam '$(DESTDIR)$(DATADIR)/openrc-netns'
 # In one step, and last: a service may start meanwhile.
 	$(PATHS) openrc/50-netns.conf >'$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf.new'
 	chmod 644 '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf.new'
 	mv '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf.new' '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf'
-	install -d '$(DESTDIR)$(LSBDIR)/init-functions.d'
-	install -m 644 openrc/50-openrc-netns '$(DESTDIR)$(LSBDIR)/init-functions.d'
+	[ -z '$(LSBDIR)' ] || install -D -m 644 openrc/50-openrc-netns '$(DESTDIR)$(LSBDIR)/init-functions.d/50-openrc-netns'
 	for file in $(CONFIGS); do \
 		[ -e '$(DESTDIR)$(SYSCONFDIR)/conf.d/'$$file ] || \
 			install -m 644 conf.d/$$file '$(DESTDIR)$(SYSCONFDIR)/conf.d' || exit; \
@@ -100,7 +105,7 @@ install-completions:
 uninstall:
 	rm -f '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf' '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d/50-netns.conf' '$(DESTDIR)$(SYSCONFDIR)/init.d/netns'
 	rm -f '$(DESTDIR)$(LSBDIR)/init-functions.d/50-openrc-netns' 
-	for file in $(LIBRARY); do rm -f '$(DESTDIR)$(DATADIR)/openrc-netns/'$${file##*/}; done
+	for file in $(LIBRARY) seam; do rm -f '$(DESTDIR)$(DATADIR)/openrc-netns/'$${file##*/}; done
 	[ ! -d '$(DESTDIR)$(DATADIR)/openrc-netns' ] || rmdir '$(DESTDIR)$(DATADIR)/openrc-netns'
 	rm -f '$(DESTDIR)$(SBINDIR)/netns-exec' '$(DESTDIR)$(SBINDIR)/openrc-netns-hook' '$(DESTDIR)$(SBINDIR)/rc-netns'
 	for file in $(CONFIGS); do \
@@ -110,6 +115,9 @@ uninstall:
 	for file in $(MANUALS); do rm -f '$(DESTDIR)$(MANDIR)/man'$${file##*.}/$$file; done
 	rm -f '$(DESTDIR)$(BASHCOMPDIR)/netns-exec' '$(DESTDIR)$(BASHCOMPDIR)/rc-netns' '$(DESTDIR)$(ZSHCOMPDIR)/_netns-exec'
 	rm -f '$(DESTDIR)$(FISHCOMPDIR)/netns-exec.fish' '$(DESTDIR)$(FISHCOMPDIR)/rc-netns.fish'
+
+packages:
+	GO='$(GO)' packaging/build dist
 
 table:
 	@tests/prepare ip pgrep busybox mmdebstrap script strace
@@ -157,4 +165,4 @@ fuzz:
 	$(GOTEST) -fuzz=FuzzParseAgreesWithSh -fuzztime=$(FUZZTIME) ./internal/confd
 
 clean:
-	rm -rf bin
+	rm -rf bin dist
