@@ -51,6 +51,7 @@ var recipe = []string{
 		"nftables,iptables,ipset," + // what firewall scripts call
 		"execline,runit,s6," + // the other supervisors
 		"chrony,dnsmasq,nginx," + // daemons, with Debian's LSB scripts
+		"pacman-package-manager," + // what installs packages, beside dpkg
 		"bsdutils,bash-completion,fish,zsh", // terminals, and what completes command lines on them
 	// A mirror's sid may be older than its Release file says it is good for.
 	`--aptopt=Acquire::Check-Valid-Until "false"`,
