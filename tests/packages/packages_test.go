@@ -74,7 +74,7 @@ var buildBoth = sync.OnceValue(func() error {
 })
 
 // file is a package of the older or newer version, by the end of its name.
-func file(t *testing.T, version, suffix string) string {
+func file(t testing.TB, version, suffix string) string {
 	t.Helper()
 	if err := buildBoth(); err != nil {
 		t.Fatal(err)
@@ -218,6 +218,7 @@ func assertContents(t *testing.T, entries []entry, names *strings.Replacer, more
 	}
 	for _, e := range entries {
 		if e.Typeflag == tar.TypeDir {
+			kit.Equal(t, e.Name, fmt.Sprintf("%o %d:%d", e.Mode, e.Uid, e.Gid), "755 0:0")
 			continue
 		}
 		if !want[e.Name] {
