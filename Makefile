@@ -5,6 +5,8 @@
 #                 DESTDIR, say whether this machine's OpenRC fits
 # make packages   build .deb, .apk and .pkg.tar.zst into dist; ARCHES="amd64 arm64"
 #                 and MAINTAINER="Name <address>" say for what and by whom
+# make release    make those, sources, recipes, checksums and the text of the tag
+#                 in dist, of a tree that says which version it is
 # make test       everything: lint, unit tests, command line, real OpenRC; at the
 #                 end a table of what was seen on each OpenRC with each shell;
 #                 fails too if it has changed this machine (tests/watch)
@@ -15,6 +17,8 @@
 #                 exec, in a virtual machine; services beside an OpenRC without
 #                 the drop-in, and confined ones beside Alpine's patched one;
 #                 BENCH_ARGS="-shell dash -row start" for some of these
+# make test-packages  what make test leaves out: lint the packages, build them as the
+#                 recipes say, make a release
 # make torture    attack the programs and judge every launch; TORTURE_S says for
 #                 how many seconds, TORTURE_ARGS what to repeat
 # make fuzz       the conf.d reader against /bin/sh; FUZZTIME says how long
@@ -52,15 +56,16 @@ GOTEST = $(GO) test -ldflags=-checklinkname=0
 
 # What the drop-in reads for services with settings.
 LIBRARY = $(wildcard openrc/*.sh)
-# The shell files name the programs and the library.
-PATHS = sed -e 's|/usr/sbin/|$(SBINDIR)/|' -e 's|/usr/share/openrc-netns|$(DATADIR)/openrc-netns|'
+# The shell files name the programs and the library; and the version, in place of
+# what shellcheck is told.
+PATHS = sed -e '1s|^. shellcheck .*|\# openrc-netns $(VERSION)|' -e 's|/usr/sbin/|$(SBINDIR)/|' -e 's|/usr/share/openrc-netns|$(DATADIR)/openrc-netns|'
 MANUALS = openrc-netns.7 netns-exec.8 openrc-netns-hook.8 rc-netns.8
 CONFIGS = netns openrc-netns
 SHELL_FILES = .ci/run openrc/50-netns.conf openrc/50-openrc-netns $(LIBRARY) openrc/seam tests/prepare tests/watch tests/vulncheck tests/othergo tests/bench
-SHELL_FILES += $(addprefix packaging/,build postinstall postremove preremove)
+SHELL_FILES += $(addprefix packaging/,build postinstall postremove preremove release sbom)
 INIT_SCRIPTS = openrc/netns $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
 
-.PHONY: all build install install-completions uninstall packages test table lint demo bench torture fuzz clean
+.PHONY: all build install install-completions uninstall packages release test test-packages table lint demo bench torture fuzz clean
 
 all: build
 
@@ -90,7 +95,9 @@ install: build install-completions
 			install -m 644 conf.d/$$file '$(DESTDIR)$(SYSCONFDIR)/conf.d' || exit; \
 	done
 	for file in $(MANUALS); do \
-		install -D -m 644 man/$$file '$(DESTDIR)$(MANDIR)/man'$${file##*.}/$$file || exit; \
+		install -d '$(DESTDIR)$(MANDIR)/man'$${file##*.} && \
+			sed 's/^\.Os$$/.Os openrc-netns $(VERSION)/' man/$$file >'$(DESTDIR)$(MANDIR)/man'$${file##*.}/$$file && \
+			chmod 644 '$(DESTDIR)$(MANDIR)/man'$${file##*.}/$$file || exit; \
 	done
 	@[ -n '$(DESTDIR)' ] || openrc/seam '$(SYSCONFDIR)'
 
@@ -119,12 +126,20 @@ uninstall:
 packages:
 	GO='$(GO)' packaging/build dist
 
+release: lint
+	rm -rf dist
+	GO='$(GO)' packaging/release dist
+
+test-packages:
+	@tests/prepare mmdebstrap zstd lintian makepkg fakeroot
+	$(GOTEST) -timeout 1h -count=1 -v ./tests/packages -args -all
+
 table:
 	@tests/prepare ip pgrep busybox mmdebstrap script strace
 	tests/watch $(GOTEST) -timeout 2h -parallel 4 -count=1 -run TestTable -v ./tests/openrc
 
 test: lint
-	@tests/prepare ip pgrep busybox mmdebstrap script strace
+	@tests/prepare ip pgrep busybox mmdebstrap script strace zstd
 	@table=$$(mktemp) && trap 'rm -f "$$table"' EXIT; \
 		OPENRC_NETNS_TABLE="$$table" tests/watch $(GOTEST) -timeout 2h -parallel 4 -count=1 ./...; status=$$?; \
 		cat "$$table"; exit $$status
@@ -137,7 +152,7 @@ lint:
 	$(GO) tool staticcheck ./...
 	GO='$(GO)' tests/vulncheck
 	shellcheck $(SHELL_FILES)
-	shellcheck completions/netns-exec.bash
+	shellcheck completions/netns-exec.bash packaging/alpine/* packaging/artix/* packaging/gentoo/*
 	shellcheck --shell=sh --exclude=SC1008,SC2034,SC2086,SC2154 $(INIT_SCRIPTS)
 	$(GO) tool shfmt -d $(SHELL_FILES) $(INIT_SCRIPTS) completions/netns-exec.bash
 	cd man && mandoc -T lint -W warning $(MANUALS)
