@@ -143,6 +143,12 @@ func lifecycle(t *testing.T, h *host, p installer) {
 	h.sound(newer)
 	h.stop()
 
+	// One that OpenRC has been told to forget has no stop that could act.
+	h.start()
+	h.Sh("rc-service guard zap")
+	kit.Contains(t, p.refused(), "for them: sshd\n")
+	h.Sh("pkill -x guard; rm /run/guard.pid; rc-service sshd stop")
+
 	// A namespace with a service, without any other service.
 	h.Sh("ln -s netns /etc/init.d/netns.lan; rc-service netns.lan start")
 	kit.Contains(t, p.refused(), "started in network namespaces or for them: netns.lan\n")
