@@ -131,7 +131,7 @@ release: lint
 	GO='$(GO)' packaging/release dist
 
 test-packages:
-	@tests/prepare mmdebstrap zstd lintian makepkg fakeroot
+	@tests/prepare mmdebstrap zstd lintian makepkg bsdtar fakeroot
 	$(GOTEST) -timeout 1h -count=1 -v ./tests/packages -args -all
 
 table:

@@ -6,6 +6,7 @@ package packages
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -112,6 +113,19 @@ func untar(t *testing.T, archive []byte) (entries []entry) {
 	}
 }
 
+func gunzip(t *testing.T, content string) string {
+	t.Helper()
+	reader, err := gzip.NewReader(strings.NewReader(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // output is what a command prints.
 func output(t *testing.T, command ...string) []byte {
 	t.Helper()
@@ -142,8 +156,8 @@ func TestReproducible(t *testing.T) {
 }
 
 // All that "make install" installs is in each package, where the distribution
-// looks for it, owned by root and readable by all. The files of conf.d are
-// configuration, and they alone.
+// looks for it, owned by root and readable by all, and says which version it is.
+// The files of conf.d are configuration, and they alone.
 func TestContents(t *testing.T) {
 	t.Parallel()
 	deb, apk, pacman := file(t, older, ".deb"), file(t, older, ".apk"), file(t, older, ".pkg.tar.zst")
@@ -225,6 +239,12 @@ func assertContents(t *testing.T, entries []entry, names *strings.Replacer, more
 			t.Errorf("%s should not be there", e.Name)
 		}
 		delete(want, e.Name)
+		switch {
+		case strings.HasSuffix(e.Name, "/50-netns.conf") && e.Typeflag == tar.TypeReg || strings.HasSuffix(e.Name, ".sh"):
+			kit.Equal(t, e.Name, strings.SplitN(e.content, "\n", 2)[0], "# openrc-netns "+older)
+		case strings.HasPrefix(e.Name, "usr/share/man/"):
+			kit.Contains(t, gunzip(t, e.content), "\n.Os openrc-netns "+older+"\n")
+		}
 		mode := int64(0o644)
 		if strings.HasPrefix(e.content, "#!") || strings.HasPrefix(e.content, "\x7fELF") {
 			mode = 0o755
