@@ -129,7 +129,7 @@ func TestRelease(t *testing.T) {
 		// As makepkg wants it, not as root, and without modules from elsewhere.
 		d.sh(`cp "$1"/PKGBUILD "$1"/*.install "$1"/*.tar.* .
 			chmod 755 . ..; chown -R nobody .
-			export HOME="$PWD" GOPROXY=off GOFLAGS=-buildvcs=false PKGEXT=.pkg.tar
+			export HOME="$PWD" TMPDIR="$PWD" GOPROXY=off GOFLAGS=-buildvcs=false PKGEXT=.pkg.tar
 			setpriv --reuid nobody --regid nogroup --clear-groups sh -ec 'makepkg --printsrcinfo >SRCINFO; makepkg --nodeps' >log 2>&1 || { cat log >&2; exit 1; }`, dir)
 		kit.Contains(t, d.sh("cat SRCINFO"), "pkgver = "+version)
 		d.sameFiles(d.sh("tar -tf openrc-netns-*.pkg.tar --exclude '.*'"), dir, "zstd -dc openrc-netns-*x86_64.pkg.tar.zst | tar -t --exclude '.*'")
