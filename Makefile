@@ -3,6 +3,10 @@
 #                 completions; DESTDIR, PREFIX, SBINDIR, SYSCONFDIR, DATADIR, LSBDIR,
 #                 MANDIR, BASHCOMPDIR, ZSHCOMPDIR, FISHCOMPDIR and HOOKS say where;
 #                 without DESTDIR, say whether this machine's OpenRC fits
+# make packages   build .deb, .apk and .pkg.tar.zst into dist; ARCHES="amd64 arm64"
+#                 and MAINTAINER="Name <address>" say for what and by whom
+# make release    make those, sources, recipes, checksums and the text of the tag
+#                 in dist, of a tree that says which version it is
 # make test       everything: lint, unit tests, command line, real OpenRC; at the
 #                 end a table of what was seen on each OpenRC with each shell;
 #                 fails too if it has changed this machine (tests/watch)
@@ -13,6 +17,8 @@
 #                 exec, in a virtual machine; services beside an OpenRC without
 #                 the drop-in, and confined ones beside Alpine's patched one;
 #                 BENCH_ARGS="-shell dash -row start" for some of these
+# make test-packages  what make test leaves out: lint the packages, build them as the
+#                 recipes say, make a release
 # make torture    attack the programs and judge every launch; TORTURE_S says for
 #                 how many seconds, TORTURE_ARGS what to repeat
 # make fuzz       the conf.d reader against /bin/sh; FUZZTIME says how long
@@ -21,6 +27,7 @@ PREFIX ?= /usr
 SBINDIR ?= $(PREFIX)/sbin
 SYSCONFDIR ?= /etc
 DATADIR ?= $(PREFIX)/share
+# Empty where there are none of Debian's init scripts.
 LSBDIR ?= /lib/lsb
 MANDIR ?= $(DATADIR)/man
 BASHCOMPDIR ?= $(DATADIR)/bash-completion/completions
@@ -34,6 +41,7 @@ HOOKS ?= $(PREFIX)/lib/dhcpcd/dhcpcd-hooks/90-openrc-netns \
 	/lib/resolvconf/libc.d/openrc-netns \
 	$(SYSCONFDIR)/udhcpc/post-bound/openrc-netns $(SYSCONFDIR)/udhcpc/post-renew/openrc-netns \
 	$(SYSCONFDIR)/network/if-up.d/openrc-netns
+BIN ?= bin
 FUZZTIME ?= 10m
 TORTURE_S ?= 600
 
@@ -55,23 +63,25 @@ GOTEST = $(GO) test -ldflags=-checklinkname=0
 
 # What the drop-in reads for services with settings.
 LIBRARY = $(wildcard openrc/*.sh)
-# The shell files name the programs and the library.
-PATHS = sed -e 's|/usr/sbin/|$(SBINDIR)/|' -e 's|/usr/share/openrc-netns|$(DATADIR)/openrc-netns|'
+# The shell files name the programs and the library; and the version, in place of
+# what shellcheck is told.
+PATHS = sed -e '1s|^. shellcheck .*|\# openrc-netns $(VERSION)|' -e 's|/usr/sbin/|$(SBINDIR)/|' -e 's|/usr/share/openrc-netns|$(DATADIR)/openrc-netns|'
 MANUALS = openrc-netns.7 netns-exec.8 openrc-netns-hook.8 rc-netns.8
 CONFIGS = netns openrc-netns
 SHELL_FILES = .ci/run hooks/openrc-netns openrc/50-netns.conf openrc/50-openrc-netns $(LIBRARY) openrc/seam tests/prepare tests/watch tests/vulncheck tests/othergo tests/bench
+SHELL_FILES += $(addprefix packaging/,build postinstall postremove preremove release sbom)
 INIT_SCRIPTS = openrc/netns $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
 
-.PHONY: all build install install-completions install-hooks uninstall test table lint demo bench torture fuzz clean
+.PHONY: all build install install-completions install-hooks uninstall packages release test test-packages table lint demo bench torture fuzz clean
 
 all: build
 
 build:
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
 
 install: build install-completions install-hooks
 	install -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d' '$(DESTDIR)$(SYSCONFDIR)/conf.d' '$(DESTDIR)$(SYSCONFDIR)/init.d'
-	install -m 755 bin/netns-exec bin/openrc-netns-hook bin/rc-netns '$(DESTDIR)$(SBINDIR)'
+	install -m 755 $(BIN)/netns-exec $(BIN)/openrc-netns-hook $(BIN)/rc-netns '$(DESTDIR)$(SBINDIR)'
 	install -d '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d'
 	ln -sf ../../rc.conf.d/50-netns.conf '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d/50-netns.conf'
 	$(PATHS) openrc/netns >'$(DESTDIR)$(SYSCONFDIR)/init.d/netns'
@@ -81,18 +91,20 @@ install: build install-completions install-hooks
 		$(PATHS) $$file >'$(DESTDIR)$(DATADIR)/openrc-netns/'$${file##*/} || exit; \
 	done
 	chmod 644 '$(DESTDIR)$(DATADIR)/openrc-netns/'*.sh
+	install -m 755 openrc/seam '$(DESTDIR)$(DATADIR)/openrc-netns'
 # In one step, and last: a service may start meanwhile.
 	$(PATHS) openrc/50-netns.conf >'$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf.new'
 	chmod 644 '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf.new'
 	mv '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf.new' '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf'
-	install -d '$(DESTDIR)$(LSBDIR)/init-functions.d'
-	install -m 644 openrc/50-openrc-netns '$(DESTDIR)$(LSBDIR)/init-functions.d'
+	[ -z '$(LSBDIR)' ] || install -D -m 644 openrc/50-openrc-netns '$(DESTDIR)$(LSBDIR)/init-functions.d/50-openrc-netns'
 	for file in $(CONFIGS); do \
 		[ -e '$(DESTDIR)$(SYSCONFDIR)/conf.d/'$$file ] || \
 			install -m 644 conf.d/$$file '$(DESTDIR)$(SYSCONFDIR)/conf.d' || exit; \
 	done
 	for file in $(MANUALS); do \
-		install -D -m 644 man/$$file '$(DESTDIR)$(MANDIR)/man'$${file##*.}/$$file || exit; \
+		install -d '$(DESTDIR)$(MANDIR)/man'$${file##*.} && \
+			sed 's/^\.Os$$/.Os openrc-netns $(VERSION)/' man/$$file >'$(DESTDIR)$(MANDIR)/man'$${file##*.}/$$file && \
+			chmod 644 '$(DESTDIR)$(MANDIR)/man'$${file##*.}/$$file || exit; \
 	done
 	@[ -n '$(DESTDIR)' ] || openrc/seam '$(SYSCONFDIR)'
 
@@ -115,7 +127,7 @@ uninstall:
 	rm -f '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf' '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d/50-netns.conf' '$(DESTDIR)$(SYSCONFDIR)/init.d/netns'
 	rm -f '$(DESTDIR)$(LSBDIR)/init-functions.d/50-openrc-netns' 
 	for file in $(HOOKS); do rm -f '$(DESTDIR)'"$$file"; done
-	for file in $(LIBRARY); do rm -f '$(DESTDIR)$(DATADIR)/openrc-netns/'$${file##*/}; done
+	for file in $(LIBRARY) seam; do rm -f '$(DESTDIR)$(DATADIR)/openrc-netns/'$${file##*/}; done
 	[ ! -d '$(DESTDIR)$(DATADIR)/openrc-netns' ] || rmdir '$(DESTDIR)$(DATADIR)/openrc-netns'
 	rm -f '$(DESTDIR)$(SBINDIR)/netns-exec' '$(DESTDIR)$(SBINDIR)/openrc-netns-hook' '$(DESTDIR)$(SBINDIR)/rc-netns'
 	for file in $(CONFIGS); do \
@@ -126,12 +138,23 @@ uninstall:
 	rm -f '$(DESTDIR)$(BASHCOMPDIR)/netns-exec' '$(DESTDIR)$(BASHCOMPDIR)/rc-netns' '$(DESTDIR)$(ZSHCOMPDIR)/_netns-exec'
 	rm -f '$(DESTDIR)$(FISHCOMPDIR)/netns-exec.fish' '$(DESTDIR)$(FISHCOMPDIR)/rc-netns.fish'
 
+packages:
+	GO='$(GO)' packaging/build dist
+
+release: lint
+	rm -rf dist
+	GO='$(GO)' packaging/release dist
+
+test-packages:
+	@tests/prepare mmdebstrap zstd lintian makepkg bsdtar fakeroot
+	$(GOTEST) -timeout 1h -count=1 -v ./tests/packages -args -all
+
 table:
 	@tests/prepare ip pgrep busybox mmdebstrap script strace
 	tests/watch $(GOTEST) -timeout 2h -parallel 4 -count=1 -run TestTable -v ./tests/openrc
 
 test: lint
-	@tests/prepare ip pgrep busybox mmdebstrap script strace
+	@tests/prepare ip pgrep busybox mmdebstrap script strace zstd
 	@table=$$(mktemp) && trap 'rm -f "$$table"' EXIT; \
 		OPENRC_NETNS_TABLE="$$table" tests/watch $(GOTEST) -timeout 2h -parallel 4 -count=1 ./...; status=$$?; \
 		cat "$$table"; exit $$status
@@ -144,7 +167,7 @@ lint:
 	$(GO) tool staticcheck ./...
 	GO='$(GO)' tests/vulncheck
 	shellcheck $(SHELL_FILES)
-	shellcheck completions/netns-exec.bash
+	shellcheck completions/netns-exec.bash packaging/alpine/* packaging/artix/* packaging/gentoo/*
 	shellcheck --shell=sh --exclude=SC1008,SC2034,SC2086,SC2154 $(INIT_SCRIPTS)
 	$(GO) tool shfmt -d $(SHELL_FILES) $(INIT_SCRIPTS) completions/netns-exec.bash
 	cd man && mandoc -T lint -W warning $(MANUALS)
@@ -172,4 +195,4 @@ fuzz:
 	$(GOTEST) -fuzz=FuzzParseAgreesWithSh -fuzztime=$(FUZZTIME) ./internal/confd
 
 clean:
-	rm -rf bin
+	rm -rf bin dist

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"os"
 
+	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/option"
 	"openrc-netns/internal/privilege"
 	"openrc-netns/internal/version"
@@ -23,6 +24,7 @@ import (
 const usage = `Usage: openrc-netns-hook exec --service NAME --action ACTION [OPTION]...
                               -- COMMAND [ARG]...
        openrc-netns-hook leave --service NAME
+       openrc-netns-hook protocol
 
 This is what OpenRC's shell calls. To see which service runs where use rc-netns(8),
 to run a command by hand netns-exec(8).
@@ -30,7 +32,8 @@ to run a command by hand netns-exec(8).
 exec and leave are what the drop-in in /etc/rc.conf.d calls, and lost where it has
 lost its library. exec becomes COMMAND in the network namespace of a service. leave
 takes the calling process out of the cgroup that was made for the service, and
-removes it if nothing else is in it.
+removes it if nothing else is in it. protocol prints the version of the drop-in and
+the library that this one understands.
 
   --service NAME   the service
   --action ACTION  what openrc-run is to do; start is strict, stop and status
@@ -73,6 +76,8 @@ func run(args []string) {
 		err = write(usage)
 	case "-V", "--version":
 		err = write("openrc-netns-hook " + version.String() + "\n")
+	case "protocol":
+		err = write(openrc.Protocol + "\n")
 	case "exec", "lost", "leave":
 		command := map[string]func([]string) error{"exec": execService, "lost": lost, "leave": leave}[args[0]]
 		if err = privilege.CheckSecure(); err == nil {

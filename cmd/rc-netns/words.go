@@ -89,6 +89,8 @@ var wordings = map[finding.ID]wording{
 		"the two rely on each other: no service with settings starts", reinstall},
 	finding.HookMissing: {"%s is missing, or cannot be executed",
 		"the drop-in needs it to enter a network namespace: no service that has one starts or stops", reinstall},
+	finding.HookMissingVersion: {what: "%s is of a different version than rc-netns",
+		why: "the drop-in and its library rely on it: no service with settings starts"},
 	finding.LibraryMissing: {"%s is missing",
 		"the drop-in needs it for services with settings: those that need it do not start", reinstall},
 	finding.LibraryMissingUnread:  {what: "%s cannot be read: %s"},

@@ -64,6 +64,7 @@ const (
 	DropinUnreadableUsers ID = "dropin-unreadable/users"
 	DropinVersion         ID = "dropin-version"
 	HookMissing           ID = "hook-missing"               // the program
+	HookMissingVersion    ID = "hook-missing/version"       // the program
 	LibraryMissing        ID = "library-missing"            // the file
 	LibraryMissingUnread  ID = "library-missing/unreadable" // the file, the error
 	LibraryMissingVersion ID = "library-missing/version"    // the file

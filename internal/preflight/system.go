@@ -120,8 +120,14 @@ func (s *System) checkDropin() bool {
 		s.add(finding.DropinVersion, finding.Fails, dropin, finding.Remedy{})
 	}
 	hook, line := pathIn(string(text), "/openrc-netns-hook")
-	if hook != "" && !executable(hook) {
+	switch {
+	case hook == "":
+	case !executable(hook):
 		s.add(finding.HookMissing, finding.Fails, finding.Where{Path: dropinPath, Line: line}, finding.Remedy{}, hook)
+	default:
+		if word, err := ask(nil, hook, "protocol"); err != nil || strings.TrimSpace(string(word)) != openrc.Protocol {
+			s.add(finding.HookMissingVersion, finding.Fails, finding.Where{Path: hook}, finding.Remedy{}, hook)
+		}
 	}
 	if service, _ := pathIn(string(text), "/service.sh"); service != "" {
 		s.library = filepath.Dir(service)

@@ -53,6 +53,7 @@ var recipe = []string{
 		"chrony,dnsmasq,nginx," + // daemons, with Debian's LSB scripts
 		"sudo,opendoas," + // what makes an ordinary user root
 		"podman,crun," + // containers
+		"pacman-package-manager," + // what installs packages, beside dpkg
 		"bsdutils,bash-completion,fish,zsh", // terminals, and what completes command lines on them
 	// A mirror's sid may be older than its Release file says it is good for.
 	`--aptopt=Acquire::Check-Valid-Until "false"`,

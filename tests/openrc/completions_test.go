@@ -214,7 +214,7 @@ func (s *terminal) commands() {
 
 func (s *terminal) rcNetns() {
 	s.press(
-		keystroke{typed: "rc-netns ", lists: []string{"status", "check", "egress", "mend", "settings", "up", "down"}},
+		keystroke{typed: "rc-netns ", lists: []string{"status", "check", "egress", "grant", "mend", "settings", "up", "down"}},
 		keystroke{typed: "rc-netns --", lists: []string{"--help", "--version"}},
 		keystroke{typed: "rc-netns st", line: "rc-netns status "},
 		keystroke{typed: "rc-netns status we", line: "rc-netns status web "},
@@ -223,6 +223,9 @@ func (s *terminal) rcNetns() {
 		keystroke{typed: "rc-netns check --js", line: "rc-netns check --json "},
 		keystroke{typed: "rc-netns check ", lists: []string{"web", "plain", "netns.lab"}, omits: []string{"README"}},
 		keystroke{typed: "rc-netns check --w"},
+		keystroke{typed: "rc-netns grant nobod", line: "rc-netns grant nobody "},
+		keystroke{typed: "rc-netns grant nobody vp", line: "rc-netns grant nobody vpn "},
+		keystroke{typed: "netns-exec --cal", line: "netns-exec --caller "},
 		keystroke{typed: "rc-netns mend we", line: "rc-netns mend web "},
 		keystroke{typed: "rc-netns mend --q", line: "rc-netns mend --quiet "},
 		keystroke{typed: "rc-netns settings we", line: "rc-netns settings web "},
