@@ -29,7 +29,8 @@ src_compile() {
 }
 
 src_install() {
-	emake DESTDIR="${D}" LSBDIR= install
+	emake DESTDIR="${D}" LSBDIR= \
+		HOOKS="/lib/dhcpcd/dhcpcd-hooks/90-openrc-netns /lib/resolvconf/libc.d/openrc-netns" install
 	einstalldocs
 	exeinto /usr/share/openrc-netns
 	doexe packaging/preremove
