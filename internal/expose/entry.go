@@ -91,6 +91,8 @@ func Parse(word string) (Entry, error) {
 			return bad("a socket in the file system needs a target: write unix:%s=127.0.0.1:80, for instance", listen)
 		case !filepath.IsAbs(listen), strings.HasSuffix(listen, "/"):
 			return bad("%q is not the absolute path of a socket: write unix:/run/name.sock=%s, for instance", listen, target)
+		case strings.ContainsAny(listen, "'\"\\"):
+			return bad("the path has a quote or a backslash in it: choose another one")
 		case len(listen) > maxPath:
 			return bad("the path has %d bytes, the limit is %d: choose a shorter one", len(listen), maxPath)
 		}
