@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"os"
@@ -33,7 +34,7 @@ func contenders(bin string) []*contender {
 		{"netns-expose", "127.0.0.1:7101", func(c *contender) (*exec.Cmd, error) {
 			return exec.Command(bin+"/netns-expose", "bench", c.address+"="+serverAddress), nil
 		}},
-		// It is given its listener, as by a socket unit.
+		// It is given its listener, and no SIGPIPE, as by systemd.
 		{"systemd-socket-proxyd", "127.0.0.1:7102", func(c *contender) (*exec.Cmd, error) {
 			listener, err := net.Listen("tcp", c.address)
 			if err != nil {
@@ -45,7 +46,7 @@ func contenders(bin string) []*contender {
 				return nil, err
 			}
 			cmd := exec.Command("nsenter", "--net=/run/netns/bench", "sh", "-c",
-				"LISTEN_FDS=1 LISTEN_PID=$$ exec "+proxyd+" --connections-max=100000 "+serverAddress)
+				"trap '' PIPE; LISTEN_FDS=1 LISTEN_PID=$$ exec "+proxyd+" --connections-max=100000 "+serverAddress)
 			cmd.ExtraFiles = []*os.File{file}
 			cmd.Env = environ
 			return cmd, nil
@@ -71,13 +72,17 @@ func (c *contender) measure(results map[string][]float64) error {
 	if err != nil {
 		return err
 	}
-	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	// It has to be in the cgroup before it does anything.
 	cmd.Args = append([]string{"sh", "-c", `echo $$ >"$0"; exec "$@"`, group.processes(), cmd.Path}, cmd.Args[1:]...)
 	cmd.Path = "/bin/sh"
 	if err := cmd.Start(); err != nil {
 		return err
+	}
+	for _, file := range cmd.ExtraFiles {
+		file.Close()
 	}
 	defer func() {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
@@ -90,12 +95,15 @@ func (c *contender) measure(results map[string][]float64) error {
 	for _, row := range rows {
 		value, err := row.measure(c.address, group)
 		if err != nil {
-			return fmt.Errorf("%s: %w", row.what, err)
+			return fmt.Errorf("%s: %w: %s", row.what, err, last(stderr.String()))
 		}
 		results[row.what] = append(results[row.what], value)
 	}
 	return nil
 }
+
+// last is the end of what a program has said.
+func last(text string) string { return text[max(0, len(text)-1000):] }
 
 // waitFor waits until somebody answers there.
 func waitFor(address string) error {

@@ -39,6 +39,7 @@ func main() {
 	case os.Args[0] == insideName:
 		err = bench(os.Args[1])
 	default:
+		runtime.LockOSThread() // what it starts ends with this thread
 		err = apart(os.Args[1])
 	}
 	if err != nil {
@@ -58,16 +59,16 @@ func apart(bin string) error {
 	}
 	cmd := self(insideName, bin)
 	cmd.Env = append(os.Environ(), othersVariable+"="+others)
-	cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWPID
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWPID,
+		Pdeathsig:  syscall.SIGKILL, // and with it all that is in the PID namespace
+	}
 	return cmd.Run()
 }
 
-// self is this program under another name; it ends with this one.
+// self is this program under another name.
 func self(name string, args ...string) *exec.Cmd {
-	return &exec.Cmd{
-		Path: "/proc/self/exe", Args: append([]string{name}, args...), Stdout: os.Stdout, Stderr: os.Stderr,
-		SysProcAttr: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL},
-	}
+	return &exec.Cmd{Path: "/proc/self/exe", Args: append([]string{name}, args...), Stdout: os.Stdout, Stderr: os.Stderr}
 }
 
 const (
@@ -142,9 +143,7 @@ func startServer(path string) error {
 			err = unix.Setns(fd, unix.CLONE_NEWNET)
 		}
 		if err == nil {
-			server := self(serverName)
-			server.SysProcAttr = nil // it ends with the PID namespace
-			err = server.Start()
+			err = self(serverName).Start()
 		}
 		done <- err
 	}()
