@@ -158,7 +158,7 @@ func (r *relay) pump(c *conn) {
 // be more to move at once. What it cannot get rid of stays in the pipe, and
 // nothing more is read meanwhile.
 func (r *relay) move(c *conn, from int) (again bool) {
-	const turn = 16 // then others have theirs
+	const turn = 8 // then others have theirs
 	source, sink := &c.end[from], &c.end[1-from]
 	if sink.shut {
 		return false

@@ -48,45 +48,65 @@ const socketFlags = unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC
 // Connect is the connector: it seals the process, and makes sockets for the
 // relay until that goes.
 func Connect(entries []Entry, relay int) error {
-	p, err := newPoller()
+	c, err := newConnector(entries, relay)
 	if err != nil {
-		return fmt.Errorf("epoll_create1: %w", err)
-	}
-	if errno := p.control(unix.EPOLL_CTL_ADD, int32(relay), unix.EPOLLIN, token{}); errno != 0 {
-		return fmt.Errorf("epoll_ctl: %w", errno)
-	}
-	targets := make([]target, len(entries))
-	for i, e := range entries {
-		targets[i] = newTarget(e)
+		return err
 	}
 	if err := sandbox.Seal(connectorCalls()); err != nil {
 		return err
 	}
+	c.run()
+	return nil
+}
+
+type connector struct {
+	*poller
+	relay   int
+	targets []target // one an entry
+}
+
+func newConnector(entries []Entry, relay int) (*connector, error) {
+	p, err := newPoller()
+	if err != nil {
+		return nil, fmt.Errorf("epoll_create1: %w", err)
+	}
+	if errno := p.control(unix.EPOLL_CTL_ADD, int32(relay), unix.EPOLLIN, token{}); errno != 0 {
+		return nil, fmt.Errorf("epoll_ctl: %w", errno)
+	}
+	c := &connector{p, relay, make([]target, len(entries))}
+	for i, e := range entries {
+		c.targets[i] = newTarget(e)
+	}
+	return c, nil
+}
+
+// run makes sockets until the relay has gone.
+func (c *connector) run() {
 	requests := make([]byte, maxMessage*pairSize)
 	answer := make([]byte, 0, maxMessage*pairSize)
 	fds := make([]int32, 0, maxMessage)
 	for {
-		if len(p.wait(-1)) == 0 {
+		if len(c.wait(-1)) == 0 {
 			continue
 		}
-		n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(relay), uintptr(unsafe.Pointer(&requests[0])), uintptr(len(requests)))
+		n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(c.relay), uintptr(unsafe.Pointer(&requests[0])), uintptr(len(requests)))
 		if errno == unix.EAGAIN {
 			continue
 		}
 		if errno != 0 || n == 0 {
-			return nil // the relay has gone
+			return
 		}
 		answer, fds = answer[:0], fds[:0]
 		for request := requests[:n]; len(request) >= pairSize; request = request[pairSize:] {
-			fd, errno := targets[binary.NativeEndian.Uint32(request[wordSize:])].connect()
+			fd, errno := c.targets[binary.NativeEndian.Uint32(request[wordSize:])].connect()
 			if errno == 0 {
 				fds = append(fds, fd)
 			}
 			answer = append(answer, request[:wordSize]...)
 			answer = binary.NativeEndian.AppendUint32(answer, uint32(errno))
 		}
-		if errno := sendDescriptors(int32(relay), answer, fds); errno != 0 {
-			return nil
+		if errno := sendDescriptors(int32(c.relay), answer, fds); errno != 0 {
+			return
 		}
 		for _, fd := range fds {
 			closeFD(fd)

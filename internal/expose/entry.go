@@ -16,8 +16,16 @@ import (
 	"strings"
 )
 
-// Setting is what lists entries in conf.d.
-const Setting = "netns_expose"
+// Setting is what lists entries in conf.d, OptionsSetting has the options of
+// netns-expose(8).
+const (
+	Setting        = "netns_expose"
+	OptionsSetting = "netns_expose_options"
+)
+
+// ServicePrefix is what the names of the services begin with that run
+// netns-expose(8); that of the network namespace follows.
+const ServicePrefix = "netns-expose."
 
 // Network is what an entry listens on.
 type Network string
@@ -131,6 +139,9 @@ func parseAddrPort(text string) (a netip.AddrPort, problem string) {
 		if bare.Is6() {
 			return a, fmt.Sprintf("%q has no brackets or no port: write [%s]:80, for instance", text, text)
 		}
+		return a, fmt.Sprintf("%q has no port: write %s:80, for instance", text, text)
+	}
+	if strings.HasPrefix(text, "[") && strings.HasSuffix(text, "]") {
 		return a, fmt.Sprintf("%q has no port: write %s:80, for instance", text, text)
 	}
 	colon := strings.LastIndexByte(text, ':')

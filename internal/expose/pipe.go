@@ -17,13 +17,14 @@ type pipes struct {
 
 const (
 	// spare is how many are kept for the next one; large is how many of all
-	// have room for largeSize bytes. An ordinary user gets 16384 pages for the
-	// full size of all of his pipes, and small ones from then on
-	// (pipe-user-pages-soft in proc(5)), so the others are as they come: 64
-	// kilobytes.
+	// have room for largeSize bytes, what an ordinary user may have
+	// (pipe-max-size in proc(5)): the more is moved at a time, the less often
+	// anybody has to be woken. He gets 16384 pages for the size of all of his
+	// pipes, and small ones from then on (pipe-user-pages-soft), so the others
+	// are as they come: 64 kilobytes.
 	spare     = 64
 	large     = 16
-	largeSize = 1 << 18
+	largeSize = 1 << 20
 )
 
 // get returns an empty pipe; nil if the kernel gives no more.

@@ -105,25 +105,33 @@ func relayCalls(entries []Entry) []sandbox.Call {
 // listeners, one of each entry, for as long as the connector lives. It says
 // what goes wrong with an entry, by its index.
 func Relay(netns string, entries []Entry, listeners []int, connector int, limits Limits, say func(entry int, text string)) error {
-	p, err := newPoller()
+	r, err := newRelay(netns, entries, listeners, connector, limits, say)
 	if err != nil {
-		return fmt.Errorf("epoll_create1: %w", err)
+		return err
 	}
-	r := &relay{poller: p, netns: netns, entries: entries, limits: limits, say: say, connector: int32(connector), begin: time.Now()}
-	if errno := r.control(unix.EPOLL_CTL_ADD, r.connector, unix.EPOLLIN, newToken(0, answers, 0)); errno != 0 {
-		return fmt.Errorf("epoll_ctl: %w", errno)
-	}
-	for i, fd := range listeners {
-		r.listeners = append(r.listeners, int32(fd))
-		if errno := r.control(unix.EPOLL_CTL_ADD, int32(fd), unix.EPOLLIN, r.listenerToken(i)); errno != 0 {
-			return fmt.Errorf("epoll_ctl: %w", errno)
-		}
-	}
-	r.udp.init(r)
 	if err := sandbox.Seal(relayCalls(entries)); err != nil {
 		return err
 	}
 	return r.run()
+}
+
+func newRelay(netns string, entries []Entry, listeners []int, connector int, limits Limits, say func(int, string)) (*relay, error) {
+	p, err := newPoller()
+	if err != nil {
+		return nil, fmt.Errorf("epoll_create1: %w", err)
+	}
+	r := &relay{poller: p, netns: netns, entries: entries, limits: limits, say: say, connector: int32(connector), begin: time.Now()}
+	if errno := r.control(unix.EPOLL_CTL_ADD, r.connector, unix.EPOLLIN, newToken(0, answers, 0)); errno != 0 {
+		return nil, fmt.Errorf("epoll_ctl: %w", errno)
+	}
+	for i, fd := range listeners {
+		r.listeners = append(r.listeners, int32(fd))
+		if errno := r.control(unix.EPOLL_CTL_ADD, int32(fd), unix.EPOLLIN, r.listenerToken(i)); errno != 0 {
+			return nil, fmt.Errorf("epoll_ctl: %w", errno)
+		}
+	}
+	r.udp.init(r)
+	return r, nil
 }
 
 func (r *relay) listenerToken(entry int) token {
