@@ -136,12 +136,14 @@ var attempts = []attempt{
 	{"dup", direct(unix.SYS_DUP, 0)},
 	{"fcntl", direct(unix.SYS_FCNTL, 0, unix.F_DUPFD, 0)},
 	{"ioctl", direct(unix.SYS_IOCTL, 0, unix.TIOCSTI, at(&space))},
-	{"executable memory", direct(sysMmap, 0, 4096, unix.PROT_READ|unix.PROT_EXEC, unix.MAP_PRIVATE|unix.MAP_ANON, ^uintptr(0), 0)},
+	{"executable memory", func() unix.Errno {
+		_, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_EXEC, unix.MAP_PRIVATE|unix.MAP_ANON)
+		errno, _ := err.(unix.Errno)
+		return errno
+	}},
 	{"mprotect", direct(unix.SYS_MPROTECT, at(&space), 4096, unix.PROT_EXEC)},
 	{"memfd", direct(unix.SYS_MEMFD_CREATE, at(&root), 0)},
 }
-
-const sysMmap = unix.SYS_MMAP
 
 // connectorMay is what a connector needs, and has in the namespace alone. That
 // it has no socket of the host's to connect TestExposeProcesses of tests/openrc

@@ -8,13 +8,15 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"openrc-netns/internal/namespace"
+	"golang.org/x/sys/unix"
+
 	"openrc-netns/tests/kit"
 )
 
@@ -36,14 +38,30 @@ func expose(t *testing.T, shell string, conf ...string) *exposed {
 // in calls f in a network namespace of the machine.
 func (h *exposed) in(path string, f func() error) {
 	h.t.Helper()
-	ns, err := namespace.Open(h.path(path))
-	if err == nil {
-		defer ns.Close()
-		err = ns.Do(f)
-	}
-	if err != nil {
+	if err := within(h.path(path), f); err != nil {
 		h.t.Fatal(err)
 	}
+}
+
+// within calls f in a network namespace, and comes back: the first thread of a
+// process outlives its goroutine.
+func within(path string, f func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	back, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return err
+	}
+	defer back.Close()
+	there, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer there.Close()
+	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
+		return err
+	}
+	return errors.Join(f(), unix.Setns(int(back.Fd()), unix.CLONE_NEWNET))
 }
 
 const (
