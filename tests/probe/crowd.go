@@ -98,6 +98,9 @@ func crowd(port, count string) error {
 			}
 			answer := make([]byte, 100)
 			n, err := unix.Read(fd, answer)
+			for err == unix.EINTR { // with a timeout, read(2) is not restarted
+				n, err = unix.Read(fd, answer)
+			}
 			if err != nil || string(answer[:n]) != question {
 				return fmt.Errorf("connection %d: %q, %v", i, answer[:max(n, 0)], err)
 			}
