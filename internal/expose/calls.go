@@ -117,6 +117,9 @@ const (
 	client
 )
 
+// next is the generation after g, of those that a token has room for.
+func next(g uint32) uint32 { return (g + 1) & (1<<29 - 1) }
+
 func newToken(index int, k kind, generation uint32) token {
 	return token{int32(index), int32(generation<<3 | uint32(k))}
 }

@@ -51,7 +51,7 @@ func (r *relay) newConn(entry int, fd int32) *conn {
 	last := len(r.free) - 1
 	c := r.conns[r.free[last]]
 	r.free = r.free[:last]
-	*c = conn{fd: [2]int32{fd, -1}, index: c.index, generation: c.generation + 1, moved: r.now, entry: uint16(entry),
+	*c = conn{fd: [2]int32{fd, -1}, index: c.index, generation: next(c.generation), moved: r.now, entry: uint16(entry),
 		connecting: true, queued: c.queued, dry: c.dry}
 	r.active++
 	r.setTimed(c, true)

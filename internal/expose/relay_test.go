@@ -279,3 +279,16 @@ func TestRelayUDPHolds(t *testing.T) {
 		}
 	}
 }
+
+// Indexes are used again more often than a token can count.
+func TestTokens(t *testing.T) {
+	for _, generation := range []uint32{0, 1, 1<<28 - 1, 1<<29 - 2, 1<<29 - 1} {
+		for range 2 {
+			got := newToken(7, client, generation)
+			if got.index != 7 || got.kind() != client || got.generation() != generation {
+				t.Errorf("%d: %+v, %d of %d", generation, got, got.kind(), got.generation())
+			}
+			generation = next(generation)
+		}
+	}
+}

@@ -80,6 +80,9 @@ func (u *clients) find(entry int, from sender) *udpClient {
 		u.touch(c)
 		return c
 	}
+	if u.r.asked >= maxAsked {
+		return nil
+	}
 	if u.count >= u.r.limits.Clients {
 		if u.oldest.fd < 0 {
 			return nil
@@ -93,7 +96,7 @@ func (u *clients) find(entry int, from sender) *udpClient {
 	last := len(u.free) - 1
 	c = u.slots[u.free[last]]
 	u.free = u.free[:last]
-	*c = udpClient{clientKey: key, fd: -1, index: c.index, generation: c.generation + 1, seen: u.r.now}
+	*c = udpClient{clientKey: key, fd: -1, index: c.index, generation: next(c.generation), seen: u.r.now}
 	u.known[key] = c
 	u.count++
 	u.link(c)
