@@ -255,6 +255,11 @@ func TestExposeProcesses(t *testing.T) {
 	if len(processes) != 2 {
 		t.Fatalf("processes: %v", processes)
 	}
+	report, _ := h.statusJSON("", "")
+	for _, n := range report.Namespaces {
+		kit.Equal(t, n.Name, fmt.Sprint(n.Exposed), "[{tcp 127.0.0.1:9091 127.0.0.1:9091} {tcp [::1]:8080 127.0.0.1:9091} {tcp 127.0.0.1:9092 [::1]:9092} "+
+			"{udp 127.0.0.1:5353 127.0.0.1:5353} {udp 0.0.0.0:5354 [::1]:5353} {unix /run/web.sock 127.0.0.1:9091}]")
+	}
 	sockets := map[string]int{}
 	for _, pid := range processes {
 		status := h.Sh("grep -E '^(Uid|Gid|Groups|Cap.*|NoNewPrivs|Seccomp):' /proc/" + pid + "/status | tr -s '\\t ' ' '")
