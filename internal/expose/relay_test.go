@@ -292,3 +292,86 @@ func TestTokens(t *testing.T) {
 		}
 	}
 }
+
+// An end that is cut, refuses or times out has the other end cut, which a mere
+// end of the connection would not tell.
+func TestRelayCuts(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	cuts, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cuts.Close()
+	accepted := make(chan *net.TCPConn, 10)
+	go func() {
+		for {
+			conn, err := cuts.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- conn.(*net.TCPConn)
+		}
+	}()
+	limits := roomy
+	limits.Timeout = time.Second
+	r := start(t, limits, closed.Addr().String(), cuts.Addr().String())
+	wantReset := func(what string, conn net.Conn) {
+		t.Helper()
+		if _, err := io.Copy(io.Discard, conn); !errors.Is(err, unix.ECONNRESET) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+
+	conn, err := net.Dial("tcp", r.addresses[0])
+	if err == nil {
+		wantReset("refused", conn)
+		conn.Close()
+	} else if !errors.Is(err, unix.ECONNRESET) {
+		t.Error(err)
+	}
+	if said := <-r.said; said != fmt.Sprintf(`cannot reach %s in network namespace "test": connection refused`, closed.Addr()) {
+		t.Error(said)
+	}
+
+	// What was sent before arrives.
+	conn = dial(t, "tcp", r.addresses[1])
+	inside := <-accepted
+	if _, err := inside.Write([]byte("last words")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(conn, make([]byte, len("last words"))); err != nil {
+		t.Error(err)
+	}
+	_ = inside.SetLinger(0)
+	inside.Close()
+	wantReset("cut inside", conn)
+
+	conn = dial(t, "tcp", r.addresses[1])
+	inside = <-accepted
+	_ = conn.(*net.TCPConn).SetLinger(0)
+	conn.Close()
+	wantReset("cut outside", inside)
+
+	conn = dial(t, "tcp", r.addresses[1])
+	inside = <-accepted
+	_ = conn.(*net.TCPConn).CloseWrite()
+	if _, err := inside.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("half closed: %v", err)
+	}
+	wantReset("half closed, and silent", conn)
+	inside.Close()
+
+	conn = dial(t, "tcp", r.addresses[1])
+	inside = <-accepted
+	for err = nil; err == nil; {
+		_, err = conn.Write(make([]byte, 1<<16))
+	}
+	if !errors.Is(err, unix.ECONNRESET) && !errors.Is(err, unix.EPIPE) {
+		t.Errorf("nothing taken: %v", err)
+	}
+	inside.Close()
+}
