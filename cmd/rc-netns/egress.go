@@ -10,7 +10,9 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"openrc-netns/internal/audit"
 	"openrc-netns/internal/egress"
+	"openrc-netns/internal/expose"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
@@ -61,11 +63,20 @@ func runEgress(args []string) (problem bool, err error) {
 			return false, fmt.Errorf("%s: %w", s.name, err)
 		}
 		problem = problem || report.Verdict == egress.Also
-		document.Subjects = append(document.Subjects, describeEgress(s, report))
+		entries, err := exposedIn(s.Netns)
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", s.name, err)
+		}
+		described := describeEgress(s, report)
+		described.Exposed = describeExposed(entries)
+		document.Subjects = append(document.Subjects, described)
 		if i > 0 {
 			lines = append(lines, "")
 		}
 		lines = append(lines, egressLines(s, report)...)
+		for _, e := range entries {
+			lines = append(lines, "  "+clean(exposed(e)))
+		}
 	}
 	if len(subjects) == 0 {
 		lines = append(lines, "no confined service runs")
@@ -141,6 +152,16 @@ func egressSubject(name string, all bool) (*subject, error) {
 		s.Netns = namespace.Host
 	}
 	return s, nil
+}
+
+// exposedIn lists what the host can reach there.
+func exposedIn(netns string) ([]expose.Entry, error) {
+	ns, err := namespace.Open(netns)
+	if err != nil {
+		return nil, err
+	}
+	defer ns.Close()
+	return audit.Exposed(ns.Inode()), nil
 }
 
 // egressLines is a report for people.
@@ -259,6 +280,7 @@ type (
 		Resolvers []egressResolverJSON `json:"resolvers"`
 		Sockets   []string             `json:"sockets"`
 		Ways      []egressWayJSON      `json:"ways"`
+		Exposed   []jsonExposed        `json:"exposed"`
 	}
 	egressRouteJSON struct {
 		Family    string `json:"family"`

@@ -2,6 +2,7 @@ package main
 
 import (
 	"openrc-netns/internal/audit"
+	"openrc-netns/internal/expose"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/preflight"
@@ -145,6 +146,12 @@ type (
 		Services   []string        `json:"services"`
 		Interfaces []jsonInterface `json:"interfaces"`
 		Processes  []jsonProcess   `json:"processes"`
+		Exposed    []jsonExposed   `json:"exposed"`
+	}
+	jsonExposed struct {
+		Network expose.Network `json:"network"`
+		Listen  string         `json:"listen"` // an address and a port, or a path
+		Target  string         `json:"target"`
 	}
 	jsonInterface struct {
 		Name  string `json:"name"`
@@ -165,7 +172,7 @@ func describe(r *audit.Report) jsonReport {
 	for _, n := range r.Namespaces {
 		described := jsonNamespace{
 			Name: n.Name, Inode: n.Inode, Sound: n.Err == nil, Services: append([]string{}, n.Services...),
-			Interfaces: []jsonInterface{}, Processes: []jsonProcess{},
+			Interfaces: []jsonInterface{}, Processes: []jsonProcess{}, Exposed: describeExposed(n.Exposed),
 		}
 		for _, i := range n.Interfaces {
 			described.Interfaces = append(described.Interfaces, jsonInterface(i))
@@ -176,6 +183,18 @@ func describe(r *audit.Report) jsonReport {
 		report.Namespaces = append(report.Namespaces, described)
 	}
 	return report
+}
+
+func describeExposed(entries []expose.Entry) []jsonExposed {
+	described := []jsonExposed{}
+	for _, e := range entries {
+		listen := e.Path
+		if e.Network != expose.Unix {
+			listen = e.Listen.String()
+		}
+		described = append(described, jsonExposed{e.Network, listen, e.Target.String()})
+	}
+	return described
 }
 
 func describeService(s *audit.Service) jsonService {

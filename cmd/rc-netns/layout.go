@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"openrc-netns/internal/audit"
+	"openrc-netns/internal/expose"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/preflight"
 	"openrc-netns/internal/terminal"
@@ -105,12 +106,20 @@ func namespaceTable(r *audit.Report) table {
 		row := row{cells: []cell{
 			{text: n.Name}, items(n.Services), items(interfaces), items(processes),
 		}}
+		for _, e := range n.Exposed {
+			row.notes = append(row.notes, note{text: exposed(e)})
+		}
 		if n.Err != nil {
 			row.notes = append(row.notes, note{text: n.Err.Error()})
 		}
 		t.rows = append(t.rows, row)
 	}
 	return t
+}
+
+// exposed says where a port of the host leads.
+func exposed(e expose.Entry) string {
+	return fmt.Sprintf("the host reaches %s at %s", e.Target, e.Name())
 }
 
 func colours(v audit.Verdict) string {

@@ -116,6 +116,7 @@ var wordings = map[finding.ID]wording{
 	finding.SettingBadKeep: {do: "write the names of capabilities that a lock takes away"},
 	finding.SettingMisplaced: {"the service of a network namespace has the setting %q",
 		"it makes the network namespace, and has to run on the host's network", "remove it"},
+	finding.SettingMisplacedExpose: {what: "a service that exposes ports has the setting %q", why: "it has to listen on the host's network"},
 	finding.SettingsUnreadable: {"%[1]s",
 		"only a shell can tell what the settings are: the service starts with them, but nothing that runs no shell knows where it belongs: this check, status, netns-exec --service", "%[2]s"},
 	finding.SettingsConflict: {"the init script changes %q, and " + openrc.ConfDir + " has settings too",
@@ -134,8 +135,13 @@ var wordings = map[finding.ID]wording{
 	finding.AddressBad:        {"%[1]s", "an interface without one of its addresses is not what was asked for, so the start fails", "%[2]s"},
 	finding.RouteBad:          {"%[1]s", "an interface without one of its routes is not what was asked for, so the start fails", "%[2]s"},
 	finding.InterfaceClash:    {"%[1]s", "of two that claim the same, one could not be set up", "%[2]s"},
-	finding.HideMissing:       {"%s", notHidden, keepHidden},
-	finding.HideRelative:      {"%s", notHidden, keepHidden},
+	finding.ExposeBad:         {"%s", "the service listens on all that is listed, or does not start", "keep what is right"},
+	finding.ExposeNothing:     {what: "nothing of network namespace %q is to be reached", do: "list it in netns_expose, 127.0.0.1:9091 for instance, or remove the service"},
+	finding.ExposeTaken: {"%s is in the list of the service %q too",
+		"only one of the two can listen there", "choose another one"},
+	finding.ExposeUnserved: {"netns_expose is set, and there is no service %q", "the host reaches nothing in the network namespace without it", "make it, and add it to a runlevel"},
+	finding.HideMissing:    {"%s", notHidden, keepHidden},
+	finding.HideRelative:   {"%s", notHidden, keepHidden},
 
 	// Of init scripts and supervisors.
 	finding.ScriptMissing:            {"there is no service %[1]q: %[2]s does not exist", nobodyReads, "install the service, or remove the file"},

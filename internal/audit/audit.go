@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"openrc-netns/internal/expose"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/serviceconf"
@@ -137,6 +138,8 @@ type Namespace struct {
 	Interfaces []Interface
 	// Processes are those in it that are of no service.
 	Processes []Process
+	// Exposed is what the host can reach in it.
+	Exposed []expose.Entry
 }
 
 // Interface is one of a namespace.

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"openrc-netns/internal/files"
+	"openrc-netns/internal/privilege"
 )
 
 // credential is a user to become, from /etc/passwd and /etc/group.
@@ -112,21 +113,17 @@ func (c *credential) environ(env []string) []string {
 	return setenv(env, "SHELL", shell)
 }
 
-// become gives up all other identities, the groups first because that needs the
-// rights of the old user. It does so for the calling thread alone, which is the
-// one that execve(2) keeps: syscall.Setuid signals every thread of the runtime,
-// and ends the process with a stack trace if one of them fails.
+// become gives up all other identities of the calling thread, the groups first
+// because that needs the rights of the old user.
 func (c *credential) become() error {
 	if err := unix.Setgroups(c.groups); err != nil {
 		return fmt.Errorf("set the groups of user %q: %w", c.user.Name, err)
 	}
-	gid := uintptr(c.gid)
-	if _, _, errno := unix.RawSyscall(sysSetresgid, gid, gid, gid); errno != 0 {
-		return fmt.Errorf("become group %d: %w", c.gid, errno)
+	if err := privilege.SetGroup(c.gid); err != nil {
+		return fmt.Errorf("become group %d: %w", c.gid, err)
 	}
-	uid := uintptr(c.user.Uid)
-	if _, _, errno := unix.RawSyscall(sysSetresuid, uid, uid, uid); errno != 0 {
-		return fmt.Errorf("become user %q: %w", c.user.Name, errno)
+	if err := privilege.SetUser(c.user.Uid); err != nil {
+		return fmt.Errorf("become user %q: %w", c.user.Name, err)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package preflight
 import (
 	"strings"
 
+	"openrc-netns/internal/expose"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/provision"
 )
@@ -10,7 +11,7 @@ import (
 // settings are the variables of ours that begin with netns_, those of the
 // services of namespaces included.
 var settings = append([]string{provision.InterfacesSetting, provision.WireGuardSetting, provision.VethSetting,
-	provision.DNSSetting, provision.SysctlSetting, openrc.InheritSetting}, openrc.Names...)
+	provision.DNSSetting, provision.SysctlSetting, openrc.InheritSetting, expose.Setting, expose.OptionsSetting}, openrc.Names...)
 
 // nearestSetting is the setting that a variable was probably meant to be; empty
 // where the variable is one, or is like none.

@@ -36,6 +36,10 @@ var uses = []use{
 		kit.Equal(t, "started", g.states("started"), "netns.vpn")
 		kit.Contains(t, g.Sh("rc-update show boot"), "netns.vpn")
 	}},
+	{readme, "**A port of the namespace on the host,**", "sleep 1", func(t testing.TB, g *guest, _ []string) {
+		g.Sh("until rc-netns egress vpn | grep -q 'the host reaches 127.0.0.1:9091 at 127.0.0.1:9091'; do sleep 0.1; done")
+		g.Sh("rc-service netns-expose.vpn stop; rm /etc/init.d/netns-expose.vpn")
+	}},
 	{readme, "**A second sshd, in vpn,**", "rm /etc/conf.d/sshd; rc-service sshd start", func(t testing.TB, g *guest, _ []string) {
 		kit.Equal(t, "sshd", g.where("sshd"), g.Sh("readlink /proc/1/ns/net"))
 		kit.Equal(t, "sshd.vpn", g.where("sshd.vpn"), g.inside("vpn"))

@@ -337,6 +337,18 @@ func TestCheckFinds(t *testing.T) {
 			before: "sed 's|^pidfile=.*|PIDFILE=\"/run/daemon.pid\"\\npidfile=$PIDFILE|' /etc/init.d/daemon >/etc/init.d/copy; chmod 755 /etc/init.d/copy; rc-service daemon start; rc-service daemon stop; rc-update add daemon default"},
 		"by name": {service: "daemon.two", conf: "netns=vpn", want: `warning service-by-name the init script calls the service "daemon" by its name`,
 			before: "printf 'panic()\n{\n\trc-service daemon stop\n}\n' >>/etc/init.d/daemon; ln -s daemon /etc/init.d/daemon.two; rc-update add daemon default"},
+		"expose a name": {service: "netns-expose.lan", outside: true, before: exposeScripts + `echo 'netns_expose="127.0.0.1:9091 web:80"' >/etc/conf.d/netns.lan`,
+			want: `fails expose-bad "web:80": "web" is not an address (names are not looked up): write 127.0.0.1:80 or [::1]:80, for instance`},
+		"expose nothing": {service: "netns-expose.lan", outside: true, before: exposeScripts, after: "echo netns_expose=127.0.0.1:9091 >/etc/conf.d/netns.lan",
+			want: `fails expose-bad nothing of network namespace "lan" is to be reached`},
+		"expose twice": {service: "netns-expose.lan", outside: true, after: "sed -i s/9091/9092/ /etc/conf.d/netns.lan",
+			before: exposeScripts + `ln -s netns /etc/init.d/netns.vpn; ln -s netns-expose /etc/init.d/netns-expose.vpn
+				for n in lan vpn; do echo netns_expose=127.0.0.1:9091 >/etc/conf.d/netns.$n; done; rc-service netns-expose.vpn start`,
+			want: "fails expose-taken 127.0.0.1:9091 is in the list of the service \"netns-expose.vpn\" too\nfails expose-taken 127.0.0.1:9091 is in the list of the service \"netns-expose.lan\" too"},
+		"expose without a service": {conf: "netns=lan", before: "ln -s netns /etc/init.d/netns.lan; echo netns_expose=127.0.0.1:9091 >/etc/conf.d/netns.lan",
+			want: `warning expose-unserved netns_expose is set, and there is no service "netns-expose.lan"`},
+		"expose inside": {service: "netns-expose.lan", outside: true, conf: "netns=lan", before: exposeScripts + "echo netns_expose=127.0.0.1:9091 >/etc/conf.d/netns.lan",
+			want: `fails setting-misplaced a service that exposes ports has the setting "netns"`},
 		"namespace in itself": {service: "netns.lan", before: "ln -s netns /etc/init.d/netns.lan", conf: "netns=lan", outside: true,
 			want: `fails setting-misplaced the service of a network namespace has the setting "netns"`},
 	} {
@@ -399,6 +411,8 @@ func documented(t *testing.T) []string {
 	slices.Sort(ids)
 	return ids
 }
+
+const exposeScripts = "ip link set lo up; ln -s netns /etc/init.d/netns.lan; ln -s netns-expose /etc/init.d/netns-expose.lan; "
 
 // checkReset makes ready for the next one on a machine.
 const checkReset = `for s in daemon netns.lan; do [ ! -e /run/openrc/started/$s ] || rc-service $s stop; done; rm -rf /etc/conf.d/* /etc/netns /etc/nowhere* /etc/hosts; : >/etc/hosts

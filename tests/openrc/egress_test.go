@@ -87,6 +87,20 @@ func TestEgress(t *testing.T) {
 
 	// For programs.
 	kit.Contains(t, egress(1, "--json daemon"), `"verdict": "also"`)
+	// What the host can reach is no way out, and is listed.
+	h.Sh(`ln -s netns /etc/init.d/netns.vpn; ln -s netns-expose /etc/init.d/netns-expose.vpn; sleep 1
+		ip link set lo up; echo netns_expose="127.0.0.1:53=10.9.0.1:53" >/etc/conf.d/netns.vpn; rc-service netns-expose.vpn start`)
+	const reached = "  the host reaches 10.9.0.1:53 at 127.0.0.1:53\n"
+	h.Sh("until rc-netns egress vpn | grep -q 'the host reaches'; do sleep 0.1; done")
+	for _, name := range []string{"daemon", "vpn"} {
+		kit.Contains(t, egress(1, name), reached)
+	}
+	kit.Contains(t, h.Run("rc-netns status").Output, reached)
+	kit.Contains(t, egress(1, "--json vpn"), `"target": "10.9.0.1:53"`)
+	h.Sh("ip netns add far")
+	if out := egress(0, "far"); strings.Contains(out, "reaches") {
+		t.Error(out)
+	}
 	// What is wrong is said, and no more.
 	for args, want := range map[string]string{
 		"nosuch":       `rc-netns: egress: "nosuch" is neither a service nor a network namespace`,

@@ -52,6 +52,11 @@ type statusReport struct {
 			PID  int    `json:"pid"`
 			Name string `json:"name"`
 		} `json:"processes"`
+		Exposed []struct {
+			Network string `json:"network"`
+			Listen  string `json:"listen"`
+			Target  string `json:"target"`
+		} `json:"exposed"`
 	} `json:"namespaces"`
 	Unseen []string `json:"unseen"`
 }

@@ -19,6 +19,8 @@
 //	                       holds a socket, DEVICE the index of a device there
 //	probe capture FILE     write down all packets of the network namespace, a line each,
 //	                       until it is terminated
+//	probe echo PORT        send back what comes in on each of many connections
+//	probe crowd PORT N     open that many at once, and ask each of them twice
 //	probe whoami ADDRESS   be a name server whose answer is the address of who asks
 //
 // These print a line for each ADDRESS, with the answer or why there is none,
@@ -110,6 +112,10 @@ func run(args []string) error {
 		return ask(args[1])
 	case len(args) == 2 && args[0] == "capture":
 		return capture(args[1])
+	case len(args) == 2 && args[0] == "echo":
+		return echo(args[1])
+	case len(args) == 3 && args[0] == "crowd":
+		return crowd(args[1], args[2])
 	case len(args) == 2 && args[0] == "whoami":
 		return whoami(args[1])
 	case len(args) > 2 && args[0] == "http":
@@ -124,7 +130,7 @@ func run(args []string) error {
 	case len(args) > 1 && args[0] == "deny":
 		deny.Exec(args[1:])
 	}
-	return errors.New("usage: probe sockets | kinds | sctp | ask-sctp ADDRESS | stray PORT | rxrpc PORT | abstract NAME | ask-abstract NAME | ways PID DEVICE | programs CGROUP | detach CGROUP | http PORT ADDRESS... | dns NAME ADDRESS... | ntp ADDRESS... | serve TEXT | ask HOST | deny SYSCALL ERROR COMMAND [ARG]... | whoami ADDRESS | capture FILE")
+	return errors.New("usage: probe sockets | kinds | sctp | ask-sctp ADDRESS | stray PORT | rxrpc PORT | abstract NAME | ask-abstract NAME | ways PID DEVICE | programs CGROUP | detach CGROUP | http PORT ADDRESS... | dns NAME ADDRESS... | ntp ADDRESS... | serve TEXT | ask HOST | deny SYSCALL ERROR COMMAND [ARG]... | echo PORT | crowd PORT N | whoami ADDRESS | capture FILE")
 }
 
 func sockets() error {

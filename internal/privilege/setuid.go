@@ -1,6 +1,6 @@
 //go:build !386 && !arm
 
-package launch
+package privilege
 
 import "golang.org/x/sys/unix"
 

@@ -1,0 +1,14 @@
+package sandbox
+
+import "golang.org/x/sys/unix"
+
+const (
+	auditArch  = unix.AUDIT_ARCH_S390X
+	cloneFlags = 1 // the argument of clone(2) that has them
+	sysMmap    = unix.SYS_MMAP
+
+	mmapByPointer = true // its arguments are in memory, where a filter cannot look
+)
+
+// archCalls are those of the runtime that other architectures do without.
+var archCalls [0]uintptr

@@ -1,0 +1,554 @@
+package openrc
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"openrc-netns/tests/kit"
+)
+
+// exposed is a machine whose namespace vpn has ports on the host. The test
+// itself is the daemon inside, and who asks from the host.
+type exposed struct {
+	*host
+	t *testing.T
+}
+
+func expose(t *testing.T, shell string, conf ...string) *exposed {
+	t.Helper()
+	h := &exposed{boot(t, shell, true), t}
+	h.Sh("ip link set lo up; ip -n vpn link set lo up; ln -s netns-expose /etc/init.d/netns-expose.vpn")
+	h.service("vpn", conf...)
+	return h
+}
+
+// in calls f in a network namespace of the machine.
+func (h *exposed) in(path string, f func() error) {
+	h.t.Helper()
+	if err := within(h.path(path), f); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// within calls f in a network namespace, and comes back: the first thread of a
+// process outlives its goroutine.
+func within(path string, f func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	back, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return err
+	}
+	defer back.Close()
+	there, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer there.Close()
+	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
+		return err
+	}
+	return errors.Join(f(), unix.Setns(int(back.Fd()), unix.CLONE_NEWNET))
+}
+
+const (
+	onHost = "/proc/1/ns/net"
+	inVPN  = "/run/netns/vpn"
+)
+
+// serve answers connections inside, each by a call of f.
+func (h *exposed) serve(address string, f func(net.Conn)) {
+	h.t.Helper()
+	h.in(inVPN, func() error {
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			return err
+		}
+		h.t.Cleanup(func() { listener.Close() })
+		go func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				go f(conn)
+			}
+		}()
+		return nil
+	})
+}
+
+// dial connects on the host's network.
+func (h *exposed) dial(network, address string) net.Conn {
+	h.t.Helper()
+	var conn net.Conn
+	h.in(onHost, func() (err error) {
+		conn, err = net.Dial(network, address)
+		return err
+	})
+	h.t.Cleanup(func() { conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		h.t.Fatal(err)
+	}
+	return conn
+}
+
+// tries connects on the host's network, and waits for the end.
+func (h *exposed) tries(address string) (err error) {
+	h.in(onHost, func() error {
+		var conn net.Conn
+		if conn, err = net.Dial("tcp", address); err == nil {
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(time.Minute))
+			_, err = conn.Read(make([]byte, 1))
+		}
+		return nil
+	})
+	return err
+}
+
+// greet is a daemon that answers each line with a word before it.
+func greet(word string) func(net.Conn) {
+	return func(conn net.Conn) {
+		defer conn.Close()
+		buffer := make([]byte, 100)
+		for {
+			n, err := conn.Read(buffer)
+			if err != nil {
+				return
+			}
+			if _, err := conn.Write(append([]byte(word+" "), buffer[:n]...)); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// asks sends a line and wants an answer.
+func (h *exposed) asks(conn net.Conn, line, want string) {
+	h.t.Helper()
+	if _, err := conn.Write([]byte(line)); err != nil {
+		h.t.Error(err)
+		return
+	}
+	buffer := make([]byte, 100)
+	n, err := conn.Read(buffer)
+	if err != nil {
+		h.t.Error(err)
+	}
+	kit.Equal(h.t, "answer", string(buffer[:n]), want)
+}
+
+// processes are the relay and the connector.
+func (h *exposed) processes() []string {
+	return strings.Fields(h.Sh("pgrep -x netns-expose | xargs"))
+}
+
+func (h *exposed) start() {
+	h.t.Helper()
+	h.Sh("rc-service netns-expose.vpn start")
+	h.ready()
+}
+
+// ready waits until the two processes have given up everything.
+func (h *exposed) ready() {
+	h.t.Helper()
+	h.Sh(`for i in $(seq 600); do
+		[ "$(grep -ls '^Seccomp:.2' $(pgrep -x netns-expose | sed 's|.*|/proc/&/status|') /dev/null | wc -l)" = 2 ] && exit
+		sleep 0.1
+	done; pgrep -a netns-expose; cat /var/log/netns-expose.vpn.log; exit 1`)
+}
+
+const expositions = `netns_expose="127.0.0.1:9091 [::1]:8080=127.0.0.1:9091
+	127.0.0.1:9092=[::1]:9092 udp:127.0.0.1:5353 udp:0.0.0.0:5354=[::1]:5353
+	unix:/run/web.sock=127.0.0.1:9091"`
+
+// Bytes go through each kind of entry, before and after all that happens to a
+// service.
+func TestExpose(t *testing.T) {
+	inEachShell(t, func(t *testing.T, m *host) {
+		h := &exposed{m, t}
+		h.Sh("ip link set lo up; ip -n vpn link set lo up; ln -s netns-expose /etc/init.d/netns-expose.vpn")
+		// Functions and settings of the namespace's service are not for this one.
+		h.service("vpn", expositions, "start_pre() { echo leaked >/run/leaked.$RC_SVCNAME; }", "command_user=nobody")
+		h.serve("127.0.0.1:9091", greet("four"))
+		h.serve("[::1]:9092", greet("six"))
+		for _, address := range []string{"127.0.0.1:5353", "[::1]:5353"} {
+			h.in(inVPN, func() error {
+				packets, err := net.ListenPacket("udp", address)
+				if err != nil {
+					return err
+				}
+				t.Cleanup(func() { packets.Close() })
+				go func() {
+					buffer := make([]byte, 1<<16)
+					for {
+						n, from, err := packets.ReadFrom(buffer)
+						if err != nil {
+							return
+						}
+						_, _ = packets.WriteTo(append([]byte("udp "), buffer[:n]...), from)
+					}
+				}()
+				return nil
+			})
+		}
+		works := func() {
+			t.Helper()
+			h.asks(h.dial("tcp", "127.0.0.1:9091"), "a", "four a")
+			h.asks(h.dial("tcp", "[::1]:8080"), "b", "four b")
+			h.asks(h.dial("tcp", "127.0.0.1:9092"), "c", "six c")
+			h.asks(h.dial("unix", h.path("/run/web.sock")), "d", "four d")
+			h.asks(h.dial("udp", "127.0.0.1:5353"), "e", "udp e")
+			h.asks(h.dial("udp", "127.0.0.1:5354"), "f", "udp f")
+			h.asks(h.dial("udp", "127.0.0.77:5354"), "g", "udp g") // and from there
+		}
+		h.start()
+		works()
+		h.Sh("[ ! -e /run/leaked.netns-expose.vpn ]")
+		kit.Contains(t, h.Sh("rc-service netns-expose.vpn status"), "started")
+		kit.Equal(t, "mode of the socket", h.Sh("stat -c %a /run/web.sock"), "666")
+
+		// It comes back when one of the two dies.
+		for _, victim := range h.processes() {
+			h.Sh("kill -9 " + victim + "; while [ -e /proc/" + victim + " ]; do sleep 0.05; done")
+			h.ready()
+			works()
+		}
+		h.Sh("rc-service netns-expose.vpn restart")
+		h.ready()
+		works()
+		// It is stopped before its namespace, and started after it.
+		h.Sh("rc-service netns.vpn stop")
+		kit.Equal(t, "state", h.state("netns-expose.vpn"), "stopped")
+		kit.Equal(t, "processes", strings.Join(h.processes(), " "), "")
+		h.Sh("[ ! -e /run/web.sock ]")
+		h.Sh("ip netns list | grep -q vpn") // it was there before
+		h.start()
+		kit.Equal(t, "state", h.state("netns.vpn"), "started")
+		works()
+		h.Sh("rc-service netns-expose.vpn stop; while pgrep -x netns-expose; do sleep 0.05; done; [ ! -e /run/web.sock ]")
+		h.Sh("rc-service netns.vpn stop")
+		h.nothingRecorded("netns-expose.vpn")
+	})
+}
+
+// What is left of the two processes, and what each of them holds.
+func TestExposeProcesses(t *testing.T) {
+	t.Parallel()
+	h := expose(t, "dash", expositions)
+	h.start()
+	processes := h.processes()
+	if len(processes) != 2 {
+		t.Fatalf("processes: %v", processes)
+	}
+	report, _ := h.statusJSON("", "")
+	for _, n := range report.Namespaces {
+		kit.Equal(t, n.Name, fmt.Sprint(n.Exposed), "[{tcp 127.0.0.1:9091 127.0.0.1:9091} {tcp [::1]:8080 127.0.0.1:9091} {tcp 127.0.0.1:9092 [::1]:9092} "+
+			"{udp 127.0.0.1:5353 127.0.0.1:5353} {udp 0.0.0.0:5354 [::1]:5353} {unix /run/web.sock 127.0.0.1:9091}]")
+	}
+	sockets := map[string]int{}
+	for _, pid := range processes {
+		status := h.Sh("grep -E '^(Uid|Gid|Groups|Cap.*|NoNewPrivs|Seccomp):' /proc/" + pid + "/status | tr -s '\\t ' ' '")
+		kit.Equal(t, "status", status, strings.Join([]string{
+			"Uid: 65534 65534 65534 65534", "Gid: 65534 65534 65534 65534", "Groups: ",
+			"CapInh: 0000000000000000", "CapPrm: 0000000000000000", "CapEff: 0000000000000000", "CapBnd: 0000000000000000",
+			"CapAmb: 0000000000000000", "NoNewPrivs: 1", "Seccomp: 2"}, "\n"))
+		kit.Equal(t, "root", h.Sh("ls -a /proc/"+pid+"/root/ | xargs"), ". ..")
+		kit.Equal(t, "mounts", h.Sh("wc -l </proc/"+pid+"/mountinfo"), "1")
+		kit.Contains(t, h.Sh("cat /proc/"+pid+"/mountinfo"), " / / ro,nosuid,nodev,noexec,")
+		for _, task := range strings.Fields(h.Sh("ls /proc/" + pid + "/task")) {
+			kit.Equal(t, "namespace of thread "+task, h.where(pid+"/task/"+task), h.inside())
+			kit.Contains(t, h.Sh("cat /proc/"+pid+"/task/"+task+"/status"), "Seccomp:\t2")
+		}
+		for _, fd := range strings.Fields(h.Sh("ls /proc/" + pid + "/fd")) {
+			target := h.Sh("readlink /proc/" + pid + "/fd/" + fd)
+			if kind, _, is := strings.Cut(target, ":["); is {
+				target = kind
+			}
+			if target == "socket" {
+				sockets[pid]++
+				continue
+			}
+			switch target {
+			case "/dev/null", "/var/log/netns-expose.vpn.log", "anon_inode", "anon_inode:[eventpoll]":
+			default:
+				t.Errorf("descriptor %s of %s: %s", fd, pid, target)
+			}
+		}
+		// Nobody of the same user can look in.
+		kit.Contains(t, h.Fails("setpriv --reuid 65534 --regid 65534 --clear-groups ls /proc/"+pid+"/fd"), "Permission denied")
+	}
+	// Six listeners, and the two ends of what the two share.
+	if a, b := sockets[processes[0]], sockets[processes[1]]; a+b != 8 || a*b != 7 {
+		t.Errorf("sockets: %v", sockets)
+	}
+}
+
+// Each direction ends by itself, and what is on its way arrives.
+func TestExposeHalfClose(t *testing.T) {
+	t.Parallel()
+	h := expose(t, "dash", `netns_expose="127.0.0.1:9091 unix:/run/web.sock=127.0.0.1:9091 127.0.0.1:9092"`)
+	// Reads all, then answers.
+	h.serve("127.0.0.1:9091", func(conn net.Conn) {
+		defer conn.Close()
+		all, _ := io.ReadAll(conn)
+		_, _ = conn.Write(bytes.ToUpper(all))
+	})
+	// Ends its side first, and sends on to the sum of what comes then.
+	got := make(chan []byte, 1)
+	h.serve("127.0.0.1:9092", func(conn net.Conn) {
+		defer conn.Close()
+		_, _ = conn.Write([]byte("hello"))
+		_ = conn.(*net.TCPConn).CloseWrite()
+		all, _ := io.ReadAll(conn)
+		got <- all
+	})
+	h.start()
+	payload := make([]byte, 8<<20)
+	for i := range payload {
+		payload[i] = "abcdefghijklmnop"[rand.IntN(16)]
+	}
+	for _, to := range []struct{ network, address string }{{"tcp", "127.0.0.1:9091"}, {"unix", h.path("/run/web.sock")}} {
+		conn := h.dial(to.network, to.address)
+		if _, err := conn.Write(payload); err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		all, err := io.ReadAll(conn)
+		if err != nil || !bytes.Equal(all, bytes.ToUpper(payload)) {
+			t.Errorf("%s: %d bytes came back, %v", to.network, len(all), err)
+		}
+	}
+	conn := h.dial("tcp", "127.0.0.1:9092")
+	all, err := io.ReadAll(conn)
+	if err != nil || string(all) != "hello" {
+		t.Errorf("%q, %v", all, err)
+	}
+	if _, err := conn.Write(payload); err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	if all := <-got; !bytes.Equal(all, payload) {
+		t.Errorf("%d bytes came, want %d", len(all), len(payload))
+	}
+}
+
+// A reader that stops stops the writer, and takes no memory; when it goes on,
+// all arrives.
+func TestExposeBackPressure(t *testing.T) {
+	t.Parallel()
+	h := expose(t, "dash", `netns_expose="127.0.0.1:9091"`)
+	begin, sum := make(chan bool), make(chan int64, 1)
+	h.serve("127.0.0.1:9091", func(conn net.Conn) {
+		defer conn.Close()
+		<-begin
+		n, _ := io.Copy(io.Discard, conn)
+		sum <- n
+	})
+	h.start()
+	memory := func() int {
+		kilobytes := 0
+		for _, pid := range h.processes() {
+			n := 0
+			fmt.Sscan(h.Sh("sed -n 's/^RssAnon:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/"+pid+"/status"), &n)
+			kilobytes += n
+		}
+		return kilobytes
+	}
+	before := memory()
+	conn := h.dial("tcp", "127.0.0.1:9091").(*net.TCPConn)
+	if err := conn.SetWriteBuffer(1 << 16); err != nil {
+		t.Fatal(err)
+	}
+	buffer := make([]byte, 1<<16)
+	written, stuck := int64(0), 0
+	for stuck < 3 { // seconds
+		_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
+		n, err := conn.Write(buffer)
+		if written += int64(n); err == nil || n > 0 {
+			stuck = 0
+		} else if errors.Is(err, os.ErrDeadlineExceeded) {
+			stuck++
+		} else {
+			t.Fatal(err)
+		}
+		if written > 256<<20 {
+			t.Fatal("nothing stops the writer")
+		}
+	}
+	if now := memory(); now > before+1024 {
+		t.Errorf("%d kB, %d before", now, before)
+	}
+	close(begin)
+	_ = conn.SetWriteDeadline(time.Now().Add(time.Minute))
+	for range 100 {
+		n, err := conn.Write(buffer)
+		if written += int64(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conn.Close()
+	if got := <-sum; got != written {
+		t.Errorf("%d bytes came, want %d", got, written)
+	}
+}
+
+// A target that refuses, one that does not answer, and a peer that goes: the
+// other end is cut, and a line says why, once in a while.
+func TestExposeUnreachable(t *testing.T) {
+	t.Parallel()
+	h := expose(t, "dash", `netns_expose="127.0.0.1:9091 127.0.0.1:9092 127.0.0.1:9093=192.0.2.1:80 127.0.0.1:9094 udp:127.0.0.1:5353"`)
+	h.in(inVPN, func() error { // its queue is full with one connection, and stays so
+		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+		if err != nil {
+			return err
+		}
+		t.Cleanup(func() { syscall.Close(fd) })
+		if err := syscall.Bind(fd, &syscall.SockaddrInet4{Port: 9092, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+			return err
+		}
+		return syscall.Listen(fd, 0)
+	})
+	cutoff := make(chan error, 1)
+	h.serve("127.0.0.1:9094", func(conn net.Conn) {
+		_, err := io.Copy(io.Discard, conn)
+		cutoff <- err
+	})
+	h.start()
+	for _, address := range append(slices.Repeat([]string{"127.0.0.1:9091"}, 20), "127.0.0.1:9093") {
+		if err := h.tries(address); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	_, _ = h.dial("udp", "127.0.0.1:5353").Write([]byte("lost"))
+	var silent []net.Conn
+	for range 4 {
+		silent = append(silent, h.dial("tcp", "127.0.0.1:9092"))
+	}
+	_, err := silent[3].Read(make([]byte, 1))
+	if !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("no answer: %v", err)
+	}
+	log := h.Sh("grep -v warning: /var/log/netns-expose.vpn.log")
+	for _, line := range []string{
+		`netns-expose: 127.0.0.1:9091: cannot reach 127.0.0.1:9091 in network namespace "vpn": connection refused`,
+		`netns-expose: 127.0.0.1:9093: cannot reach 192.0.2.1:80 in network namespace "vpn": network is unreachable`,
+		`netns-expose: 127.0.0.1:9092: cannot reach 127.0.0.1:9092 in network namespace "vpn": it does not answer`,
+		`netns-expose: udp:127.0.0.1:5353: cannot reach 127.0.0.1:5353 in network namespace "vpn": connection refused`,
+	} {
+		if n := strings.Count(log+"\n", line+"\n"); n != 1 {
+			t.Errorf("%d times %q in\n%s", n, line, log)
+		}
+	}
+	// A client that is cut.
+	conn := h.dial("tcp", "127.0.0.1:9094")
+	if _, err := conn.Write([]byte("half a")); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.(*net.TCPConn).SetLinger(0)
+	conn.Close()
+	if err := <-cutoff; !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the daemon saw %v", err)
+	}
+}
+
+// Connections that wait for a peer that does nothing end, idle ones do not.
+func TestExposeTimeouts(t *testing.T) {
+	t.Parallel()
+	h := expose(t, "dash", `netns_expose="127.0.0.1:9091 127.0.0.1:9092"`, `netns_expose_options="--timeout 2"`)
+	h.serve("127.0.0.1:9091", greet("still"))
+	hold := make(chan bool)
+	t.Cleanup(func() { close(hold) })
+	h.serve("127.0.0.1:9092", func(conn net.Conn) { // never reads
+		<-hold
+		conn.Close()
+	})
+	h.start()
+	idle := h.dial("tcp", "127.0.0.1:9091")
+	h.asks(idle, "a", "still a")
+	half := h.dial("tcp", "127.0.0.1:9092")
+	if err := half.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := half.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("half closed: %v", err)
+	}
+	full := h.dial("tcp", "127.0.0.1:9092")
+	var err error
+	for err == nil {
+		_, err = full.Write(make([]byte, 1<<16))
+	}
+	if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+		t.Errorf("full: %v", err)
+	}
+	h.asks(idle, "b", "still b")
+}
+
+// What keeps the service from starting is said on the terminal, in one line,
+// and nothing is left.
+func TestExposeFailsTheStart(t *testing.T) {
+	t.Parallel()
+	h := expose(t, "dash")
+	h.Sh("touch /run/file; rc-update -u")
+	h.in(onHost, func() error {
+		listener, err := net.Listen("tcp", "127.0.0.1:9999")
+		if err == nil {
+			t.Cleanup(func() { listener.Close() })
+		}
+		return err
+	})
+	for _, test := range []struct{ list, want string }{
+		{"", `netns-expose: nothing of network namespace "vpn" is to be reached: list it in netns_expose, 127.0.0.1:9091 for instance`},
+		{"127.0.0.1:80 127.0.0.1:9999", "netns-expose: cannot listen on 127.0.0.1:9999: another program has the port: stop it, or choose another one"},
+		{"unix:/run/new.sock=127.0.0.1:1 192.0.2.1:80", "netns-expose: cannot listen on 192.0.2.1:80: the host has no such address: give it one first, or choose another one"},
+		{"localhost:80", `netns-expose: "localhost:80": "localhost" is not an address (names are not looked up): write 127.0.0.1:80 or [::1]:80, for instance`},
+		{"unix:/run/file=127.0.0.1:1", "netns-expose: cannot listen on unix:/run/file: there is a file of that name, which is no socket: remove it, or choose another path"},
+		{"unix:/nosuch/x=127.0.0.1:1", "netns-expose: cannot listen on unix:/nosuch/x: there is no directory /nosuch: create it"},
+	} {
+		h.Conf("netns.vpn", "netns_expose='"+test.list+"'")
+		out := h.Fails("rc-service netns-expose.vpn start")
+		kit.Equal(t, "start with "+test.list, out, test.want+"\n * ERROR: netns-expose.vpn failed to start\n")
+		h.Sh("[ -z \"$(pgrep -x netns-expose)\" ]; [ ! -e /run/new.sock ]; [ -f /run/file ]")
+	}
+	h.Conf("netns.vpn", "netns_expose=127.0.0.1:9091")
+	for setting, want := range map[string]string{
+		"netns=vpn":      "netns-expose.vpn: netns, vrf or netns_lock is set, but this service listens on the host's network: remove it from /etc/conf.d/netns-expose.vpn",
+		"netns_lock=yes": "netns-expose.vpn: netns, vrf or netns_lock is set, but",
+	} {
+		h.Conf("netns-expose.vpn", setting)
+		kit.Contains(t, h.Fails("rc-service netns-expose.vpn start"), " * "+want)
+	}
+	h.Sh("rm /etc/conf.d/netns-expose.vpn")
+	kit.Contains(t, h.Fails("rc-service netns-expose start"), "no network namespace is named")
+	h.Sh("ln -s netns-expose /etc/init.d/netns-expose.nosuch")
+	kit.Contains(t, h.Fails("rc-service netns-expose.nosuch start"), "netns.nosuch")
+	for command, want := range map[string]string{
+		"setpriv --bounding-set -net_bind_service netns-expose vpn 127.0.0.1:80":               "netns-expose: cannot listen on 127.0.0.1:80: port 80 is a privileged one, which takes CAP_NET_BIND_SERVICE: choose one above 1023\n",
+		"setpriv --reuid daemon --regid daemon --clear-groups netns-expose vpn 127.0.0.1:8000": "netns-expose: entering a network namespace needs CAP_SYS_ADMIN: run this as root\n",
+		"netns-expose nosuch 127.0.0.1:1":                                                      "netns-expose: network namespace \"nosuch\" does not exist; create it with: ip netns add nosuch\n",
+		"ip netns exec vpn netns-expose vpn 127.0.0.1:1":                                       "netns-expose: network namespace \"vpn\" is the one that this program is started in: start it on the host's network\n",
+		"netns-expose --timeout 0 vpn 127.0.0.1:1":                                             "netns-expose: --timeout=0: give a number of seconds from 1 to 86400\n",
+		"netns-expose":                        "netns-expose: no network namespace given; see: netns-expose --help\n",
+		"netns-expose --frob vpn 127.0.0.1:1": "netns-expose: unknown option \"--frob\"; see: netns-expose --help\n",
+	} {
+		kit.Equal(t, command, h.Fails(command), want)
+	}
+	// By then nothing stands in the way.
+	h.start()
+}
