@@ -47,7 +47,7 @@ var uses = []use{
 	{readme, "**A resolver of its own.**", ": >/etc/resolv.conf", func(t testing.TB, g *guest, _ []string) {
 		kit.Equal(t, "resolv.conf", g.Sh("cat /proc/$(cat /run/sshd.vpn.pid)/root/etc/resolv.conf"), "nameserver 192.0.2.53")
 	}},
-	{readme, "**All services,**", "rc-update -q add chronyd default", func(t testing.TB, g *guest, said []string) {
+	{readme, "**All services,**", "sed -i /netns_expose/d /etc/conf.d/netns.vpn; rc-update -q add chronyd default", func(t testing.TB, g *guest, said []string) {
 		kit.Contains(t, said[1], `netns_default is "vpn"`)
 		g.Sh("rc-service chronyd start")
 		kit.Equal(t, "chronyd", g.where("chronyd"), g.inside("vpn"))
