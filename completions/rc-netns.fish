@@ -45,3 +45,5 @@ complete -c rc-netns -n '__fish_seen_subcommand_from up mend' -s n -l dry-run -d
 complete -c rc-netns -n '__fish_seen_subcommand_from mend' -s q -l quiet -d 'Print only failures'
 complete -c rc-netns -n '__fish_seen_subcommand_from down' -l restart -d 'An up is to follow'
 complete -c rc-netns -n '__fish_seen_subcommand_from up down' -a '(__rc_netns_namespaces)' -d 'Network namespace'
+complete -c rc-netns -n '__fish_seen_subcommand_from grant; and test (count (commandline -opc)) -eq 2' -a '(__fish_complete_users)'
+complete -c rc-netns -n '__fish_seen_subcommand_from grant; and test (count (commandline -opc)) -eq 3' -a '(__rc_netns_namespaces)' -d 'Network namespace'

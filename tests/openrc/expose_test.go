@@ -536,7 +536,7 @@ func TestExposeFailsTheStart(t *testing.T) {
 	}
 	h.Sh("rm /etc/conf.d/netns-expose.vpn")
 	kit.Contains(t, h.Fails("rc-service netns-expose start"), "no network namespace is named")
-	h.Sh("ln -s netns-expose /etc/init.d/netns-expose.nosuch")
+	h.Sh("ln -s netns-expose /etc/init.d/netns-expose.nosuch; rc-update -u")
 	kit.Contains(t, h.Fails("rc-service netns-expose.nosuch start"), "netns.nosuch")
 	for command, want := range map[string]string{
 		"setpriv --bounding-set -net_bind_service netns-expose vpn 127.0.0.1:80":               "netns-expose: cannot listen on 127.0.0.1:80: port 80 is a privileged one, which takes CAP_NET_BIND_SERVICE: choose one above 1023\n",

@@ -716,7 +716,7 @@ func TestStatusActionSaysWhere(t *testing.T) {
 		h.Sh("mkdir -p /etc/netns/vpn; echo nameserver 192.0.2.53 >/etc/netns/vpn/resolv.conf")
 		out := h.Sh("exec 2>&1; rc-service daemon status")
 		kit.Equal(t, "status", out, " * daemon: runs in network namespace \"vpn\"\n"+
-			" * daemon: it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf; fix it with: rc-service daemon restart\n"+
+			" * daemon: it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf; fix it with: rc-netns mend daemon\n"+
 			" * status: started")
 		h.Sh("rc-service daemon restart")
 		kit.Equal(t, "status", h.Sh("exec 2>&1; rc-service daemon status"), " * daemon: runs in network namespace \"vpn\"\n * status: started")

@@ -157,7 +157,7 @@ func TestReproducible(t *testing.T) {
 
 // All that "make install" installs is in each package, where the distribution
 // looks for it, owned by root and readable by all, and says which version it is.
-// The files of conf.d are configuration, and they alone.
+// The files of conf.d are configuration, and so are hooks in /etc.
 func TestContents(t *testing.T) {
 	t.Parallel()
 	deb, apk, pacman := file(t, older, ".deb"), file(t, older, ".apk"), file(t, older, ".pkg.tar.zst")
@@ -165,17 +165,18 @@ func TestContents(t *testing.T) {
 
 	t.Run("deb", func(t *testing.T) {
 		assertContents(t, untar(t, output(t, "dpkg-deb", "--fsys-tarfile", deb)),
-			strings.NewReplacer("site-functions", "vendor-completions"),
+			strings.NewReplacer("site-functions", "vendor-completions", "lib/resolvconf", "usr/lib/resolvconf",
+				"etc/udhcpc/post-bound/openrc-netns", "usr/libexec/dhcpcd-hooks/90-openrc-netns", "etc/udhcpc/post-renew/openrc-netns", ""),
 			"usr/share/doc/openrc-netns/copyright", "usr/share/doc/openrc-netns/changelog.gz",
 			"usr/share/doc/openrc-netns/changelog.Debian.gz", "usr/share/lintian/overrides/openrc-netns")
 		kit.Equal(t, "version", string(output(t, "dpkg-deb", "--field", deb, "Version", "Maintainer", "Architecture")),
 			"Version: "+older+"-1\nMaintainer: A Packager <packager@example.org>\nArchitecture: "+runtime.GOARCH+"\n")
 		kit.Equal(t, "conffiles", strings.Join(strings.Fields(string(output(t, "dpkg-deb", "--info", deb, "conffiles"))), " "),
-			"/etc/conf.d/netns /etc/conf.d/openrc-netns")
+			"/etc/conf.d/netns /etc/conf.d/openrc-netns /etc/network/if-up.d/openrc-netns")
 	})
 	t.Run("apk", func(t *testing.T) {
 		p := readAPK(t, apk)
-		assertContents(t, p.data, strings.NewReplacer("lib/lsb/init-functions.d/50-openrc-netns", ""),
+		assertContents(t, p.data, strings.NewReplacer("lib/lsb/init-functions.d/50-openrc-netns", "", "lib/resolvconf", "usr/libexec/openresolv"),
 			"usr/share/licenses/openrc-netns/LICENSE")
 		kit.Equal(t, "version", p.info["pkgver"], older+"-r1")
 		kit.Equal(t, "checksum", p.info["datahash"], p.datahash)
@@ -188,7 +189,9 @@ func TestContents(t *testing.T) {
 			t.Skip(err)
 		}
 		entries := untar(t, output(t, "zstd", "-dc", pacman))
-		assertContents(t, entries, strings.NewReplacer("lib/lsb/init-functions.d/50-openrc-netns", "", "usr/sbin", "usr/bin"),
+		assertContents(t, entries, strings.NewReplacer("lib/lsb/init-functions.d/50-openrc-netns", "", "usr/sbin", "usr/bin",
+			"lib/resolvconf", "usr/lib/resolvconf", "etc/udhcpc/post-bound/openrc-netns", "", "etc/udhcpc/post-renew/openrc-netns", "",
+			"etc/network/if-up.d/openrc-netns", ""),
 			".PKGINFO", ".MTREE", ".INSTALL", "usr/share/libalpm/hooks/openrc-netns.hook", "usr/share/libalpm/scripts/openrc-netns",
 			"usr/share/licenses/openrc-netns/LICENSE")
 		var backup []string
