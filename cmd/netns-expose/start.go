@@ -43,28 +43,38 @@ func (o *options) start() error {
 		o.closeAll(listeners)
 		return nil
 	}
-	if err := nullInput(); err != nil {
+	fds, err := o.prepare(ns, listeners)
+	if err != nil {
+		o.closeAll(listeners)
 		return err
+	}
+	return sandbox.Become(os.Args, environ(partRelay, fds...), fds...)
+}
+
+// prepare goes inside and starts the connector. It returns the descriptors of
+// the relay.
+func (o *options) prepare(ns *namespace.Namespace, listeners []int) ([]int, error) {
+	if err := nullInput(); err != nil {
+		return nil, err
 	}
 	if err := o.limitFiles(); err != nil {
-		return err
+		return nil, err
 	}
 	if err := ns.Enter(); err != nil {
-		return err
+		return nil, err
 	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("socketpair: %w", err)
+		return nil, fmt.Errorf("socketpair: %w", err)
 	}
 	_, err = syscall.ForkExec("/proc/self/exe", os.Args, &syscall.ProcAttr{
 		Env:   environ(partEnter, 3),
 		Files: []uintptr{0, 1, 2, uintptr(pair[1])},
 	})
 	if err != nil {
-		return fmt.Errorf("start a second process: %w", err)
+		return nil, fmt.Errorf("start a second process: %w", err)
 	}
-	fds := append([]int{pair[0]}, listeners...)
-	return sandbox.Become(os.Args, environ(partRelay, fds...), fds...)
+	return append([]int{pair[0]}, listeners...), nil
 }
 
 // open opens the namespace, which has to be another one than the host's.

@@ -117,6 +117,8 @@ var wordings = map[finding.ID]wording{
 	finding.SettingMisplaced: {"the service of a network namespace has the setting %q",
 		"it makes the network namespace, and has to run on the host's network", "remove it"},
 	finding.SettingMisplacedExpose: {what: "a service that exposes ports has the setting %q", why: "it has to listen on the host's network"},
+	finding.SettingMisplacedGlobal: {"%q is for all services, and set for one",
+		"a start takes it, and whatever runs no shell does not know of it: this check, status, netns-exec --service", "write netns; or move it to /etc/rc.conf, if all services are meant"},
 	finding.SettingsUnreadable: {"%[1]s",
 		"only a shell can tell what the settings are: the service starts with them, but nothing that runs no shell knows where it belongs: this check, status, netns-exec --service", "%[2]s"},
 	finding.SettingsConflict: {"the init script changes %q, and " + openrc.ConfDir + " has settings too",

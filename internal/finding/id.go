@@ -83,6 +83,7 @@ const (
 	SettingBadKeep         ID = "setting-bad/keep"         // the error
 	SettingMisplaced       ID = "setting-misplaced"        // its name
 	SettingMisplacedExpose ID = "setting-misplaced/expose" // its name
+	SettingMisplacedGlobal ID = "setting-misplaced/global" // its name
 	SettingsUnreadable     ID = "settings-unreadable"      // the problem, what to write
 	SettingsConflict       ID = "settings-conflict"        // the name of the setting
 	InterfaceBad           ID = "interface-bad"            // the error

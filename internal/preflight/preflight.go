@@ -139,8 +139,11 @@ func (r *Report) findExempt(names []string) {
 	}
 	r.Default = fallback.Netns
 	for _, name := range names {
+		if !serviceconf.InRunlevel(name, "*") {
+			continue
+		}
 		settings, err := serviceconf.Read(name)
-		if !serviceconf.InRunlevel(name, "*") || settings.Confined() || err != nil && !errors.As(err, new(*serviceconf.NotExistError)) {
+		if settings.Confined() || err != nil && !errors.As(err, new(*serviceconf.NotExistError)) {
 			continue
 		}
 		why := fallback.Exempts(name)

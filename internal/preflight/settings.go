@@ -33,12 +33,12 @@ func (s *serviceCheck) readConf(file string) {
 	}
 	for _, a := range found {
 		s.take(file, a)
-		if known := nearestSetting(a.Name); known != "" {
+		if a.Name == serviceconf.DefaultSetting {
 			where := finding.Where{Path: file, Line: a.Line}
-			rename := edit(where, func(line string) string { return strings.Replace(line, a.Name+"=", known+"=", 1) })
-			s.add(finding.SettingUnknown, finding.Warning, where, finding.Write(rename), a.Name, known)
+			s.add(finding.SettingMisplacedGlobal, finding.Warning, where, finding.Write(rename(where, a.Name, "netns")), a.Name)
 		}
 	}
+	s.checkSpelling(file, found)
 	s.checkUnreached(file)
 	if !confd.Assigns(file, supervisorName) {
 		return
@@ -49,6 +49,21 @@ func (s *serviceCheck) readConf(file string) {
 			s.take(file, a)
 		}
 	}
+}
+
+// checkSpelling looks for what is none of the settings, and like one.
+func (f *Found) checkSpelling(file string, assigned []confd.Assignment) {
+	for _, a := range assigned {
+		if known := nearestSetting(a.Name); known != "" {
+			where := finding.Where{Path: file, Line: a.Line}
+			f.add(finding.SettingUnknown, finding.Warning, where, finding.Write(rename(where, a.Name, known)), a.Name, known)
+		}
+	}
+}
+
+// rename is the edit that gives the variable called name another one.
+func rename(where finding.Where, name, other string) finding.Edit {
+	return edit(where, func(line string) string { return strings.Replace(line, name+"=", other+"=", 1) })
 }
 
 // checkUnreached looks for settings below a return, where nobody reads them:

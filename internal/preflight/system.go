@@ -255,10 +255,11 @@ func (s *System) checkLSBDropin() {
 }
 
 // checkGlobalSettings looks for settings that are made for all services at
-// once.
+// once, and for what was meant to be one.
 func (s *System) checkGlobalSettings() {
 	for _, file := range serviceconf.GlobalFiles() {
 		found, err := confd.List(file, openrc.Names)
+		s.checkSpelling(file, found)
 		for _, name := range openrc.Names {
 			where := finding.Where{Path: file}
 			for _, a := range found {
