@@ -55,8 +55,11 @@ func (s *serviceCheck) readConf(file string) {
 func (f *Found) checkSpelling(file string, assigned []confd.Assignment) {
 	for _, a := range assigned {
 		if known := nearestSetting(a.Name); known != "" {
-			where := finding.Where{Path: file, Line: a.Line}
-			f.add(finding.SettingUnknown, finding.Warning, where, finding.Write(rename(where, a.Name, known)), a.Name, known)
+			where, gravity := finding.Where{Path: file, Line: a.Line}, finding.Warning
+			if known == serviceconf.DefaultSetting {
+				gravity = finding.Outside // what it was meant for says nothing itself
+			}
+			f.add(finding.SettingUnknown, gravity, where, finding.Write(rename(where, a.Name, known)), a.Name, known)
 		}
 	}
 }

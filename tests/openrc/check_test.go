@@ -218,7 +218,7 @@ func TestCheckFinds(t *testing.T) {
 		"for all":           {before: "printf 'rc_parallel=NO\\nnetns=vpn # all\\n' >/etc/rc.conf", outside: true, want: `warning setting-global "netns" is set for every service`},
 		"for all, in a function": {before: "printf 'f() {\\nnetns=vpn\\n}\\nf\\n' >/etc/rc.conf.d/all.conf", after: "rm /etc/rc.conf.d/all.conf", outside: true,
 			want: `warning setting-global "netns" is set for every service`},
-		"for all, misspelt": {before: "echo netns_defualt=vpn >>/etc/rc.conf", want: `warning setting-unknown there is no setting "netns_defualt"`},
+		"for all, misspelt": {before: "echo netns_defualt=vpn >>/etc/rc.conf", want: `outside setting-unknown there is no setting "netns_defualt"`},
 		"for all, in one":   {on: "conf.d", conf: "netns_default=vpn", want: `warning setting-misplaced "netns_default" is for all services, and set for one`},
 		"script and conf.d": {service: "own-netns", conf: "export netns=mgmt", before: "ip netns add mgmt",
 			want: `fails settings-conflict the init script changes "netns", and /etc/conf.d has settings too`},
