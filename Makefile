@@ -70,7 +70,7 @@ LIBRARY = $(wildcard openrc/*.sh)
 PATHS = sed -e '1s|^. shellcheck .*|\# openrc-netns $(VERSION)|' -e 's|/usr/sbin/|$(SBINDIR)/|' -e 's|/usr/share/openrc-netns|$(DATADIR)/openrc-netns|'
 MANUALS = openrc-netns.7 netns-exec.8 netns-expose.8 openrc-netns-hook.8 rc-netns.8
 CONFIGS = netns openrc-netns
-SHELL_FILES = .ci/run hooks/openrc-netns openrc/50-netns.conf openrc/50-openrc-netns $(LIBRARY) openrc/seam tests/prepare tests/watch tests/vulncheck tests/othergo tests/bench
+SHELL_FILES = .ci/run hooks/openrc-netns openrc/50-netns.conf openrc/50-openrc-netns $(LIBRARY) openrc/seam tests/prepare tests/recap tests/watch tests/vulncheck tests/othergo tests/bench
 SHELL_FILES += $(addprefix packaging/,build postinstall postremove preremove release sbom)
 INIT_SCRIPTS = openrc/netns openrc/netns-expose $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
 
@@ -160,8 +160,8 @@ table:
 test: lint
 	@tests/prepare ip pgrep busybox mmdebstrap script strace zstd
 	@table=$$(mktemp) && trap 'rm -f "$$table"' EXIT; \
-		OPENRC_NETNS_TABLE="$$table" tests/watch $(GOTEST) -timeout 2h -parallel 4 -count=1 ./...; status=$$?; \
-		cat "$$table"; exit $$status
+		OPENRC_NETNS_TABLE="$$table" tests/recap "$$table" \
+			tests/watch $(GOTEST) -timeout 2h -parallel 4 -count=1 ./...
 	@GO='$(GO)' tests/othergo $(OTHER_GO)
 
 lint:
