@@ -84,7 +84,7 @@ func Load(path string) ([]byte, error) {
 		return nil, err
 	}
 	if len(src) > MaxSize {
-		return nil, fmt.Errorf("%q is larger than %d bytes: too large for a conf.d file", path, MaxSize)
+		return nil, fmt.Errorf("%q is larger than %d bytes: too large for a file of settings or an init script", path, MaxSize)
 	}
 	return src, nil
 }

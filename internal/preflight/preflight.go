@@ -107,7 +107,7 @@ func Run(names []string) (*Report, error) {
 	c := checker{openrc: report.System, root: root}
 	named := len(names) > 0
 	if !named {
-		if names, err = services(); err != nil {
+		if names, err = Services(); err != nil {
 			return nil, err
 		}
 		report.findExempt(names)

@@ -1,7 +1,6 @@
 package preflight
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -44,13 +43,8 @@ func (c *checker) check(name string, named bool) (*Service, error) {
 		Service: Service{Name: name},
 		from:    map[string]finding.Where{},
 	}
-	if _, err := os.Stat(filepath.Join(initDir, name)); err == nil {
-		s.script = filepath.Join(initDir, name)
-	}
+	s.script = Script(name)
 	files := serviceconf.Files(name)
-	if s.script == "" {
-		s.script = elsewhere(name)
-	}
 	if s.script == "" && len(files) == 0 {
 		if !named {
 			return nil, nil // a link to nowhere

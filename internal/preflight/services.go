@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// services lists those that may have settings: all init scripts, and the files
+// Services lists those that may have settings: all init scripts, and the files
 // in conf.d that have none.
-func services() ([]string, error) {
+func Services() ([]string, error) {
 	scripts, err := names(initDir)
 	if err != nil {
 		return nil, err
@@ -27,6 +27,15 @@ func services() ([]string, error) {
 	}
 	slices.Sort(scripts)
 	return scripts, nil
+}
+
+// Script is the path of the init script of a service; empty if there is none.
+func Script(service string) string {
+	path := filepath.Join(initDir, service)
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	return elsewhere(service)
 }
 
 // names lists what is in a directory, without what editors and package managers

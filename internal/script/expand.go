@@ -50,12 +50,27 @@ func (e *expander) character(quoted bool) {
 		e.pos += 2
 	case c == '$':
 		e.variable()
-	case c == '`', !quoted && (c == '*' || c == '?' || c == '[' || c == '~' && e.pos == 0):
+	case c == '`':
+		e.refuse()
+	case !quoted && (c == '*' || c == '?' || c == '[' || c == '~' && e.pos == 0):
 		e.unknown = e.text[e.pos:]
 	default:
 		e.out.WriteByte(c)
 		e.pos++
 	}
+}
+
+// refuse has only a shell know what begins here: a command, say, or $1.
+func (e *expander) refuse() {
+	p := parser{src: []byte(e.text), pos: e.pos, out: &Script{}}
+	if p.piece() != nil {
+		e.unknown = e.text[e.pos:]
+		return
+	}
+	if p.pos == e.pos+1 && p.pos < len(e.text) {
+		p.pos++
+	}
+	e.unknown = e.text[e.pos:p.pos]
 }
 
 // variable takes in $NAME, or ${NAME} with one of the operators below.
@@ -69,7 +84,7 @@ func (e *expander) variable() {
 	}
 	end := closingBrace(rest)
 	if end < 0 {
-		e.unknown = e.text[e.pos:]
+		e.refuse()
 		return
 	}
 	whole, inner := e.text[e.pos:e.pos+end+2], rest[1:end]

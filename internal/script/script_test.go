@@ -187,7 +187,7 @@ func TestExpand(t *testing.T) {
 		`$a`: "vpn", `"x-${a}y"`: "x-vpny", `$a$a`: "vpnvpn", `${e:-lan}`: "lan", `${e-lan}`: "lan", `${a:-lan}`: "vpn",
 		`${e:="$a"}`: "vpn", `${a:+x}`: "x", `${e:+x}`: "", `${e}`: "",
 		`${RC_SVCNAME#*.}`: "lan.two", `${RC_SVCNAME##*.}`: "two", `${RC_SVCNAME%.*}`: "web.lan", `"${RC_SVCNAME%%.*}"`: "web",
-		`$b`: "? $b", `${b:-c}`: "? ${b:-c}", `x$(c)`: "? $(c)", "x`c`": "? `c`", `$1`: "? $1", `${a#v}`: "? ${a#v}",
+		`$b`: "? $b", `${b:-c}`: "? ${b:-c}", `x$(c)`: "? $(c)", "x`c`": "? `c`", `"$1"`: "? $1", `"$(c "d")e"`: `? $(c "d")`, `$`: "? $", `${a#v}`: "? ${a#v}",
 		`${a:?x}`: "? ${a:?x}", `${`: "? ${", `*`: "? *", `"*"`: "*", `~x`: "? ~x", `${a:1:2}`: "? ${a:1:2}", `'x`: "? 'x", `${e:-$b}`: "? ${e:-$b}",
 	} {
 		text, unknown := Word{Raw: raw}.Expand(func(name string) (string, bool) { v, known := values[name]; return v, known })
