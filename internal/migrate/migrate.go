@@ -16,8 +16,10 @@ import (
 
 	"openrc-netns/internal/confd"
 	"openrc-netns/internal/finding"
+	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/preflight"
+	"openrc-netns/internal/privilege"
 	"openrc-netns/internal/script"
 	"openrc-netns/internal/serviceconf"
 )
@@ -34,6 +36,7 @@ type Service struct {
 	// Netns and VRF are where it enters; empty for none, and if that is not
 	// known.
 	Netns, VRF string
+	Running    bool      // OpenRC has it for more than stopped
 	Entries    []Line    // where it enters, as the files have it
 	Links      []string  // network namespaces that need a service netns.NAME, which does not exist
 	Settings   []Setting // to add
@@ -108,7 +111,14 @@ func (s *Service) ToDo() bool {
 // Run looks at the services called names, or at all if there are no names. The
 // error is a *preflight.NotExistError, or says that no service can have the name
 // or that a directory cannot be read.
+//
+// The caller has locked the thread: root's is moved to the mounts of process 1.
 func Run(names []string) (*Report, error) {
+	if privilege.CheckSysAdmin() == nil {
+		if err := mounts.EnterHost(); err != nil {
+			return nil, err
+		}
+	}
 	report := &Report{Patched: preflight.Patched()}
 	named := len(names) > 0
 	all, err := preflight.Services()
@@ -136,9 +146,16 @@ func Run(names []string) (*Report, error) {
 }
 
 // speaksFor reports whether there is something to say of a service that nobody
-// has asked for. That it has settings is news on an OpenRC that is patched.
+// has asked for. That it has settings is news on an OpenRC that is patched, and a
+// directory or a FIFO is no service.
 func (s *service) speaksFor(patched bool) bool {
-	return s.ToDo() || slices.ContainsFunc(s.Remarks, func(r Remark) bool { return r.Kind != SetAlready || patched })
+	return s.ToDo() || slices.ContainsFunc(s.Remarks, func(r Remark) bool {
+		if r.Kind == Unread {
+			info, err := os.Stat(r.Path)
+			return err == nil && info.Mode().IsRegular()
+		}
+		return r.Kind != SetAlready || patched
+	})
 }
 
 // look returns nil where there is neither a script nor a file in conf.d.
@@ -146,7 +163,7 @@ func look(name string, patched bool) (*service, error) {
 	if err := openrc.CheckName(name); err != nil {
 		return nil, err
 	}
-	s := &service{Service: Service{Name: name}, patched: patched, variables: map[string][]assigned{}}
+	s := &service{Service: Service{Name: name, Running: openrc.ReadState(name) != openrc.Stopped}, patched: patched, variables: map[string][]assigned{}}
 	for _, path := range serviceconf.Files(name) {
 		s.read(path, true)
 	}
