@@ -160,11 +160,11 @@ func TestOddFiles(t *testing.T) {
 		"empty":          {func() error { return os.WriteFile(path, nil, 0o644) }, "netns \"\", vrf \"\"\n"},
 		"quotes with no end": {func() error {
 			return os.WriteFile(path, []byte("start() {\n\tip netns exec vpn 'web\n}\n"), 0o644)
-		}, "no-script script:2: ip netns exec vpn 'web [quotes have no end]\n"},
+		}, "no-script script:2: ip netns exec vpn 'web [reached EOF without closing quote `'`]\n"},
 		"quotes with no end, of no concern": {func() error { return os.WriteFile(path, []byte("a 'b\n"), 0o644) }, "netns \"\", vrf \"\"\n"},
 		"carriage returns": {func() error {
 			return os.WriteFile(path, []byte("ip netns exec vpn\r\n\r\nip netns exec vpn\r web\r\n"), 0o644)
-		}, `bad-name script:3: ip netns exec vpn`},
+		}, `no-script script:1: ip netns exec vpn [a carriage return, which is part of a word for a shell]`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := os.RemoveAll(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
