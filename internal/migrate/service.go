@@ -32,6 +32,13 @@ type service struct {
 	hosts  []located // commands on the host's network
 	inside []located // those of ip that name a network namespace to act in
 	pairs  []pairing // command_args that begin with what command ends with
+	said   map[said]bool
+}
+
+// said is what was remarked, and where.
+type said struct {
+	kind  Kind
+	where finding.Where
 }
 
 // file is one that is read.
@@ -40,6 +47,7 @@ type file struct {
 	src  []byte
 	conf bool
 	cuts []cut
+	text []string // its lines, when they are wanted
 	*script.Script
 }
 
@@ -156,8 +164,10 @@ func (s *service) place() bool {
 			}
 		}
 	}
+	seen := map[finding.Where]bool{}
 	for _, u := range s.uses {
-		if line := s.line(u.file, u.line); !slices.Contains(s.Entries, line) {
+		if line := s.line(u.file, u.line); !seen[line.Where] {
+			seen[line.Where] = true
 			s.Entries = append(s.Entries, line)
 		}
 	}
@@ -266,8 +276,8 @@ func (s *service) prepare() {
 	}
 	var devices []string
 	for _, m := range s.moved {
-		elsewhere := slices.ContainsFunc(s.hosts, func(h located) bool { return hasWord(h.file, h.line, m.name) })
-		if !slices.ContainsFunc(s.made, func(n making) bool { return n.name == m.netns && n.add }) || elsewhere {
+		if !slices.ContainsFunc(s.made, func(n making) bool { return n.name == m.netns && n.add }) ||
+			slices.ContainsFunc(s.hosts, func(h located) bool { return hasWord(h.file, h.line, m.name) }) {
 			s.hosts = append(s.hosts, located{m.file, m.line, "ip"})
 			continue
 		}
@@ -356,7 +366,11 @@ func (s *service) edit() {
 // remark adds one about a line of a file, or about all of it if line is 0.
 func (s *service) remark(kind Kind, f *file, line int, names ...string) {
 	r := Remark{kind, s.line(f, line), names}
-	if !slices.ContainsFunc(s.Remarks, func(o Remark) bool { return o.Kind == r.Kind && o.Where == r.Where }) {
+	if s.said == nil {
+		s.said = map[said]bool{}
+	}
+	if once := (said{kind, r.Where}); !s.said[once] {
+		s.said[once] = true
 		s.Remarks = append(s.Remarks, r)
 	}
 }
@@ -367,12 +381,13 @@ func (s *service) line(f *file, line int) Line {
 
 // textOf is a line of a file; empty for line 0.
 func textOf(f *file, line int) string {
-	for text := range strings.Lines(string(f.src)) {
-		if line--; line == 0 {
-			return strings.TrimSuffix(text, "\n")
-		}
+	if f.text == nil {
+		f.text = strings.Split(string(f.src), "\n")
 	}
-	return ""
+	if line < 1 || line > len(f.text) {
+		return ""
+	}
+	return f.text[line-1]
 }
 
 // checkPlace is an error if no network namespace, or no device, can have that

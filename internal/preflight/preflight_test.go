@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"openrc-netns/internal/confd"
 	"openrc-netns/internal/openrc"
 )
 
@@ -51,6 +52,17 @@ func TestNearestIsAMistakeAway(t *testing.T) {
 	for name, want := range map[string]string{"ssdh": "sshd", "sshd": "", "ssh": "sshd", "x": "", "nginx": ""} {
 		if got := nearest(name, []string{"a", "sshd", "dnsmasq"}); got != want {
 			t.Errorf("nearest(%q) = %q, want %q", name, got, want)
+		}
+	}
+}
+
+// netifrc has variables that begin like settings of ours.
+func TestNetifrcsVariablesAreItsOwn(t *testing.T) {
+	for file, want := range map[string]int{"/etc/conf.d/net": 0, "/etc/conf.d/net.eth0": 0, "/etc/conf.d/network": 1, "/etc/conf.d/web": 1} {
+		var found Found
+		found.checkSpelling(file, []confd.Assignment{{Name: "netns_eth0", Value: "vpn", Line: 1}})
+		if len(found.Findings) != want {
+			t.Errorf("%s: %v", file, found.Findings)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -53,6 +54,9 @@ func (s *serviceCheck) readConf(file string) {
 
 // checkSpelling looks for what is none of the settings, and like one.
 func (f *Found) checkSpelling(file string, assigned []confd.Assignment) {
+	if name := filepath.Base(file); name == "net" || strings.HasPrefix(name, "net.") {
+		return // netifrc's: netns_eth0 is for the interface eth0
+	}
 	for _, a := range assigned {
 		if known := nearestSetting(a.Name); known != "" {
 			where, gravity := finding.Where{Path: file, Line: a.Line}, finding.Warning
