@@ -12,6 +12,8 @@
 #                 end a table of what was seen on each OpenRC with each shell;
 #                 fails too if it has changed this machine (tests/watch)
 # make table      the whole table: each scene on each OpenRC with each shell
+# make arches     what is about words and layouts on seven other architectures, in
+#                 QEMU, and the programs built for each; make test takes two
 # make lint       gofmt, vet, staticcheck, govulncheck, shellcheck, shfmt, mandoc
 # make demo       show the main job in a throw-away OpenRC root
 # make bench      netns-exec beside ip netns exec, and with a VRF beside ip vrf
@@ -74,7 +76,7 @@ SHELL_FILES = .ci/run hooks/openrc-netns openrc/50-netns.conf openrc/50-openrc-n
 SHELL_FILES += $(addprefix packaging/,build postinstall postremove preremove release sbom)
 INIT_SCRIPTS = openrc/netns openrc/netns-expose $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
 
-.PHONY: all build install install-completions install-hooks uninstall packages release test test-packages table lint demo bench torture fuzz clean
+.PHONY: all build install install-completions install-hooks uninstall packages release test test-packages table arches lint demo bench torture fuzz clean
 
 all: build
 
@@ -156,6 +158,9 @@ test-packages:
 table:
 	@tests/prepare ip pgrep busybox mmdebstrap script strace
 	tests/watch $(GOTEST) -timeout 2h -parallel 4 -count=1 -run TestTable -v ./tests/openrc
+
+arches:
+	tests/watch $(GOTEST) -timeout 1h -count=1 -v ./tests/arches -args -all
 
 test: lint
 	@tests/prepare ip pgrep busybox mmdebstrap script strace zstd

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -188,6 +189,8 @@ func TestNeitherProcessGetsOut(t *testing.T) {
 	}
 	files = append(files, os.NewFile(uintptr(self), "pidfd"))
 	for part, may := range map[string]map[string]bool{"relay": {}, "connector": connectorMay} {
+		// The arguments of mmap(2) are in memory there, where no filter can look.
+		may["executable memory"] = runtime.GOARCH == "s390x"
 		t.Run(part, func(t *testing.T) {
 			cmd := exec.Command("/proc/self/exe")
 			cmd.Env = []string{partVariable + "=" + part}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sort"
 	"strconv"
@@ -27,7 +28,12 @@ import (
 )
 
 // insideEnv marks the run inside, and carries the directory of the binaries.
-const insideEnv = "OPENRC_NETNS_TEST_BIN"
+// workEnv has the directory that a file system for the transcripts is mounted
+// on, there alone.
+const (
+	insideEnv = "OPENRC_NETNS_TEST_BIN"
+	workEnv   = "OPENRC_NETNS_TEST_WORK"
+)
 
 // Names under which this binary is a command: that of package deny, and
 // withEnviron.
@@ -72,9 +78,16 @@ func runInside() int {
 		panic(err)
 	}
 	defer os.RemoveAll(bin)
-	// Other users run them too.
-	if err := os.Chmod(bin, 0o755); err != nil {
+	work, err := os.MkdirTemp("", "netns-cli-work")
+	if err != nil {
 		panic(err)
+	}
+	defer os.Remove(work)
+	// Other users run them too.
+	for _, dir := range []string{bin, work} {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			panic(err)
+		}
 	}
 	build := exec.Command("go", "build", "-ldflags=-checklinkname=0 -E _openrc_netns_entry", "-o", bin, "openrc-netns/cmd/...")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -94,7 +107,7 @@ func runInside() int {
 	}
 	inside := exec.Command(self, os.Args[1:]...)
 	inside.Stdin, inside.Stdout, inside.Stderr = os.Stdin, os.Stdout, os.Stderr
-	inside.Env = append(os.Environ(), insideEnv+"="+bin)
+	inside.Env = append(os.Environ(), insideEnv+"="+bin, workEnv+"="+work)
 	inside.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID,
 		Pdeathsig:  unix.SIGKILL,
@@ -146,8 +159,17 @@ func privateHost() error {
 	return freshHost()
 }
 
-// freshHost puts an empty /run and a throw-away copy of /etc in place.
+// freshHost puts an empty /run and a throw-away copy of /etc in place, and an
+// empty file system for the directories of transcripts. That one is taken off
+// with all that a transcript has mounted below, and nothing in it is removed:
+// testscript's own way leads into those mounts, and one of them may be of "/".
 func freshHost() error {
+	work := os.Getenv(workEnv)
+	for unix.Unmount(work, unix.MNT_DETACH) == nil {
+	}
+	if err := unix.Mount("work", work, "tmpfs", 0, "mode=0755"); err != nil {
+		return fmt.Errorf("mount %s: %w", work, err)
+	}
 	for unix.Unmount("/etc", unix.MNT_DETACH) == nil {
 	}
 	// The first call hides the real /run for good, later ones what a test left.
@@ -180,26 +202,27 @@ func freshHost() error {
 }
 
 func TestCommandLine(t *testing.T) {
+	testscript.Run(t, params(t, "testdata"))
+}
+
+// params are for the transcripts in a directory.
+func params(t *testing.T, dir string) testscript.Params {
 	bin := os.Getenv(insideEnv)
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata",
+	return testscript.Params{
+		Dir:                 dir,
+		WorkdirRoot:         os.Getenv(workEnv), // and testscript removes nothing
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+":/usr/sbin:/usr/bin:/sbin:/bin")
 			env.Setenv("BIN", bin)
-			// Other users' commands work here too.
-			for dir := env.WorkDir; dir != "/"; dir = filepath.Dir(dir) {
-				if err := os.Chmod(dir, 0o755|os.ModeSticky); err != nil {
-					return err
-				}
-			}
 			env.Defer(func() {
 				killAll()
 				if err := freshHost(); err != nil {
 					t.Errorf("clean up: %v", err)
 				}
 			})
-			return freshHost()
+			// Other users' commands work here too.
+			return os.Chmod(env.WorkDir, 0o755|os.ModeSticky)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status":    cmdStatus,
@@ -207,7 +230,72 @@ func TestCommandLine(t *testing.T) {
 			"unchanged": cmdUnchanged,
 			"netns":     cmdNetns,
 		},
+	}
+}
+
+// TestFailureRemovesNothing has a transcript fail while it has a directory from
+// elsewhere in its own, as some have "/".
+func TestFailureRemovesNothing(t *testing.T) {
+	if err := freshHost(); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere, scripts := t.TempDir(), t.TempDir()
+	kept := filepath.Join(elsewhere, "kept")
+	if err := os.Mkdir(kept, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	script := "mkdir here\nexec mount --rbind " + elsewhere + " here\nexec false\n"
+	if err := os.WriteFile(filepath.Join(scripts, "fails.txtar"), []byte(script), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	failed := false
+	testscript.RunT(trial{t, func(_ *testing.T, f bool) { failed = f }}, params(t, scripts))
+	if !failed {
+		t.Error("it has not failed")
+	}
+	if info, err := os.Stat(kept); err != nil || info.Mode().Perm() != 0o500 {
+		t.Errorf("%v, %v", info, err)
+	}
+}
+
+// trial is for transcripts that may fail: judge is told whether one has, and
+// the test is what it makes of that.
+type trial struct {
+	*testing.T
+	judge func(t *testing.T, failed bool)
+}
+
+func (t trial) Parallel()     {}
+func (t trial) Verbose() bool { return testing.Verbose() }
+
+func (t trial) Run(name string, f func(testscript.T)) {
+	t.T.Run(name, func(sub *testing.T) {
+		attempt := &attempt{trial: trial{sub, t.judge}}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			f(attempt)
+		}()
+		<-done
+		t.judge(sub, attempt.failed)
 	})
+}
+
+// attempt is a trial's transcript. Its end is that of the goroutine that plays
+// it.
+type attempt struct {
+	trial
+	failed bool
+}
+
+func (a *attempt) FailNow() {
+	a.failed = true
+	runtime.Goexit()
+}
+
+func (a *attempt) Fatal(args ...any) {
+	a.Log(args...)
+	a.FailNow()
 }
 
 // cmdStatus is "status N COMMAND [ARG]...": COMMAND must exit with status N.

@@ -23,6 +23,7 @@ func TestDaemons(t *testing.T) {
 		t.Run(options.Release+" "+options.Shell, func(t *testing.T) {
 			t.Parallel()
 			w := layWire(bootRelease(t, options, true))
+			w.scripts("chronyd", "dnsmasq", "httpd", "nginx")
 			for _, d := range w.daemons(options.Release) {
 				w.life(d)
 			}

@@ -255,6 +255,7 @@ func (h *host) hostRules() string { h.T.Helper(); return h.allRules("/proc/1/ns/
 func firewallHost(t *testing.T, options machine.Options) *host {
 	t.Helper()
 	h := bootRelease(t, options, true)
+	h.scripts("ipset", "iptables", "nftables")
 	h.Sh(`ip netns add six; ln -s iptables /etc/init.d/ip6tables
 		nft -f - <<-END
 			table inet host {
@@ -328,6 +329,7 @@ func TestFirewalls(t *testing.T) {
 // second says nothing else.
 func TestFirewallInstances(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
+		h.scripts("ipset", "nftables")
 		h.Sh("ln -s nftables /etc/init.d/nftables.vpn; ln -s ipset /etc/init.d/ipset.vpn")
 		rules := func(address string) string {
 			return "table inet guard {\n\tchain input {\n\t\ttype filter hook input priority filter; policy accept;\n\t\tip saddr " + address + " drop\n\t}\n}\n"

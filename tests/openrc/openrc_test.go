@@ -61,21 +61,25 @@ func bootRelease(t *testing.T, options machine.Options, install bool) *host {
 			t.Fatal(err)
 		}
 	}
-	scripts, err := filepath.Glob("testdata/init.d/*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, script := range scripts {
-		text, err := os.ReadFile(script)
-		if err != nil {
-			t.Fatal(err)
-		}
-		h.Write("/etc/init.d/"+filepath.Base(script), string(text))
-	}
-	// Debian's script for sysctl needs a service that OpenRC does not have. And
-	// a sleep(1) that no other test's pgrep would find.
-	h.Sh("rm -f /etc/init.d/procps; mkdir -p /usr/local/bin; cp $(command -v sleep) /usr/local/bin/sleeper; ip netns add vpn")
+	h.scripts("daemon", "late-netns", "nest", "own-netns", "picky", "plain", "s6-svscan", "supervised")
+	// Debian's scripts that no test starts go, and a sleep(1) comes that no
+	// other test's pgrep would find.
+	h.Sh("cd /etc/init.d; rm -f chrony dnsmasq nginx procps sudo; mkdir -p /usr/local/bin; cp $(command -v sleep) /usr/local/bin/sleeper; ip netns add vpn")
 	return h
+}
+
+// scripts brings init scripts of testdata. OpenRC starts a handful of processes
+// for each that a machine has whenever a file in conf.d is newer than what it
+// knows of dependencies, so a machine has those that its test starts.
+func (h *host) scripts(names ...string) {
+	h.T.Helper()
+	for _, name := range names {
+		text, err := os.ReadFile(filepath.Join("testdata/init.d", name))
+		if err != nil {
+			h.T.Fatal(err)
+		}
+		h.Write("/etc/init.d/"+name, string(text))
+	}
 }
 
 // path is a file of the machine as the test sees it. To look costs much less

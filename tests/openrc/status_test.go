@@ -544,6 +544,7 @@ func TestStatusExampleOfTheManual(t *testing.T) {
 func TestStatusUnderS6(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
+	h.scripts("six")
 	h.Sh("rc-service six start")
 	pid := h.daemon()
 	kit.Contains(t, h.Sh("cat /proc/"+pid+"/cgroup"), "/openrc.s6-svscan")

@@ -21,6 +21,7 @@ func (h *host) respawned() string {
 
 func TestS6(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
+		h.scripts("six")
 		h.Sh("ip netns add other; mkdir -p /srv")
 		look := func() string {
 			h.Sh("rc-service six start")
@@ -83,6 +84,7 @@ func TestS6(t *testing.T) {
 func TestS6NamespaceGone(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
+	h.scripts("six")
 	h.Conf("six", "netns=vpn")
 	h.Sh("rc-service six start")
 	first := h.daemon()
@@ -109,6 +111,7 @@ func TestS6NamespaceGone(t *testing.T) {
 // Whatever s6.sh is told of, it is done inside.
 func TestS6Settings(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
+		h.scripts("six")
 		h.Write("/usr/local/bin/serve", `#!/bin/sh
 for argument; do echo "<$argument>"; done >/run/arguments
 exec sleeper 3600
@@ -175,6 +178,7 @@ exec qw(sleeper 3600);
 func TestS6Locked(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
+	h.scripts("six")
 	h.Conf("six", "netns=vpn", "netns_lock=yes")
 	h.Sh("rc-service six start")
 	pid := h.daemon()
@@ -209,6 +213,7 @@ func TestS6Locked(t *testing.T) {
 // What cannot be done inside is not done, neither by a start nor by a restart.
 func TestS6Refused(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
+		h.scripts("six")
 		h.Sh("ip netns add 'two words'; ip netns add '$(reboot)'; mkdir -p /run/it\\'s")
 		sleeper := h.Sh("unshare -n sh -c 'sleep 1000 >/dev/null 2>&1 & echo $!'")
 		const restart = true
@@ -282,6 +287,7 @@ func TestOwnRunScript(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := bootRelease(t, machine.Options{Release: test.release}, true)
+			h.scripts("own-run", "runsvdir")
 			h.Sh(`cd /run/netns; ip netns add 'two words'; ip netns add x; touch ./-vpn; mount --bind x ./-vpn; mkdir /run/secret "/run/it's"; touch /run/secret/socket "/run/it's/socket"`)
 			h.Write(test.run, "#!/bin/sh\nexec sleeper 3600\n")
 
@@ -335,6 +341,7 @@ func TestSuperviseDaemon(t *testing.T) {
 		t.Run(release, func(t *testing.T) {
 			t.Parallel()
 			h := bootRelease(t, machine.Options{Release: release}, true)
+			h.scripts("watched")
 			h.Write("/usr/local/bin/serve", `#!/usr/bin/perl
 $SIG{HUP} = sub { open(F, ">>/run/hup") and print F readlink("/proc/self/ns/net"), "\n" and close F };
 $0 = "sleeper";
@@ -380,6 +387,7 @@ sleep 1 while 1;
 func TestNotify(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
+	h.scripts("watched")
 	h.Write("/usr/local/bin/by-fd", `#!/usr/bin/perl
 select(undef, undef, undef, 0.3);
 open(F, ">/run/ready") and close F;
@@ -416,6 +424,7 @@ func TestStartStopDaemons(t *testing.T) {
 		t.Run(release, func(t *testing.T) {
 			t.Parallel()
 			h := bootRelease(t, machine.Options{Release: release}, true)
+			h.scripts("watched")
 			settings := []string{"command_background=yes", "command_user=daemon", "directory=/usr", "umask=027",
 				"start_stop_daemon_args='--nicelevel 5'", "retry=TERM/5/KILL/5"}
 			look := func() string {
@@ -447,6 +456,7 @@ func TestStartStopDaemons(t *testing.T) {
 func TestS6NoTax(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
+	h.scripts("six")
 	h.Sh("rc-service s6-svscan start")
 	count := func() string {
 		h.Sh("rc-update -u; rm -rf /run/openrc/s6-services/six")

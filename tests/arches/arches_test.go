@@ -1,0 +1,226 @@
+// Package arches runs what is about words, layouts and system call numbers on
+// other processors, with QEMU's emulation of a process: tests of packages, built
+// for each of them, and what starts at the entry point of each. The programs of
+// every architecture that packages are made for are built.
+//
+// A launch cannot be run in this way: QEMU knows no ioctl(2) of a namespace
+// (NS_GET_NSTYPE), no bpf(2) and no seccomp(2), and answers ENOSYS itself.
+package arches
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var all = flag.Bool("all", false, "all architectures, and build the programs for each (make arches)")
+
+// arch is one that the programs are for, and what QEMU calls it. The quick ones
+// are a big-endian one with 64 bits and one with 32 bits.
+type arch struct {
+	goarch, qemu string
+	quick        bool
+}
+
+var archs = []arch{
+	{"s390x", "s390x", true},
+	{"arm", "arm", true},
+	{"386", "i386", false},
+	{"arm64", "aarch64", false},
+	{"loong64", "loongarch64", false},
+	{"ppc64le", "ppc64le", false},
+	{"riscv64", "riscv64", false},
+}
+
+// packages are those whose tests are run.
+var packages = []string{
+	"cgroup", "confd", "inherited", "mounts", "namespace", "option", "sandbox", "shell", "vrf",
+}
+
+// The reasons why tests fail that QEMU cannot run.
+const (
+	itself = "it executes itself, which is no program of this machine's kernel"
+	nsType = "ioctl NS_GET_NSTYPE is not passed on"
+)
+
+// cannot are those tests. One that passes has to leave the list.
+var cannot = map[string]map[string]string{
+	"inherited": {
+		"TestEnviron": itself,
+		"TestEntry":   "it builds and runs a program, which TestEntry here does",
+	},
+	"mounts": {"TestBindAgain": nsType},
+	"vrf": {
+		"TestMPTCPGetsOutOfIPVRF":    itself,
+		"TestMPTCPIsRefused":         itself,
+		"TestMPTCPIsRefusedBelow":    itself,
+		"TestLockAndMPTCP":           itself,
+		"TestCheckBoundKnowsMPTCP":   itself,
+		"TestEveryOtherSocket":       itself,
+		"TestAcceptedSocketIsBound":  itself,
+		"TestSocketOfIOUring":        itself,
+		"TestProgram":                itself,
+		"TestUndoTakesTheProgramOff": itself,
+	},
+}
+
+// each runs a test for each architecture, with the path of its QEMU.
+func each(t *testing.T, f func(t *testing.T, a arch, qemu string)) {
+	dir := emulators(t)
+	for _, a := range archs {
+		if a.quick || *all {
+			t.Run(a.goarch, func(t *testing.T) { f(t, a, filepath.Join(dir, "usr/bin/qemu-"+a.qemu+"-static")) })
+		}
+	}
+}
+
+// emulators is the directory that Debian's package of them is unpacked in; it
+// is not installed, and the kernel is told nothing of it.
+func emulators(t *testing.T) string {
+	t.Helper()
+	cache := os.Getenv("OPENRC_NETNS_CACHE")
+	if cache == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cache = filepath.Join(user, "openrc-netns")
+	}
+	dir := filepath.Join(cache, "arches")
+	fetch := exec.Command("flock", dir+".lock", "sh", "-ec", `
+		[ ! -e "$0" ] || exit 0
+		rm -rf "$0.unfinished"; mkdir "$0.unfinished"; cd "$0.unfinished"
+		apt-get download qemu-user-static || { apt-get update; apt-get download qemu-user-static; }
+		dpkg -x qemu-user-static_*.deb .
+		rm qemu-user-static_*.deb; mv "$0.unfinished" "$0"`, dir)
+	err := os.MkdirAll(cache, 0o755)
+	if err == nil {
+		var out []byte
+		if out, err = fetch.CombinedOutput(); err != nil {
+			err = fmt.Errorf("fetch qemu-user-static: %w\n%s", err, out)
+		}
+	}
+	switch {
+	case err != nil && os.Getenv("CI") == "true":
+		t.Fatal(err)
+	case err != nil:
+		t.Skip(err)
+	}
+	return dir
+}
+
+// command is one for another architecture, in the root of the tree.
+func command(ctx context.Context, a arch, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = "../.."
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+a.goarch, "GOARM=7")
+	return cmd
+}
+
+// run runs a command that has to succeed.
+func run(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%q: %v\n%s", cmd.Args, err, out)
+	}
+}
+
+// result is what a test says of one that is no part of another.
+var result = regexp.MustCompile(`(?m)^--- (PASS|FAIL): (\w+)`)
+
+func TestPackages(t *testing.T) {
+	each(t, func(t *testing.T, a arch, qemu string) {
+		dir := t.TempDir()
+		args := []string{"test", "-c", "-ldflags=-checklinkname=0", "-o", dir + "/"}
+		for _, p := range packages {
+			args = append(args, "./internal/"+p)
+		}
+		run(t, command(t.Context(), a, "go", args...))
+		for _, p := range packages {
+			t.Run(p, func(t *testing.T) {
+				cmd := exec.CommandContext(t.Context(), qemu, filepath.Join(dir, p+".test"), "-test.v")
+				cmd.Dir = "../../internal/" + p
+				cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+				out, err := cmd.CombinedOutput()
+				results := result.FindAllSubmatch(out, -1)
+				if len(results) == 0 {
+					t.Fatalf("%v\n%s", err, out)
+				}
+				judge(t, cannot[p], results, out)
+			})
+		}
+	})
+}
+
+// judge compares what passed and failed with what cannot be run.
+func judge(t *testing.T, cannot map[string]string, results [][][]byte, out []byte) {
+	t.Helper()
+	var bad, known []string
+	for _, r := range results {
+		name, failed := string(r[2]), bytes.Equal(r[1], []byte("FAIL"))
+		why, listed := cannot[name]
+		switch {
+		case failed && listed:
+			known = append(known, name)
+			t.Logf("%s cannot be run: %s", name, why)
+		case failed:
+			bad = append(bad, name+" fails")
+		case listed:
+			bad = append(bad, name+" passes: take it off the list")
+		}
+	}
+	for name := range cannot {
+		if !slices.Contains(known, name) && !slices.ContainsFunc(bad, func(b string) bool { return strings.HasPrefix(b, name+" ") }) {
+			bad = append(bad, name+" was not run: take it off the list")
+		}
+	}
+	if len(bad) > 0 {
+		t.Errorf("%s\n%s", strings.Join(bad, "\n"), out)
+	}
+}
+
+// The programs start in assembly of ours. (QEMU reverses the environment.)
+func TestEntry(t *testing.T) {
+	each(t, func(t *testing.T, a arch, qemu string) {
+		program := filepath.Join(t.TempDir(), "entry")
+		run(t, command(t.Context(), a, "go", "build", "-ldflags=-checklinkname=0 -E _openrc_netns_entry", "-o", program, "./internal/inherited/testdata/entry"))
+		for _, test := range []struct {
+			env  []string
+			want string
+		}{
+			{[]string{"A=1", "GOMAXPROCS=8"}, `1 "" false A="1" ["GOMAXPROCS=8" "A=1"]`},
+			{[]string{"GOMAXPROCS=8", "A=1"}, `1 "" false A="1" ["A=1" "GOMAXPROCS=8"]`},
+			{[]string{"GODEBUG=gctrace=1", "O=2", "A=3"}, `1 "" false A="3" ["A=3" "O=2" "GODEBUG=gctrace=1"]`},
+		} {
+			out, err := (&exec.Cmd{Path: qemu, Args: []string{qemu, program}, Env: test.env}).CombinedOutput()
+			if got := strings.TrimSpace(string(out)); got != test.want || err != nil {
+				t.Errorf("%q: %v\n%s\nwant\n%s", test.env, err, got, test.want)
+			}
+		}
+	})
+}
+
+// TestBuild builds what a package for each architecture has in it.
+func TestBuild(t *testing.T) {
+	if !*all {
+		t.Skip("make arches builds the programs for each architecture")
+	}
+	each(t, func(t *testing.T, a arch, qemu string) {
+		dir := t.TempDir()
+		run(t, command(t.Context(), a, "make", "build", "BIN="+dir))
+		for _, name := range []string{"netns-exec", "netns-expose", "openrc-netns-hook", "rc-netns"} {
+			out, err := exec.CommandContext(t.Context(), qemu, filepath.Join(dir, name), "--version").CombinedOutput()
+			if err != nil || !strings.HasPrefix(string(out), name+" ") {
+				t.Errorf("%s --version: %v\n%s", name, err, out)
+			}
+		}
+	})
+}
