@@ -148,19 +148,21 @@ func TestOddFiles(t *testing.T) {
 		make func() error
 		want string
 	}{
-		"a megabyte": {func() error {
-			return os.WriteFile(path, append(bytes.Repeat([]byte("echo ip netns exec vpn x # y\n"), 36_000), entry...), 0o644)
+		"a long script": {func() error {
+			return os.WriteFile(path, append(bytes.Repeat([]byte("echo ip netns exec vpn x # y\n"), 8_000), entry...), 0o644)
 		}, "set /etc/conf.d/web: netns=vpn\n"},
-		"a megabyte of them": {func() error { return os.WriteFile(path, bytes.Repeat([]byte("ip netns exec vpn x\n"), 52_000), 0o644) },
-			"script:52000 + x\n"},
-		"a megabyte of odd ones": {func() error {
-			return os.WriteFile(path, bytes.Repeat([]byte("ip netns exec \"$1\" x\n"), 45_000), 0o644)
+		"a script of them": {func() error { return os.WriteFile(path, bytes.Repeat([]byte("ip netns exec vpn x\n"), 12_000), 0o644) },
+			"script:12000 + x\n"},
+		"a script of odd ones": {func() error {
+			return os.WriteFile(path, bytes.Repeat([]byte("ip netns exec \"$1\" x\n"), 11_000), 0o644)
 		},
-			"from-argument script:45000: "},
-		"a megabyte of moves": {func() error {
-			return os.WriteFile(path, append(bytes.Repeat([]byte("ip link set x netns y\n"), 40_000), entry...), 0o644)
-		}, "on-host script:40000: "},
-		"more than that": {func() error { return os.WriteFile(path, bytes.Repeat([]byte("# x\n"), 300_000), 0o644) }, "unread script:0: [\"script\" is larger than 1048576 bytes"},
+			"from-argument script:11000: "},
+		"a script of moves": {func() error {
+			return os.WriteFile(path, append(bytes.Repeat([]byte("ip link set x netns y\n"), 11_000), entry...), 0o644)
+		}, "on-host script:11000: "},
+		"too long": {func() error { return os.WriteFile(path, bytes.Repeat([]byte("ip netns exec vpn x\n"), 14_000), 0o644) },
+			"no-script script:1: ip netns exec vpn x [280000 bytes, which is too long for a script]"},
+		"a megabyte":     {func() error { return os.WriteFile(path, bytes.Repeat([]byte("# x\n"), 300_000), 0o644) }, "unread script:0: [\"script\" is larger than 1048576 bytes"},
 		"a binary":       {func() error { return os.WriteFile(path, []byte("\x7fELF\x00netns exec\n"), 0o755) }, "no-script script:1:"},
 		"another binary": {func() error { return os.WriteFile(path, []byte("\x7fELF\x00\n"), 0o755) }, "netns \"\", vrf \"\"\n"},
 		"FIFO":           {func() error { return unix.Mkfifo(path, 0o644) }, `unread script:0: ["script" is not a regular file]`},

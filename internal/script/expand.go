@@ -13,8 +13,8 @@ import (
 // what only a shell can expand, and text then means nothing. A variable that
 // has no value is one whose value is known to be empty.
 func (w Word) Expand(lookup func(name string) (string, bool)) (text, unknown string) {
-	if w.Raw == "" {
-		return "", ""
+	if !strings.ContainsAny(w.Raw, "\\'\"$`*?[~{}()<>|&;! \t\n") {
+		return w.Raw, ""
 	}
 	word := w.parse()
 	if word == nil {

@@ -55,7 +55,7 @@ func (e *Error) Error() string { return "line " + strconv.Itoa(e.Line) + ": " + 
 // maxSize, in bytes, and maxNesting bound the stack of the parser, which goes a
 // level deeper with whatever opens something. Init scripts are far below.
 const (
-	maxSize    = 1 << 20
+	maxSize    = 256 << 10
 	maxNesting = 10_000
 )
 
