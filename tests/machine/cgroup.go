@@ -62,6 +62,25 @@ func mountCgroup2() (*os.File, error) {
 	return os.NewFile(uintptr(fd), "cgroup2"), nil
 }
 
+// mountCgroup1 makes a hierarchy of cgroup v1 without controllers, and mounts it
+// in the same way. Only the cgroup namespace of the whole system can make one.
+func mountCgroup1() (root *os.File, name string, err error) {
+	name = fmt.Sprintf("machine-%08x", rand.Uint32())
+	context, err := unix.Fsopen("cgroup", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return nil, "", err
+	}
+	defer unix.Close(context)
+	if err := errors.Join(unix.FsconfigSetFlag(context, "none"), unix.FsconfigSetString(context, "name", name), unix.FsconfigCreate(context)); err != nil {
+		return nil, "", err
+	}
+	fd, err := unix.Fsmount(context, unix.FSMOUNT_CLOEXEC, 0)
+	if err != nil {
+		return nil, "", err
+	}
+	return os.NewFile(uintptr(fd), name), name, nil
+}
+
 // within calls f with this process in the cgroup.
 func (g *cgroup) within(f func() error) error {
 	if err := g.join(g.name); err != nil {
@@ -83,8 +102,17 @@ func (g *cgroup) join(name string) error {
 // remove removes the cgroup and all below it. Its processes must have been
 // killed; the kernel takes a moment to let go of them.
 func (g *cgroup) remove() error {
+	return patiently(func() error { return g.removeAll(g.name) })
+}
+
+// removeBelow removes all below the parent.
+func (g *cgroup) removeBelow() error {
+	return patiently(func() error { return g.removeChildren(".") })
+}
+
+func patiently(remove func() error) error {
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		err := g.removeAll(g.name)
+		err := remove()
 		if !errors.Is(err, unix.EBUSY) || time.Now().After(deadline) {
 			return err
 		}
@@ -92,6 +120,16 @@ func (g *cgroup) remove() error {
 }
 
 func (g *cgroup) removeAll(name string) error {
+	if err := g.removeChildren(name); err != nil {
+		return err
+	}
+	if err := unix.Unlinkat(int(g.parent.Fd()), name, unix.AT_REMOVEDIR); err != nil {
+		return &fs.PathError{Op: "remove cgroup", Path: name, Err: err}
+	}
+	return nil
+}
+
+func (g *cgroup) removeChildren(name string) error {
 	dir, err := g.open(name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return err
@@ -107,9 +145,6 @@ func (g *cgroup) removeAll(name string) error {
 				return err
 			}
 		}
-	}
-	if err := unix.Unlinkat(int(g.parent.Fd()), name, unix.AT_REMOVEDIR); err != nil {
-		return &fs.PathError{Op: "remove cgroup", Path: name, Err: err}
 	}
 	return nil
 }

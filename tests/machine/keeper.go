@@ -59,6 +59,13 @@ func keep(s spec) error {
 	runtime.LockOSThread()
 
 	var r report
+	var legacy *os.File
+	if s.Legacy {
+		var err error
+		if legacy, s.V1, err = mountCgroup1(); err != nil {
+			return fmt.Errorf("mount cgroup v1: %w", err)
+		}
+	}
 	group, err := newCgroup()
 	if err != nil {
 		r.NoCgroup = err.Error()
@@ -83,6 +90,9 @@ func keep(s spec) error {
 	}
 	if group != nil {
 		errs = append(errs, group.remove())
+	}
+	if legacy != nil { // what is left there would keep the hierarchy
+		errs = append(errs, (&cgroup{parent: legacy}).removeBelow())
 	}
 	return errors.Join(errs...)
 }
