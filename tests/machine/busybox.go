@@ -8,13 +8,13 @@ import (
 //go:embed testdata/sleeper.c
 var sleeperSource string
 
-// busyboxRecipe is how the root of [Options.BusyboxOnly] is made: one as
-// Alpine's, with the files of sid's packages. OpenRC is Debian's binary, and so
-// is glibc, which nobody else uses.
-//
-// There is no package to be had of busybox against musl, and to compile one
-// takes longer than a table on a slow machine. It is busybox-static; what stands
-// for the daemons of users is compiled against musl.
+// busyboxRecipe is how the root of [Options.Alone] is made: one as Alpine's,
+// with the files of sid's packages. OpenRC and busybox are Debian's binaries,
+// with glibc beside them. There is no package of busybox against musl, and to
+// compile one takes longer than a table on a slow machine. (Nor is it
+// busybox-static: its shell takes its own commands before those in PATH, so
+// OpenRC's start-stop-daemon would not be used.) What stands for the daemons of
+// users is compiled against musl.
 var busyboxRecipe = []string{
 	"--variant=custom",
 	`--aptopt=Acquire::Check-Valid-Until "false"`,
@@ -27,7 +27,7 @@ var busyboxHook = strings.NewReplacer("@TOOLS@", strings.Join(testTools, " "), "
 export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"
 mkdir debs
 apt-get --yes --no-install-recommends --download-only -o Dir::Cache::archives="$PWD/debs/" install \
-	busybox-static iproute2 openrc procps strace tar tcc util-linux
+	busybox iproute2 openrc procps strace tar tcc util-linux
 (cd debs && apt-get download musl-dev)
 for deb in debs/*.deb; do
 	dpkg -x "$deb" debian

@@ -73,8 +73,9 @@ func bootRelease(t *testing.T, options machine.Options, install bool) *host {
 		h.Write("/etc/init.d/"+filepath.Base(script), string(text))
 	}
 	// Debian's script for sysctl needs a service that OpenRC does not have. And
-	// a sleep(1) that no other test's pgrep would find.
-	h.Sh("rm -f /etc/init.d/procps; mkdir -p /usr/local/bin; cp $(command -v sleep) /usr/local/bin/sleeper; ip netns add vpn")
+	// a sleep(1) that no other test's pgrep would find, which a link to busybox
+	// could not be.
+	h.Sh("rm -f /etc/init.d/procps; mkdir -p /usr/local/bin; [ -e /usr/local/bin/sleeper ] || cp $(command -v sleep) /usr/local/bin/sleeper; ip netns add vpn")
 	return h
 }
 
