@@ -27,7 +27,7 @@ var busyboxHook = strings.NewReplacer("@TOOLS@", strings.Join(testTools, " "), "
 export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"
 mkdir debs
 apt-get --yes --no-install-recommends --download-only -o Dir::Cache::archives="$PWD/debs/" install \
-	busybox iproute2 openrc procps strace tar tcc util-linux
+	bsdutils busybox iproute2 mount openrc procps strace tar tcc util-linux
 (cd debs && apt-get download musl-dev)
 for deb in debs/*.deb; do
 	dpkg -x "$deb" debian
@@ -36,19 +36,20 @@ rm -r debs
 
 mkdir -p bin dev etc home lib lib64 mnt opt/tests proc root run sbin srv sys tmp usr/bin usr/lib usr/libexec usr/sbin var/log var/tmp
 chmod 700 root; chmod 1777 tmp var/tmp
-mv debian/usr/bin/busybox bin
-chroot . /bin/busybox --install -s
-
-# OpenRC's programs look in /usr/lib/rc, its shell files as Alpine's do.
 gnu=$(cd debian/usr/lib && echo *-linux-gnu)
 cp -a debian/usr/lib/$gnu usr/lib
 for loader in debian/lib*/ld-linux* debian/usr/lib*/ld-linux*; do
 	[ ! -L "$loader" ] || ln -s ../usr/lib/$gnu/${loader##*/} "$(basename "${loader%/*}")"
 done
+mv debian/usr/bin/busybox bin
+chroot . /bin/busybox --install -s
+
+# OpenRC's programs look in /usr/lib/rc, its shell files as Alpine's do.
 mv debian/usr/lib/rc usr/libexec
 ln -s ../libexec/rc usr/lib/rc
 mv debian/usr/sbin/openrc* debian/usr/sbin/supervise-daemon debian/usr/bin/rc-* sbin
 cp -a debian/etc/init.d debian/etc/conf.d debian/etc/rc.conf debian/etc/insserv* etc # the last for a patch of Debian's
+rm etc/init.d/procps # wants what sysvinit would bring
 mkdir -p etc/runlevels/sysinit etc/runlevels/boot etc/runlevels/default etc/runlevels/shutdown
 sed -i s,/usr/lib/rc,/usr/libexec/rc,g usr/libexec/rc/sh/*.sh etc/init.d/*
 
@@ -80,7 +81,7 @@ rm -rf debian
 // testTools are programs of the tests on such a machine. They are in no PATH:
 // scripts of [Machine.Run] have functions of these names, and what they start,
 // services above all, has only busybox.
-var testTools = []string{"ip", "pgrep", "ps", "setpriv", "strace", "tar"}
+var testTools = []string{"ip", "pgrep", "ps", "script", "setpriv", "strace", "tar", "umount"}
 
 const testToolsDir = "/opt/tests/"
 

@@ -31,7 +31,8 @@ func TestMuslResolver(t *testing.T) {
 }
 
 // Busybox's ip(8) knows no netns, so what an administrator is told to type is
-// something else there. It is typed here as it stands.
+// something else there. It is run here as it stands, by a shell without the
+// functions of these tests.
 func TestRemediesWithoutIPNetns(t *testing.T) {
 	t.Parallel()
 	h := bootRelease(t, alone, true)
@@ -48,14 +49,14 @@ func TestRemediesWithoutIPNetns(t *testing.T) {
 	h.Sh("rc-service daemon start; umount /run/netns/vpn; rm /run/netns/vpn")
 	attach := "touch /run/netns/vpn && mount -o bind /proc/" + h.daemon() + "/ns/net /run/netns/vpn"
 	kit.Contains(t, h.Run("rc-netns status daemon").Stdout, attach)
-	h.Sh(attach)
+	h.Sh("sh -c '" + attach + "'")
 	kit.Contains(t, h.Sh("rc-netns status daemon"), " ok")
 	h.Sh("rc-service daemon stop; umount /run/netns/vpn; rm /run/netns/vpn")
 
 	create := remedy(h.Fails("rc-service daemon start"), "create it with: ")
 	kit.Equal(t, "create", create, "rc-netns up vpn")
 	kit.Contains(t, h.Run("rc-netns check daemon").Stdout, create)
-	h.Sh(create + "; rc-service daemon start")
+	h.Sh("sh -c '" + create + "'; rc-service daemon start")
 	kit.Equal(t, "daemon", h.where(h.daemon()), h.inside())
 	h.Sh("rc-service daemon stop; rc-netns down vpn")
 
@@ -63,7 +64,7 @@ func TestRemediesWithoutIPNetns(t *testing.T) {
 	remove := remedy(h.Fails("rc-service daemon start"), "delete the name with: ")
 	kit.Equal(t, "delete", remove, "umount /run/netns/vpn && rm /run/netns/vpn")
 	kit.Contains(t, h.Run("rc-netns check daemon").Stdout, "umount /run/netns/vpn")
-	h.Sh(remove)
+	h.Sh("sh -c '" + remove + "'")
 	kit.Equal(t, "names", h.names(), "")
 
 	h.Conf("six", "netns=/proc/self/ns/net")
