@@ -35,7 +35,7 @@ done
 rm -r debs
 
 mkdir -p bin dev etc home lib lib64 mnt opt/tests proc root run sbin srv sys tmp usr/bin usr/lib usr/libexec usr/sbin var/log var/tmp
-chmod 700 root; chmod 1777 tmp var/tmp
+chmod 700 root; chmod 1777 tmp var/tmp; ln -s /run var; ln -s /run/lock var
 gnu=$(cd debian/usr/lib && echo *-linux-gnu)
 cp -a debian/usr/lib/$gnu usr/lib
 for loader in debian/lib*/ld-linux* debian/usr/lib*/ld-linux*; do
