@@ -60,9 +60,9 @@ func keep(s spec) error {
 
 	var r report
 	var legacy *os.File
-	if s.Legacy {
+	if s.V1 != "" {
 		var err error
-		if legacy, s.V1, err = mountCgroup1(); err != nil {
+		if legacy, err = mountLegacy(s.V1); err != nil {
 			return fmt.Errorf("mount cgroup v1: %w", err)
 		}
 	}
@@ -91,7 +91,7 @@ func keep(s spec) error {
 	if group != nil {
 		errs = append(errs, group.remove())
 	}
-	if legacy != nil { // what is left there would keep the hierarchy
+	if legacy != nil {
 		errs = append(errs, (&cgroup{parent: legacy}).removeBelow())
 	}
 	return errors.Join(errs...)

@@ -61,6 +61,7 @@ type Machine struct {
 	timeout time.Duration
 	log     io.Writer
 	before  string // what a script begins with
+	legacy  string // the hierarchy of cgroup v1 that ends with the machine
 
 	pid        int
 	root       *os.File // the machine's "/"
@@ -80,8 +81,7 @@ type spec struct {
 	Shared bool
 	Hybrid bool   // cgroup v2 is at /sys/fs/cgroup/unified
 	Hidden bool   // it is nowhere
-	Legacy bool   // a hierarchy of cgroup v1 is wanted
-	V1     string // its name: the keeper's word to PID 1
+	V1     string // a hierarchy of cgroup v1 of this name is at /sys/fs/cgroup/openrc
 	Cgroup bool   // the machine has a cgroup v2: the keeper's word to PID 1
 }
 
@@ -108,7 +108,10 @@ func Start(opts Options) (m *Machine, err error) {
 	}
 	s := spec{
 		Shell: cmp.Or(opts.Shell, "dash"), Shared: opts.Shared,
-		Hidden: opts.Cgroups != "", Legacy: opts.Cgroups == "v1",
+		Hidden: opts.Cgroups != "",
+	}
+	if opts.Cgroups == "v1" {
+		s.V1 = legacyName()
 	}
 	if !slices.Contains([]string{"dash", "bash", "busybox"}, s.Shell) {
 		return nil, fmt.Errorf("start machine: unknown shell %q (dash, bash or busybox)", s.Shell)
@@ -116,7 +119,7 @@ func Start(opts Options) (m *Machine, err error) {
 	// Left to its defaults, OpenRC 0.45 has the hybrid layout, and makes
 	// cgroups for services in no other.
 	s.Hybrid = opts.Release == "bookworm"
-	m = &Machine{timeout: cmp.Or(opts.Timeout, 5*time.Minute), log: &logWriter{to: cmp.Or(opts.Log, io.Discard)}}
+	m = &Machine{legacy: s.V1, timeout: cmp.Or(opts.Timeout, 5*time.Minute), log: &logWriter{to: cmp.Or(opts.Log, io.Discard)}}
 	if opts.Alone {
 		if s.Shell != "busybox" || cmp.Or(opts.Release, "sid") != "sid" {
 			return nil, errors.New("start machine: only sid's OpenRC is alone with busybox")
@@ -191,6 +194,15 @@ func (m *Machine) PID() int { return m.pid }
 // Close ends every process of the machine and removes its cgroup. It returns an
 // error if any of it outlives that. Closing a second time does nothing.
 func (m *Machine) Close() error {
+	err := m.end()
+	if m.legacy != "" {
+		err = errors.Join(err, forgetLegacy(m.legacy))
+	}
+	return err
+}
+
+// end lets go of everything of the machine, its mount namespace too.
+func (m *Machine) end() error {
 	for _, f := range []*os.File{m.root, m.cgroup, m.life} {
 		f.Close() // nil is fine
 	}
