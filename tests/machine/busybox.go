@@ -60,6 +60,12 @@ for line in root:x:0: daemon:x:2: nogroup:x:65533: nobody:x:65534:; do
 	echo "$line"
 done >etc/group
 
+# Debian's OpenRC asks PAM where it starts a daemon as another user.
+mkdir etc/pam.d
+for kind in account auth session; do
+	echo "$kind required pam_permit.so"
+done >etc/pam.d/other
+
 for tool in @TOOLS@; do
 	for dir in bin sbin; do
 		[ ! -f debian/usr/$dir/$tool ] || mv debian/usr/$dir/$tool opt/tests

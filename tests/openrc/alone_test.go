@@ -124,9 +124,9 @@ func (h *host) withCgroups(script string) string {
 func lockedWithoutCgroups(t *testing.T, h *host) {
 	const cgroup = "/openrc-netns.daemon"
 	h.Conf("daemon", "netns=vpn", "netns_lock=yes")
-	h.Sh("rc-service daemon start")
 	for _, when := range []string{"start", "restart"} {
-		h.Sh("rc-service daemon " + when)
+		result := h.Run("rc-service daemon " + when)
+		kit.Equal(t, "complaints of "+when, result.Stderr, "")
 		pid := h.daemon()
 		kit.Equal(t, "daemon after "+when, h.where(pid), h.inside())
 		kit.Equal(t, "cgroup after "+when, h.Sh("sed -n s/^0:://p /proc/"+pid+"/cgroup"), cgroup)
