@@ -20,7 +20,7 @@ func TestMuslResolver(t *testing.T) {
 	h.Sh(`mkdir -p /etc/netns/vpn; echo nameserver 198.51.100.53 >/etc/netns/vpn/resolv.conf
 		ip addr add 192.0.2.53/32 dev lo; ip -n vpn link set lo up; ip -n vpn addr add 198.51.100.53/32 dev lo
 		setsid probe whoami 192.0.2.53 >/run/outside 2>&1 &
-		setsid ip netns exec vpn probe whoami 198.51.100.53 >/run/inside 2>&1 &
+		ip netns exec vpn setsid probe whoami 198.51.100.53 >/run/inside 2>&1 &
 		` + poll("grep -q ready /run/outside && grep -q ready /run/inside"))
 	h.Write("/etc/init.d/asks", "#!/sbin/openrc-run\nstart() { /usr/local/bin/resolver www.example.net >/run/answer; }\n")
 	for _, test := range []struct{ conf, want string }{{"", "192.0.2.53"}, {"netns=vpn", "198.51.100.53"}} {
@@ -67,7 +67,9 @@ func TestRemediesWithoutIPNetns(t *testing.T) {
 	h.Sh("sh -c '" + remove + "'")
 	kit.Equal(t, "names", h.names(), "")
 
-	h.Conf("six", "netns=/proc/self/ns/net")
+	h.Write("/etc/init.d/s6-svscan", "#!/sbin/openrc-run\nstart() { :; }\n")
+	h.Sh("rc-netns up vpn; rc-service daemon start")
+	h.Conf("six", "netns=/proc/"+h.daemon()+"/ns/net")
 	kit.Contains(t, h.Fails("rc-service six start"), "give the namespace a name, with: touch /run/netns/NAME && mount -o bind /proc/PID/ns/net /run/netns/NAME")
 }
 
