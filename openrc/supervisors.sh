@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC1090,SC1091,SC2034,SC2154,SC2317,SC3043
+# shellcheck shell=sh disable=SC1090,SC1091,SC2034,SC2154,SC2317,SC3013,SC3043
 #
 # Supervisors that start the daemon from a process of their own, outside: s6 and
 # runit. service.sh reads this file if one of them is used, and defines what is
@@ -70,7 +70,9 @@ _netns_check_s6()
 	case "$netns" in
 	/proc/1/ns/net) ;;
 	/proc/*)
-		eerror "$RC_SVCNAME: netns=\"$netns\" may be another process's when s6 starts the daemon again: give the namespace a name, with: ip netns attach NAME PID"
+		what="ip netns attach NAME PID"
+		[ ! /sbin/ip -ef /bin/busybox ] || what="touch /run/netns/NAME && mount -o bind /proc/PID/ns/net /run/netns/NAME"
+		eerror "$RC_SVCNAME: netns=\"$netns\" may be another process's when s6 starts the daemon again: give the namespace a name, with: $what"
 		exit 1
 		;;
 	esac

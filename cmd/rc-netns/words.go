@@ -67,12 +67,12 @@ var wordings = map[finding.ID]wording{
 	finding.NamespaceMissing:        {"network namespace %q does not exist", nowhereElse, toCreate},
 	finding.NamespaceMissingNear:    {"network namespace %[1]q does not exist", "", toCreate + "; or write %[2]q, if that is meant"},
 	finding.NamespaceMissingCreator: {"network namespace %[1]q does not exist", "", "have the service %[2]q create it"},
-	finding.NamespaceMissingPath:    {do: "a name lasts, a path may not: name a network namespace, made with ip netns add vpn for example"},
+	finding.NamespaceMissingPath:    {do: "a name lasts, a path may not: name a network namespace"},
 	finding.NamespaceStale:          {"network namespace %q is stale: %s is an ordinary file", "the network namespace that had this name has gone, and an empty file was left", recreate},
 	finding.NamespaceOther:          {"%s", nowhereElse, recreate},
-	finding.NamespaceOtherPath:      {do: "a name lasts, a path may not: name a network namespace, made with ip netns add vpn for example"},
+	finding.NamespaceOtherPath:      {do: "a name lasts, a path may not: name a network namespace"},
 	finding.NamespaceHost:           {"network namespace %q is the host's own", "the service would run outside, and does not start", "delete the name, and create a network namespace" + ifMeant},
-	finding.NamespaceHostPath:       {do: "name another one, made with ip netns add vpn for example" + ifMeant},
+	finding.NamespaceHostPath:       {do: "name another one" + ifMeant},
 	finding.NamespaceBadName:        {"%s", "no network namespace can have that name", "write a name"},
 	finding.NamespaceWaits: {"%s waits for this service, which waits for it",
 		"OpenRC gives up waiting after a minute, or does not start one of them", "leave it on the host's network"},
@@ -366,8 +366,8 @@ func remarks(s *audit.Service) []string {
 	case s.Idle:
 		result = append(result, "it is recorded as started, but has no process where it belongs: its daemon has died, or its start made do with one that runs elsewhere")
 	}
-	if s.MakesEmpty() {
-		result = append(result, "a network namespace made with ip netns add is empty: first set up in it what the service needs")
+	if with := s.MakesEmpty(); with != "" {
+		result = append(result, "a network namespace made with "+with+" is empty: first set up in it what the service needs")
 	}
 	for _, p := range s.Processes {
 		names, _ := list([]audit.Process{p})
@@ -436,7 +436,7 @@ func statusLines(s *audit.Service) (info string, warnings []string) {
 		warnings = append(warnings, "it has no process where it belongs")
 	}
 	command, lead := oneLine(s.Remedy), fixWith
-	if s.MakesEmpty() {
+	if s.MakesEmpty() != "" {
 		lead = "fix it, setting up the new network namespace before the service starts there, with:"
 	}
 	switch {

@@ -99,7 +99,7 @@ func (a *auditor) judgePlace(s *Service, want *netns) {
 		if s.Record != nil && want.is(s.Record.ID) {
 			gravity = finding.Outside
 		}
-		s.add(gravity, finding.NamespaceHost, s.create(finding.Run("ip", "netns", "delete", namespace.BaseName(s.Netns)), nil), s.Netns)
+		s.add(gravity, finding.NamespaceHost, s.create(finding.Remedy{}.RunAll(namespace.DeleteCommands(namespace.BaseName(s.Netns))), nil), s.Netns)
 	}
 	if s.Settings == nil || s.Settings.Netns == "" && s.Record == nil {
 		return // vrf alone is the host's, where it is already

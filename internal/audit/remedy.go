@@ -88,7 +88,7 @@ func (s *Service) attach(err error, p Process) (r finding.Remedy) {
 	if name == "" {
 		return r
 	}
-	return removeStale(r, err).Run("ip", "netns", "attach", name, strconv.Itoa(p.PID))
+	return removeStale(r, err).RunAll(namespace.AttachCommands(name, p.PID))
 }
 
 // create adds what creates the network namespace of s and starts s there. The
@@ -119,12 +119,17 @@ func removeStale(r finding.Remedy, err error) finding.Remedy {
 	return r
 }
 
-// MakesEmpty reports whether the remedy makes a network namespace that nobody
-// sets up.
-func (s *Service) MakesEmpty() bool {
-	return slices.ContainsFunc(s.Remedy.Commands, func(c finding.Command) bool {
-		return len(c.Args) > 3 && slices.Equal(c.Args[:3], []string{"ip", "netns", "add"})
-	})
+// MakesEmpty is the command of the remedy that makes a network namespace which
+// nobody sets up, without its name; empty if there is none.
+func (s *Service) MakesEmpty() string {
+	for _, c := range s.Remedy.Commands {
+		for _, maker := range []string{"ip netns add ", "rc-netns up "} {
+			if strings.HasPrefix(strings.Join(c.Args, " "), maker) {
+				return maker[:len(maker)-1]
+			}
+		}
+	}
+	return ""
 }
 
 // Maker is the service that makes the namespace of s, if there is one, and its

@@ -29,7 +29,7 @@ func TestRemedyOfSeveralFindings(t *testing.T) {
 	s = &Service{Name: "web", Netns: "vpn", State: openrc.Stopped}
 	s.add(finding.Missing, finding.NamespaceMissing, s.create(finding.Remedy{}, nil))
 	s.Remedy = s.remedy()
-	if diff := cmp.Diff(finding.Run("ip", "netns", "add", "vpn"), s.Remedy); diff != "" || !s.MakesEmpty() {
+	if diff := cmp.Diff(finding.Run("ip", "netns", "add", "vpn"), s.Remedy); diff != "" || s.MakesEmpty() != "ip netns add" {
 		t.Errorf("stopped (-want +got):\n%s", diff)
 	}
 }

@@ -80,6 +80,10 @@ func openRoot(dir string) (root Dir, ok bool) {
 	return Dir{}, false
 }
 
+// errHidden is what a locked process gets where the machine has no cgroup v2
+// mounted.
+var errHidden = errors.New("cgroup v2 is not mounted, and this process may not mount it")
+
 func openMounted() (Dir, error) {
 	table, err := files.Read("/proc/thread-self/mountinfo")
 	if err != nil {
@@ -97,7 +101,7 @@ func openMounted() (Dir, error) {
 			return Dir{fd, "/"}, nil
 		}
 	}
-	return Dir{}, errors.New("cgroup v2 is not mounted, and this process may not mount it")
+	return Dir{}, errHidden
 }
 
 // FD is the descriptor, for bpf(2).

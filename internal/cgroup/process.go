@@ -92,13 +92,17 @@ func LeaveInherited() error {
 
 // LeaveService takes this process, and the process pid if it is not 0, out of
 // the service's own cgroup, and removes that if it is empty then. It does
-// nothing for a process in any other cgroup.
+// nothing for a process in any other cgroup, and for a locked one that cannot
+// reach its own: it leaves that when it ends.
 func LeaveService(service string, pid int) error {
 	current, err := Current()
 	if err != nil || !IsOfService(current, service) {
 		return err
 	}
 	root, err := OpenRoot()
+	if errors.Is(err, errHidden) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

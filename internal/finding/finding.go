@@ -67,6 +67,14 @@ func (r Remedy) Run(args ...string) Remedy {
 	return r
 }
 
+// RunAll adds commands.
+func (r Remedy) RunAll(commands [][]string) Remedy {
+	for _, args := range commands {
+		r = r.Run(args...)
+	}
+	return r
+}
+
 // RunTo adds a command whose output goes to the end of a file.
 func (r Remedy) RunTo(file string, args ...string) Remedy {
 	r.Commands = append(r.Commands, Command{args, file})

@@ -3,9 +3,12 @@ package namespace
 import (
 	"bufio"
 	"cmp"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -44,6 +47,9 @@ func Creator(name string) string {
 func CreateCommand(name string) []string {
 	service := Creator(name)
 	if service == "" {
+		if !hasIPNetns() {
+			return []string{"rc-netns", "up", name}
+		}
 		return []string{"ip", "netns", "add", name}
 	}
 	state := cmp.Or(os.Getenv("RC_SVCDIR"), stateDir)
@@ -51,6 +57,40 @@ func CreateCommand(name string) []string {
 		return []string{"rc-service", service, "restart"}
 	}
 	return []string{"rc-service", service, "start"}
+}
+
+// DeleteCommands take the name away from a network namespace.
+func DeleteCommands(name string) [][]string {
+	if path := filepath.Join(Dir, name); !hasIPNetns() {
+		return [][]string{{"umount", path}, {"rm", path}}
+	}
+	return [][]string{{"ip", "netns", "delete", name}}
+}
+
+// AttachCommands give a name to the network namespace of a process.
+func AttachCommands(name string, pid int) [][]string {
+	if path := filepath.Join(Dir, name); !hasIPNetns() {
+		return [][]string{{"touch", path}, {"mount", "-o", "bind", fmt.Sprintf("/proc/%d/ns/net", pid), path}}
+	}
+	return [][]string{{"ip", "netns", "attach", name, strconv.Itoa(pid)}}
+}
+
+// programs are where ip(8) may be, iproute2's or busybox's, which has no netns.
+var programs = []string{"/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin"}
+
+// hasIPNetns reports whether this machine has an ip-netns(8) that a remedy can
+// name. (A link to busybox, of either kind, is the same file.)
+func hasIPNetns() bool {
+	var busybox []os.FileInfo
+	for _, dir := range programs {
+		if info, err := os.Stat(filepath.Join(dir, "busybox")); err == nil {
+			busybox = append(busybox, info)
+		}
+	}
+	return slices.ContainsFunc(programs, func(dir string) bool {
+		ip, err := os.Stat(filepath.Join(dir, "ip"))
+		return err == nil && !slices.ContainsFunc(busybox, func(b os.FileInfo) bool { return os.SameFile(ip, b) })
+	})
 }
 
 // configures reports whether ifstate's configuration has the namespace: a key

@@ -1,9 +1,63 @@
 package namespace
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
+
+// Remedies name no command that the machine does not have.
+func TestCommandsOfTheMachine(t *testing.T) {
+	old := programs
+	t.Cleanup(func() { programs = old })
+	const ip = "[ip netns add vpm] [[ip netns delete vpm]] [[ip netns attach vpm 7]]"
+	const busybox = "[rc-netns up vpm] [[umount /run/netns/vpm] [rm /run/netns/vpm]] [[touch /run/netns/vpm] [mount -o bind /proc/7/ns/net /run/netns/vpm]]"
+	for name, test := range map[string]struct {
+		files map[string]string // what each is a link to
+		want  string
+	}{
+		"no ip":                      {nil, busybox},
+		"iproute2's":                 {map[string]string{"sbin/ip": "", "bin/busybox": ""}, ip},
+		"a symbolic link to busybox": {map[string]string{"bin/busybox": "", "sbin/ip": "symlink"}, busybox},
+		"a hard link to busybox":     {map[string]string{"bin/busybox": "", "sbin/ip": "link"}, busybox},
+		"both":                       {map[string]string{"bin/busybox": "", "sbin/ip": "symlink", "usr/sbin/ip": ""}, ip},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			programs = nil
+			for _, dir := range []string{"usr/sbin", "sbin", "bin"} {
+				programs = append(programs, filepath.Join(root, dir))
+				if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, kind := range []string{"", "link", "symlink"} {
+				for file, is := range test.files {
+					if is != kind {
+						continue
+					}
+					busybox, path, err := filepath.Join(root, "bin/busybox"), filepath.Join(root, file), error(nil)
+					switch kind {
+					case "link":
+						err = os.Link(busybox, path)
+					case "symlink":
+						err = os.Symlink(busybox, path)
+					default:
+						err = os.WriteFile(path, nil, 0o755)
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if got := fmt.Sprint(CreateCommand("vpm"), " ", DeleteCommands("vpm"), " ", AttachCommands("vpm", 7)); got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
+	}
+}
 
 func TestHasNamespace(t *testing.T) {
 	const config = `# vpn:

@@ -51,11 +51,20 @@ func (e *NotExistError) Error() string {
 	if filepath.IsAbs(e.Name) {
 		return fmt.Sprintf("network namespace %q does not exist", e.Name)
 	}
-	command := CreateCommand(e.Name)
-	for i, word := range command {
-		command[i] = shell.Quote(word)
+	return fmt.Sprintf("network namespace %q does not exist; create it with: %s", e.Name, typed(CreateCommand(e.Name)))
+}
+
+// typed is what to type for commands.
+func typed(commands ...[]string) string {
+	var lines []string
+	for _, command := range commands {
+		var words []string
+		for _, word := range command {
+			words = append(words, shell.Quote(word))
+		}
+		lines = append(lines, strings.Join(words, " "))
 	}
-	return fmt.Sprintf("network namespace %q does not exist; create it with: %s", e.Name, strings.Join(command, " "))
+	return strings.Join(lines, " && ")
 }
 
 // StaleError says that of a namespace in Dir only an ordinary file is left:
@@ -87,8 +96,8 @@ type HostError struct{ Name string }
 
 func (e *HostError) Error() string {
 	if base := BaseName(e.Name); base != "" {
-		return fmt.Sprintf("network namespace %q is the host's own; delete the name with: ip netns delete %s; or write %s, if that is meant",
-			e.Name, shell.Quote(base), Host)
+		return fmt.Sprintf("network namespace %q is the host's own; delete the name with: %s; or write %s, if that is meant",
+			e.Name, typed(DeleteCommands(base)...), Host)
 	}
 	return fmt.Sprintf("network namespace %q is the host's own; name another one, or write %s, if that is meant", e.Name, Host)
 }

@@ -63,7 +63,7 @@ func (s *serviceCheck) checkNotHost(ns *namespace.Namespace) {
 	}
 	id, remedy := finding.NamespaceHostPath, s.edit("netns", "vpn")
 	if base := namespace.BaseName(s.Netns); base != "" {
-		id, remedy = finding.NamespaceHost, finding.Run("ip", "netns", "delete", base).Run(namespace.CreateCommand(base)...)
+		id, remedy = finding.NamespaceHost, finding.Remedy{}.RunAll(namespace.DeleteCommands(base)).Run(namespace.CreateCommand(base)...)
 	}
 	s.add(id, finding.Fails, s.from["netns"], remedy, s.Netns)
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -62,6 +63,51 @@ func mountCgroup2() (*os.File, error) {
 	return os.NewFile(uintptr(fd), "cgroup2"), nil
 }
 
+// legacyName is of a hierarchy of cgroup v1 that nobody else has.
+func legacyName() string { return fmt.Sprintf("machine-%08x", rand.Uint32()) }
+
+// mountLegacy mounts a hierarchy of cgroup v1 without controllers in the same
+// way, and makes it where there is none of that name. Only the cgroup namespace
+// of the whole system can do that.
+func mountLegacy(name string) (root *os.File, err error) {
+	context, err := unix.Fsopen("cgroup", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(context)
+	if err := errors.Join(unix.FsconfigSetFlag(context, "none"), unix.FsconfigSetString(context, "name", name)); err != nil {
+		return nil, err
+	}
+	if err := unix.FsconfigCreate(context); err != nil {
+		return nil, err
+	}
+	fd, err := unix.Fsmount(context, unix.FSMOUNT_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// forgetLegacy has the kernel forget a hierarchy that nobody has mounted any
+// more. It does so some time after an unmount, if by then it has let go of the
+// cgroups that were in it. Where it stays, one unmount more is tried.
+func forgetLegacy(name string) error {
+	const tries, looks = 60, 50
+	for range tries {
+		for range looks {
+			table, err := os.ReadFile("/proc/self/cgroup")
+			if err != nil || !strings.Contains(string(table), ":name="+name+":") {
+				return err
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if root, err := mountLegacy(name); err == nil {
+			root.Close()
+		}
+	}
+	return fmt.Errorf("remove cgroup v1 %s: it stays", name)
+}
+
 // within calls f with this process in the cgroup.
 func (g *cgroup) within(f func() error) error {
 	if err := g.join(g.name); err != nil {
@@ -83,8 +129,17 @@ func (g *cgroup) join(name string) error {
 // remove removes the cgroup and all below it. Its processes must have been
 // killed; the kernel takes a moment to let go of them.
 func (g *cgroup) remove() error {
+	return patiently(func() error { return g.removeAll(g.name) })
+}
+
+// removeBelow removes all below the parent.
+func (g *cgroup) removeBelow() error {
+	return patiently(func() error { return g.removeChildren(".") })
+}
+
+func patiently(remove func() error) error {
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		err := g.removeAll(g.name)
+		err := remove()
 		if !errors.Is(err, unix.EBUSY) || time.Now().After(deadline) {
 			return err
 		}
@@ -92,6 +147,16 @@ func (g *cgroup) remove() error {
 }
 
 func (g *cgroup) removeAll(name string) error {
+	if err := g.removeChildren(name); err != nil {
+		return err
+	}
+	if err := unix.Unlinkat(int(g.parent.Fd()), name, unix.AT_REMOVEDIR); err != nil {
+		return &fs.PathError{Op: "remove cgroup", Path: name, Err: err}
+	}
+	return nil
+}
+
+func (g *cgroup) removeChildren(name string) error {
 	dir, err := g.open(name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return err
@@ -107,9 +172,6 @@ func (g *cgroup) removeAll(name string) error {
 				return err
 			}
 		}
-	}
-	if err := unix.Unlinkat(int(g.parent.Fd()), name, unix.AT_REMOVEDIR); err != nil {
-		return &fs.PathError{Op: "remove cgroup", Path: name, Err: err}
 	}
 	return nil
 }

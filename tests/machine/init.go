@@ -109,7 +109,11 @@ func mountSystem(s spec) error {
 		{"tmpfs", "tmp", unix.MS_NOSUID | unix.MS_NODEV, "mode=1777"},
 	}
 	switch {
-	case !s.Cgroup:
+	case s.V1 != "":
+		all = append(all,
+			fileSystem{"tmpfs", "sys/fs/cgroup", none, "mode=755"},
+			fileSystem{"cgroup", "sys/fs/cgroup/openrc", none, "none,name=" + s.V1})
+	case !s.Cgroup || s.Hidden:
 	case s.Hybrid:
 		all = append(all,
 			fileSystem{"tmpfs", "sys/fs/cgroup", none, "mode=755"},
@@ -185,7 +189,10 @@ func propagate(shared bool) error {
 
 func linkShell(shell string) error {
 	programs := []string{"sh"}
-	if shell == "busybox" {
+	switch shell {
+	case "":
+		return nil
+	case "busybox":
 		// With it come, as on Alpine, those tools that init scripts use most.
 		// (Not sleep, of which tests run copies under other names.)
 		programs = append(programs, "cat", "cut", "grep", "id", "ln", "mkdir", "rm", "sed", "tr")

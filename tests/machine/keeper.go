@@ -59,6 +59,13 @@ func keep(s spec) error {
 	runtime.LockOSThread()
 
 	var r report
+	var legacy *os.File
+	if s.V1 != "" {
+		var err error
+		if legacy, err = mountLegacy(s.V1); err != nil {
+			return fmt.Errorf("mount cgroup v1: %w", err)
+		}
+	}
 	group, err := newCgroup()
 	if err != nil {
 		r.NoCgroup = err.Error()
@@ -83,6 +90,9 @@ func keep(s spec) error {
 	}
 	if group != nil {
 		errs = append(errs, group.remove())
+	}
+	if legacy != nil {
+		errs = append(errs, (&cgroup{parent: legacy}).removeBelow())
 	}
 	return errors.Join(errs...)
 }

@@ -48,6 +48,8 @@ import (
 type Options struct {
 	Release string        // Debian release: "sid" (default), "trixie" or "bookworm"
 	Shell   string        // what /bin/sh is: "dash" (default), "bash" or "busybox", which is then sed and grep and more too
+	Alone   bool          // with sid and busybox: that is all there is beside OpenRC, laid out as on Alpine
+	Cgroups string        // what is at /sys/fs/cgroup: cgroup v2 by default, "none", or "v1", OpenRC's own hierarchy alone
 	Shared  bool          // "/" and all below it are shared mounts; private by default, as on Alpine
 	Timeout time.Duration // for each Run; 5 minutes by default
 	Log     io.Writer     // gets the building of the root, and what background processes say after their Run
@@ -58,6 +60,8 @@ type Options struct {
 type Machine struct {
 	timeout time.Duration
 	log     io.Writer
+	before  string // what a script begins with
+	legacy  string // the hierarchy of cgroup v1 that ends with the machine
 
 	pid        int
 	root       *os.File // the machine's "/"
@@ -73,10 +77,12 @@ type Machine struct {
 // spec is what the keeper and PID 1 are told, as JSON on their standard input.
 type spec struct {
 	Root   string // folder of the root file system, which is only read
-	Shell  string
+	Shell  string // empty: the root's own
 	Shared bool
-	Hybrid bool // cgroup v2 is at /sys/fs/cgroup/unified
-	Cgroup bool // the machine has a cgroup v2: the keeper's word to PID 1
+	Hybrid bool   // cgroup v2 is at /sys/fs/cgroup/unified
+	Hidden bool   // it is nowhere
+	V1     string // a hierarchy of cgroup v1 of this name is at /sys/fs/cgroup/openrc
+	Cgroup bool   // the machine has a cgroup v2: the keeper's word to PID 1
 }
 
 // report is the keeper's answer, as JSON.
@@ -97,15 +103,33 @@ func Start(opts Options) (m *Machine, err error) {
 	if err := Check(); err != nil {
 		return nil, fmt.Errorf("start machine: %w", err)
 	}
-	s := spec{Shell: cmp.Or(opts.Shell, "dash"), Shared: opts.Shared}
+	if !slices.Contains([]string{"", "none", "v1"}, opts.Cgroups) {
+		return nil, fmt.Errorf("start machine: unknown cgroups %q (none or v1)", opts.Cgroups)
+	}
+	s := spec{
+		Shell: cmp.Or(opts.Shell, "dash"), Shared: opts.Shared,
+		Hidden: opts.Cgroups != "",
+	}
+	if opts.Cgroups == "v1" {
+		s.V1 = legacyName()
+	}
 	if !slices.Contains([]string{"dash", "bash", "busybox"}, s.Shell) {
 		return nil, fmt.Errorf("start machine: unknown shell %q (dash, bash or busybox)", s.Shell)
 	}
 	// Left to its defaults, OpenRC 0.45 has the hybrid layout, and makes
 	// cgroups for services in no other.
 	s.Hybrid = opts.Release == "bookworm"
-	m = &Machine{timeout: cmp.Or(opts.Timeout, 5*time.Minute), log: &logWriter{to: cmp.Or(opts.Log, io.Discard)}}
-	if s.Root, err = cachedRoot(context.Background(), opts.Release, m.log); err != nil {
+	m = &Machine{legacy: s.V1, timeout: cmp.Or(opts.Timeout, 5*time.Minute), log: &logWriter{to: cmp.Or(opts.Log, io.Discard)}}
+	if opts.Alone {
+		if s.Shell != "busybox" || cmp.Or(opts.Release, "sid") != "sid" {
+			return nil, errors.New("start machine: only sid's OpenRC is alone with busybox")
+		}
+		s.Shell, m.before = "", testFunctions()
+		s.Root, err = CachedRoot(context.Background(), "busybox-sid", "sid", busyboxRecipe, m.log)
+	} else {
+		s.Root, err = cachedRoot(context.Background(), opts.Release, m.log)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := m.start(s); err != nil {
@@ -170,6 +194,15 @@ func (m *Machine) PID() int { return m.pid }
 // Close ends every process of the machine and removes its cgroup. It returns an
 // error if any of it outlives that. Closing a second time does nothing.
 func (m *Machine) Close() error {
+	err := m.end()
+	if m.legacy != "" {
+		err = errors.Join(err, forgetLegacy(m.legacy))
+	}
+	return err
+}
+
+// end lets go of everything of the machine, its mount namespace too.
+func (m *Machine) end() error {
 	for _, f := range []*os.File{m.root, m.cgroup, m.life} {
 		f.Close() // nil is fine
 	}

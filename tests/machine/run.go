@@ -30,7 +30,7 @@ type Result = process.Result
 // script's process group is killed; daemons that have left it live on.
 func (m *Machine) Run(script string) Result {
 	const ordinary = `umask 022; ulimit -Sn 1024 2>/dev/null; exec sh -c "$1"`
-	return m.run(nil, "env", "--default-signal", "sh", "-c", ordinary, "sh", script)
+	return m.run(nil, "sh", "-c", ordinary, "sh", m.before+script)
 }
 
 // run runs a command in the machine. A nil stdin is /dev/null.
@@ -44,8 +44,9 @@ func (m *Machine) run(stdin io.Reader, argv ...string) Result {
 }
 
 func (m *Machine) attempt(stdin io.Reader, argv []string) (Result, error) {
-	nsenter := []string{"-t", strconv.Itoa(m.pid), "-m", "-n", "-p", "-u", "-i", "-C", "--"}
-	cmd := exec.Command("nsenter", append(nsenter, argv...)...)
+	// The machine's env(1) may be busybox's, which leaves signals ignored.
+	enter := []string{"--default-signal", "nsenter", "-t", strconv.Itoa(m.pid), "-m", "-n", "-p", "-u", "-i", "-C", "--"}
+	cmd := exec.Command("env", append(enter, argv...)...)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "TERM=dumb"}
 	cmd.Dir = "/"
 	cmd.Stdin = stdin
@@ -103,7 +104,7 @@ func (m *Machine) open(name string, flags int, mode os.FileMode) (*os.File, erro
 
 // script runs a shell script with arguments.
 func (m *Machine) script(script string, args ...string) error {
-	return m.run(nil, append([]string{"sh", "-ec", script, "sh"}, args...)...).Err()
+	return m.run(nil, append([]string{"sh", "-ec", m.before + script, "sh"}, args...)...).Err()
 }
 
 // Install copies what "make install DESTDIR=destdir" has installed to the
@@ -120,7 +121,7 @@ func (m *Machine) Install(destdir string) error {
 	if err := pack.Start(); err != nil {
 		return err
 	}
-	unpacked := m.run(archive, "tar", "-C", "/", "--no-overwrite-dir", "--keep-directory-symlink", "-xp")
+	unpacked := m.run(archive, "sh", "-c", m.before+"tar -C / --no-overwrite-dir --keep-directory-symlink -xp")
 	if err := pack.Wait(); err != nil {
 		return fmt.Errorf("install %s: %w: %s", destdir, err, bytes.TrimSpace(complaint.Bytes()))
 	}

@@ -63,8 +63,8 @@ func bootRelease(t *testing.T, options machine.Options, install bool) *host {
 	}
 	h.scripts("daemon", "late-netns", "nest", "own-netns", "picky", "plain", "s6-svscan", "supervised")
 	// Debian's scripts that no test starts go, and a sleep(1) comes that no
-	// other test's pgrep would find.
-	h.Sh("cd /etc/init.d; rm -f chrony dnsmasq nginx procps sudo; mkdir -p /usr/local/bin; cp $(command -v sleep) /usr/local/bin/sleeper; ip netns add vpn")
+	// other test's pgrep would find, which a link to busybox could not be.
+	h.Sh("cd /etc/init.d; rm -f chrony dnsmasq nginx procps sudo; mkdir -p /usr/local/bin; [ -e /usr/local/bin/sleeper ] || cp $(command -v sleep) /usr/local/bin/sleeper; ip netns add vpn")
 	return h
 }
 

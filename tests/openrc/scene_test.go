@@ -84,10 +84,10 @@ func playTranscript(t *testing.T, h *host, options machine.Options, file string,
 	params := testscript.Params{
 		Files: []string{file},
 		Condition: func(name string) (bool, error) {
-			if known := slices.Concat(releases, binShells); !slices.Contains(known, name) {
+			if known := slices.Concat(releases, binShells, []string{"alone"}); !slices.Contains(known, name) {
 				return false, fmt.Errorf("use one of %s", strings.Join(known, ", "))
 			}
-			return name == options.Release || name == options.Shell, nil
+			return name == options.Release || name == options.Shell || name == "alone" && options.Alone, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){},
 	}

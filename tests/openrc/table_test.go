@@ -50,6 +50,7 @@ var (
 
 type column struct {
 	release, openrc, shell string
+	special                string            // what else there is to it
 	cells                  map[string]string // by the name of the scene
 }
 
@@ -65,11 +66,16 @@ func TestTable(t *testing.T) {
 			})
 		}
 	}
-	c := &column{release: "sid", cells: map[string]string{}}
-	columns = append(columns, c)
+	patched := &column{release: "sid", special: "patched", cells: map[string]string{}}
+	busyboxAlone := &column{release: "sid", special: "alone", cells: map[string]string{}}
+	columns = append(columns, patched, busyboxAlone)
 	t.Run("sid/service_loaded", func(t *testing.T) {
 		t.Parallel()
-		playAll(t, machine.Options{Release: "sid", Shell: "dash"}, upstream(t), c, chosen(0))
+		playAll(t, machine.Options{Release: "sid", Shell: "dash"}, upstream(t), patched, chosen(0))
+	})
+	t.Run("sid/busybox_alone", func(t *testing.T) {
+		t.Parallel()
+		playAll(t, alone, "", busyboxAlone, chosen(1))
 	})
 }
 
@@ -192,12 +198,13 @@ func soon(happens func() bool) bool {
 }
 
 // traces are what services leave in a machine while they run, and must not
-// when they are stopped.
+// when they are stopped. (Of cgroup v1 OpenRC leaves it to the kernel to remove
+// what is empty.)
 func traces(h *host) string {
 	h.T.Helper()
 	return h.Sh(`echo processes; ps -eo sid=,stat=,args= | awk -v own=$(ps -o sid= -p $$) '$1 != own && $2 !~ /^Z/ { $1 = $2 = ""; print }' | sort
 		echo mounts; cut -d' ' -f4- /proc/self/mountinfo | sed '/ \/run\/netns\//d; s/shared:[0-9]*/shared/'
-		echo cgroups; find /sys/fs/cgroup -type d | sort
+		echo cgroups; find /sys/fs/cgroup -path /sys/fs/cgroup/openrc -prune -o -type d -print | sort
 		echo devices; ip -o link | cut -d' ' -f2
 		echo services; cd /run/openrc; find started starting stopping inactive wasinactive failed hotplugged scheduled options daemons -mindepth 1 | sort; find ../openrc-netns 2>/dev/null | sort
 		cat softlevel; ls -d rc.starting rc.stopping interactive 2>/dev/null; ls /tmp /var/tmp /usr/lib/rc/sh`)
@@ -222,6 +229,7 @@ func table() string {
 	}
 	line("OpenRC", func(c *column) string { return c.openrc })
 	line("/bin/sh", func(c *column) string { return c.shell })
+	line("", func(c *column) string { return c.special })
 	played := false
 	for _, s := range scenes {
 		empty := line(s.name, func(c *column) string {
