@@ -36,6 +36,7 @@ func TestMuslResolver(t *testing.T) {
 func TestRemediesWithoutIPNetns(t *testing.T) {
 	t.Parallel()
 	h := bootRelease(t, alone, true)
+	h.scripts("six")
 	kit.Contains(t, h.Fails("/sbin/ip netns"), "BusyBox")
 	remedy := func(said, before string) string {
 		t.Helper()
