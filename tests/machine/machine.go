@@ -51,7 +51,7 @@ type Options struct {
 	Alone   bool          // with sid and busybox: that is all there is beside OpenRC, laid out as on Alpine
 	Cgroups string        // what is at /sys/fs/cgroup: cgroup v2 by default, "none", or "v1", OpenRC's own hierarchy alone
 	Shared  bool          // "/" and all below it are shared mounts; private by default, as on Alpine
-	Timeout time.Duration // for each Run; 5 minutes by default
+	Timeout time.Duration // for each Run; 20 minutes by default
 	Log     io.Writer     // gets the building of the root, and what background processes say after their Run
 }
 
@@ -119,7 +119,7 @@ func Start(opts Options) (m *Machine, err error) {
 	// Left to its defaults, OpenRC 0.45 has the hybrid layout, and makes
 	// cgroups for services in no other.
 	s.Hybrid = opts.Release == "bookworm"
-	m = &Machine{legacy: s.V1, timeout: cmp.Or(opts.Timeout, 5*time.Minute), log: &logWriter{to: cmp.Or(opts.Log, io.Discard)}}
+	m = &Machine{legacy: s.V1, timeout: cmp.Or(opts.Timeout, 20*time.Minute), log: &logWriter{to: cmp.Or(opts.Log, io.Discard)}}
 	if opts.Alone {
 		if s.Shell != "busybox" || cmp.Or(opts.Release, "sid") != "sid" {
 			return nil, errors.New("start machine: only sid's OpenRC is alone with busybox")

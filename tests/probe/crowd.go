@@ -80,7 +80,7 @@ func crowd(port, count string) error {
 	for i := range n {
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 		if err == nil {
-			err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 60})
+			err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 600})
 		}
 		if err == nil {
 			err = unix.Connect(fd, loopback(number))
@@ -91,17 +91,19 @@ func crowd(port, count string) error {
 		open = append(open, fd)
 	}
 	for round := range 2 {
+		question := func(i int) string { return fmt.Sprint(round, i) }
 		for i, fd := range open {
-			question := fmt.Sprint(round, i)
-			if _, err := unix.Write(fd, []byte(question)); err != nil {
+			if _, err := unix.Write(fd, []byte(question(i))); err != nil {
 				return fmt.Errorf("connection %d: %w", i, err)
 			}
+		}
+		for i, fd := range open {
 			answer := make([]byte, 100)
 			n, err := unix.Read(fd, answer)
 			for err == unix.EINTR { // with a timeout, read(2) is not restarted
 				n, err = unix.Read(fd, answer)
 			}
-			if err != nil || string(answer[:n]) != question {
+			if err != nil || string(answer[:n]) != question(i) {
 				return fmt.Errorf("connection %d: %q, %v", i, answer[:max(n, 0)], err)
 			}
 		}

@@ -65,7 +65,7 @@ type Options struct {
 	// it too.
 	Cgroup string
 
-	Timeout time.Duration // for each Run; 5 minutes by default
+	Timeout time.Duration // for each Run; 20 minutes by default
 	Log     io.Writer     // gets the building of the root, and the guest's console
 }
 
@@ -106,7 +106,7 @@ func Start(opts Options) (*VM, error) {
 		return nil, fmt.Errorf("start virtual machine: %w", err)
 	}
 	v := &VM{
-		timeout: cmp.Or(opts.Timeout, 5*time.Minute),
+		timeout: cmp.Or(opts.Timeout, 20*time.Minute),
 		console: console{log: cmp.Or(opts.Log, io.Discard), ended: make(chan struct{})},
 	}
 	var err error
