@@ -271,11 +271,14 @@ func TestMigrateOfScriptsInUse(t *testing.T) {
 		t.Run(release, func(t *testing.T) {
 			t.Parallel()
 			h := bootRelease(t, machine.Options{Release: release, Shell: "dash"}, true)
-			kit.Equal(t, "nothing", h.Sh("rc-netns migrate"), "nothing to change: no service enters a network namespace or a VRF by other means")
-			scripts, _ := filepath.Glob(h.path("/etc/init.d/*"))
-			if len(scripts) < 20 {
-				t.Errorf("%d scripts", len(scripts))
+			all, err := filepath.Glob("testdata/init.d/*")
+			if err != nil || len(all) < 15 {
+				t.Fatal(all, err)
 			}
+			for _, script := range all {
+				h.scripts(filepath.Base(script))
+			}
+			kit.Equal(t, "nothing", h.Sh("rc-netns migrate"), "nothing to change: no service enters a network namespace or a VRF by other means")
 		})
 	}
 }
