@@ -87,7 +87,7 @@ func TestInstallAsksThisMachineAlone(t *testing.T) {
 	}
 	dir := t.TempDir()
 	kit.Equal(t, "a package", install("DESTDIR="+dir), "")
-	out := install("DESTDIR=", "PREFIX="+dir+"/usr", "SYSCONFDIR="+dir+"/etc", "LSBDIR="+dir+"/lib/lsb")
+	out := install("DESTDIR=", "PREFIX="+dir+"/usr", "SYSCONFDIR="+dir+"/etc", "LSBDIR="+dir+"/lib/lsb", "HOOKS="+dir+"/hooks/openrc-netns")
 	if strings.Count(out, "\n") != 1 || !strings.Contains(out, "OpenRC") {
 		t.Errorf("this machine: %q, want one line on its OpenRC", out)
 	}
