@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"os"
@@ -324,12 +325,20 @@ func hasWord(f *file, line int, word string) bool {
 	return slices.Contains(strings.Fields(textOf(f, line)), word)
 }
 
-// edit makes edits of the cuts.
+// edit makes edits of the cuts. Words that go over the end of a line are for
+// somebody to look at.
 func (s *service) edit() {
 	for _, u := range s.uses {
 		u.file.cuts = append(u.file.cuts, u.cuts...)
 	}
 	for _, f := range s.files {
+		for _, c := range f.cuts {
+			if bytes.IndexByte(f.src[c.start:c.end], '\n') >= 0 || strings.Contains(c.text, "\n") {
+				s.Settings, s.Edits, s.Links = nil, nil, nil
+				s.remark(Unusual, f, 1+bytes.Count(f.src[:c.start], []byte("\n")))
+				return
+			}
+		}
 		slices.SortFunc(f.cuts, func(a, b cut) int { return cmp.Compare(a.start, b.start) })
 		var text strings.Builder
 		at := 0

@@ -20,7 +20,7 @@ func (w Word) Expand(lookup func(name string) (string, bool)) (text, unknown str
 	if word == nil {
 		return "", w.Raw
 	}
-	if unknown = pathname(word); unknown != "" {
+	if unknown = w.several(word); unknown != "" {
 		return "", unknown
 	}
 	env := &environ{lookup: lookup}
@@ -52,20 +52,22 @@ func (w Word) Expand(lookup func(name string) (string, bool)) (text, unknown str
 	return "", unknown
 }
 
-// pathname is what a shell might expand to names of files; empty if there is
-// nothing.
-func pathname(word *syntax.Word) string {
+// several is what a shell might make several words or the name of a file of:
+// patterns, braces, <(); empty if there is nothing. Braces may stand for more
+// words than there is memory for.
+func (w Word) several(word *syntax.Word) string {
 	for i, part := range word.Parts {
-		lit, ok := part.(*syntax.Lit)
-		if !ok {
-			continue
-		}
-		for at := 0; at < len(lit.Value); at++ {
-			switch c := lit.Value[at]; {
-			case c == '\\':
-				at++
-			case strings.IndexByte("*?[", c) >= 0, c == '~' && i == 0 && at == 0:
-				return lit.Value[at:]
+		switch part := part.(type) {
+		case *syntax.ProcSubst, *syntax.ExtGlob:
+			return w.source(part)
+		case *syntax.Lit:
+			for at := 0; at < len(part.Value); at++ {
+				switch c := part.Value[at]; {
+				case c == '\\':
+					at++
+				case strings.IndexByte("*?[{", c) >= 0, c == '~' && i == 0 && at == 0:
+					return part.Value[at:]
+				}
 			}
 		}
 	}

@@ -184,7 +184,7 @@ func TestExpand(t *testing.T) {
 		`$a`: "vpn", `"x-${a}y"`: "x-vpny", `$a$a`: "vpnvpn", `${e:-lan}`: "lan", `${e-lan}`: "lan", `${a:-lan}`: "vpn",
 		`${e:="$a"}`: "vpn", `${a:+x}`: "x", `${e:+x}`: "", `${e}`: "",
 		`${RC_SVCNAME#*.}`: "lan.two", `${RC_SVCNAME##*.}`: "two", `${RC_SVCNAME%.*}`: "web.lan", `"${RC_SVCNAME%%.*}"`: "web",
-		`$b`: "? $b", `${b:-c}`: "? ${b:-c}", `x$(c)`: "? $(c)", "x`c`": "? `c`", `"$1"`: "? $1", `"$(c "d")e"`: `? $(c "d")`, `$`: "$", `${a#v}`: "pn", `{a,b}`: "? {a,b}",
+		`$b`: "? $b", `${b:-c}`: "? ${b:-c}", `x$(c)`: "? $(c)", "x`c`": "? `c`", `"$1"`: "? $1", `"$(c "d")e"`: `? $(c "d")`, `$`: "$", `${a#v}`: "pn", `{a,b}`: "? {a,b}", `x{1..99999999}`: "? {1..99999999}", `a<(b)`: "? <(b)", `>(b)`: "? >(b)", `@(a|b)`: "? @(a|b)",
 		`${a:?x}`: "vpn", `${e:?x}`: "? ${e:?x}", `${`: "? ${", `*`: "? *", `"*"`: "*", `~x`: "? ~x", `${a:1:2}`: "pn", `'x`: "? 'x", `${e:-$b}`: "? $b",
 	} {
 		text, unknown := Word{Raw: raw}.Expand(func(name string) (string, bool) { v, known := values[name]; return v, known })
