@@ -88,11 +88,12 @@ func Parse(src []byte) (*Script, error) {
 	var stmts []*syntax.Stmt
 	var err error
 	for stmt, stmtErr := range newParser().StmtsSeq(bytes.NewReader(src)) {
-		if stmtErr != nil {
-			err = explain(stmtErr)
-			break
+		switch {
+		case stmtErr == nil:
+			stmts = append(stmts, stmt)
+		case err == nil:
+			err = explain(stmtErr) // and no break: it may go on once more, and panics then
 		}
-		stmts = append(stmts, stmt)
 	}
 	w.stmts(stmts)
 	return w.out, err

@@ -131,6 +131,7 @@ func TestParseInitScripts(t *testing.T) {
 // Whatever it is given, it ends, and the words are where it says.
 func FuzzParse(f *testing.F) {
 	f.Add("a() { case b in c) d <<e;; esac; }\nf\ne\n")
+	f.Add("a() { case b in b) c <<d; esac; } &\n")
 	f.Add("a=$(b `c \"${d:-'$((1))'}\"`) 2>&1 | e && ! f\n")
 	f.Fuzz(func(t *testing.T, src string) {
 		s, _ := Parse([]byte(src))
