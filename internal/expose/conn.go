@@ -19,7 +19,7 @@ type conn struct {
 	entry      uint16
 	end        [2]end
 
-	connecting bool // the target has not answered
+	connecting bool // the target has not answered; the kernel has its timeout
 	broken     bool // an end was cut: so will the other be
 	timed      bool // it has a timeout
 	queued     bool // it is in relay.busy
@@ -54,7 +54,6 @@ func (r *relay) newConn(entry int, fd int32) *conn {
 	*c = conn{fd: [2]int32{fd, -1}, index: c.index, generation: next(c.generation), moved: r.now, entry: uint16(entry),
 		connecting: true, queued: c.queued, dry: c.dry}
 	r.active++
-	r.setTimed(c, true)
 	return c
 }
 
@@ -118,6 +117,9 @@ func (r *relay) event(c *conn, at int, events uint32) {
 	}
 	if c.connecting {
 		if at == 0 {
+			if events&unix.EPOLLERR != 0 {
+				r.cut(c) // who asked has gone
+			}
 			return
 		}
 		if events&unix.EPOLLERR != 0 {
@@ -266,13 +268,7 @@ func (r *relay) setTimed(c *conn, timed bool) {
 }
 
 func (r *relay) checkTimeout(c *conn) {
-	silence := time.Duration(r.now-c.moved) * time.Second
-	switch {
-	case !c.connecting:
-		if silence > r.limits.Timeout {
-			r.cut(c)
-		}
-	case silence > ConnectTimeout && c.fd[1] >= 0:
-		r.unreachable(c, "it does not answer")
+	if time.Duration(r.now-c.moved)*time.Second > r.limits.Timeout {
+		r.cut(c)
 	}
 }

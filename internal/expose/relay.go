@@ -36,9 +36,6 @@ func (l *Limits) Fit(descriptors int) bool {
 	return l.Connections > 0
 }
 
-// ConnectTimeout is how long a target has to answer.
-const ConnectTimeout = 10 * time.Second
-
 // relay is the process that has the sockets of both networks.
 type relay struct {
 	*poller

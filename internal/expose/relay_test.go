@@ -293,6 +293,38 @@ func TestTokens(t *testing.T) {
 	}
 }
 
+// A client that has gone does not hold the place of another one for as long as
+// the kernel waits for a target.
+func TestRelayLetsGoOfWhoHasGone(t *testing.T) {
+	busy, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(busy)
+	if err := errors.Join(unix.Bind(busy, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(busy, 0)); err != nil {
+		t.Fatal(err)
+	}
+	name, err := unix.Getsockname(busy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port)
+	dial(t, "tcp", target) // the one that fits into its queue
+	limits := roomy
+	limits.Connections = 1
+	r := start(t, limits, target, echoes(t))
+	waits := dial(t, "tcp", r.addresses[0]).(*net.TCPConn)
+	next := dial(t, "tcp", r.addresses[1])
+	_ = next.SetReadDeadline(time.Now().Add(time.Second / 2))
+	if _, err := next.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a second connection: %v", err)
+	}
+	_ = waits.SetLinger(0)
+	waits.Close()
+	_ = next.SetDeadline(time.Now().Add(time.Minute)) // half of the kernel's
+	echoed(t, next, "its turn")
+}
+
 // An end that is cut, refuses or times out has the other end cut, which a mere
 // end of the connection would not tell.
 func TestRelayCuts(t *testing.T) {

@@ -423,7 +423,11 @@ func TestExposeUnreachable(t *testing.T) {
 		if err := syscall.Bind(fd, &syscall.SockaddrInet4{Port: 9092, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 			return err
 		}
-		return syscall.Listen(fd, 0)
+		if err := syscall.Listen(fd, 0); err != nil {
+			return err
+		}
+		// The kernel waits for an answer for a few seconds here, not minutes.
+		return os.WriteFile("/proc/sys/net/ipv4/tcp_syn_retries", []byte("1"), 0o644)
 	})
 	cutoff := make(chan error, 1)
 	h.serve("127.0.0.1:9094", func(conn net.Conn) {
@@ -449,7 +453,7 @@ func TestExposeUnreachable(t *testing.T) {
 	for _, line := range []string{
 		`netns-expose: 127.0.0.1:9091: cannot reach 127.0.0.1:9091 in network namespace "vpn": connection refused`,
 		`netns-expose: 127.0.0.1:9093: cannot reach 192.0.2.1:80 in network namespace "vpn": network is unreachable`,
-		`netns-expose: 127.0.0.1:9092: cannot reach 127.0.0.1:9092 in network namespace "vpn": it does not answer`,
+		`netns-expose: 127.0.0.1:9092: cannot reach 127.0.0.1:9092 in network namespace "vpn": connection timed out`,
 		`netns-expose: udp:127.0.0.1:5353: cannot reach 127.0.0.1:5353 in network namespace "vpn": connection refused`,
 	} {
 		if n := strings.Count(log+"\n", line+"\n"); n != 1 {

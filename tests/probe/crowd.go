@@ -45,10 +45,12 @@ func echo(text string) error {
 		for _, event := range events[:max(n, 0)] {
 			fd := int(event.Fd)
 			if fd == listener {
-				if fd, _, err = unix.Accept(listener); err == nil {
-					err = watch(fd)
+				for err = error(nil); err == nil; { // all that wait: the next ones need the room
+					if fd, _, err = unix.Accept(listener); err == nil {
+						err = watch(fd)
+					}
 				}
-				if err != nil {
+				if err != unix.EAGAIN {
 					return err
 				}
 				continue
