@@ -29,10 +29,12 @@ import (
 
 // insideEnv marks the run inside, and carries the directory of the binaries.
 // workEnv has the directory that a file system for the transcripts is mounted
-// on, there alone.
+// on, there alone. emulatorEnv has the program that runs those of another
+// architecture, $GOARCH (tests/arches).
 const (
-	insideEnv = "OPENRC_NETNS_TEST_BIN"
-	workEnv   = "OPENRC_NETNS_TEST_WORK"
+	insideEnv   = "OPENRC_NETNS_TEST_BIN"
+	workEnv     = "OPENRC_NETNS_TEST_WORK"
+	emulatorEnv = "OPENRC_NETNS_TEST_EMULATOR"
 )
 
 // Names under which this binary is a command: that of package deny, and
@@ -96,6 +98,12 @@ func runInside() int {
 		fmt.Fprintln(os.Stderr, "build the commands:", err)
 		return 1
 	}
+	if emulator := os.Getenv(emulatorEnv); emulator != "" {
+		if err := emulate(bin, emulator); err != nil {
+			fmt.Fprintln(os.Stderr, "have the commands emulated:", err)
+			return 1
+		}
+	}
 	self, err := os.Executable()
 	if err != nil {
 		panic(err)
@@ -122,6 +130,36 @@ func runInside() int {
 		return 1
 	}
 	return 0
+}
+
+// emulate puts a script that calls the emulator in the place of each program.
+// The program itself is in a directory of its own, beside the scripts of the
+// others, where it looks for them.
+func emulate(bin, emulator string) error {
+	programs, err := filepath.Glob(filepath.Join(bin, "*"))
+	if err != nil {
+		return err
+	}
+	for _, path := range programs {
+		dir := path + ".d"
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return err
+		}
+		for _, other := range programs {
+			if err := os.Symlink(other, filepath.Join(dir, filepath.Base(other))); err != nil {
+				return err
+			}
+		}
+		moved := filepath.Join(dir, filepath.Base(path))
+		if err := os.Rename(path, moved); err != nil { // in the place of a link
+			return err
+		}
+		script := fmt.Sprintf("#!/bin/sh\nexec '%s' '%s' \"$@\"\n", emulator, moved)
+		if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // withEnviron takes
