@@ -25,6 +25,7 @@ import (
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/option"
 	"openrc-netns/internal/privilege"
+	"openrc-netns/internal/rcdir"
 	"openrc-netns/internal/rcnetns"
 	"openrc-netns/internal/version"
 )
@@ -187,7 +188,7 @@ func (o *options) spec() (launch.Spec, error) {
 			return spec, err
 		}
 		if !settings.Confined() {
-			return spec, fmt.Errorf("service %q sets none of netns, vrf and netns_lock in %s", o.service, openrc.ConfDir)
+			return spec, fmt.Errorf("service %q sets none of netns, vrf and netns_lock in %s", o.service, rcdir.Conf)
 		}
 		if spec, err = settings.Spec(); err != nil {
 			return spec, fmt.Errorf("service %q: %w", o.service, err)

@@ -17,6 +17,7 @@ import (
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/privilege"
+	"openrc-netns/internal/rcdir"
 	"openrc-netns/internal/serviceconf"
 	"openrc-netns/internal/terminal"
 )
@@ -136,7 +137,7 @@ func egressSubject(name string, all bool) (*subject, error) {
 	case record == nil && err != nil && !errors.As(err, new(*serviceconf.NotExistError)):
 		return nil, err
 	case record == nil:
-		return nil, fmt.Errorf("service %q is not confined: %s sets none of netns, vrf and netns_lock for it", name, openrc.ConfDir)
+		return nil, fmt.Errorf("service %q is not confined: %s sets none of netns, vrf and netns_lock for it", name, rcdir.Conf)
 	default:
 		s.Netns = record.Netns
 	}

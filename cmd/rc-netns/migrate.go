@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 
 	"openrc-netns/internal/migrate"
 	"openrc-netns/internal/privilege"
+	"openrc-netns/internal/rcdir"
 	"openrc-netns/internal/shell"
 )
 
@@ -101,7 +103,7 @@ func before(s *migrate.Service) []string {
 		commands = append(commands, "rc-service "+shell.Quote(s.Name)+" stop")
 	}
 	for _, netns := range s.Links {
-		commands = append(commands, "ln -s netns "+shell.Quote("/etc/init.d/netns."+netns))
+		commands = append(commands, "ln -s netns "+shell.Quote(filepath.Join(rcdir.Init, "netns."+netns)))
 	}
 	return commands
 }

@@ -11,6 +11,7 @@ import (
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/preflight"
+	"openrc-netns/internal/rcdir"
 	"openrc-netns/internal/serviceconf"
 	"openrc-netns/internal/shell"
 )
@@ -121,7 +122,7 @@ var wordings = map[finding.ID]wording{
 		"a start takes it, and whatever runs no shell does not know of it: this check, status, netns-exec --service", "write netns; or move it to /etc/rc.conf, if all services are meant"},
 	finding.SettingsUnreadable: {"%[1]s",
 		"only a shell can tell what the settings are: the service starts with them, but nothing that runs no shell knows where it belongs: this check, status, netns-exec --service", "%[2]s"},
-	finding.SettingsConflict: {"the init script changes %q, and " + openrc.ConfDir + " has settings too",
+	finding.SettingsConflict: {"the init script changes %q, and " + rcdir.Conf + " has settings too",
 		"conf.d has decided where the script runs before the script is read: a start is refused", "set it in one of the two"},
 	finding.InterfaceBad: {"%s", "what is not an interface cannot be moved in", "keep what is right"},
 	finding.SysctlBad:    {"%s", "what is not a setting of the network cannot be set", "keep what is right"},
@@ -350,7 +351,7 @@ func remarks(s *audit.Service) []string {
 	case s.SettingsError != nil:
 		result = append(result, fmt.Sprintf("settings unknown: %v%s", s.SettingsError, shown))
 	case s.Settings == nil:
-		result = append(result, "no settings in "+openrc.ConfDir+shown)
+		result = append(result, "no settings in "+rcdir.Conf+shown)
 	}
 	if s.RecordError != nil {
 		result = append(result, s.RecordError.Error())

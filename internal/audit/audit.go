@@ -16,6 +16,7 @@ import (
 	"openrc-netns/internal/expose"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/rcdir"
 	"openrc-netns/internal/serviceconf"
 )
 
@@ -167,7 +168,7 @@ func (u Unseen) Any() bool { return u != Unseen{} }
 type UnknownServiceError struct{ Service string }
 
 func (e *UnknownServiceError) Error() string {
-	return fmt.Sprintf("unknown service %q: there is no %s/%s", e.Service, openrc.InitDir, e.Service)
+	return fmt.Sprintf("unknown service %q: there is no %s/%s", e.Service, rcdir.Init, e.Service)
 }
 
 // UnconfinedError says that a service belongs on the host's network, and was
@@ -175,7 +176,7 @@ func (e *UnknownServiceError) Error() string {
 type UnconfinedError struct{ Service string }
 
 func (e *UnconfinedError) Error() string {
-	return fmt.Sprintf("service %q is not confined: %s sets none of netns, vrf and netns_lock for it", e.Service, openrc.ConfDir)
+	return fmt.Sprintf("service %q is not confined: %s sets none of netns, vrf and netns_lock for it", e.Service, rcdir.Conf)
 }
 
 // Run audits the services. It is an error if OpenRC has not booted this machine

@@ -20,6 +20,7 @@ import (
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/preflight"
 	"openrc-netns/internal/privilege"
+	"openrc-netns/internal/rcdir"
 	"openrc-netns/internal/script"
 	"openrc-netns/internal/serviceconf"
 )
@@ -190,7 +191,7 @@ func look(name string, patched bool) (*service, error) {
 func isOurs(path string) bool {
 	info, err := os.Stat(path)
 	for _, name := range []string{"netns", "netns-expose"} {
-		ours, oursErr := os.Stat(filepath.Join(openrc.InitDir, name))
+		ours, oursErr := os.Stat(filepath.Join(rcdir.Init, name))
 		if err == nil && oursErr == nil && os.SameFile(info, ours) {
 			return true
 		}
@@ -231,7 +232,7 @@ func (s *service) findShared(all []string) {
 	}
 	var names []string
 	for _, other := range all {
-		if path, err := filepath.EvalSymlinks(filepath.Join(openrc.InitDir, other)); err == nil && path == s.script && other != s.Name {
+		if path, err := filepath.EvalSymlinks(filepath.Join(rcdir.Init, other)); err == nil && path == s.script && other != s.Name {
 			names = append(names, other)
 		}
 	}

@@ -12,8 +12,8 @@ import (
 	"openrc-netns/internal/confd"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/namespace"
-	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/provision"
+	"openrc-netns/internal/rcdir"
 	"openrc-netns/internal/script"
 	"openrc-netns/internal/shell"
 )
@@ -203,7 +203,7 @@ func (p spot) String() string {
 // false if that is for somebody to decide.
 func (s *service) set() (clear bool) {
 	clear = true
-	conf := filepath.Join(openrc.ConfDir, s.Name)
+	conf := filepath.Join(rcdir.Conf, s.Name)
 	for _, setting := range []struct{ name, value string }{{"netns", s.Netns}, {"vrf", s.VRF}} {
 		found, unsure := s.setting(setting.name)
 		switch {
@@ -268,7 +268,7 @@ func (s *service) setting(name string) (found value, unsure *file) {
 func (s *service) prepare() {
 	for _, m := range s.made {
 		m.file.cuts = append(m.file.cuts, m.cut)
-		if _, err := os.Stat(filepath.Join(openrc.InitDir, "netns."+m.name)); m.add && err != nil && !slices.Contains(s.Links, m.name) {
+		if _, err := os.Stat(filepath.Join(rcdir.Init, "netns."+m.name)); m.add && err != nil && !slices.Contains(s.Links, m.name) {
 			s.Links = append(s.Links, m.name)
 		}
 	}
@@ -286,7 +286,7 @@ func (s *service) prepare() {
 		m.file.cuts = append(m.file.cuts, m.cut)
 	}
 	if len(devices) > 0 {
-		s.Settings = append(s.Settings, Setting{filepath.Join(openrc.ConfDir, "netns."+s.Netns),
+		s.Settings = append(s.Settings, Setting{filepath.Join(rcdir.Conf, "netns."+s.Netns),
 			provision.InterfacesSetting + "=" + shell.Quote(strings.Join(devices, " "))})
 	}
 	slices.SortStableFunc(s.hosts, func(a, b located) int {

@@ -2,7 +2,6 @@ package namespace
 
 import (
 	"bufio"
-	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -10,15 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-)
 
-// Where OpenRC has the init scripts and runlevels of the machine, and keeps what
-// it has started where RC_SVCDIR is not set. (Package openrc, which has these
-// too, imports this one.)
-const (
-	initDir  = "/etc/init.d"
-	levelDir = "/etc/runlevels"
-	stateDir = "/run/openrc"
+	"openrc-netns/internal/rcdir"
 )
 
 // ifstateConfig is where ifstate's init script looks.
@@ -31,11 +23,11 @@ func Creator(name string) string {
 	if name == "" || CheckName(name) != nil || filepath.IsAbs(name) {
 		return ""
 	}
-	info, err := os.Stat(filepath.Join(initDir, "netns."+name))
+	info, err := os.Stat(filepath.Join(rcdir.Init, "netns."+name))
 	if err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
 		return "netns." + name
 	}
-	if levels, _ := filepath.Glob(filepath.Join(levelDir, "*", "ifstate")); len(levels) > 0 && configures(name) {
+	if levels, _ := filepath.Glob(filepath.Join(rcdir.Runlevels, "*", "ifstate")); len(levels) > 0 && configures(name) {
 		return "ifstate"
 	}
 	return ""
@@ -52,8 +44,7 @@ func CreateCommand(name string) []string {
 		}
 		return []string{"ip", "netns", "add", name}
 	}
-	state := cmp.Or(os.Getenv("RC_SVCDIR"), stateDir)
-	if _, err := os.Lstat(filepath.Join(state, "started", service)); err == nil {
+	if _, err := os.Lstat(filepath.Join(rcdir.State(), "started", service)); err == nil {
 		return []string{"rc-service", service, "restart"}
 	}
 	return []string{"rc-service", service, "start"}

@@ -9,6 +9,7 @@ import (
 	"openrc-netns/internal/launch"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/privilege"
+	"openrc-netns/internal/rcdir"
 )
 
 // Start is the action that confines a service: it is strict, all others act
@@ -129,7 +130,7 @@ func (a Action) warnOfHome(warn func(string)) {
 		}
 	}
 	warn(fmt.Sprintf("started from %s, it goes to the host's network, as netns is not set: write netns=%s into %s; or netns_inherit=yes to have it stay, or no to have it go without a word",
-		where, name, filepath.Join(ConfDir, a.Service)))
+		where, name, filepath.Join(rcdir.Conf, a.Service)))
 }
 
 // record is what is on record of the start that the action belongs to.
@@ -148,7 +149,7 @@ func (a Action) resumes() bool {
 	if a.Name != Start {
 		return false
 	}
-	_, err := os.Lstat(filepath.Join(StateDir(), "wasinactive", a.Service))
+	_, err := os.Lstat(filepath.Join(rcdir.State(), "wasinactive", a.Service))
 	if err != nil {
 		return false
 	}

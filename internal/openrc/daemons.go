@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"openrc-netns/internal/files"
+	"openrc-netns/internal/rcdir"
 )
 
 // Daemons are the processes of a service that OpenRC has on record.
@@ -40,7 +41,7 @@ func ReadDaemons(service string) Daemons {
 	if text, err := readLine(valuePath(service, "chroot")); err == nil {
 		root = text
 	}
-	dir := filepath.Join(StateDir(), "daemons", service)
+	dir := filepath.Join(rcdir.State(), "daemons", service)
 	entries, _ := files.ReadDir(dir)
 	d.Recorded = len(entries) > 0
 	for _, entry := range entries {
@@ -80,7 +81,7 @@ func (d *Daemons) add(pidfile string) {
 // directory of an s6-supervise(8); empty if it is not one that OpenRC has made.
 // OpenRC calls it by the variable name of the script, which is mostly not set.
 func S6Service(dir string) string {
-	if filepath.Dir(dir) != filepath.Join(StateDir(), "s6-services") {
+	if filepath.Dir(dir) != filepath.Join(rcdir.State(), "s6-services") {
 		return ""
 	}
 	return filepath.Base(dir)

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"openrc-netns/internal/files"
+	"openrc-netns/internal/rcdir"
 )
 
 // Dependencies are what rc-depend(8) keeps of all services: by name, the
@@ -15,7 +16,7 @@ type Dependencies map[string][]string
 // ReadDependencies reads OpenRC's cache, which it writes when a service is
 // started after a change; empty if there is none.
 func ReadDependencies() Dependencies {
-	text, err := files.Read(filepath.Join(StateDir(), "deptree"))
+	text, err := files.Read(filepath.Join(rcdir.State(), "deptree"))
 	if err != nil {
 		return nil
 	}

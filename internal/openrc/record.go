@@ -16,6 +16,7 @@ import (
 	"openrc-netns/internal/files"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
+	"openrc-netns/internal/rcdir"
 )
 
 // Record says where a service was started. It is kept among the values of
@@ -40,15 +41,7 @@ type Record struct {
 // valuePath is where service_set_value (openrc-run(8)) would put a value of
 // service.
 func valuePath(service, value string) string {
-	return filepath.Join(StateDir(), "options", service, value)
-}
-
-// StateDir is where OpenRC keeps its state.
-func StateDir() string {
-	if dir := os.Getenv("RC_SVCDIR"); dir != "" {
-		return dir
-	}
-	return "/run/openrc"
+	return filepath.Join(rcdir.State(), "options", service, value)
 }
 
 // recordValue is the name of a record among a service's values.

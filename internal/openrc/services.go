@@ -7,13 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"openrc-netns/internal/rcdir"
 )
-
-// InitDir is where the init scripts of services are.
-const InitDir = "/etc/init.d"
-
-// ConfDir is where openrc-run(8) looks for the settings of services.
-const ConfDir = "/etc/conf.d"
 
 // NotBootedError says that OpenRC has not booted this machine, and so knows
 // nothing about its services.
@@ -29,7 +25,7 @@ func (e *NotBootedError) Error() string {
 // CheckBooted returns a *NotBootedError where OpenRC has not booted the
 // machine.
 func CheckBooted() error {
-	path := filepath.Join(StateDir(), "softlevel")
+	path := filepath.Join(rcdir.State(), "softlevel")
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return &NotBootedError{path}
 	} else if err != nil {
@@ -41,7 +37,7 @@ func CheckBooted() error {
 // Services lists, in order, the services that have an init script, and those
 // that have a record (ReadRecord) and no script any more.
 func Services() ([]string, error) {
-	entries, err := os.ReadDir(InitDir)
+	entries, err := os.ReadDir(rcdir.Init)
 	if err != nil {
 		return nil, fmt.Errorf("list the services: %w", err)
 	}
@@ -65,7 +61,7 @@ func HasScript(service string) bool {
 	if CheckName(service) != nil {
 		return false
 	}
-	info, err := os.Stat(filepath.Join(InitDir, service))
+	info, err := os.Stat(filepath.Join(rcdir.Init, service))
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
@@ -90,7 +86,7 @@ func ReadState(service string) State {
 	// Of several marks, OpenRC takes the one that comes last here.
 	state := Stopped
 	for _, s := range []State{Failed, Started, Starting, Stopping, Inactive} {
-		if _, err := os.Lstat(filepath.Join(StateDir(), string(s), service)); err == nil {
+		if _, err := os.Lstat(filepath.Join(rcdir.State(), string(s), service)); err == nil {
 			state = s
 		}
 	}

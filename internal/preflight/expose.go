@@ -9,11 +9,12 @@ import (
 	"openrc-netns/internal/expose"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/rcdir"
 	"openrc-netns/internal/serviceconf"
 )
 
 // exposeScript is the init script of the services that expose ports.
-var exposeScript = filepath.Join(initDir, strings.TrimSuffix(expose.ServicePrefix, "."))
+var exposeScript = filepath.Join(rcdir.Init, strings.TrimSuffix(expose.ServicePrefix, "."))
 
 // exposes is the network namespace whose ports a service exposes; empty if it
 // is none of ours.
@@ -22,7 +23,7 @@ func exposes(service string) string {
 	if !found {
 		return ""
 	}
-	script, err := os.Stat(filepath.Join(initDir, service))
+	script, err := os.Stat(filepath.Join(rcdir.Init, service))
 	ours, oursErr := os.Stat(exposeScript)
 	if err != nil || oursErr != nil || !os.SameFile(script, ours) {
 		return ""
@@ -59,7 +60,7 @@ func (s *serviceCheck) checkExpose(netns string) {
 		return
 	}
 	if strings.TrimSpace(list) == "" {
-		s.add(finding.ExposeNothing, finding.Fails, finding.Where{Path: filepath.Join(confDir, "netns."+netns)}, finding.Remedy{}, netns)
+		s.add(finding.ExposeNothing, finding.Fails, finding.Where{Path: filepath.Join(rcdir.Conf, "netns."+netns)}, finding.Remedy{}, netns)
 		return
 	}
 	s.from[expose.Setting] = where
@@ -79,7 +80,7 @@ func (s *serviceCheck) checkExpose(netns string) {
 
 // checkOthersPorts looks for a port that another service has in its list too.
 func (s *serviceCheck) checkOthersPorts(entries []expose.Entry, where finding.Where) {
-	services, err := names(initDir)
+	services, err := names(rcdir.Init)
 	if err != nil {
 		return
 	}
@@ -109,5 +110,5 @@ func (s *serviceCheck) checkExposed() {
 		return
 	}
 	s.add(finding.ExposeUnserved, finding.Warning, where,
-		finding.Run("ln", "-s", filepath.Base(exposeScript), filepath.Join(initDir, service)), service)
+		finding.Run("ln", "-s", filepath.Base(exposeScript), filepath.Join(rcdir.Init, service)), service)
 }

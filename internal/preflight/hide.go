@@ -9,6 +9,7 @@ import (
 
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/mounts"
+	"openrc-netns/internal/rcdir"
 )
 
 // checkHide looks at the paths in netns_hide.
@@ -62,5 +63,5 @@ func (s *serviceCheck) hide(path string) finding.Remedy {
 	if _, set := s.from["netns_hide"]; set {
 		return s.edit("netns_hide", strings.TrimSpace(s.settings.Hide+" "+path))
 	}
-	return finding.Remedy{}.RunTo(filepath.Join(confDir, s.Name), "echo", `netns_hide="`+path+`"`)
+	return finding.Remedy{}.RunTo(filepath.Join(rcdir.Conf, s.Name), "echo", `netns_hide="`+path+`"`)
 }

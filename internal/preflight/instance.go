@@ -9,6 +9,7 @@ import (
 
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/rcdir"
 	"openrc-netns/internal/serviceconf"
 )
 
@@ -27,9 +28,9 @@ func (s *serviceCheck) checkOtherServices() {
 		return
 	}
 	own := readPidfiles(s.Name, path)
-	scripts, _ := names(initDir)
+	scripts, _ := names(rcdir.Init)
 	for _, other := range scripts {
-		script := filepath.Join(initDir, other)
+		script := filepath.Join(rcdir.Init, other)
 		if other == s.Name || !openrc.HasScript(other) || !inUse(other) {
 			continue
 		}
@@ -51,7 +52,7 @@ func inUse(service string) bool {
 	if openrc.ReadState(service) != openrc.Stopped {
 		return true
 	}
-	levels, _ := filepath.Glob(filepath.Join(levelDir, "*", service))
+	levels, _ := filepath.Glob(filepath.Join(rcdir.Runlevels, "*", service))
 	return len(levels) > 0
 }
 

@@ -13,6 +13,7 @@ import (
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/provision"
+	"openrc-netns/internal/rcdir"
 	"openrc-netns/internal/serviceconf"
 	"openrc-netns/internal/wgquick"
 )
@@ -24,7 +25,7 @@ func (s *serviceCheck) makesNamespace() bool {
 		return false
 	}
 	script, err := os.Stat(s.script)
-	ours, oursErr := os.Stat(filepath.Join(initDir, "netns"))
+	ours, oursErr := os.Stat(filepath.Join(rcdir.Init, "netns"))
 	if err != nil || oursErr != nil || !os.SameFile(script, ours) {
 		return false
 	}
@@ -35,7 +36,7 @@ func (s *serviceCheck) makesNamespace() bool {
 // checkMaker looks at what a service of a network namespace is told.
 func (s *serviceCheck) checkMaker(root bool) {
 	if err := namespace.CheckName(s.Makes); err != nil {
-		s.add(finding.NamespaceBadNameMaker, finding.Fails, finding.Where{Path: s.script}, finding.Run("mv", s.script, filepath.Join(initDir, "netns.vpn")), err)
+		s.add(finding.NamespaceBadNameMaker, finding.Fails, finding.Where{Path: s.script}, finding.Run("mv", s.script, filepath.Join(rcdir.Init, "netns.vpn")), err)
 	}
 	for _, name := range openrc.Names {
 		if where, set := s.from[name]; set && s.settings.Confined() {

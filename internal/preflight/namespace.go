@@ -11,6 +11,7 @@ import (
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/provision"
+	"openrc-netns/internal/rcdir"
 )
 
 // checkNamespace opens the namespace; nil if there is none. A service that
@@ -72,7 +73,7 @@ func (s *serviceCheck) checkNotHost(ns *namespace.Namespace) {
 // which the drop-in looks for too; empty if there is none.
 func maker(name string) string {
 	const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
-	script := filepath.Join(initDir, "netns."+name)
+	script := filepath.Join(rcdir.Init, "netns."+name)
 	if _, err := os.Stat(script); err != nil || strings.Trim(name, plain) != "" {
 		return ""
 	}

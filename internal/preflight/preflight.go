@@ -18,6 +18,7 @@ import (
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/privilege"
+	"openrc-netns/internal/rcdir"
 	"openrc-netns/internal/serviceconf"
 )
 
@@ -81,7 +82,7 @@ type NotExistError struct{ Service string }
 
 func (e *NotExistError) Error() string {
 	return fmt.Sprintf("service %q does not exist: there is neither %s/%s nor %s/%s",
-		e.Service, initDir, e.Service, confDir, e.Service)
+		e.Service, rcdir.Init, e.Service, rcdir.Conf, e.Service)
 }
 
 // Run checks the services called names and those of their network namespaces,

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"openrc-netns/internal/finding"
+	"openrc-netns/internal/rcdir"
 	"openrc-netns/internal/shell"
 )
 
@@ -89,19 +90,19 @@ func (s System) runsEveryScript() bool {
 
 // scriptMissing is for settings that no service has.
 func (s *serviceCheck) scriptMissing() {
-	file, script := filepath.Join(confDir, s.Name), filepath.Join(initDir, s.Name)
+	file, script := filepath.Join(rcdir.Conf, s.Name), filepath.Join(rcdir.Init, s.Name)
 	where := s.from["netns"]
 	if where.Path == "" {
 		where = finding.Where{Path: file}
 	}
 	base, _, multiplexed := strings.Cut(s.Name, ".")
-	scripts, _ := names(initDir)
+	scripts, _ := names(rcdir.Init)
 	id, remedy, args := finding.ScriptMissing, finding.Run("rm", file), []any{s.Name, script}
 	if near := nearest(s.Name, scripts); multiplexed && slices.Contains(scripts, base) {
 		id, remedy = finding.ScriptMissingLink, finding.Run("ln", "-s", base, script)
 	} else if near != "" {
 		id, args = finding.ScriptMissingNear, append(args, near)
-		remedy = finding.Remedy{}.RunTo(filepath.Join(confDir, near), "cat", file).Run("rm", file)
+		remedy = finding.Remedy{}.RunTo(filepath.Join(rcdir.Conf, near), "cat", file).Run("rm", file)
 	}
 	s.add(id, finding.Fails, where, remedy, args...)
 }

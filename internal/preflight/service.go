@@ -6,13 +6,8 @@ import (
 
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/rcdir"
 	"openrc-netns/internal/serviceconf"
-)
-
-const (
-	confDir  = openrc.ConfDir
-	initDir  = openrc.InitDir
-	levelDir = "/etc/runlevels"
 )
 
 // checker checks services.
@@ -91,7 +86,7 @@ func (s *serviceCheck) checkOrder() {
 	if script == "" || !openrc.ReadDependencies().Waits(filepath.Base(script), s.Name) {
 		return
 	}
-	remedy := finding.Remedy{}.RunTo(filepath.Join(confDir, s.Name), "echo", "netns=")
+	remedy := finding.Remedy{}.RunTo(filepath.Join(rcdir.Conf, s.Name), "echo", "netns=")
 	if !s.byDefault {
 		remedy = finding.Write(remove(s.from["netns"], "netns"))
 	}

@@ -7,16 +7,18 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"openrc-netns/internal/rcdir"
 )
 
 // Services lists those that may have settings: all init scripts, and the files
 // in conf.d that have none.
 func Services() ([]string, error) {
-	scripts, err := names(initDir)
+	scripts, err := names(rcdir.Init)
 	if err != nil {
 		return nil, err
 	}
-	files, err := names(confDir)
+	files, err := names(rcdir.Conf)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -31,7 +33,7 @@ func Services() ([]string, error) {
 
 // Script is the path of the init script of a service; empty if there is none.
 func Script(service string) string {
-	path := filepath.Join(initDir, service)
+	path := filepath.Join(rcdir.Init, service)
 	if _, err := os.Stat(path); err == nil {
 		return path
 	}
@@ -73,7 +75,7 @@ func belongs(file string, scripts []string) bool {
 	}
 	for _, script := range scripts {
 		if level, found := strings.CutPrefix(file, script+"."); found {
-			if _, err := os.Stat(filepath.Join(levelDir, level)); err == nil {
+			if _, err := os.Stat(filepath.Join(rcdir.Runlevels, level)); err == nil {
 				return true
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"openrc-netns/internal/confd"
+	"openrc-netns/internal/rcdir"
 )
 
 // Default is the network namespace of services whose conf.d files say nothing of
@@ -27,9 +28,6 @@ const (
 	DefaultSetting   = "netns_default"
 	RunlevelsSetting = "netns_runlevels"
 )
-
-// RunlevelDir has a directory for each runlevel, with its services.
-const RunlevelDir = "/etc/runlevels"
 
 // BootRunlevels are those of services that prepare the machine.
 var BootRunlevels = []string{"sysinit", "boot", "shutdown"}
@@ -113,8 +111,8 @@ func (d Default) Exempts(service string) Exemption {
 // matches, or in one that is stacked there (rc-update(8)).
 func InRunlevel(service string, runlevels ...string) bool {
 	for _, level := range runlevels {
-		dirs, _ := filepath.Glob(filepath.Join(RunlevelDir, level))
-		stacked, _ := filepath.Glob(filepath.Join(RunlevelDir, level, "*"))
+		dirs, _ := filepath.Glob(filepath.Join(rcdir.Runlevels, level))
+		stacked, _ := filepath.Glob(filepath.Join(rcdir.Runlevels, level, "*"))
 		for _, dir := range append(dirs, stacked...) {
 			if _, err := os.Stat(filepath.Join(dir, service)); err == nil {
 				return true

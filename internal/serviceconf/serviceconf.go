@@ -15,6 +15,7 @@ import (
 	"openrc-netns/internal/confd"
 	"openrc-netns/internal/files"
 	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/rcdir"
 )
 
 // Read reads the conf.d files of service in the order of openrc-run: for
@@ -89,7 +90,7 @@ func Files(service string) []string {
 			choice = choice[1:]
 		}
 		for _, name := range choice {
-			file := filepath.Join(openrc.ConfDir, name)
+			file := filepath.Join(rcdir.Conf, name)
 			if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
 				found = append(found, file)
 				break
@@ -103,7 +104,7 @@ func Files(service string) []string {
 type NotExistError struct{ Service string }
 
 func (e *NotExistError) Error() string {
-	return fmt.Sprintf("service %q has no settings: there is no %s", e.Service, filepath.Join(openrc.ConfDir, e.Service))
+	return fmt.Sprintf("service %q has no settings: there is no %s", e.Service, filepath.Join(rcdir.Conf, e.Service))
 }
 
 // MaySetNetns reports whether a conf.d file of service, one that Read refuses,
@@ -124,7 +125,7 @@ func MaySetNetns(service string) bool {
 // by the looks of it: it sets command, calls one of the programs that start
 // daemons, or knows of a pidfile.
 func HasDaemon(service string) bool {
-	script := filepath.Join(openrc.InitDir, service)
+	script := filepath.Join(rcdir.Init, service)
 	if confd.Assigns(script, "command") {
 		return true
 	}
@@ -143,7 +144,7 @@ func runlevel() string {
 	if level := os.Getenv("RC_RUNLEVEL"); level != "" {
 		return level
 	}
-	level, err := files.Read(filepath.Join(openrc.StateDir(), "softlevel"))
+	level, err := files.Read(filepath.Join(rcdir.State(), "softlevel"))
 	if err != nil {
 		return ""
 	}
