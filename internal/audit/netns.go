@@ -91,10 +91,11 @@ func (s *netns) inspect() {
 		return
 	}
 	s.inspected = true
-	s.err = s.do(func() error {
-		s.cookie = namespace.CurrentCookie()
-		links, err := links()
-		s.links = links
+	s.err = s.do(func() (err error) {
+		if s.cookie, err = namespace.CurrentCookie(); err != nil {
+			return err
+		}
+		s.links, err = links()
 		return err
 	})
 }

@@ -64,19 +64,29 @@ func cgroupIn(file string) (string, error) {
 			continue
 		}
 		if strings.HasPrefix(cgroup, "/..") {
-			return "", errors.New("the cgroup of this process lies outside of its cgroup namespace")
+			return "", errElsewhere
 		}
 		return cgroup, nil
 	}
-	return "", errors.New("cgroup v2 is not available: this process is in none")
+	return "", errNone
 }
+
+// errNone is what a process gets where the kernel has no cgroup v2, and
+// errElsewhere one whose cgroup has no path.
+var (
+	errNone      = errors.New("cgroup v2 is not available: this process is in none")
+	errElsewhere = errors.New("the cgroup of this process lies outside of its cgroup namespace")
+)
 
 // LeaveInherited takes this process out of the cgroup that its caller was
 // confined in, if it is in one that netns-exec, ip-vrf(8) or the hook made.
 func LeaveInherited() error {
 	current, err := Current()
+	if errors.Is(err, errNone) || errors.Is(err, errElsewhere) {
+		return nil // it is in none that was made here
+	}
 	if err != nil {
-		return nil // no cgroup v2, nothing to leave
+		return err
 	}
 	outer := outer(current)
 	if outer == current {

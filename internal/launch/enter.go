@@ -108,8 +108,11 @@ func (p *Plan) enterNamed() error {
 }
 
 // findCookie notes which namespace the calling thread is in.
-func (p *Plan) findCookie() error {
-	if p.confine.Cookie = namespace.CurrentCookie(); p.confine.Cookie == 0 {
+func (p *Plan) findCookie() (err error) {
+	if p.confine.Cookie, err = namespace.CurrentCookie(); err != nil {
+		return err
+	}
+	if p.confine.Cookie == 0 {
 		return errors.New("this kernel does not tell network namespaces apart by cookie: VRF and lock need Linux 5.14 or later")
 	}
 	return nil

@@ -82,7 +82,11 @@ func (m *mending) confinement() (c vrf.Confinement, err error) {
 		}
 		defer ns.Close()
 		err = ns.Do(func() (err error) {
-			if ns.Inode() != m.Record.ID.Inode || namespace.CurrentCookie() != c.Cookie {
+			cookie, err := namespace.CurrentCookie()
+			if err != nil {
+				return err
+			}
+			if ns.Inode() != m.Record.ID.Inode || cookie != c.Cookie {
 				return errNowhere
 			}
 			c.Device, err = vrf.Find(spec.Sockets.VRF)

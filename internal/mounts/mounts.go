@@ -105,8 +105,15 @@ func EtcEntries(name string) ([]Bind, error) {
 		own = own || entry.Name() == resolvConf
 		binds = append(binds, Bind{filepath.Join(dir, entry.Name()), filepath.Join("/etc", entry.Name())})
 	}
-	if made := ResolvConf(name); !own && unix.Access(made, unix.F_OK) == nil {
+	if own {
+		return binds, nil
+	}
+	made := ResolvConf(name)
+	switch err := unix.Access(made, unix.F_OK); {
+	case err == nil:
 		binds = append(binds, Bind{made, filepath.Join("/etc", resolvConf)})
+	case !errors.Is(err, fs.ErrNotExist) && err != unix.ENOTDIR:
+		return nil, fmt.Errorf("look for %s: %w", made, err)
 	}
 	return binds, nil
 }
@@ -155,6 +162,9 @@ func Hidden(extra []string) ([]string, error) {
 	var seen os.FileInfo
 	for _, dir := range resolvers {
 		info, err := os.Stat(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+			return nil, fmt.Errorf("look for the host's resolvers: %w", err)
+		}
 		if err != nil || !info.IsDir() || seen != nil && os.SameFile(info, seen) {
 			continue // /var/run is mostly a link to /run
 		}
@@ -352,7 +362,10 @@ func (t tree) attach() error {
 // kernel that covers no link leaves it at the first.
 func (t tree) bind() error {
 	var target unix.Stat_t
-	link := unix.Lstat(t.target, &target) == nil && target.Mode&unix.S_IFMT == unix.S_IFLNK
+	if err := unix.Lstat(t.target, &target); err != nil {
+		return fmt.Errorf("look at %q: %w", t.target, err)
+	}
+	link := target.Mode&unix.S_IFMT == unix.S_IFLNK
 	if err := t.attach(); err != nil {
 		return err
 	}

@@ -372,17 +372,20 @@ func (n *Namespace) Enter() error {
 // CurrentCookie returns the number that the kernel gave to the calling
 // thread's network namespace and will give to no other before a reboot
 // (SO_NETNS_COOKIE of linux/socket.h, Linux 5.14); 0 where the kernel has none.
-func CurrentCookie() uint64 {
+func CurrentCookie() (uint64, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return 0
+		return 0, fmt.Errorf("make a socket to ask which network namespace this is: %w", err)
 	}
 	defer unix.Close(fd)
 	cookie, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
-	if err != nil {
-		return 0
+	if err == unix.ENOPROTOOPT {
+		return 0, nil
 	}
-	return cookie
+	if err != nil {
+		return 0, fmt.Errorf("ask which network namespace this is: %w", err)
+	}
+	return cookie, nil
 }
 
 // Do calls f inside the namespace, on a thread of its own: the caller's stays
@@ -412,11 +415,11 @@ func (n *Namespace) Cookie() (uint64, error) {
 	if err := n.Enter(); err != nil {
 		return 0, err
 	}
-	cookie := CurrentCookie()
+	cookie, err := CurrentCookie()
 	if err := back.Enter(); err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrAstray, err)
 	}
-	return cookie, nil
+	return cookie, err
 }
 
 // ErrAstray says that the calling thread was not brought back to the network

@@ -91,8 +91,12 @@ func (a Action) writeRecord(settings Settings, plan *launch.Plan, confined strin
 	if a.Name != Start || !settings.Confined() || resumes && !plan.HasView() {
 		return func() {}, nil
 	}
+	cookie, err := namespace.CurrentCookie()
+	if err != nil {
+		return nil, err
+	}
 	record := Record{
-		ID:     namespace.ID{Inode: plan.Namespace().Inode(), Cookie: namespace.CurrentCookie()},
+		ID:     namespace.ID{Inode: plan.Namespace().Inode(), Cookie: cookie},
 		Cgroup: confined,
 		Netns:  settings.Netns,
 		View:   settings.viewLine(),

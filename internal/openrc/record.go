@@ -151,7 +151,8 @@ func (r *Record) here() bool {
 		return false
 	}
 	defer ns.Close()
-	return r.ID == namespace.ID{Inode: ns.Inode(), Cookie: namespace.CurrentCookie()}
+	cookie, err := namespace.CurrentCookie()
+	return err == nil && r.ID == namespace.ID{Inode: ns.Inode(), Cookie: cookie}
 }
 
 // view opens the mount namespace that the start made, if a process of the

@@ -167,7 +167,11 @@ func (j *journal) begin() error {
 		return err
 	}
 	defer ns.Close()
-	j.id, j.made = namespace.ID{Inode: ns.Inode(), Cookie: namespace.CurrentCookie()}, true
+	cookie, err := namespace.CurrentCookie()
+	if err != nil {
+		return err
+	}
+	j.id, j.made = namespace.ID{Inode: ns.Inode(), Cookie: cookie}, true
 	return j.write()
 }
 

@@ -12,6 +12,7 @@ import (
 
 var syscalls = map[string]uint32{
 	"bpf":                     unix.SYS_BPF,
+	"faccessat":               unix.SYS_FACCESSAT,
 	"fsopen":                  unix.SYS_FSOPEN,
 	"getcwd":                  unix.SYS_GETCWD,
 	"getsockopt":              unix.SYS_GETSOCKOPT,
@@ -23,7 +24,7 @@ var syscalls = map[string]uint32{
 }
 
 var errnos = map[string]unix.Errno{
-	"EAGAIN": unix.EAGAIN, "EINVAL": unix.EINVAL, "ENODEV": unix.ENODEV, "ENOENT": unix.ENOENT, "ENOPROTOOPT": unix.ENOPROTOOPT, "ENOSYS": unix.ENOSYS, "EPERM": unix.EPERM,
+	"EAGAIN": unix.EAGAIN, "EINVAL": unix.EINVAL, "EIO": unix.EIO, "ENODEV": unix.ENODEV, "ENOENT": unix.ENOENT, "ENOPROTOOPT": unix.ENOPROTOOPT, "ENOSYS": unix.ENOSYS, "EPERM": unix.EPERM,
 }
 
 // Exec takes
