@@ -226,15 +226,21 @@ func (n *Namespace) check() error {
 		}
 		return fmt.Errorf("%q is not a network namespace", n.path)
 	}
+	// Kernels of 64 bits have long kept the type from programs of 32 (no
+	// compat_ioctl in fs/nsfs.c): there Enter finds it out.
 	kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE)
-	if err != nil {
+	if err != nil && err != unix.ENOTTY {
 		return fmt.Errorf("open %s: %w", n.words(), err)
 	}
-	if kind != unix.CLONE_NEWNET {
-		return fmt.Errorf("%q is a namespace of another type, not a network namespace", n.path)
+	if err == nil && kind != unix.CLONE_NEWNET {
+		return n.otherType()
 	}
 	n.inode = stat.Ino
 	return nil
+}
+
+func (n *Namespace) otherType() error {
+	return fmt.Errorf("%q is a namespace of another type, not a network namespace", n.path)
 }
 
 // Names lists the names of network namespaces in order: everything in Dir,
@@ -356,7 +362,11 @@ func (n *Namespace) Enter() error {
 		}
 		return nil
 	}
-	if err := netns.Set(n.handle); err != nil {
+	// With CLONE_NEWNET, of another type it is an error (setns(2)).
+	switch err := netns.Set(n.handle); {
+	case errors.Is(err, unix.EINVAL):
+		return n.otherType()
+	case err != nil:
 		return fmt.Errorf("enter %s: %w", n.words(), err)
 	}
 	inside, err := n.isCurrent()

@@ -1,7 +1,7 @@
-// Package kernel tests what needs a kernel of a distribution: WireGuard, which
-// neither User-Mode Linux nor every machine that runs the tests has. The kernel
-// of Debian boots in QEMU, without hardware virtualization, on a file system in
-// memory that has our programs and busybox.
+// Package kernel tests what needs a kernel of a distribution: WireGuard, and
+// programs of 32 bits, which neither User-Mode Linux nor every machine that runs
+// the tests has. The kernel of Debian boots in QEMU, without hardware
+// virtualization, on a file system in memory that has our programs and busybox.
 package kernel
 
 import (
@@ -39,11 +39,12 @@ var recipe = []string{
 	"--include=linux-image-cloud-amd64,qemu-system-x86,busybox-static",
 }
 
-// modules are those that the test needs, and those that they need, in order.
+// modules are those that the tests need, and those that they need, in order.
 var modules = []string{
 	"udp_tunnel", "ip6_udp_tunnel", "libchacha", "libcurve25519-generic",
 	"poly1305-x86_64", "libpoly1305", "chacha-x86_64", "curve25519-x86_64",
 	"libcurve25519", "libchacha20poly1305", "veth", "wireguard",
+	"dummy", "vrf",
 }
 
 // patience is how long all of it may take, with the root file system to be
@@ -52,9 +53,15 @@ const patience = 30 * time.Minute
 
 // start is the beginning of /init. What is said goes to a port of its own: the
 // kernel says things on its console at any moment, on a slow machine above all.
+// The first root of a kernel cannot be left by pivot_root(2): there is another.
 const start = `#!/bin/busybox sh
-/bin/busybox --install -s /bin
+[ -e /bin/sh ] || /bin/busybox --install -s /bin
 export PATH=/bin:/sbin
+if [ ! -e /second ]; then
+	mkdir /second; mount -t tmpfs second /second; mkdir /second/second
+	cp -a [!ds]* /sbin /second; mkdir /second/dev /second/sys
+	exec switch_root /second /init
+fi
 mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev; mount -t tmpfs run /run
 exec >/dev/ttyS1 2>&1
 for module in /modules/*; do insmod $module; done
@@ -63,9 +70,9 @@ ip link set lo up
 section() { echo; echo "== $1"; }
 `
 
-// boot runs a script in the kernel, and returns what it says below each of its
-// sections.
-func boot(t *testing.T, script string, files map[string]string) map[string]string {
+// boot runs a script in the kernel, with the programs in a directory, and
+// returns what it says below each of its sections.
+func boot(t *testing.T, programs, script string, files map[string]string) map[string]string {
 	t.Helper()
 	if runtime.GOARCH != "amd64" {
 		t.Skip("the kernel is one for amd64")
@@ -82,7 +89,7 @@ func boot(t *testing.T, script string, files map[string]string) map[string]strin
 	}
 	dir := t.TempDir()
 	initrd, console := filepath.Join(dir, "initrd"), filepath.Join(dir, "console")
-	writeInitrd(t, initrd, root, start+script+"\nsection end\npoweroff -f\n", files)
+	writeInitrd(t, initrd, root, programs, start+script+"\nsection end\npoweroff -f\n", files)
 	kernels, err := filepath.Glob(filepath.Join(root, "boot/vmlinuz-*"))
 	if err != nil || len(kernels) != 1 {
 		t.Fatalf("kernels: %q, %v", kernels, err)
@@ -114,7 +121,7 @@ func boot(t *testing.T, script string, files map[string]string) map[string]strin
 }
 
 // writeInitrd writes the file system, in the format "newc" of cpio(5).
-func writeInitrd(t *testing.T, path, root, init string, files map[string]string) {
+func writeInitrd(t *testing.T, path, root, programs, init string, files map[string]string) {
 	t.Helper()
 	var archive bytes.Buffer
 	number := 0
@@ -149,9 +156,10 @@ func writeInitrd(t *testing.T, path, root, init string, files map[string]string)
 	}
 	add("init", 0o755, init)
 	add("bin/busybox", 0o755, read(filepath.Join(root, "bin/busybox")))
-	for _, program := range []string{"rc-netns", "netns-exec", "probe"} {
-		add("sbin/"+program, 0o755, read(filepath.Join(installed, "usr/sbin", program)))
+	for _, program := range []string{"rc-netns", "netns-exec", "netns-expose"} {
+		add("sbin/"+program, 0o755, read(filepath.Join(programs, program)))
 	}
+	add("sbin/probe", 0o755, read(filepath.Join(installed, "usr/sbin/probe")))
 	for i, module := range modules {
 		found := ""
 		err := filepath.WalkDir(filepath.Join(root, "lib/modules"), func(path string, _ os.DirEntry, err error) error {
@@ -248,7 +256,7 @@ func TestWireGuard(t *testing.T) {
 	}
 	b := peer("PrivateKey = "+private[1], "Address = 10.0.0.2/24, fd00::2/64", "ListenPort = 5002",
 		"[Peer]", "PublicKey = "+public[0], "AllowedIPs = 10.0.0.1/32, fd00::1/128")
-	said := boot(t, script, map[string]string{
+	said := boot(t, filepath.Join(installed, "usr/sbin"), script, map[string]string{
 		"etc/wireguard/wga.conf": peer("PrivateKey = "+private[0], "Address = 10.0.0.1/32, fd00::1/128", "ListenPort = 5001", "DNS = 10.0.0.2, vpn.example", "MTU = 1400", "FwMark = 0x10",
 			"[Peer]", "PublicKey = "+public[1], "AllowedIPs = 0.0.0.0/0, ::/0", "Endpoint = 127.0.0.1:5002", "PersistentKeepalive = 25"),
 		"etc/wireguard/wgb.conf": b,
@@ -281,5 +289,56 @@ func TestWireGuard(t *testing.T) {
 	ours := regexp.MustCompile(`(?m)^ *\d+ (udp 127\.0\.0\.1:500[12] > 127\.0\.0\.1:500[12]|icmp type 3 127\.0\.0\.1 > 127\.0\.0\.1|missed 0)$`)
 	if rest := strings.TrimSpace(ours.ReplaceAllString(said["capture"], "")); rest != "" || !strings.Contains(said["capture"], "udp 127.0.0.1:5001 > 127.0.0.1:5002") {
 		t.Errorf("captured:\n%s", said["capture"])
+	}
+}
+
+// What a launch with everything, and netns-expose with its sandbox, say of
+// themselves where the programs have words of 32 bits.
+const narrow = `
+section up
+rc-netns up a; echo "status $?"; ls /run/netns
+section launch
+[ "$(netns-exec a readlink /proc/self/ns/net)" = "$(readlink /proc/self/ns/net)" ] || netns-exec a ls /sys/class/net
+netns-exec /proc/self/ns/uts echo ran
+section lock
+netns-exec --lock a unshare -m true; netns-exec --lock a sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
+netns-exec a unshare -m echo without
+section vrf
+netns-exec a ip link add red type vrf table 10; netns-exec a ip link set red up
+netns-exec --lock --vrf red a probe sockets
+section expose
+netns-expose a 127.0.0.1:9091 & expose=$!
+netns-exec a probe echo 9091 &
+for i in $(seq 60); do netns-exec a probe crowd 9091 1 && probe crowd 9091 1 && break; sleep 1; done >/dev/null 2>&1
+probe crowd 9091 200
+grep -h -e Seccomp: -e CapEff -e NoNewPrivs /proc/$(pidof netns-expose | tr ' ' '\n' | head -n 1)/status
+section down
+kill $expose $(pidof probe); rc-netns down a; echo "status $?"; ls /run/netns
+`
+
+// Programs of 32 bits, on a kernel of 64.
+func TestThirtyTwoBits(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	build := exec.CommandContext(t.Context(), "make", "-s", "-C", "../..", "build", "BIN="+dir)
+	build.Env = append(os.Environ(), "GOARCH=386")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	said := boot(t, dir, narrow, nil)
+	bound := ""
+	for _, socket := range []string{"IPv4 TCP", "IPv4 UDP", "IPv4 raw", "IPv6 TCP", "IPv6 UDP", "IPv6 raw"} {
+		bound += socket + ": \"red\"\n"
+	}
+	for section, want := range map[string]string{
+		"up":     "status 0\na",
+		"launch": "lo\nnetns-exec: \"/proc/self/ns/uts\" is a namespace of another type, not a network namespace",
+		"lock": "unshare: unshare(0x20000): Operation not permitted\n" +
+			"sh: can't create /proc/sys/net/ipv4/ip_forward: Read-only file system\nwithout",
+		"vrf":    strings.TrimSpace(bound),
+		"expose": "200 at once\nCapEff:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2",
+		"down":   "status 0",
+	} {
+		kit.Equal(t, section, said[section], want)
 	}
 }
