@@ -12,9 +12,9 @@
 #                 end a table of what was seen on each OpenRC with each shell;
 #                 fails too if it has changed this machine (tests/watch)
 # make table      the whole table: each scene on each OpenRC with each shell
-# make arches     what is about words and layouts on seven other architectures, in
-#                 QEMU, and the programs built for each; make test has part of
-#                 that on one
+# make arches     launches, and what is about words and layouts, on seven other
+#                 architectures in QEMU, and the programs built for each; make
+#                 test has part of that on one
 # make lint       gofmt, vet, staticcheck, govulncheck, shellcheck, shfmt, mandoc
 # make demo       show the main job in a throw-away OpenRC root
 # make bench      netns-exec beside ip netns exec, and with a VRF beside ip vrf
