@@ -3,6 +3,8 @@
 //	probe sockets          make a socket of every kind, print what each is bound to
 //	probe programs CGROUP  read back the programs on a cgroup
 //	probe detach CGROUP    take the programs off a cgroup
+//	probe attach CGROUP NAME
+//	                       put a program of that name on it, which admits each socket
 //	probe serve TEXT       answer every TCP and UDP client on port 7 with TEXT
 //	probe ask HOST         print what the server at HOST answers by TCP and UDP
 //	probe deny SYSCALL ERROR COMMAND [ARG]...
@@ -41,6 +43,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
@@ -106,6 +109,8 @@ func run(args []string) error {
 		return programs(args[1])
 	case len(args) == 2 && args[0] == "detach":
 		return detach(args[1])
+	case len(args) == 3 && args[0] == "attach":
+		return attach(args[1], args[2])
 	case len(args) == 2 && args[0] == "serve":
 		return serve(args[1])
 	case len(args) == 2 && args[0] == "ask":
@@ -130,7 +135,7 @@ func run(args []string) error {
 	case len(args) > 1 && args[0] == "deny":
 		deny.Exec(args[1:])
 	}
-	return errors.New("usage: probe sockets | kinds | sctp | ask-sctp ADDRESS | stray PORT | rxrpc PORT | abstract NAME | ask-abstract NAME | ways PID DEVICE | programs CGROUP | detach CGROUP | http PORT ADDRESS... | dns NAME ADDRESS... | ntp ADDRESS... | serve TEXT | ask HOST | deny SYSCALL ERROR COMMAND [ARG]... | echo PORT | crowd PORT N | whoami ADDRESS | capture FILE")
+	return errors.New("usage: probe sockets | kinds | sctp | ask-sctp ADDRESS | stray PORT | rxrpc PORT | abstract NAME | ask-abstract NAME | ways PID DEVICE | programs CGROUP | detach CGROUP | attach CGROUP NAME | http PORT ADDRESS... | dns NAME ADDRESS... | ntp ADDRESS... | serve TEXT | ask HOST | deny SYSCALL ERROR COMMAND [ARG]... | echo PORT | crowd PORT N | whoami ADDRESS | capture FILE")
 }
 
 func sockets() error {
@@ -208,6 +213,23 @@ func detach(cgroup string) error {
 		}
 	}
 	return nil
+}
+
+func attach(cgroup, name string) error {
+	dir, err := os.Open(cgroup)
+	if err != nil {
+		return err
+	}
+	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name: name, Type: ebpf.CGroupSock, AttachType: ebpf.AttachCGroupInetSockCreate, License: "BSD",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.Return()},
+	})
+	if err != nil {
+		return err
+	}
+	return link.RawAttachProgram(link.RawAttachProgramOptions{
+		Target: int(dir.Fd()), Program: program, Attach: ebpf.AttachCGroupInetSockCreate, Flags: unix.BPF_F_ALLOW_MULTI,
+	})
 }
 
 // serve has a socket for each family: the net package finds out whether one can
