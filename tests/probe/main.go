@@ -17,6 +17,10 @@
 //	probe abstract NAME    listen at a Unix socket of the abstract kind
 //	probe ask-abstract NAME
 //	                       be its client
+//	probe hand-out         hand a UDP socket to whoever asks at a Unix socket, and have a
+//	                       FIFO open, for the way that leads there
+//	probe leave-open COMMAND [ARG]...
+//	                       become COMMAND, with a UDP socket for the way that is one
 //	probe ways PID DEVICE  try each way out of a lock: PID is a process outside that
 //	                       holds a socket, DEVICE the index of a device there
 //	probe capture FILE     write down all packets of the network namespace, a line each,
@@ -103,6 +107,10 @@ func run(args []string) error {
 		return abstract(args[1])
 	case len(args) == 2 && args[0] == "ask-abstract":
 		return askAbstract(args[1])
+	case len(args) == 1 && args[0] == "hand-out":
+		return handOut()
+	case len(args) > 1 && args[0] == "leave-open":
+		return leaveOpen(args[1:])
 	case len(args) == 3 && args[0] == "ways":
 		return ways(args[1], args[2])
 	case len(args) == 2 && args[0] == "programs":
@@ -135,7 +143,7 @@ func run(args []string) error {
 	case len(args) > 1 && args[0] == "deny":
 		deny.Exec(args[1:])
 	}
-	return errors.New("usage: probe sockets | kinds | sctp | ask-sctp ADDRESS | stray PORT | rxrpc PORT | abstract NAME | ask-abstract NAME | ways PID DEVICE | programs CGROUP | detach CGROUP | attach CGROUP NAME | http PORT ADDRESS... | dns NAME ADDRESS... | ntp ADDRESS... | serve TEXT | ask HOST | deny SYSCALL ERROR COMMAND [ARG]... | echo PORT | crowd PORT N | whoami ADDRESS | capture FILE")
+	return errors.New("usage: probe sockets | kinds | sctp | ask-sctp ADDRESS | stray PORT | rxrpc PORT | abstract NAME | ask-abstract NAME | hand-out | leave-open COMMAND [ARG]... | ways PID DEVICE | programs CGROUP | detach CGROUP | attach CGROUP NAME | http PORT ADDRESS... | dns NAME ADDRESS... | ntp ADDRESS... | serve TEXT | ask HOST | deny SYSCALL ERROR COMMAND [ARG]... | echo PORT | crowd PORT N | whoami ADDRESS | capture FILE")
 }
 
 func sockets() error {
