@@ -1,6 +1,47 @@
 package kit
 
-// Holding are functions of the shell for a launch that stands still behind a
+import (
+	"strings"
+	"testing"
+)
+
+// Held is what became of a launch that was held.
+type Held struct{ Status, Stdout, Stderr string }
+
+// End runs a script that holds a launch, lets that go on, and returns what
+// became of it. The script has the functions of holding.
+func (h *Host) End(script string) Held {
+	h.T.Helper()
+	h.Sh("rm -f /run/out /run/err; " + holding + script + "\nfinish; echo $status >/run/status")
+	var files [3]string
+	for i, name := range []string{"status", "out", "err"} {
+		text, err := h.ReadFile("/run/" + name)
+		if err != nil {
+			h.T.Fatal(err)
+		}
+		files[i] = text
+	}
+	return Held{strings.TrimSpace(files[0]), files[1], files[2]}
+}
+
+// Ran asserts that the command ran, and that this alone was said.
+func (e Held) Ran(t testing.TB, out string) {
+	t.Helper()
+	if e.Status != "0" || e.Stdout != out || e.Stderr != "" {
+		t.Errorf("status %s\n%s%s\nwant\n%s", e.Status, e.Stdout, e.Stderr, out)
+	}
+}
+
+// Refused asserts that the command did not run, and that netns-exec said why in
+// one line.
+func (e Held) Refused(t testing.TB, why string) {
+	t.Helper()
+	if e.Status != "125" || e.Stdout != "" || strings.Count(e.Stderr, "\n") != 1 || !strings.HasPrefix(e.Stderr, "netns-exec: "+why) {
+		t.Errorf("status %s\n%s%s\nwant 125 and\nnetns-exec: %s", e.Status, e.Stdout, e.Stderr, why)
+	}
+}
+
+// holding are functions of the shell for a launch that stands still behind a
 // system call, traced, while a script changes what it relies on. No moment is
 // waited for: a signal stops it until the script says so.
 //
@@ -21,7 +62,7 @@ package kit
 //
 // lets it go on to its end, past all such calls, and has its status in $status.
 // Its output is in /run/out and /run/err.
-const Holding = `
+const holding = `
 hold() {
 	anew=$1 call=$2 condition=$3; shift 3
 	for _ in 1 2 3 4 5 6 7 8 9 10; do

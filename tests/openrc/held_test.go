@@ -8,40 +8,6 @@ import (
 	"openrc-netns/tests/kit"
 )
 
-// What a launch that was held has said in the end.
-type held struct{ status, out, err string }
-
-// end lets a launch that is held go on, and returns what became of it.
-func (h *host) end(script string) held {
-	h.T.Helper()
-	h.Sh("rm -f /run/out /run/err; " + kit.Holding + script + "\nfinish; echo $status >/run/status")
-	var files [3]string
-	for i, name := range []string{"status", "out", "err"} {
-		text, err := h.ReadFile("/run/" + name)
-		if err != nil {
-			h.T.Fatal(err)
-		}
-		files[i] = text
-	}
-	return held{strings.TrimSpace(files[0]), files[1], files[2]}
-}
-
-// runs asserts that the command ran, and said this alone.
-func (e held) runs(t *testing.T, out string) {
-	t.Helper()
-	if e.status != "0" || e.out != out || e.err != "" {
-		t.Errorf("status %s\n%s%s\nwant\n%s", e.status, e.out, e.err, out)
-	}
-}
-
-// refused asserts that it did not, and that the launcher said why in one line.
-func (e held) refused(t *testing.T, why string) {
-	t.Helper()
-	if e.status != "125" || e.out != "" || strings.Count(e.err, "\n") != 1 || !strings.HasPrefix(e.err, "netns-exec: "+why) {
-		t.Errorf("status %s\n%s%s\nwant 125 and\nnetns-exec: %s", e.status, e.out, e.err, why)
-	}
-}
-
 // TestCgroupRemadeUnderALaunch takes the cgroup that a launch has put the
 // program on, or found it on, away from under it. Whatever has its name then,
 // no command runs without the program.
@@ -94,11 +60,11 @@ func TestCgroupRemadeUnderALaunch(t *testing.T) {
 		} {
 			t.Run(strings.ReplaceAll(option, " /", "=")+" "+what, func(t *testing.T) {
 				h := h.with(t)
-				end := h.end(names + "anew='" + remove + test.before + "'\n" + test.hold + launch + test.meddle)
+				end := h.End(names + "anew='" + remove + test.before + "'\n" + test.hold + launch + test.meddle)
 				if test.refused == "" {
-					end.runs(t, locked)
+					end.Ran(t, locked)
 				} else {
-					end.refused(t, test.refused)
+					end.Refused(t, test.refused)
 				}
 				// Nothing is left but what somebody else has made.
 				h.Sh(names + remove + "; [ ! -d /sys/fs/cgroup/away ] || rmdir /sys/fs/cgroup/away")
@@ -134,17 +100,17 @@ func TestCgroupRemadeUnderAnAction(t *testing.T) {
 			h := h.with(t)
 			h.Sh("rm -f /run/trace.daemon /run/reload; rc-service daemon start")
 			h.Sh(names + "echo " + h.daemon() + " >$cgroup/../cgroup.procs")
-			end := h.end(names + test.before + reload + test.meddle)
-			kit.Equal(t, "status", end.status, "0")
+			end := h.End(names + test.before + reload + test.meddle)
+			kit.Equal(t, "status", end.Status, "0")
 			kit.Equal(t, "reload", trace(h, "daemon")["reload"], h.inside())
 			want, said := "no socket: Operation not permitted", "sockets are not confined as at the start: "
 			if test.lacks != "" {
 				want = "a socket"
-				kit.Contains(t, end.err, "daemon: "+said+test.lacks+"\n")
+				kit.Contains(t, end.Stderr, "daemon: "+said+test.lacks+"\n")
 			}
 			kit.Equal(t, "reload had", h.Sh("cat /run/reload"), want)
-			if n := strings.Count(end.err, said); n > 1 || test.lacks == "" && n > 0 {
-				t.Errorf("%d warnings:\n%s", n, end.err)
+			if n := strings.Count(end.Stderr, said); n > 1 || test.lacks == "" && n > 0 {
+				t.Errorf("%d warnings:\n%s", n, end.Stderr)
 			}
 			h.Sh("rc-service daemon stop")
 		})
@@ -193,19 +159,19 @@ ip netns exec vpn sysctl -qw net.ipv4.ip_default_ttl=$number
 			t.Run(where+" "+what, func(t *testing.T) {
 				h := h.with(t)
 				h.Sh("echo 9 >/run/number; /run/remake")
-				end := h.end(hold + launch + test.meddle)
+				end := h.End(hold + launch + test.meddle)
 				if test.refused == "" {
-					end.runs(t, test.out)
+					end.Ran(t, test.out)
 				} else {
-					end.refused(t, test.refused)
+					end.Refused(t, test.refused)
 				}
 			})
 		}
 	}
 	// Some times in a row, and without an end.
 	h.Sh("echo 9 >/run/number; /run/remake")
-	h.end(entered+launch+"for _ in 1 2 3 4; do /run/remake; again true; done").runs(t, "14 14\n")
+	h.End(entered+launch+"for _ in 1 2 3 4; do /run/remake; again true; done").Ran(t, "14 14\n")
 	h.Sh("echo 9 >/run/number; /run/remake")
-	h.end(entered+launch+"while /run/remake; kill -CONT $pid; stand true; do [ $(cat /run/number) -lt 60 ] || in_vain; done").
-		refused(t, `network namespace "vpn" kept being recreated while it was entered`)
+	h.End(entered+launch+"while /run/remake; kill -CONT $pid; stand true; do [ $(cat /run/number) -lt 60 ] || in_vain; done").
+		Refused(t, `network namespace "vpn" kept being recreated while it was entered`)
 }
