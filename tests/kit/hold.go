@@ -47,12 +47,12 @@ func (e Held) Refused(t testing.TB, why string) {
 //
 //	hold ANEW CALL CONDITION [OPTION]... COMMAND [ARG]...
 //
-// starts the command, after the command ANEW, and returns when it stands behind the first CALL, of
-// those that OPTION of strace(1) leaves, at which CONDITION holds, a command
-// that can use $pid, of the launcher, and the trace so far, /run/trace. CALL
-// can be NAME:when=N for the call of that number alone, as for one that fails
-// if a signal is under way, as the load of a BPF program does; if CONDITION
-// does not hold there, it starts over.
+// starts the command, after the command ANEW, and returns when it stands behind
+// the first CALL, of those that OPTION of strace(1) leaves, at which CONDITION
+// holds, a command that can use $pid, of the launcher, and the trace so far,
+// /run/trace. CALL can be NAME:when=N for the call of that number alone, as for
+// one that fails if a signal is under way, as the load of a BPF program does; if
+// CONDITION does not hold there, it starts over.
 //
 //	again CONDITION
 //

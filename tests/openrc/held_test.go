@@ -28,6 +28,11 @@ func TestCgroupRemadeUnderALaunch(t *testing.T) {
 		remake = "rmdir $cgroup && mkdir $cgroup"
 	)
 	kit.Equal(t, "without the lock", h.Sh("netns-exec vpn /run/command"), strings.TrimSpace(unlocked))
+	// One that goes each time is given up at last.
+	gone := h.Run("strace -e quiet=attach,path-resolution -f -o /dev/null -e trace=openat -e inject=openat:error=ENODEV -P cgroup.procs netns-exec --lock vpn /run/command")
+	kit.Held{Status: fmt.Sprint(gone.Code), Stdout: gone.Stdout, Stderr: gone.Stderr}.Refused(t, `join cgroup "/netns-exec.`)
+	h.Sh("rmdir /sys/fs/cgroup/netns-exec.*") // it could not leave
+
 	for option, name := range map[string]string{
 		"--lock":                  "/netns-exec." + h.Sh("netns-exec --lock vpn sed -n 's,^0::/netns-exec.,,p' /proc/self/cgroup; rmdir /sys/fs/cgroup/netns-exec.*"),
 		"--lock --cgroup /chosen": "/chosen",
