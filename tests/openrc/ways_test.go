@@ -3,6 +3,7 @@ package openrc
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,32 +15,52 @@ import (
 // ways are those that netns-exec(8) has in its table, with what the kernel says
 // to a locked root. Without the lock each is open, in a kernel that has it.
 var ways = map[string]string{
-	"setns by path":                "EACCES",
-	"setns by pidfd":               "EPERM",
-	"number for another namespace": "EPERM",
-	"macvlan on its device":        "EPERM",
-	"device of one's own":          "EPERM",
-	"pidfd_getfd":                  "EPERM",
-	"ptrace":                       "EPERM",
-	"memory of another process":    "EACCES",
-	"root of another process":      "EACCES",
-	"another process as its user":  "EPERM",
-	"core_pattern":                 "EROFS",
-	"core_pattern by a new proc":   "EPERM",
-	"modprobe":                     "EROFS",
-	"sysctl of the network":        "EROFS",
-	"sysrq-trigger":                "EROFS",
-	"uevent_helper":                "EROFS",
-	"uevent of a device":           "EROFS",
-	"mount":                        "EPERM",
-	"remount of /proc/sys":         "EPERM",
-	"node of a disk":               "EPERM",
-	"file by its handle":           "EPERM",
-	"BPF program":                  "EPERM",
-	"perf event of the kernel":     "EACCES",
-	"reboot":                       "EPERM",
-	"kernel module":                "EPERM",
-	"I/O port":                     "EPERM",
+	"setns by path":                     "EACCES",
+	"setns by pidfd":                    "EPERM",
+	"number for another namespace":      "EPERM",
+	"macvlan on its device":             "EPERM",
+	"device of one's own":               "EPERM",
+	"the same as nobody with NET_ADMIN": "EPERM",
+	"address":                           "EPERM",
+	"route":                             "EPERM",
+	"firewall":                          "EPERM",
+	"BPF program off its cgroup":        "EPERM",
+	"the same without its descriptor":   "EINVAL",
+	"pidfd_getfd":                       "EPERM",
+	"ptrace":                            "EPERM",
+	"memory of another process":         "EACCES",
+	"root of another process":           "EACCES",
+	"another process as its user":       "EPERM",
+	"core_pattern":                      "EROFS",
+	"core_pattern by a new proc":        "EPERM",
+	"modprobe":                          "EROFS",
+	"sysctl of the network":             "EROFS",
+	"sysrq-trigger":                     "EROFS",
+	"uevent_helper":                     "EROFS",
+	"uevent of a device":                "EROFS",
+	"parameter of a module":             "EROFS",
+	"parameter of a device":             "EROFS",
+	"debugfs":                           "EROFS",
+	"tracefs":                           "EROFS",
+	"configfs":                          "EROFS",
+	"mount":                             "EPERM",
+	"remount of /proc/sys":              "EPERM",
+	"node of a disk":                    "EPERM",
+	"file by its handle":                "EPERM",
+	"BPF program":                       "EPERM",
+	"perf event of the kernel":          "EACCES",
+	"tracepoint":                        "EACCES",
+	"probe in the kernel":               "EACCES",
+	"PID of one's choice":               "EPERM",
+	"the same by ns_last_pid":           "EROFS",
+	"file that is mapped":               "EPERM",
+	"kexec_load":                        "EPERM",
+	"kexec_file_load":                   "EPERM",
+	"reboot":                            "EPERM",
+	"kernel module":                     "EPERM",
+	"I/O port":                          "EPERM",
+	"all I/O ports":                     "EPERM",
+	"memory of the machine":             "EPERM",
 }
 
 // others are those that the lock changes nothing of: admitted, or shut to
@@ -49,6 +70,10 @@ var others = map[string]string{
 	"socket to the hypervisor":      "done",
 	"input for its terminal":        "done",
 	"another cgroup":                "done",
+	"descriptor that is open":       "done",
+	"descriptor that is passed in":  "done",
+	"FIFO in the file system":       "done",
+	"file that others execute":      "done",
 }
 
 // hasDomains reports whether this kernel has the kind of Landlock domain that
@@ -62,7 +87,7 @@ func hasDomains() bool {
 func tryWays(h *host, launch string) map[string]string {
 	h.T.Helper()
 	said := map[string]string{}
-	for line := range strings.Lines(h.Sh(launch + " probe ways $(cat /run/victim) $(cat /sys/class/net/outer/ifindex)")) {
+	for line := range strings.Lines(h.Sh(strings.Replace(launch, "netns-exec", "probe leave-open netns-exec", 1) + " probe ways $(cat /run/victim) $(cat /sys/class/net/outer/ifindex)")) {
 		name, answer, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		said[name] = answer
 	}
@@ -75,14 +100,22 @@ func TestWaysOut(t *testing.T) {
 	h.Sh("ip link add outer type veth peer name inner; mkdir -p /mnt /tmp")
 	h.Sh("/usr/local/bin/sleeper 1000 </dev/null >/dev/null 2>&1 & printf %s $! >/run/victim")
 	h.Sh("setpriv --reuid 65534 --regid 65534 --clear-groups /usr/local/bin/sleeper 1000 </dev/null >/dev/null 2>&1 & printf %s $! >/run/process-of-nobody; sleep 0.2")
-	missing := func(answer string) bool { return answer == "ENOENT" || answer == "ENOSYS" }
+	// Nothing of this reaches past the machine: mounts, a node in its own /dev,
+	// and a process to get things from.
+	h.Sh("for kind in debugfs:debug tracefs:tracing configfs:config; do [ ! -d /sys/kernel/${kind#*:} ] || mount -t ${kind%:*} none /sys/kernel/${kind#*:} || :; done; mknod -m 600 /dev/mem c 1 1")
+	h.Sh("probe hand-out >/dev/null 2>&1 & until [ -S /run/way-out.socket ]; do sleep 0.05; done")
+	missing := func(answer string) bool {
+		return slices.Contains([]string{"not here", "ENOENT", "ENOSYS", "ENXIO", "ENODEV", "ENOPROTOOPT"}, answer)
+	}
 
 	ways := maps.Clone(ways)
 	if !hasDomains() {
 		t.Log("another process as its user: open in this kernel, which has no such Landlock domains")
 		delete(ways, "another process as its user")
 	}
-	open := tryWays(h, "netns-exec vpn")
+	// With a program on its cgroup, which it can take off.
+	h.Sh("mkdir /sys/fs/cgroup/own; probe attach /sys/fs/cgroup/own harmless")
+	open := tryWays(h, "echo $$ >/sys/fs/cgroup/own/cgroup.procs; netns-exec vpn")
 	for name, said := range others {
 		if open[name] != said {
 			t.Logf("%s: not in this kernel: %s", name, open[name])
@@ -116,16 +149,28 @@ func TestWaysOut(t *testing.T) {
 
 	// What is kept opens what it is said to open, and nothing else.
 	for keep, opened := range map[string][]string{
-		"net_admin":       {"number for another namespace", "macvlan on its device", "device of one's own", "sysctl of the network"},
-		"SYS_PTRACE":      {"pidfd_getfd", "ptrace", "memory of another process", "root of another process", "setns by path", "another process as its user"},
-		"mknod":           {"node of a disk"},
-		"dac_read_search": {"file by its handle"},
+		"bpf":                {"BPF program"},
+		"checkpoint_restore": {"PID of one's choice", "file that is mapped"},
+		"dac_read_search":    {"file by its handle"},
+		"mknod":              {"node of a disk"},
+		"net_admin": {"number for another namespace", "macvlan on its device", "the same as nobody with NET_ADMIN",
+			"device of one's own", "address", "route", "firewall", "sysctl of the network"},
+		"perfmon": {"perf event of the kernel", "tracepoint", "probe in the kernel"},
+		"sys_admin": {"mount", "remount of /proc/sys", "BPF program", "BPF program off its cgroup", "the same without its descriptor",
+			"perf event of the kernel", "tracepoint", "probe in the kernel", "PID of one's choice", "file that is mapped"},
+		"sys_boot":   {"reboot", "kexec_load", "kexec_file_load"},
+		"sys_module": {"kernel module"},
+		"SYS_PTRACE": {"pidfd_getfd", "ptrace", "memory of another process", "root of another process", "setns by path", "another process as its user"},
+		"sys_rawio":  {"I/O port", "all I/O ports", "memory of the machine"},
 	} {
 		said := tryWays(h, "netns-exec --lock --lock-keep "+keep+" vpn")
 		for _, name := range opened {
-			want := "done"
-			if name == "setns by path" {
+			want := open[name]
+			switch name {
+			case "setns by path":
 				want = "EPERM" // it can be opened by now, and not be entered
+			case "remount of /proc/sys":
+				want = "done" // without the lock it is no mount
 			}
 			kit.Equal(t, keep+": "+name, said[name], want)
 			delete(said, name)

@@ -3,6 +3,8 @@
 //	probe sockets          make a socket of every kind, print what each is bound to
 //	probe programs CGROUP  read back the programs on a cgroup
 //	probe detach CGROUP    take the programs off a cgroup
+//	probe attach CGROUP NAME
+//	                       put a program of that name on it, which admits each socket
 //	probe serve TEXT       answer every TCP and UDP client on port 7 with TEXT
 //	probe ask HOST         print what the server at HOST answers by TCP and UDP
 //	probe deny SYSCALL ERROR COMMAND [ARG]...
@@ -15,6 +17,10 @@
 //	probe abstract NAME    listen at a Unix socket of the abstract kind
 //	probe ask-abstract NAME
 //	                       be its client
+//	probe hand-out         hand a UDP socket to whoever asks at a Unix socket, and have a
+//	                       FIFO open, for the way that leads there
+//	probe leave-open COMMAND [ARG]...
+//	                       become COMMAND, with a UDP socket for the way that is one
 //	probe ways PID DEVICE  try each way out of a lock: PID is a process outside that
 //	                       holds a socket, DEVICE the index of a device there
 //	probe capture FILE     write down all packets of the network namespace, a line each,
@@ -41,6 +47,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
@@ -100,12 +107,18 @@ func run(args []string) error {
 		return abstract(args[1])
 	case len(args) == 2 && args[0] == "ask-abstract":
 		return askAbstract(args[1])
+	case len(args) == 1 && args[0] == "hand-out":
+		return handOut()
+	case len(args) > 1 && args[0] == "leave-open":
+		return leaveOpen(args[1:])
 	case len(args) == 3 && args[0] == "ways":
 		return ways(args[1], args[2])
 	case len(args) == 2 && args[0] == "programs":
 		return programs(args[1])
 	case len(args) == 2 && args[0] == "detach":
 		return detach(args[1])
+	case len(args) == 3 && args[0] == "attach":
+		return attach(args[1], args[2])
 	case len(args) == 2 && args[0] == "serve":
 		return serve(args[1])
 	case len(args) == 2 && args[0] == "ask":
@@ -130,7 +143,7 @@ func run(args []string) error {
 	case len(args) > 1 && args[0] == "deny":
 		deny.Exec(args[1:])
 	}
-	return errors.New("usage: probe sockets | kinds | sctp | ask-sctp ADDRESS | stray PORT | rxrpc PORT | abstract NAME | ask-abstract NAME | ways PID DEVICE | programs CGROUP | detach CGROUP | http PORT ADDRESS... | dns NAME ADDRESS... | ntp ADDRESS... | serve TEXT | ask HOST | deny SYSCALL ERROR COMMAND [ARG]... | echo PORT | crowd PORT N | whoami ADDRESS | capture FILE")
+	return errors.New("usage: probe sockets | kinds | sctp | ask-sctp ADDRESS | stray PORT | rxrpc PORT | abstract NAME | ask-abstract NAME | hand-out | leave-open COMMAND [ARG]... | ways PID DEVICE | programs CGROUP | detach CGROUP | attach CGROUP NAME | http PORT ADDRESS... | dns NAME ADDRESS... | ntp ADDRESS... | serve TEXT | ask HOST | deny SYSCALL ERROR COMMAND [ARG]... | echo PORT | crowd PORT N | whoami ADDRESS | capture FILE")
 }
 
 func sockets() error {
@@ -208,6 +221,23 @@ func detach(cgroup string) error {
 		}
 	}
 	return nil
+}
+
+func attach(cgroup, name string) error {
+	dir, err := os.Open(cgroup)
+	if err != nil {
+		return err
+	}
+	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name: name, Type: ebpf.CGroupSock, AttachType: ebpf.AttachCGroupInetSockCreate, License: "BSD",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.Return()},
+	})
+	if err != nil {
+		return err
+	}
+	return link.RawAttachProgram(link.RawAttachProgramOptions{
+		Target: int(dir.Fd()), Program: program, Attach: ebpf.AttachCGroupInetSockCreate, Flags: unix.BPF_F_ALLOW_MULTI,
+	})
 }
 
 // serve has a socket for each family: the net package finds out whether one can

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -41,6 +42,12 @@ func ways(victim, device string) error {
 		{"number for another namespace", func() error { return newNSID(pid) }},
 		{"macvlan on its device", func() error { return macvlan(index) }},
 		{"device of one's own", func() error { return newLink("veth", 0, -1) }},
+		{"the same as nobody with NET_ADMIN", func() error { return asNetAdmin(func() error { return onDeviceOf(pid, index) }) }},
+		{"address", address},
+		{"route", route},
+		{"firewall", firewall},
+		{"BPF program off its cgroup", detachOwn},
+		{"the same without its descriptor", func() error { return onOwnCgroup(progDetach, -1) }},
 		{"pidfd_getfd", func() error { return stealSocket(pid) }},
 		{"ptrace", func() error {
 			err := ptrace(unix.PTRACE_SEIZE, pid)
@@ -54,6 +61,8 @@ func ways(victim, device string) error {
 		{"memory of another process", func() error { return open(proc+"/mem", unix.O_RDWR) }},
 		{"root of another process", func() error { return open(proc+"/root/", unix.O_RDONLY) }},
 		{"another process as its user", func() error { return asNobody(func() error { return stealSocketOf("nobody") }) }},
+		{"PID of one's choice", choosePID},
+		{"the same by ns_last_pid", func() error { return open("/proc/sys/kernel/ns_last_pid", unix.O_WRONLY) }},
 		{"core_pattern", func() error { return open("/proc/sys/kernel/core_pattern", unix.O_WRONLY) }},
 		{"core_pattern by a new proc", newProc},
 		{"modprobe", func() error { return open("/proc/sys/kernel/modprobe", unix.O_WRONLY) }},
@@ -61,6 +70,15 @@ func ways(victim, device string) error {
 		{"sysrq-trigger", func() error { return open("/proc/sysrq-trigger", unix.O_WRONLY) }},
 		{"uevent_helper", func() error { return open("/sys/kernel/uevent_helper", unix.O_WRONLY) }},
 		{"uevent of a device", func() error { return open("/sys/class/net/lo/uevent", unix.O_WRONLY) }},
+		{"parameter of a module", func() error { return openAny("/sys/module/*/parameters/*") }},
+		{"parameter of a device", func() error {
+			return openAny("/sys/block/*/queue/read_ahead_kb", "/sys/devices/system/clocksource/*/current_clocksource", "/sys/devices/system/cpu/cpu*/online")
+		}},
+		{"debugfs", func() error {
+			return openAny("/sys/kernel/debug/clear_warn_once", "/sys/kernel/debug/fault_around_bytes", "/sys/kernel/debug/sched/verbose")
+		}},
+		{"tracefs", func() error { return open("/sys/kernel/tracing/trace_marker", unix.O_WRONLY) }},
+		{"configfs", func() error { return unix.Mkdir("/sys/kernel/config/way-out", 0o700) }}, // subsystems alone make folders there
 		{"mount", func() error { return unix.Mount("none", "/mnt", "tmpfs", 0, "") }},
 		{"remount of /proc/sys", func() error {
 			return unix.Mount("", "/proc/sys", "", unix.MS_REMOUNT|unix.MS_BIND, "")
@@ -90,10 +108,21 @@ func ways(victim, device string) error {
 			}
 			return err
 		}},
+		{"tracepoint", tracepoint},
+		{"probe in the kernel", kprobe},
+		{"file that is mapped", openMapped},
+		{"kexec_load", kexecLoad},
+		{"kexec_file_load", kexecFileLoad},
 		// The kernel looks at the capability first, and has no such command.
 		{"reboot", func() error { return unix.Reboot(0x1234) }},
 		{"kernel module", func() error { return unix.InitModule(nil, "") }},
 		{"I/O port", func() error { return ioperm() }},
+		{"all I/O ports", iopl},
+		{"memory of the machine", func() error { return open("/dev/mem", unix.O_RDONLY) }},
+		{"descriptor that is open", func() error { return useSocket(leftOpen) }},
+		{"descriptor that is passed in", takeSocket},
+		{"FIFO in the file system", func() error { return open("/run/way-out.fifo", unix.O_WRONLY|unix.O_NONBLOCK) }},
+		{"file that others execute", func() error { return open("/etc/init.d/daemon", unix.O_WRONLY|unix.O_APPEND) }},
 		{"macvlan from a user namespace", func() error {
 			return inUserNamespace(unix.CLONE_NEWNET, "new-macvlan", victim, device)
 		}},
@@ -157,6 +186,9 @@ func newNSID(pid int) error {
 	request.AddData(nl.NewRtAttr(unix.NETNSA_NSID, nl.Uint32Attr(nsid)))
 	request.AddData(nl.NewRtAttr(unix.NETNSA_PID, nl.Uint32Attr(uint32(pid))))
 	_, err := request.Execute(unix.NETLINK_ROUTE, 0)
+	if errors.Is(err, unix.EEXIST) {
+		return nil // by an earlier try
+	}
 	return err
 }
 
