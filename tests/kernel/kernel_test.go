@@ -1,7 +1,7 @@
-// Package kernel tests what needs a kernel of a distribution: WireGuard, which
-// neither User-Mode Linux nor every machine that runs the tests has. The kernel
-// of Debian boots in QEMU, without hardware virtualization, on a file system in
-// memory that has our programs and busybox.
+// Package kernel tests what needs a kernel of a distribution: WireGuard, SCTP
+// and DCCP, which neither User-Mode Linux nor every machine that runs the tests
+// has. The kernel of Debian boots in QEMU, without hardware virtualization, on a
+// file system in memory that has our programs and busybox.
 package kernel
 
 import (
@@ -39,8 +39,9 @@ var recipe = []string{
 	"--include=linux-image-cloud-amd64,qemu-system-x86,busybox-static",
 }
 
-// modules are those that the test needs, and those that they need, in order.
-var modules = []string{
+// tunnels are the modules that a tunnel needs, and those that they need, in
+// order.
+var tunnels = []string{
 	"udp_tunnel", "ip6_udp_tunnel", "libchacha", "libcurve25519-generic",
 	"poly1305-x86_64", "libpoly1305", "chacha-x86_64", "curve25519-x86_64",
 	"libcurve25519", "libchacha20poly1305", "veth", "wireguard",
@@ -57,15 +58,15 @@ const start = `#!/bin/busybox sh
 export PATH=/bin:/sbin
 mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev; mount -t tmpfs run /run
 exec >/dev/ttyS1 2>&1
-for module in /modules/*; do insmod $module; done
 ip link set lo up
 : >/etc/resolv.conf
+load() { for module; do insmod /modules/$module.ko; done; }
 section() { echo; echo "== $1"; }
 `
 
-// boot runs a script in the kernel, and returns what it says below each of its
-// sections.
-func boot(t *testing.T, script string, files map[string]string) map[string]string {
+// boot runs a script in the kernel, where it can load the modules, and returns
+// what it says below each of its sections.
+func boot(t *testing.T, script string, modules []string, files map[string]string) map[string]string {
 	t.Helper()
 	if runtime.GOARCH != "amd64" {
 		t.Skip("the kernel is one for amd64")
@@ -82,7 +83,7 @@ func boot(t *testing.T, script string, files map[string]string) map[string]strin
 	}
 	dir := t.TempDir()
 	initrd, console := filepath.Join(dir, "initrd"), filepath.Join(dir, "console")
-	writeInitrd(t, initrd, root, start+script+"\nsection end\npoweroff -f\n", files)
+	writeInitrd(t, initrd, root, start+script+"\nsection end\npoweroff -f\n", modules, files)
 	kernels, err := filepath.Glob(filepath.Join(root, "boot/vmlinuz-*"))
 	if err != nil || len(kernels) != 1 {
 		t.Fatalf("kernels: %q, %v", kernels, err)
@@ -114,7 +115,7 @@ func boot(t *testing.T, script string, files map[string]string) map[string]strin
 }
 
 // writeInitrd writes the file system, in the format "newc" of cpio(5).
-func writeInitrd(t *testing.T, path, root, init string, files map[string]string) {
+func writeInitrd(t *testing.T, path, root, init string, modules []string, files map[string]string) {
 	t.Helper()
 	var archive bytes.Buffer
 	number := 0
@@ -152,7 +153,7 @@ func writeInitrd(t *testing.T, path, root, init string, files map[string]string)
 	for _, program := range []string{"rc-netns", "netns-exec", "probe"} {
 		add("sbin/"+program, 0o755, read(filepath.Join(installed, "usr/sbin", program)))
 	}
-	for i, module := range modules {
+	for _, module := range modules {
 		found := ""
 		err := filepath.WalkDir(filepath.Join(root, "lib/modules"), func(path string, _ os.DirEntry, err error) error {
 			if filepath.Base(path) == module+".ko" {
@@ -163,7 +164,7 @@ func writeInitrd(t *testing.T, path, root, init string, files map[string]string)
 		if err != nil || found == "" {
 			t.Fatalf("module %s: %v", module, err)
 		}
-		add(fmt.Sprintf("modules/%02d-%s.ko", i, module), 0o644, read(found))
+		add("modules/"+module+".ko", 0o644, read(found))
 	}
 	for name, content := range files {
 		add(name, 0o600, content)
@@ -248,7 +249,7 @@ func TestWireGuard(t *testing.T) {
 	}
 	b := peer("PrivateKey = "+private[1], "Address = 10.0.0.2/24, fd00::2/64", "ListenPort = 5002",
 		"[Peer]", "PublicKey = "+public[0], "AllowedIPs = 10.0.0.1/32, fd00::1/128")
-	said := boot(t, script, map[string]string{
+	said := boot(t, "load "+strings.Join(tunnels, " ")+script, tunnels, map[string]string{
 		"etc/wireguard/wga.conf": peer("PrivateKey = "+private[0], "Address = 10.0.0.1/32, fd00::1/128", "ListenPort = 5001", "DNS = 10.0.0.2, vpn.example", "MTU = 1400", "FwMark = 0x10",
 			"[Peer]", "PublicKey = "+public[1], "AllowedIPs = 0.0.0.0/0, ::/0", "Endpoint = 127.0.0.1:5002", "PersistentKeepalive = 25"),
 		"etc/wireguard/wgb.conf": b,
