@@ -168,7 +168,7 @@ test: lint
 	@table=$$(mktemp) && trap 'rm -f "$$table"' EXIT; \
 		OPENRC_NETNS_TABLE="$$table" tests/recap "$$table" \
 			tests/watch $(GOTEST) -timeout 2h -parallel 4 -count=1 ./...
-	@GO='$(GO)' tests/othergo $(OTHER_GO)
+	@GO='$(GO)' tests/watch tests/othergo $(OTHER_GO)
 
 lint:
 	@tests/prepare shellcheck mandoc

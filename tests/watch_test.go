@@ -55,20 +55,22 @@ func TestWatchKnowsThePlaces(t *testing.T) {
 set -e
 mount -t tmpfs none /usr/local
 mount -t tmpfs none /run
-mkdir /run/netns /run/openrc /run/other /run/systemd /run/etc /run/work
+mkdir -p /run/netns /run/openrc /run/other /run/systemd /run/etc /run/work /run/daemon/dir
+: >/run/daemon/dir/pid
 mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/etc,workdir=/run/work /etc
 : >/etc/resolv.conf
 ./watch sh -c ': >/etc/new; echo nameserver 192.0.2.1 >/etc/resolv.conf; chmod 700 /usr/local
 	: >/run/netns/vpn; : >/run/openrc/softlevel; : >/run/new.pid; : >/run/systemd/new; rmdir /run/other
+	: >/run/daemon/dir/new; echo 1 >/run/daemon/dir/pid
 	mount -t tmpfs none /run/systemd'`
 	got := "|" + watched(t, exec.Command("unshare", "--mount", "sh", "-c", script), "/") + "|"
 	for _, want := range []string{"created /etc/new", "changed /etc/resolv.conf", "changed /run/netns", "created /run/netns/vpn",
-		"changed /run/openrc", "created /run/openrc/softlevel", "created /run/new.pid", "removed /run/other", "created mount /run/systemd"} {
+		"changed /run/openrc", "created /run/openrc/softlevel", "created /run/new.pid", "removed /run/other", "created mount /run/systemd", "created /run/daemon/dir/new"} {
 		if !strings.Contains(got, "|"+want+"|") {
 			t.Errorf("%q is not in %q", want, got)
 		}
 	}
-	for _, not := range []string{"/run/systemd/new", "changed /etc|"} {
+	for _, not := range []string{"/run/systemd/new", "/run/daemon/dir/pid", "changed /run/daemon", "changed /etc|"} {
 		if strings.Contains(got, not) {
 			t.Errorf("%q is in %q", not, got)
 		}

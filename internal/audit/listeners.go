@@ -18,7 +18,7 @@ import (
 
 // Socket is an IP socket that waits for what comes in.
 type Socket struct {
-	Protocol string // TCP, UDP or raw
+	Protocol string // TCP, UDP, raw, UDP-Lite, SCTP or DCCP
 	Port     int    // of raw the number of the protocol
 	// Interface is the index of the device that it is bound to; 0 if to none.
 	Interface int
@@ -44,42 +44,75 @@ func (s *netns) listeners() ([]Socket, error) {
 		for _, device := range devices {
 			s.masters[device.Attrs().Index] = device.Attrs().MasterIndex
 		}
-		for _, protocol := range []struct {
-			number uint8
-			name   string
-		}{{unix.IPPROTO_TCP, "TCP"}, {unix.IPPROTO_UDP, "UDP"}, {unix.IPPROTO_RAW, "raw"}} {
-			for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-				found, err := dump(family, protocol.number)
-				if err == unix.ENOENT || err == unix.EINVAL || err == unix.EOPNOTSUPP {
-					continue // this kernel does not list such sockets
-				}
-				if err != nil {
-					return err
-				}
-				for _, socket := range found {
-					socket.Protocol = protocol.name
-					s.sockets = append(s.sockets, socket)
-				}
-			}
-		}
-		return nil
+		s.sockets, err = listening()
+		return err
 	})
 	return s.sockets, s.socketsErr
 }
 
+// States of sockets, of net/tcp_states.h.
+const (
+	closed        = 1 << 7  // TCP_CLOSE: of UDP all that are not connected
+	listen        = 1 << 10 // TCP_LISTEN
+	boundInactive = 1 << 13 // TCP_BOUND_INACTIVE, since Linux 6.8
+)
+
+// protocols are those whose sockets sock_diag(7) lists, and in which states they
+// can hear what comes in. To SCTP and to an older DCCP the last state is another
+// one, of a connection.
+//
+// To ask costs next to nothing where a protocol is not in use: until its module
+// is loaded the kernel answers ENOENT, and loads nothing for the question
+// (sock_load_diag_module in net/core/sock.c). What lists UDP lists UDP-Lite.
+var protocols = []struct {
+	number uint8
+	name   string
+	states uint32
+}{
+	{unix.IPPROTO_TCP, "TCP", closed | listen | boundInactive},
+	{unix.IPPROTO_UDP, "UDP", closed | listen | boundInactive},
+	{unix.IPPROTO_RAW, "raw", closed | listen | boundInactive},
+	{unix.IPPROTO_UDPLITE, "UDP-Lite", closed},
+	{unix.IPPROTO_SCTP, "SCTP", closed | listen},
+	{unix.IPPROTO_DCCP, "DCCP", closed | listen},
+}
+
+// listening lists such sockets of the calling thread's network namespace.
+func listening() ([]Socket, error) {
+	var sockets []Socket
+	for _, protocol := range protocols {
+		for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+			found, err := dump(family, protocol.number, protocol.states)
+			if err == unix.ENOENT {
+				break // it lists such sockets of neither family
+			}
+			if err == unix.EINVAL || err == unix.EOPNOTSUPP {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			for _, socket := range found {
+				socket.Protocol = protocol.name
+				sockets = append(sockets, socket)
+			}
+		}
+	}
+	return sockets, nil
+}
+
 // dump asks the kernel for the sockets of one kind: struct inet_diag_req_v2 and
 // struct inet_diag_msg of linux/inet_diag.h.
-func dump(family, protocol uint8) ([]Socket, error) {
+func dump(family, protocol uint8, states uint32) ([]Socket, error) {
 	const (
-		closed, listen, bound = 7, 10, 13 // TCP_CLOSE, TCP_LISTEN and TCP_BOUND_INACTIVE of net/tcp_states.h
-		message               = 72        // size of struct inet_diag_msg
-		sourcePort            = 4         // offsets in it
-		ifindex               = 40
-		inode                 = 68
-		cgroupID              = 21 // INET_DIAG_CGROUP_ID
+		message    = 72 // size of struct inet_diag_msg
+		sourcePort = 4  // offsets in it
+		ifindex    = 40
+		inode      = 68
+		cgroupID   = 21 // INET_DIAG_CGROUP_ID
 	)
 	request := nl.NewNetlinkRequest(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
-	request.AddData(diagRequest{family, protocol, 1<<closed | 1<<listen | 1<<bound})
+	request.AddData(diagRequest{family, protocol, states})
 	answers, err := request.Execute(unix.NETLINK_INET_DIAG, 0)
 	if err != nil {
 		return nil, err

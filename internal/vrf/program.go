@@ -55,7 +55,9 @@ const (
 	// lastProtocol is the last number that an IP header has room for. What is
 	// above, IPPROTO_SMC and IPPROTO_MPTCP of linux/in.h, is not a protocol on
 	// the wire, and its sockets are a front: the kernel makes those behind it
-	// itself, and asks no program about them.
+	// itself, and asks no program about them. SMC is an address family, AF_SMC,
+	// too. Its sockets are out of reach: the kernel asks about those of AF_INET
+	// and AF_INET6 (inet_create and inet6_create), and not about them.
 	lastProtocol = unix.IPPROTO_RAW
 )
 

@@ -348,7 +348,7 @@ func TestEveryOtherSocket(t *testing.T) {
 		{"RDS", unix.AF_RDS, unix.SOCK_SEQPACKET, 0, false},
 		{"RxRPC", unix.AF_RXRPC, unix.SOCK_DGRAM, unix.AF_INET, false},
 		{"TIPC", unix.AF_TIPC, unix.SOCK_RDM, 0, false},
-		{"SMC", unix.AF_SMC, unix.SOCK_STREAM, 0, false},
+		{"AF_SMC", unix.AF_SMC, unix.SOCK_STREAM, 0, false},
 		{"vsock", unix.AF_VSOCK, unix.SOCK_STREAM, 0, false},
 	} {
 		fd, err := unix.Socket(s.family, s.kind, s.protocol)
@@ -370,10 +370,14 @@ func TestEveryOtherSocket(t *testing.T) {
 		t.Logf("%s: bound: %v", s.name, s.bound)
 		unix.Close(fd)
 	}
-	// The front of TCP sockets of the kernel's that SMC has for IP.
+	// As a protocol of IP, and not as a family of its own, SMC is refused.
 	const smc = 256 // IPPROTO_SMC of linux/in.h
-	if fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, smc); err == nil {
-		t.Errorf("SMC: %d", fd)
+	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+		fd, err := unix.Socket(family, unix.SOCK_STREAM, smc)
+		if err == nil {
+			t.Errorf("IPPROTO_SMC of family %d: %d", family, fd)
+		}
+		t.Logf("IPPROTO_SMC of family %d: %v", family, err)
 	}
 }
 

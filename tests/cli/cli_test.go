@@ -271,6 +271,27 @@ func params(t *testing.T, dir string) testscript.Params {
 	}
 }
 
+// A cgroup that a failed launch leaves, of a command or of a service, is seen.
+func TestHostStateHasCgroups(t *testing.T) {
+	dirs := ownCgroup()
+	if len(dirs) != 1 {
+		t.Skipf("cgroup v2 is mounted at %q", dirs)
+	}
+	for _, name := range []string{"netns-exec.1.0.lock", "openrc-netns.left"} {
+		dir := filepath.Join(dirs[0], name)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		state := string(hostState())
+		if err := os.Remove(dir); err != nil {
+			t.Error(err)
+		}
+		if !strings.Contains(state, dir+"\n") {
+			t.Errorf("%s is not seen", dir)
+		}
+	}
+}
+
 // TestFailureRemovesNothing has a transcript fail while it has a directory from
 // elsewhere in its own, as some have "/".
 func TestFailureRemovesNothing(t *testing.T) {
@@ -379,13 +400,18 @@ func cmdUnchanged(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// hostState lists mounts, processes, named namespaces and our control groups;
-// other packages' tests make theirs at the same time.
+// hostState lists mounts, processes, named namespaces and our control groups:
+// those of commands and of services, where a launcher that is started from here
+// makes them. Other packages' tests make theirs further down at the same time.
 func hostState() []byte {
 	var b bytes.Buffer
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")
 	b.Write(mounts)
-	for _, pattern := range []string{"/proc/[0-9]*", "/run/netns/*", "/run/*", "/sys/fs/cgroup/*netns-exec*", "/sys/fs/cgroup/*/*netns-exec*", "/etc/netns/*/*"} {
+	patterns := []string{"/proc/[0-9]*", "/run/netns/*", "/run/*", "/etc/netns/*/*"}
+	for _, dir := range ownCgroup() {
+		patterns = append(patterns, dir+"/netns-exec.*", dir+"/openrc-netns.*")
+	}
+	for _, pattern := range patterns {
 		paths, _ := filepath.Glob(pattern)
 		sort.Strings(paths)
 		for _, path := range paths {
@@ -393,6 +419,22 @@ func hostState() []byte {
 		}
 	}
 	return b.Bytes()
+}
+
+// ownCgroup is the directory of this process's cgroup of version 2, wherever
+// that is mounted.
+func ownCgroup() (dirs []string) {
+	table, _ := os.ReadFile("/proc/self/cgroup")
+	for line := range strings.Lines(string(table)) {
+		path, v2 := strings.CutPrefix(strings.TrimSpace(line), "0::")
+		for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
+			dir := filepath.Join(root, path)
+			if _, err := os.Stat(dir + "/cgroup.controllers"); v2 && err == nil {
+				dirs = append(dirs, dir)
+			}
+		}
+	}
+	return dirs
 }
 
 // killAll ends what a failed script left running; this process is PID 1 here.

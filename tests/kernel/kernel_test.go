@@ -1,11 +1,12 @@
-// Package kernel tests what needs a kernel of a distribution: WireGuard, and
-// programs of 32 bits, which neither User-Mode Linux nor every machine that runs
-// the tests has. The kernel of Debian boots in QEMU, without hardware
+// Package kernel tests what needs a kernel of a distribution: WireGuard, SCTP,
+// DCCP, and programs of 32 bits, which neither User-Mode Linux nor every machine
+// that runs the tests has. The kernel of Debian boots in QEMU, without hardware
 // virtualization, on a file system in memory that has our programs and busybox.
 package kernel
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/ecdh"
@@ -39,12 +40,12 @@ var recipe = []string{
 	"--include=linux-image-cloud-amd64,qemu-system-x86,busybox-static",
 }
 
-// modules are those that the tests need, and those that they need, in order.
-var modules = []string{
+// tunnels are the modules that a tunnel needs, and those that they need, in
+// order.
+var tunnels = []string{
 	"udp_tunnel", "ip6_udp_tunnel", "libchacha", "libcurve25519-generic",
 	"poly1305-x86_64", "libpoly1305", "chacha-x86_64", "curve25519-x86_64",
 	"libcurve25519", "libchacha20poly1305", "veth", "wireguard",
-	"dummy", "vrf",
 }
 
 // patience is how long all of it may take, with the root file system to be
@@ -64,15 +65,22 @@ if [ ! -e /second ]; then
 fi
 mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev; mount -t tmpfs run /run
 exec >/dev/ttyS1 2>&1
-for module in /modules/*; do insmod $module; done
 ip link set lo up
 : >/etc/resolv.conf
+load() { for module; do insmod /modules/$module.ko; done; }
 section() { echo; echo "== $1"; }
 `
 
-// boot runs a script in the kernel, with the programs in a directory, and
-// returns what it says below each of its sections.
-func boot(t *testing.T, programs, script string, files map[string]string) map[string]string {
+// image is what a kernel has to boot from, beside busybox and the probe.
+type image struct {
+	programs string   // the directory of ours; the installed ones if empty
+	modules  []string // that the script can load
+	files    map[string]string
+}
+
+// boot runs a script in the kernel, and returns what it says below each of its
+// sections.
+func (i image) boot(t *testing.T, script string) map[string]string {
 	t.Helper()
 	if runtime.GOARCH != "amd64" {
 		t.Skip("the kernel is one for amd64")
@@ -89,7 +97,7 @@ func boot(t *testing.T, programs, script string, files map[string]string) map[st
 	}
 	dir := t.TempDir()
 	initrd, console := filepath.Join(dir, "initrd"), filepath.Join(dir, "console")
-	writeInitrd(t, initrd, root, programs, start+script+"\nsection end\npoweroff -f\n", files)
+	i.write(t, initrd, root, start+script+"\nsection end\npoweroff -f\n")
 	kernels, err := filepath.Glob(filepath.Join(root, "boot/vmlinuz-*"))
 	if err != nil || len(kernels) != 1 {
 		t.Fatalf("kernels: %q, %v", kernels, err)
@@ -120,8 +128,8 @@ func boot(t *testing.T, programs, script string, files map[string]string) map[st
 	return sections
 }
 
-// writeInitrd writes the file system, in the format "newc" of cpio(5).
-func writeInitrd(t *testing.T, path, root, programs, init string, files map[string]string) {
+// write writes the file system, in the format "newc" of cpio(5).
+func (i image) write(t *testing.T, path, root, init string) {
 	t.Helper()
 	var archive bytes.Buffer
 	number := 0
@@ -157,10 +165,10 @@ func writeInitrd(t *testing.T, path, root, programs, init string, files map[stri
 	add("init", 0o755, init)
 	add("bin/busybox", 0o755, read(filepath.Join(root, "bin/busybox")))
 	for _, program := range []string{"rc-netns", "netns-exec", "netns-expose"} {
-		add("sbin/"+program, 0o755, read(filepath.Join(programs, program)))
+		add("sbin/"+program, 0o755, read(filepath.Join(cmp.Or(i.programs, filepath.Join(installed, "usr/sbin")), program)))
 	}
 	add("sbin/probe", 0o755, read(filepath.Join(installed, "usr/sbin/probe")))
-	for i, module := range modules {
+	for _, module := range i.modules {
 		found := ""
 		err := filepath.WalkDir(filepath.Join(root, "lib/modules"), func(path string, _ os.DirEntry, err error) error {
 			if filepath.Base(path) == module+".ko" {
@@ -171,9 +179,9 @@ func writeInitrd(t *testing.T, path, root, programs, init string, files map[stri
 		if err != nil || found == "" {
 			t.Fatalf("module %s: %v", module, err)
 		}
-		add(fmt.Sprintf("modules/%02d-%s.ko", i, module), 0o644, read(found))
+		add("modules/"+module+".ko", 0o644, read(found))
 	}
-	for name, content := range files {
+	for name, content := range i.files {
 		add(name, 0o600, content)
 	}
 	add("TRAILER!!!", 0, "")
@@ -256,12 +264,12 @@ func TestWireGuard(t *testing.T) {
 	}
 	b := peer("PrivateKey = "+private[1], "Address = 10.0.0.2/24, fd00::2/64", "ListenPort = 5002",
 		"[Peer]", "PublicKey = "+public[0], "AllowedIPs = 10.0.0.1/32, fd00::1/128")
-	said := boot(t, filepath.Join(installed, "usr/sbin"), script, map[string]string{
+	said := image{modules: tunnels, files: map[string]string{
 		"etc/wireguard/wga.conf": peer("PrivateKey = "+private[0], "Address = 10.0.0.1/32, fd00::1/128", "ListenPort = 5001", "DNS = 10.0.0.2, vpn.example", "MTU = 1400", "FwMark = 0x10",
 			"[Peer]", "PublicKey = "+public[1], "AllowedIPs = 0.0.0.0/0, ::/0", "Endpoint = 127.0.0.1:5002", "PersistentKeepalive = 25"),
 		"etc/wireguard/wgb.conf": b,
 		"etc/wireguard/wgc.conf": b,
-	})
+	}}.boot(t, "load "+strings.Join(tunnels, " ")+script)
 	const (
 		near, far = "tcp: near\nudp: near", "tcp: far\nudp: far"
 		isKept    = "rc-netns: network namespace \"a\" is kept, for the processes in it\n"
@@ -325,7 +333,7 @@ func TestThirtyTwoBits(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	said := boot(t, dir, narrow, nil)
+	said := image{programs: dir, modules: []string{"vrf"}}.boot(t, "load vrf"+narrow)
 	bound := ""
 	for _, socket := range []string{"IPv4 TCP", "IPv4 UDP", "IPv4 raw", "IPv6 TCP", "IPv6 UDP", "IPv6 raw"} {
 		bound += socket + ": \"red\"\n"

@@ -108,6 +108,35 @@ func TestS6NamespaceGone(t *testing.T) {
 	h.noDaemon()
 }
 
+// The daemon of s6 has a private view of its own, so what the start has mounted
+// is seen neither by it nor by the actions after the start; and these are never
+// in the daemon's.
+func TestS6View(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	h.scripts("six")
+	h.Sh("mkdir -p /srv /etc/netns/vpn; echo first >/etc/netns/vpn/motd; touch /etc/motd")
+	h.Conf("six", "netns=vpn", "before='mount -t tmpfs jail /srv && touch /srv/mounted && seen start'",
+		`seen() { echo "$1 $(cat /etc/motd) $(ls /srv) $(readlink /proc/self/ns/mnt)" >>/run/seen; }`,
+		"reload_pre() { seen reload; }", "stop_pre() { seen stop; }")
+	h.Sh("rc-service six start")
+	kit.Contains(t, h.Sh("cat /run/seen; rm /run/seen"), "start first mounted mnt:")
+	daemon := "/proc/" + h.daemon()
+	own := h.Sh("[ ! -e " + daemon + "/root/srv/mounted ] && cat " + daemon + "/root/etc/motd && readlink " + daemon + "/ns/mnt")
+	kit.Contains(t, own, "first\nmnt:")
+	// A file that is replaced is seen by those that make a view from then on.
+	h.Sh("echo second >/run/motd; mv /run/motd /etc/netns/vpn/motd")
+	h.Sh("kill -STOP " + strings.TrimPrefix(daemon, "/proc/") + "; rc-service six reload")
+	h.Sh("exec 2>&1; kill -CONT " + strings.TrimPrefix(daemon, "/proc/") + "; rc-service six stop")
+	seen := h.Sh("cat /run/seen")
+	kit.Contains(t, seen, "reload second  mnt:")
+	kit.Contains(t, seen, "stop second  mnt:")
+	if _, link, _ := strings.Cut(own, "\n"); strings.Contains(seen, "reload second  "+link) {
+		t.Errorf("reload ran in the daemon's mount namespace:\n%s", seen)
+	}
+	h.noDaemon()
+}
+
 // Whatever s6.sh is told of, it is done inside.
 func TestS6Settings(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {

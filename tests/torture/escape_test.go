@@ -273,6 +273,7 @@ type socketKind struct {
 }
 
 const (
+	ipprotoSMC     = 256
 	ipprotoMPTCP   = 262
 	ipprotoUDPLite = 136
 )
@@ -289,10 +290,11 @@ var socketKinds = []socketKind{
 	{"sctp", unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_SCTP, ""},
 	{"dccp", unix.AF_INET, unix.SOCK_DCCP, unix.IPPROTO_DCCP, ""},
 	{"l2tp", unix.AF_INET, unix.SOCK_DGRAM, unix.IPPROTO_L2TP, ""},
-	{"smc", unix.AF_SMC, unix.SOCK_STREAM, 0, "the kernel's own sockets are not bound"},
-	{"rds", unix.AF_RDS, unix.SOCK_SEQPACKET, 0, "the kernel's own sockets are not bound"},
-	{"rxrpc", unix.AF_RXRPC, unix.SOCK_DGRAM, unix.AF_INET, "the kernel's own sockets are not bound"},
-	{"tipc", unix.AF_TIPC, unix.SOCK_STREAM, 0, "TIPC is not confined"},
+	{"smc-of-ip", unix.AF_INET, unix.SOCK_STREAM, ipprotoSMC, ""},
+	{"smc", unix.AF_SMC, unix.SOCK_STREAM, 0, "what the kernel makes for another address family is not confined"},
+	{"rds", unix.AF_RDS, unix.SOCK_SEQPACKET, 0, "what the kernel makes for another address family is not confined"},
+	{"rxrpc", unix.AF_RXRPC, unix.SOCK_DGRAM, unix.AF_INET, "what the kernel makes for another address family is not confined"},
+	{"tipc", unix.AF_TIPC, unix.SOCK_STREAM, 0, "TIPC sockets are not confined"},
 	{"packet", unix.AF_PACKET, unix.SOCK_RAW, 0, "packet sockets are not confined"},
 	{"xdp", unix.AF_XDP, unix.SOCK_RAW, 0, "packet sockets are not confined"},
 }
