@@ -117,8 +117,11 @@ func (r *relay) event(c *conn, at int, events uint32) {
 	}
 	if c.connecting {
 		if at == 0 {
-			if events&unix.EPOLLERR != 0 {
-				r.cut(c) // who asked has gone
+			// What a client that may have gone has sent can still arrive, but it
+			// does not hold its place for as long as the kernel waits.
+			if events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 && !c.timed {
+				c.moved = r.now
+				r.setTimed(c, true)
 			}
 			return
 		}
@@ -268,7 +271,13 @@ func (r *relay) setTimed(c *conn, timed bool) {
 }
 
 func (r *relay) checkTimeout(c *conn) {
-	if time.Duration(r.now-c.moved)*time.Second > r.limits.Timeout {
+	silence := time.Duration(r.now-c.moved) * time.Second
+	switch {
+	case c.connecting:
+		if silence > ConnectTimeout {
+			r.unreachable(c, "it does not answer")
+		}
+	case silence > r.limits.Timeout:
 		r.cut(c)
 	}
 }

@@ -36,6 +36,10 @@ func (l *Limits) Fit(descriptors int) bool {
 	return l.Connections > 0
 }
 
+// ConnectTimeout is how long a target has to answer a client that has closed its
+// connection meanwhile. One that waits has the kernel's patience.
+const ConnectTimeout = 10 * time.Second
+
 // relay is the process that has the sockets of both networks.
 type relay struct {
 	*poller

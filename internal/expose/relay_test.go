@@ -296,6 +296,15 @@ func TestTokens(t *testing.T) {
 // A client that has gone does not hold the place of another one for as long as
 // the kernel waits for a target.
 func TestRelayLetsGoOfWhoHasGone(t *testing.T) {
+	for _, linger := range []int{-1, 0} { // closed, and cut
+		t.Run(fmt.Sprint(linger), func(t *testing.T) {
+			t.Parallel()
+			letsGo(t, linger)
+		})
+	}
+}
+
+func letsGo(t *testing.T, linger int) {
 	busy, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -319,10 +328,48 @@ func TestRelayLetsGoOfWhoHasGone(t *testing.T) {
 	if _, err := next.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("a second connection: %v", err)
 	}
-	_ = waits.SetLinger(0)
+	_ = waits.SetLinger(linger)
 	waits.Close()
 	_ = next.SetDeadline(time.Now().Add(time.Minute)) // half of the kernel's
 	echoed(t, next, "its turn")
+}
+
+// What a client sends before it cuts its connection arrives, whether or not the
+// target has answered by then.
+func TestRelayPassesWhatWasSentBeforeACut(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	const times = 100
+	came := make(chan string, times)
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			text, _ := io.ReadAll(conn)
+			came <- string(text)
+			conn.Close()
+		}
+	}()
+	r := start(t, roomy, listener.Addr().String())
+	for range times {
+		conn := dial(t, "tcp", r.addresses[0]).(*net.TCPConn)
+		_ = conn.SetLinger(0)
+		_, err := conn.Write([]byte("last words"))
+		conn.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range times {
+		if text := <-came; text != "last words" {
+			t.Fatalf("%d: %q", i, text)
+		}
+	}
 }
 
 // An end that is cut, refuses or times out has the other end cut, which a mere
