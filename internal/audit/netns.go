@@ -22,6 +22,7 @@ type netns struct {
 	inspected bool
 	err       error // why what follows could not be seen
 	cookie    uint64
+	told      bool // the cookie is known
 	links     []Interface
 
 	listed     bool // the sockets were listed
@@ -95,6 +96,7 @@ func (s *netns) inspect() {
 		if s.cookie, err = namespace.CurrentCookie(); err != nil {
 			return err
 		}
+		s.told = true
 		s.links, err = links()
 		return err
 	})
@@ -143,7 +145,7 @@ func (s *netns) is(id namespace.ID) bool {
 		return false
 	}
 	s.inspect()
-	return s.err != nil || s.cookie == id.Cookie
+	return !s.told || s.cookie == id.Cookie
 }
 
 // namespaces describes those with a name.

@@ -82,8 +82,10 @@ var (
 // confined in, if it is in one that netns-exec, ip-vrf(8) or the hook made.
 func LeaveInherited() error {
 	current, err := Current()
-	if errors.Is(err, errNone) || errors.Is(err, errElsewhere) {
-		return nil // it is in none that was made here
+	// Without the file the kernel has no cgroups at all. One that has no path is
+	// left alone: it is not known whose it is.
+	if errors.Is(err, errNone) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, errElsewhere) {
+		return nil
 	}
 	if err != nil {
 		return err

@@ -78,11 +78,12 @@ func (v *View) Tolerate(err error) error {
 // EtcBinds lists the binds for the entries of /etc/netns/NAME, none where the
 // directory does not exist, and for what ResolvConf names. It is an error if an
 // entry's target is missing or not of the same kind, because what the entry was
-// to replace would be seen.
+// to replace would be seen. After an error of EtcEntries there are the binds that
+// it has found.
 func EtcBinds(name string) ([]Bind, error) {
 	binds, err := EtcEntries(name)
 	if err != nil {
-		return nil, err
+		return binds, err
 	}
 	for _, bind := range binds {
 		if err := bind.Check(); err != nil {
@@ -92,7 +93,8 @@ func EtcBinds(name string) ([]Bind, error) {
 	return binds, nil
 }
 
-// EtcEntries is EtcBinds without a look at the targets.
+// EtcEntries is EtcBinds without a look at the targets. It returns what it has
+// found with an error too, which is a *fs.PathError of what it could not look at.
 func EtcEntries(name string) ([]Bind, error) {
 	dir := filepath.Join(EtcDir, name)
 	entries, err := files.ReadDir(dir)
@@ -112,10 +114,16 @@ func EtcEntries(name string) ([]Bind, error) {
 	switch err := unix.Access(made, unix.F_OK); {
 	case err == nil:
 		binds = append(binds, Bind{made, filepath.Join("/etc", resolvConf)})
-	case !errors.Is(err, fs.ErrNotExist) && err != unix.ENOTDIR:
-		return nil, fmt.Errorf("look for %s: %w", made, err)
+	case !isNone(err):
+		return binds, fmt.Errorf("read the files of the namespace: %w", &fs.PathError{Op: "look for", Path: made, Err: err})
 	}
 	return binds, nil
+}
+
+// isNone reports whether err, of a look at a path, says that nothing is there
+// that any program could open.
+func isNone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
 }
 
 // Check finds out whether the bind can be made: both have to exist, and to be
@@ -156,14 +164,16 @@ func (b Bind) oddSource() error {
 }
 
 // Hidden lists what to hide: the host's resolver sockets where there are any,
-// and the paths in extra, which have to be absolute and to exist.
+// and the paths in extra, which have to pass CheckHidden. After an error it is
+// what could be looked at.
 func Hidden(extra []string) ([]string, error) {
 	var hide []string
 	var seen os.FileInfo
+	var failed error
 	for _, dir := range resolvers {
 		info, err := os.Stat(dir)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
-			return nil, fmt.Errorf("look for the host's resolvers: %w", err)
+		if err != nil && !isNone(err) {
+			failed = fmt.Errorf("look for the host's resolvers: %w", err)
 		}
 		if err != nil || !info.IsDir() || seen != nil && os.SameFile(info, seen) {
 			continue // /var/run is mostly a link to /run
@@ -172,15 +182,26 @@ func Hidden(extra []string) ([]string, error) {
 		hide = append(hide, dir)
 	}
 	for _, path := range extra {
-		if !filepath.IsAbs(path) {
-			return nil, fmt.Errorf("cannot hide %q: give an absolute path", path)
+		err := CheckHidden(path)
+		if err == nil {
+			hide = append(hide, path)
+		} else if failed == nil {
+			failed = err
 		}
-		if _, err := os.Stat(path); err != nil {
-			return nil, fmt.Errorf("cannot hide %q: %w", path, errors.Unwrap(err))
-		}
-		hide = append(hide, path)
 	}
-	return hide, nil
+	return hide, failed
+}
+
+// CheckHidden finds out whether a path can be hidden: it has to be absolute and
+// to exist.
+func CheckHidden(path string) error {
+	if !filepath.IsAbs(path) {
+		return fmt.Errorf("cannot hide %q: give an absolute path", path)
+	}
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("cannot hide %q: %w", path, errors.Unwrap(err))
+	}
+	return nil
 }
 
 // Empty reports whether the View asks for nothing.

@@ -226,21 +226,38 @@ func (n *Namespace) check() error {
 		}
 		return fmt.Errorf("%q is not a network namespace", n.path)
 	}
-	// Kernels of 64 bits have long kept the type from programs of 32 (no
-	// compat_ioctl in fs/nsfs.c): there Enter finds it out.
 	kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE)
-	if err != nil && err != unix.ENOTTY {
+	if err == unix.ENOTTY {
+		kind, err = n.kind()
+	}
+	if err != nil {
 		return fmt.Errorf("open %s: %w", n.words(), err)
 	}
-	if err == nil && kind != unix.CLONE_NEWNET {
-		return n.otherType()
+	if kind != unix.CLONE_NEWNET {
+		return fmt.Errorf("%q is a namespace of another type, not a network namespace", n.path)
 	}
 	n.inode = stat.Ino
 	return nil
 }
 
-func (n *Namespace) otherType() error {
-	return fmt.Errorf("%q is a namespace of another type, not a network namespace", n.path)
+// kind is NS_GET_NSTYPE where the kernel has none for this program: kernels of
+// 64 bits have long kept it from programs of 32 (no compat_ioctl in fs/nsfs.c).
+// setns(2) enters a network namespace and no other; a thread tries it, and ends.
+// Who may enter none is not told, and gets no further than the name.
+func (n *Namespace) kind() (int, error) {
+	tried := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and no unlock: the thread ends with the goroutine
+		tried <- netns.Set(n.handle)
+	}()
+	switch err := <-tried; err {
+	case nil, unix.EPERM:
+		return unix.CLONE_NEWNET, nil
+	case unix.EINVAL:
+		return 0, nil
+	default:
+		return 0, err
+	}
 }
 
 // Names lists the names of network namespaces in order: everything in Dir,
@@ -362,11 +379,7 @@ func (n *Namespace) Enter() error {
 		}
 		return nil
 	}
-	// With CLONE_NEWNET, of another type it is an error (setns(2)).
-	switch err := netns.Set(n.handle); {
-	case errors.Is(err, unix.EINVAL):
-		return n.otherType()
-	case err != nil:
+	if err := netns.Set(n.handle); err != nil {
 		return fmt.Errorf("enter %s: %w", n.words(), err)
 	}
 	inside, err := n.isCurrent()

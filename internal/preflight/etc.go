@@ -26,6 +26,10 @@ func (s *serviceCheck) checkEtc() {
 		return
 	}
 	dir := filepath.Join(mounts.EtcDir, name)
+	if failed := (*fs.PathError)(nil); errors.As(err, &failed) && failed.Path != dir {
+		s.add(finding.EtcUnreadable, finding.Fails, finding.Where{Path: failed.Path}, finding.Remedy{}, err)
+		return
+	}
 	if err != nil {
 		s.add(finding.EtcUnreadable, finding.Fails, finding.Where{Path: dir}, finding.Run("rm", dir).Run("mkdir", dir), err)
 		return

@@ -17,7 +17,7 @@ func (s *serviceCheck) checkHide() {
 	var good []string
 	var faults []finding.Finding
 	for _, path := range strings.Fields(s.settings.Hide) {
-		_, err := mounts.Hidden([]string{path})
+		err := mounts.CheckHidden(path)
 		switch {
 		case err == nil:
 			good = append(good, path)
