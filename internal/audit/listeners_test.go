@@ -13,10 +13,9 @@ import (
 	"openrc-netns/internal/cgroup"
 )
 
-// What the kernel has made for a process, as the TCP socket behind an MPTCP
-// socket, is seen as well as what the process has made, and known by its
-// cgroup.
-func TestDumpSeesSubflows(t *testing.T) {
+// ownCgroup are the numbers of the cgroup that the test runs in.
+func ownCgroup(t *testing.T) []uint64 {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")
 	}
@@ -28,6 +27,14 @@ func TestDumpSeesSubflows(t *testing.T) {
 	if err != nil || len(ids) == 0 {
 		t.Fatalf("cgroup %s: %v, %v", own, ids, err)
 	}
+	return ids
+}
+
+// What the kernel has made for a process, as the TCP socket behind an MPTCP
+// socket, is seen as well as what the process has made, and known by its
+// cgroup.
+func TestDumpSeesSubflows(t *testing.T) {
+	ids := ownCgroup(t)
 	failed := make(chan string)
 	go func() {
 		runtime.LockOSThread()
@@ -72,17 +79,7 @@ func subflows(ids []uint64) string {
 // Sockets of each protocol are seen while they wait for what comes in, and not
 // when they are connected. What a kernel has not is no error.
 func TestListening(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root")
-	}
-	own, err := cgroup.Current()
-	if err != nil {
-		t.Skip(err)
-	}
-	ids, err := cgroup.IDs(own)
-	if err != nil || len(ids) == 0 {
-		t.Fatalf("cgroup %s: %v, %v", own, ids, err)
-	}
+	ids := ownCgroup(t)
 	for _, p := range []struct {
 		name           string
 		kind, protocol int

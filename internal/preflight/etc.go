@@ -21,13 +21,11 @@ func (s *serviceCheck) checkEtc() {
 		return
 	}
 	binds, err := mounts.EtcEntries(name)
-	if errors.Is(err, fs.ErrPermission) {
-		s.unchecked(finding.UncheckedError, err)
-		return
-	}
 	dir := filepath.Join(mounts.EtcDir, name)
-	if failed := (*fs.PathError)(nil); errors.As(err, &failed) && failed.Path != dir {
-		s.add(finding.EtcUnreadable, finding.Fails, finding.Where{Path: failed.Path}, finding.Remedy{}, err)
+	// Only the directory itself is mended by making it anew.
+	failed := (*fs.PathError)(nil)
+	if errors.Is(err, fs.ErrPermission) || errors.As(err, &failed) && failed.Path != dir {
+		s.unchecked(finding.UncheckedError, err)
 		return
 	}
 	if err != nil {

@@ -258,33 +258,41 @@ func openMapped() error {
 	return open(files[0], unix.O_RDONLY)
 }
 
+// callX86 makes a system call that only the processors of PCs have under that
+// number, on the calling thread.
+func callX86(number uintptr, args [5]uintptr) error {
+	if runtime.GOARCH != "amd64" {
+		return errNotHere
+	}
+	if _, _, errno := unix.RawSyscall6(number, args[0], args[1], args[2], args[3], args[4], 0); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// Numbers of arch/x86/entry/syscalls/syscall_64.tbl, which package unix has not
+// for each processor.
+const (
+	sysIopl          = 172
+	sysIoperm        = 173
+	sysKexecLoad     = 246
+	sysKexecFileLoad = 320
+)
+
 // Both ask, with flags that there are not, for nothing that could be loaded.
 // The kernel looks at the capability first.
 func kexecLoad() error {
 	const tooMany = 1 << 20 // segments
-	_, _, errno := unix.Syscall6(unix.SYS_KEXEC_LOAD, 0, tooMany, 0, 0xfff8, 0, 0)
-	if errno != 0 {
-		return errno
-	}
-	return nil
+	return callX86(sysKexecLoad, [5]uintptr{0, tooMany, 0, 0xfff8})
 }
 
 func kexecFileLoad() error {
-	_, _, errno := unix.Syscall6(unix.SYS_KEXEC_FILE_LOAD, ^uintptr(0), ^uintptr(0), 0, 0, 0xfff0, 0)
-	if errno != 0 {
-		return errno
-	}
-	return nil
+	return callX86(sysKexecFileLoad, [5]uintptr{^uintptr(0), ^uintptr(0), 0, 0, 0xfff0})
 }
 
 // iopl asks for all ports, for one thread.
 func iopl() error {
-	return onThread(func() error {
-		if _, _, errno := unix.RawSyscall(unix.SYS_IOPL, 3, 0, 0); errno != 0 {
-			return errno
-		}
-		return nil
-	})
+	return onThread(func() error { return callX86(sysIopl, [5]uintptr{3}) })
 }
 
 // leftOpen is the descriptor of the socket that leaveOpen leaves.

@@ -293,10 +293,4 @@ func openByHandle() error {
 	return err
 }
 
-func ioperm() error {
-	_, _, errno := unix.Syscall(unix.SYS_IOPERM, 0x80, 1, 1)
-	if errno != 0 {
-		return errno
-	}
-	return nil
-}
+func ioperm() error { return callX86(sysIoperm, [5]uintptr{0x80, 1, 1}) }
