@@ -8,13 +8,14 @@
 #                 and MAINTAINER="Name <address>" say for what and by whom
 # make release    make those, sources, recipes, checksums and the text of the tag
 #                 in dist, of a tree that says which version it is
-# make test       everything: lint, unit tests, command line, real OpenRC; at the
-#                 end a table of what was seen on each OpenRC with each shell;
-#                 fails too if it has changed this machine (tests/watch)
-# make table      the whole table: each scene on each OpenRC with each shell
-# make arches     launches, and what is about words and layouts, on seven other
-#                 architectures in QEMU, and the programs built for each; make
-#                 test has part of that on one
+# make test       in minutes: lint, unit tests, command line, real OpenRC, a boot,
+#                 VRF, a tunnel, packages, a short attack; at the end a table of
+#                 what was seen on each OpenRC with each shell; fails too if it
+#                 has changed this machine (tests/watch)
+# make test-all   all that there is, in two hours at most: each scene on each
+#                 OpenRC with each shell, other architectures, kernels and
+#                 releases of Go, installations, releases, a row of each bench
+# make soak       what takes longer, in parts of 50 minutes at most: PART=1, 2, ...
 # make lint       gofmt, vet, staticcheck, govulncheck, shellcheck, shfmt, mandoc
 # make demo       show the main job in a throw-away OpenRC root
 # make bench      netns-exec beside ip netns exec, and with a VRF beside ip vrf
@@ -22,8 +23,6 @@
 #                 the drop-in, and confined ones beside Alpine's patched one;
 #                 netns-expose beside systemd-socket-proxyd and socat;
 #                 BENCH_ARGS="-shell dash -row start" for some of these
-# make test-packages  what make test leaves out: lint the packages, build them as the
-#                 recipes say, make a release
 # make torture    attack the programs and judge every launch; TORTURE_S says for
 #                 how many seconds, TORTURE_ARGS what to repeat
 # make fuzz       the conf.d reader against /bin/sh; FUZZTIME says how long
@@ -49,6 +48,7 @@ HOOKS ?= $(PREFIX)/lib/dhcpcd/dhcpcd-hooks/90-openrc-netns \
 BIN ?= bin
 FUZZTIME ?= 10m
 TORTURE_S ?= 600
+PART ?= 1
 
 # A development build has its revision too.
 WORD := $(shell cat internal/version/VERSION)
@@ -73,11 +73,11 @@ LIBRARY = $(wildcard openrc/*.sh)
 PATHS = sed -e '1s|^. shellcheck .*|\# openrc-netns $(VERSION)|' -e 's|/usr/sbin/|$(SBINDIR)/|' -e 's|/usr/share/openrc-netns|$(DATADIR)/openrc-netns|'
 MANUALS = openrc-netns.7 netns-exec.8 netns-expose.8 openrc-netns-hook.8 rc-netns.8
 CONFIGS = netns openrc-netns
-SHELL_FILES = .ci/run hooks/openrc-netns openrc/50-netns.conf openrc/50-openrc-netns $(LIBRARY) openrc/seam tests/prepare tests/recap tests/watch tests/vulncheck tests/othergo tests/bench
+SHELL_FILES = .ci/run hooks/openrc-netns openrc/50-netns.conf openrc/50-openrc-netns $(LIBRARY) openrc/seam tests/prepare tests/watch tests/vulncheck tests/othergo tests/bench
 SHELL_FILES += $(addprefix packaging/,build postinstall postremove preremove release sbom)
 INIT_SCRIPTS = openrc/netns openrc/netns-expose $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
 
-.PHONY: all build install install-completions install-hooks uninstall packages release test test-packages table arches lint demo bench torture fuzz clean
+.PHONY: all build install install-completions install-hooks uninstall packages release test test-all soak lint demo bench torture fuzz clean
 
 all: build
 
@@ -152,23 +152,26 @@ release: lint
 	rm -rf dist
 	GO='$(GO)' packaging/release dist
 
-test-packages:
-	@tests/prepare mmdebstrap zstd lintian makepkg bsdtar fakeroot
-	$(GOTEST) -timeout 1h -count=1 -v ./tests/packages -args -all
-
-table:
-	@tests/prepare ip pgrep busybox mmdebstrap script strace
-	tests/watch $(GOTEST) -timeout 2h -parallel 4 -count=1 -run TestTable -v ./tests/openrc
-
-arches:
-	tests/watch $(GOTEST) -timeout 1h -count=1 -v ./tests/arches -args -all
+# The suites that take longest come first. What runs at the same time mostly
+# waits.
+SUITES = ./tests/openrc ./tests/vrf ./tests/boot ./tests/packages ./...
+RUN = @table=$$(mktemp) && trap 'rm -f "$$table"' EXIT; OPENRC_NETNS_TABLE="$$table" \
+	tests/watch $(GO) run ./tests/run -table "$$table" $(GOTEST) -count=1 -p=3 -parallel=6
 
 test: lint
 	@tests/prepare ip pgrep busybox mmdebstrap script strace zstd
-	@table=$$(mktemp) && trap 'rm -f "$$table"' EXIT; \
-		OPENRC_NETNS_TABLE="$$table" tests/recap "$$table" \
-			tests/watch $(GOTEST) -timeout 2h -parallel 4 -count=1 ./...
+	$(RUN) -short -timeout=1h $(SUITES)
+
+test-all: lint build
+	@tests/prepare ip pgrep busybox mmdebstrap script strace zstd lintian makepkg bsdtar fakeroot hyperfine
+	$(RUN) -timeout=3h $(SUITES)
 	@GO='$(GO)' tests/watch tests/othergo $(OTHER_GO)
+	tests/watch $(MAKE) -s bench BENCH_ROUNDS=1
+
+# Each part attacks with another seed, and has other files of conf.d.
+soak:
+	TORTURE_S=2400 $(GOTEST) -v -timeout 1h -count=1 ./tests/torture -args -seed $(PART)
+	$(MAKE) -s fuzz FUZZTIME=10m
 
 lint:
 	@tests/prepare shellcheck mandoc

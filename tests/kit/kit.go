@@ -28,11 +28,12 @@ func Main(m *testing.M, installed *string) int {
 		}
 		return 0
 	}
-	dir, err := os.MkdirTemp("", "openrc-netns-install")
+	temporary, err := os.MkdirTemp("", "openrc-netns-install")
 	if err != nil {
 		panic(err)
 	}
-	defer os.RemoveAll(dir)
+	defer os.RemoveAll(temporary)
+	dir := filepath.Join(temporary, "root") // with others beside it: machine.Options.Install
 	for _, command := range [][]string{
 		{"make", "-C", "../..", "install", "DESTDIR=" + dir},
 		{"go", "build", "-o", filepath.Join(dir, "usr/sbin/probe"), "../probe"},
@@ -59,6 +60,14 @@ func Require(t testing.TB) {
 		t.Fatal(err)
 	default:
 		t.Skip(err)
+	}
+}
+
+// Long skips what "make test" leaves to "make test-all".
+func Long(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("left to make test-all")
 	}
 }
 

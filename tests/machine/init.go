@@ -37,7 +37,7 @@ func assemble(s spec) error {
 		what string
 		do   func() error
 	}{
-		{"root", func() error { return mountRoot(s.Root) }},
+		{"root", func() error { return mountRoot(s.Root, s.Layer) }},
 		{"file systems", func() error { return mountSystem(s) }},
 		{"devices", makeDevices},
 		{"root", pivotRoot},
@@ -57,21 +57,28 @@ func assemble(s spec) error {
 
 const hostname = "openrc"
 
-// mountRoot mounts an overlay over the root file system and makes it the
-// working directory. What is written to it goes to a tmpfs that no other
+// mountRoot mounts an overlay over the layer, if there is one, and the root file
+// system, and makes it the working directory. What is written to it goes to a tmpfs that no other
 // namespace sees.
-func mountRoot(root string) error {
+func mountRoot(root, layer string) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make / private: %w", err)
 	}
 	// The tmpfs covers the very folder that it overlays, so no other place for
 	// it is needed. The descriptor, and paths relative to the working
 	// directory, also spare the quoting of commas and colons in mount options.
-	lower, err := os.OpenFile(root, unix.O_PATH|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return err
+	lower := ""
+	for _, dir := range []string{layer, root} { // the uppermost first
+		if dir == "" {
+			continue
+		}
+		open, err := os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
+		if err != nil {
+			return err
+		}
+		defer open.Close()
+		lower += fmt.Sprintf(":/proc/self/fd/%d", open.Fd())
 	}
-	defer lower.Close()
 	if err := unix.Mount("tmpfs", root, "tmpfs", 0, "mode=755"); err != nil {
 		return fmt.Errorf("mount tmpfs: %w", err)
 	}
@@ -83,7 +90,7 @@ func mountRoot(root string) error {
 			return err
 		}
 	}
-	options := fmt.Sprintf("lowerdir=/proc/self/fd/%d,upperdir=upper,workdir=work", lower.Fd())
+	options := "lowerdir=" + lower[1:] + ",upperdir=upper,workdir=work"
 	if err := unix.Mount("overlay", "root", "overlay", 0, options); err != nil {
 		return fmt.Errorf("mount overlay: %w", err)
 	}

@@ -50,6 +50,7 @@ type Options struct {
 	Shell   string        // what /bin/sh is: "dash" (default), "bash" or "busybox", which is then sed and grep and more too
 	Alone   bool          // with sid and busybox: that is all there is beside OpenRC, laid out as on Alpine
 	Cgroups string        // what is at /sys/fs/cgroup: cgroup v2 by default, "none", or "v1", OpenRC's own hierarchy alone
+	Install string        // a folder that "make install DESTDIR=" has filled: its content is in "/" from the beginning; folders beside it are kept for that
 	Shared  bool          // "/" and all below it are shared mounts; private by default, as on Alpine
 	Timeout time.Duration // for each Run; 20 minutes by default
 	Log     io.Writer     // gets the building of the root, and what background processes say after their Run
@@ -77,6 +78,7 @@ type Machine struct {
 // spec is what the keeper and PID 1 are told, as JSON on their standard input.
 type spec struct {
 	Root   string // folder of the root file system, which is only read
+	Layer  string // folder of what lies over it, also only read; empty: nothing
 	Shell  string // empty: the root's own
 	Shared bool
 	Hybrid bool   // cgroup v2 is at /sys/fs/cgroup/unified
@@ -128,6 +130,9 @@ func Start(opts Options) (m *Machine, err error) {
 		s.Root, err = CachedRoot(context.Background(), "busybox-sid", "sid", busyboxRecipe, m.log)
 	} else {
 		s.Root, err = cachedRoot(context.Background(), opts.Release, m.log)
+	}
+	if err == nil && opts.Install != "" {
+		s.Layer, err = layer(opts.Install, s.Root)
 	}
 	if err != nil {
 		return nil, err

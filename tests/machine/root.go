@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -176,4 +177,38 @@ func lock(ctx context.Context, name string) (unlock func(), err error) {
 			return nil, fmt.Errorf("lock %s: %w", name, ctx.Err())
 		}
 	}
+}
+
+// layer returns a folder that can lie over the root: what "make install" has
+// put into a folder, through the links that the root has at its top (/lib, say).
+// It is made once, beside the folder, and is called after the root.
+func layer(installed, root string) (dir string, err error) {
+	dir = installed + "-" + filepath.Base(root)
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
+	}
+	unfinished, err := os.MkdirTemp(filepath.Dir(dir), "layer")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(unfinished)
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		return "", err
+	}
+	for _, entry := range entries {
+		if target, err := os.Readlink(filepath.Join(root, entry.Name())); err == nil {
+			if err := os.Symlink(target, filepath.Join(unfinished, entry.Name())); err != nil {
+				return "", err
+			}
+		}
+	}
+	const copy = `chmod 755 "$2"; tar -C "$1" --owner=0 --group=0 --numeric-owner -c . | tar -C "$2" --no-overwrite-dir --keep-directory-symlink -xp`
+	if out, err := exec.Command("sh", "-c", copy, "sh", installed, unfinished).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("lay %s over %s: %w: %s", installed, root, err, out)
+	}
+	if err := os.Rename(unfinished, dir); err != nil && !errors.Is(err, fs.ErrExist) { // another test was faster
+		return "", err
+	}
+	return dir, nil
 }

@@ -147,74 +147,71 @@ func TestVethPair(t *testing.T) {
 
 // Name servers of the namespace, for services, netns-exec and status.
 func TestNameServersOfNamespace(t *testing.T) {
-	for _, release := range []string{"sid", "bookworm"} {
-		t.Run(release, func(t *testing.T) {
-			t.Parallel()
-			h := bootRelease(t, machine.Options{Release: release, Shell: "busybox"}, true)
-			const own = "nameserver 192.0.2.53\nnameserver 2001:db8::53\nsearch example.com corp.example.com"
-			h.Sh("echo nameserver 198.51.100.53 >/etc/resolv.conf")
-			h.service("lan", "umask 077", "netns_dns='192.0.2.53 2001:db8::53 example.com corp.example.com'")
-			h.Conf("daemon", "netns=lan")
-			sees := func(want string) {
-				t.Helper()
-				kit.Equal(t, "the daemon sees", h.Sh("grep -v '^#' /proc/"+h.daemon()+"/root/etc/resolv.conf"), want)
-				kit.Equal(t, "netns-exec sees", h.Sh("netns-exec -u nobody lan grep -v '^#' /etc/resolv.conf"), want)
-			}
-			h.Sh("rc-service daemon start")
-			sees(own)
-			kit.Equal(t, "the host sees", h.Sh("cat /etc/resolv.conf"), "nameserver 198.51.100.53")
-			kit.Contains(t, h.Sh("netns-exec -n lan true"), "/run/openrc-netns/lan/resolv.conf over /etc/resolv.conf")
-			kit.Equal(t, "mode", h.Sh("stat -c %a /run/openrc-netns/lan/resolv.conf"), "644")
-			h.says("daemon", "ok", "")
-			kit.Equal(t, "ip netns exec sees", h.Sh("ip netns exec lan cat /etc/resolv.conf"), "nameserver 198.51.100.53")
+	eachOf(t, []string{"sid", "bookworm"}, func(t *testing.T, release string) {
+		h := bootRelease(t, machine.Options{Release: release, Shell: "busybox"}, true)
+		const own = "nameserver 192.0.2.53\nnameserver 2001:db8::53\nsearch example.com corp.example.com"
+		h.Sh("echo nameserver 198.51.100.53 >/etc/resolv.conf")
+		h.service("lan", "umask 077", "netns_dns='192.0.2.53 2001:db8::53 example.com corp.example.com'")
+		h.Conf("daemon", "netns=lan")
+		sees := func(want string) {
+			t.Helper()
+			kit.Equal(t, "the daemon sees", h.Sh("grep -v '^#' /proc/"+h.daemon()+"/root/etc/resolv.conf"), want)
+			kit.Equal(t, "netns-exec sees", h.Sh("netns-exec -u nobody lan grep -v '^#' /etc/resolv.conf"), want)
+		}
+		h.Sh("rc-service daemon start")
+		sees(own)
+		kit.Equal(t, "the host sees", h.Sh("cat /etc/resolv.conf"), "nameserver 198.51.100.53")
+		kit.Contains(t, h.Sh("netns-exec -n lan true"), "/run/openrc-netns/lan/resolv.conf over /etc/resolv.conf")
+		kit.Equal(t, "mode", h.Sh("stat -c %a /run/openrc-netns/lan/resolv.conf"), "644")
+		h.says("daemon", "ok", "")
+		kit.Equal(t, "ip netns exec sees", h.Sh("ip netns exec lan cat /etc/resolv.conf"), "nameserver 198.51.100.53")
 
-			// Most programs replace the file, and the mount goes without a
-			// word.
-			h.Sh("echo nameserver 198.51.100.54 >/etc/resolv.conf.new; mv /etc/resolv.conf.new /etc/resolv.conf")
-			h.fixed("daemon", "etc", "it sees the host's /etc/resolv.conf and not /run/openrc-netns/lan/resolv.conf", "ok")
-			sees(own)
+		// Most programs replace the file, and the mount goes without a
+		// word.
+		h.Sh("echo nameserver 198.51.100.54 >/etc/resolv.conf.new; mv /etc/resolv.conf.new /etc/resolv.conf")
+		h.fixed("daemon", "etc", "it sees the host's /etc/resolv.conf and not /run/openrc-netns/lan/resolv.conf", "ok")
+		sees(own)
 
-			// The start that OpenRC has forgotten changes nothing that is as it
-			// should be.
-			h.Sh("rc-service netns.lan zap; rc-service netns.lan start")
-			h.says("daemon", "ok", "")
-			sees(own)
+		// The start that OpenRC has forgotten changes nothing that is as it
+		// should be.
+		h.Sh("rc-service netns.lan zap; rc-service netns.lan start")
+		h.says("daemon", "ok", "")
+		sees(own)
 
-			// A file in /etc/netns counts, and netns_etc=none leaves /etc
-			// alone.
-			h.Sh("mkdir -p /etc/netns/lan; echo nameserver 203.0.113.53 >/etc/netns/lan/resolv.conf; rc-service daemon restart")
-			sees("nameserver 203.0.113.53")
-			h.says("daemon", "ok", "")
-			h.Sh("ln -sf /run/openrc-netns/lan/resolv.conf /etc/netns/lan/resolv.conf; rc-service daemon restart")
-			sees(own)
-			h.says("daemon", "ok", "")
-			kit.Equal(t, "ip netns exec sees", h.Sh("ip netns exec lan grep -v '^#' /etc/resolv.conf"), own)
-			h.Sh("rm -r /etc/netns; echo netns_etc=none >>/etc/conf.d/daemon; rc-service daemon restart")
-			kit.Equal(t, "with netns_etc=none", h.Sh("cat /proc/"+h.daemon()+"/root/etc/resolv.conf"), "nameserver 198.51.100.54")
-			h.says("daemon", "ok", "")
+		// A file in /etc/netns counts, and netns_etc=none leaves /etc
+		// alone.
+		h.Sh("mkdir -p /etc/netns/lan; echo nameserver 203.0.113.53 >/etc/netns/lan/resolv.conf; rc-service daemon restart")
+		sees("nameserver 203.0.113.53")
+		h.says("daemon", "ok", "")
+		h.Sh("ln -sf /run/openrc-netns/lan/resolv.conf /etc/netns/lan/resolv.conf; rc-service daemon restart")
+		sees(own)
+		h.says("daemon", "ok", "")
+		kit.Equal(t, "ip netns exec sees", h.Sh("ip netns exec lan grep -v '^#' /etc/resolv.conf"), own)
+		h.Sh("rm -r /etc/netns; echo netns_etc=none >>/etc/conf.d/daemon; rc-service daemon restart")
+		kit.Equal(t, "with netns_etc=none", h.Sh("cat /proc/"+h.daemon()+"/root/etc/resolv.conf"), "nameserver 198.51.100.54")
+		h.says("daemon", "ok", "")
 
-			// Nothing to put it over: no service starts that would ask the
-			// host's.
-			h.Conf("daemon", "netns=lan")
-			h.Sh("rc-service daemon stop; rm /etc/resolv.conf")
-			kit.Contains(t, h.Fails("rc-service daemon start"), `cannot bind "/run/openrc-netns/lan/resolv.conf" over "/etc/resolv.conf", which does not exist; create it`)
-			h.noDaemon()
-			h.Sh("touch /etc/resolv.conf; rc-service daemon start")
-			sees(own)
-			h.Sh("rc-service netns.lan stop")
-			h.noDaemon()
-			h.nothingRecorded("netns.lan")
+		// Nothing to put it over: no service starts that would ask the
+		// host's.
+		h.Conf("daemon", "netns=lan")
+		h.Sh("rc-service daemon stop; rm /etc/resolv.conf")
+		kit.Contains(t, h.Fails("rc-service daemon start"), `cannot bind "/run/openrc-netns/lan/resolv.conf" over "/etc/resolv.conf", which does not exist; create it`)
+		h.noDaemon()
+		h.Sh("touch /etc/resolv.conf; rc-service daemon start")
+		sees(own)
+		h.Sh("rc-service netns.lan stop")
+		h.noDaemon()
+		h.nothingRecorded("netns.lan")
 
-			// Settings that say no more of it.
-			h.Sh("rc-service netns.lan start; rc-service netns.lan zap")
-			h.service("lan", "")
-			h.Sh("rc-service netns.lan start; [ ! -e /run/openrc-netns/lan/resolv.conf ]; rc-service netns.lan stop")
-			h.nothingRecorded("netns.lan")
-			h.service("lan", "netns_dns='192.0.2.53, 192.0.2.54'")
-			kit.Contains(t, h.Fails("rc-service netns.lan start"), `netns.lan: bad DNS "192.0.2.53,": give the address of a name server, or a domain to search`)
-			if left := h.names(); strings.Contains(left, "lan") {
-				t.Errorf("names: %s", left)
-			}
-		})
-	}
+		// Settings that say no more of it.
+		h.Sh("rc-service netns.lan start; rc-service netns.lan zap")
+		h.service("lan", "")
+		h.Sh("rc-service netns.lan start; [ ! -e /run/openrc-netns/lan/resolv.conf ]; rc-service netns.lan stop")
+		h.nothingRecorded("netns.lan")
+		h.service("lan", "netns_dns='192.0.2.53, 192.0.2.54'")
+		kit.Contains(t, h.Fails("rc-service netns.lan start"), `netns.lan: bad DNS "192.0.2.53,": give the address of a name server, or a domain to search`)
+		if left := h.names(); strings.Contains(left, "lan") {
+			t.Errorf("names: %s", left)
+		}
+	})
 }

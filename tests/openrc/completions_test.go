@@ -64,26 +64,22 @@ type keystroke struct {
 }
 
 func TestCompletions(t *testing.T) {
-	t.Parallel()
-	for _, release := range []string{"sid", "trixie", "bookworm"} {
-		t.Run(release, func(t *testing.T) {
-			t.Parallel()
-			h := bootRelease(t, machine.Options{Release: release}, true)
-			h.installCompletions()
-			h.furnish()
-			inEach(t, h, "root", func(s *terminal) {
-				s.scene("namespaces", s.namespaces)
-				s.scene("options", s.options)
-				s.scene("a VRF before its namespace", func() { s.vrfBeforeNamespace(release) })
-				s.scene("commands", s.commands)
-				s.scene("rc-netns", s.rcNetns)
-			})
-			kit.Equal(t, "what a name has made the shells do", h.Sh("ls /root/ran /ran 2>/dev/null || true"), "")
-			inEach(t, h, "someone", (*terminal).unprivileged)
-			h.Sh("umount /run/netns/* /run/netns; rm -r /run/netns /etc/conf.d /etc/init.d")
-			inEach(t, h, "root", (*terminal).nothingThere)
+	eachOf(t, releases, func(t *testing.T, release string) {
+		h := bootRelease(t, machine.Options{Release: release}, true)
+		h.installCompletions()
+		h.furnish()
+		inEach(t, h, "root", func(s *terminal) {
+			s.scene("namespaces", s.namespaces)
+			s.scene("options", s.options)
+			s.scene("a VRF before its namespace", func() { s.vrfBeforeNamespace(release) })
+			s.scene("commands", s.commands)
+			s.scene("rc-netns", s.rcNetns)
 		})
-	}
+		kit.Equal(t, "what a name has made the shells do", h.Sh("ls /root/ran /ran 2>/dev/null || true"), "")
+		inEach(t, h, "someone", (*terminal).unprivileged)
+		h.Sh("umount /run/netns/* /run/netns; rm -r /run/netns /etc/conf.d /etc/init.d")
+		inEach(t, h, "root", (*terminal).nothingThere)
+	})
 }
 
 // furnish makes what there is to complete.

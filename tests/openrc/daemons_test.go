@@ -14,22 +14,14 @@ import (
 // TestDaemons has real daemons asked over the wire: inside, by a peer of the
 // namespace, they answer; outside, on the machine's own network, they do not.
 func TestDaemons(t *testing.T) {
-	t.Parallel()
-	for _, options := range []machine.Options{
-		{Release: "sid", Shell: "busybox"},
-		{Release: "trixie", Shell: "dash"},
-		{Release: "bookworm", Shell: "bash"},
-	} {
-		t.Run(options.Release+" "+options.Shell, func(t *testing.T) {
-			t.Parallel()
-			w := layWire(bootRelease(t, options, true))
-			w.scripts("chronyd", "dnsmasq", "httpd", "nginx")
-			for _, d := range w.daemons(options.Release) {
-				w.life(d)
-			}
-			w.twoAtOnce()
-		})
-	}
+	eachOf(t, releases, func(t *testing.T, release string) {
+		w := layWire(bootRelease(t, machine.Options{Release: release, Shell: shellOf[release]}, true))
+		w.scripts("chronyd", "dnsmasq", "httpd", "nginx")
+		for _, d := range w.daemons(release) {
+			w.life(d)
+		}
+		w.twoAtOnce()
+	})
 }
 
 const refused = "connection refused"

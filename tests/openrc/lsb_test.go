@@ -122,119 +122,109 @@ func TestLSBScripts(t *testing.T) {
 // A start of Debian's scripts is content with a daemon that runs already, where
 // that may be.
 func TestLSBScriptRunsAlready(t *testing.T) {
-	t.Parallel()
-	for _, release := range []string{"sid", "trixie", "bookworm"} {
-		t.Run(release, func(t *testing.T) {
-			t.Parallel()
-			h := lsbHost(t, machine.Options{Release: release})
-			for _, way := range []string{"rc-service ssh ", "/etc/init.d/ssh ", "service ssh "} {
-				h.Sh("rm -f /etc/conf.d/ssh; /etc/init.d/ssh start")
-				h.sshd("start past OpenRC", "outside")
-				h.Conf("ssh", "netns=vpn")
-				out := h.Run(way + "start").Output
-				if !strings.Contains(out, "already been started") {
-					kit.Contains(t, out, "ssh: it runs already, and OpenRC did not start it: move it with: /etc/init.d/ssh restart")
-				}
-				h.sshd(way+"start", "outside")
-
-				// A typo must not take it away.
-				h.Conf("ssh", "netns=nowhere")
-				h.Fails("/etc/init.d/ssh restart")
-				h.sshd("a restart that would fail", "outside")
-
-				h.Conf("ssh", "netns=vpn")
-				h.Sh("/etc/init.d/ssh restart")
-				h.sshd("restart", "inside")
-				kit.Equal(t, "state", h.state("ssh"), "started")
-				h.Sh(way + "stop")
-				h.sshd(way+"stop", "nowhere")
-				kit.Equal(t, "state", h.state("ssh"), "stopped")
+	eachOf(t, releases, func(t *testing.T, release string) {
+		h := lsbHost(t, machine.Options{Release: release})
+		for _, way := range []string{"rc-service ssh ", "/etc/init.d/ssh ", "service ssh "} {
+			h.Sh("rm -f /etc/conf.d/ssh; /etc/init.d/ssh start")
+			h.sshd("start past OpenRC", "outside")
+			h.Conf("ssh", "netns=vpn")
+			out := h.Run(way + "start").Output
+			if !strings.Contains(out, "already been started") {
+				kit.Contains(t, out, "ssh: it runs already, and OpenRC did not start it: move it with: /etc/init.d/ssh restart")
 			}
+			h.sshd(way+"start", "outside")
 
-			// OpenRC cannot run what has no header.
-			h.Sh("cp /etc/init.d/ssh /etc/init.d/bare; sed -i '/^###/d' /etc/init.d/bare; cp /etc/conf.d/ssh /etc/conf.d/bare")
-			kit.Contains(t, h.Fails("/etc/init.d/bare start"), "bare: /etc/init.d/bare has no LSB header")
-			h.sshd("start of a script without a header", "nowhere")
-			kit.Contains(t, h.Fails("rc-service ssh reload"), "ssh: cannot reload: it was not started in a network namespace or a VRF")
-		})
-	}
+			// A typo must not take it away.
+			h.Conf("ssh", "netns=nowhere")
+			h.Fails("/etc/init.d/ssh restart")
+			h.sshd("a restart that would fail", "outside")
+
+			h.Conf("ssh", "netns=vpn")
+			h.Sh("/etc/init.d/ssh restart")
+			h.sshd("restart", "inside")
+			kit.Equal(t, "state", h.state("ssh"), "started")
+			h.Sh(way + "stop")
+			h.sshd(way+"stop", "nowhere")
+			kit.Equal(t, "state", h.state("ssh"), "stopped")
+		}
+
+		// OpenRC cannot run what has no header.
+		h.Sh("cp /etc/init.d/ssh /etc/init.d/bare; sed -i '/^###/d' /etc/init.d/bare; cp /etc/conf.d/ssh /etc/conf.d/bare")
+		kit.Contains(t, h.Fails("/etc/init.d/bare start"), "bare: /etc/init.d/bare has no LSB header")
+		h.sshd("start of a script without a header", "nowhere")
+		kit.Contains(t, h.Fails("rc-service ssh reload"), "ssh: cannot reload: it was not started in a network namespace or a VRF")
+	})
 }
 
 // TestLSBScriptIsConfined has the last look before a script runs, for scripts
 // that OpenRC does not source.
 func TestLSBScriptIsConfined(t *testing.T) {
-	t.Parallel()
-	for release, cgroup := range map[string]string{
-		"sid": "/sys/fs/cgroup/openrc.ssh", "trixie": "/sys/fs/cgroup/openrc.ssh", "bookworm": "/sys/fs/cgroup/unified/ssh",
-	} {
-		t.Run(release, func(t *testing.T) {
-			t.Parallel()
-			h := lsbHost(t, machine.Options{Release: release})
-			h.Conf("ssh", "netns=vpn", "netns_lock=yes")
-			for _, command := range []string{"start", "restart", "stop", "start"} {
-				h.Sh("rc-service ssh " + command)
-			}
-			h.sshd("start", "inside")
-			pid := h.Sh("cat /run/sshd.pid")
-			kit.Contains(t, cgroup, h.Sh("sed -n s/^0:://p /proc/"+pid+"/cgroup"))
-			kit.Equal(t, "programs", h.Sh("probe programs "+cgroup), "openrc_netns CGroupSock, 16 instructions")
-			const sysAdmin = "echo $((0x$(sed -n 's/^CapBnd:\t//p' /proc/%/status) >> 21 & 1))"
-			kit.Equal(t, "CAP_SYS_ADMIN of this shell", h.Sh(strings.ReplaceAll(sysAdmin, "%", "self")), "1")
-			kit.Equal(t, "CAP_SYS_ADMIN of sshd", h.Sh(strings.ReplaceAll(sysAdmin, "%", pid)), "0")
-			h.Sh("rc-service ssh stop")
-			h.Sh("for i in $(seq 600); do [ -z \"$(cat " + cgroup + "/cgroup.procs)\" ] && exit; sleep 0.1; done; exit 1") // sshd may be ending
+	eachOf(t, releases, func(t *testing.T, release string) {
+		cgroup := "/sys/fs/cgroup/openrc.ssh"
+		if release == "bookworm" {
+			cgroup = "/sys/fs/cgroup/unified/ssh"
+		}
+		h := lsbHost(t, machine.Options{Release: release})
+		h.Conf("ssh", "netns=vpn", "netns_lock=yes")
+		for _, command := range []string{"start", "restart", "stop", "start"} {
+			h.Sh("rc-service ssh " + command)
+		}
+		h.sshd("start", "inside")
+		pid := h.Sh("cat /run/sshd.pid")
+		kit.Contains(t, cgroup, h.Sh("sed -n s/^0:://p /proc/"+pid+"/cgroup"))
+		kit.Equal(t, "programs", h.Sh("probe programs "+cgroup), "openrc_netns CGroupSock, 16 instructions")
+		const sysAdmin = "echo $((0x$(sed -n 's/^CapBnd:\t//p' /proc/%/status) >> 21 & 1))"
+		kit.Equal(t, "CAP_SYS_ADMIN of this shell", h.Sh(strings.ReplaceAll(sysAdmin, "%", "self")), "1")
+		kit.Equal(t, "CAP_SYS_ADMIN of sshd", h.Sh(strings.ReplaceAll(sysAdmin, "%", pid)), "0")
+		h.Sh("rc-service ssh stop")
+		h.Sh("for i in $(seq 600); do [ -z \"$(cat " + cgroup + "/cgroup.procs)\" ] && exit; sleep 0.1; done; exit 1") // sshd may be ending
 
-			// Moved out of that cgroup on the way, it does not start.
-			h.Sh("sed -i 's,^lsbh=.*,&\\necho 0 >" + path.Dir(cgroup) + "/cgroup.procs; cgroup2_set_limits() { :; },' $(find /lib/rc/ -name openrc-run.sh)")
-			kit.Contains(t, h.Fails("rc-service ssh start"), "ssh: OpenRC moved the service out of the cgroup that binds its sockets")
-			h.sshd("a start in another cgroup", "nowhere")
-		})
-	}
+		// Moved out of that cgroup on the way, it does not start.
+		h.Sh("sed -i 's,^lsbh=.*,&\\necho 0 >" + path.Dir(cgroup) + "/cgroup.procs; cgroup2_set_limits() { :; },' $(find /lib/rc/ -name openrc-run.sh)")
+		kit.Contains(t, h.Fails("rc-service ssh start"), "ssh: OpenRC moved the service out of the cgroup that binds its sockets")
+		h.sshd("a start in another cgroup", "nowhere")
+	})
 }
 
 // Other scripts of Debian's: chrony's calls itself, and its stop does not wait
 // for the daemon's end.
 func TestOtherLSBScripts(t *testing.T) {
-	t.Parallel()
-	for _, release := range []string{"sid", "trixie", "bookworm"} {
-		t.Run(release, func(t *testing.T) {
-			t.Parallel()
-			h := bootRelease(t, machine.Options{Release: release}, true)
-			root, err := machine.Root(t.Context(), release)
+	eachOf(t, releases, func(t *testing.T, release string) {
+		h := bootRelease(t, machine.Options{Release: release}, true)
+		root, err := machine.Root(t.Context(), release)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Sh("ip -n vpn link set lo up; echo DAEMON_OPTS=-x >/etc/default/chrony")
+		for service, process := range map[string]string{"nginx": "nginx", "dnsmasq": "dnsmasq", "chrony": "chronyd"} {
+			where := func(when, want string) {
+				t.Helper()
+				// The process found may be the parent of the daemon, at its
+				// end.
+				out := h.Sh("for i in $(seq 600); do pid=$(pgrep -o -x " + process + ") && readlink /proc/$pid/ns/net && exit; sleep 0.1; done; exit 1")
+				kit.Equal(t, service+" after "+when, out, want)
+			}
+			// (testdata has scripts of the same names.)
+			script, err := os.ReadFile(filepath.Join(root, "etc/init.d", service))
 			if err != nil {
 				t.Fatal(err)
 			}
-			h.Sh("ip -n vpn link set lo up; echo DAEMON_OPTS=-x >/etc/default/chrony")
-			for service, process := range map[string]string{"nginx": "nginx", "dnsmasq": "dnsmasq", "chrony": "chronyd"} {
-				where := func(when, want string) {
-					t.Helper()
-					// The process found may be the parent of the daemon, at its
-					// end.
-					out := h.Sh("for i in $(seq 600); do pid=$(pgrep -o -x " + process + ") && readlink /proc/$pid/ns/net && exit; sleep 0.1; done; exit 1")
-					kit.Equal(t, service+" after "+when, out, want)
-				}
-				// (testdata has scripts of the same names.)
-				script, err := os.ReadFile(filepath.Join(root, "etc/init.d", service))
-				if err != nil {
-					t.Fatal(err)
-				}
-				h.Write("/etc/init.d/"+service, string(script))
-				h.Sh("chmod 755 /etc/init.d/" + service)
-				h.Conf(service, "netns=vpn")
-				for _, command := range []string{"start", "restart", "status"} {
-					h.Sh("/etc/init.d/" + service + " " + command)
-					where(command, h.inside())
-				}
-				h.Sh("rc-service " + service + " stop")
-				h.Sh("while pgrep -x " + process + "; do sleep 0.1; done >/dev/null")
-
-				// Without settings it belongs outside, though its caller be
-				// inside.
-				h.Sh("rm /etc/conf.d/" + service + "; netns-exec vpn /etc/init.d/" + service + " start")
-				where("a start from inside", h.outside())
-				h.Sh("netns-exec vpn rc-service " + service + " stop")
-				h.Sh("while pgrep -x " + process + "; do sleep 0.1; done >/dev/null")
+			h.Write("/etc/init.d/"+service, string(script))
+			h.Sh("chmod 755 /etc/init.d/" + service)
+			h.Conf(service, "netns=vpn")
+			for _, command := range []string{"start", "restart", "status"} {
+				h.Sh("/etc/init.d/" + service + " " + command)
+				where(command, h.inside())
 			}
-		})
-	}
+			h.Sh("rc-service " + service + " stop")
+			h.Sh("while pgrep -x " + process + "; do sleep 0.1; done >/dev/null")
+
+			// Without settings it belongs outside, though its caller be
+			// inside.
+			h.Sh("rm /etc/conf.d/" + service + "; netns-exec vpn /etc/init.d/" + service + " start")
+			where("a start from inside", h.outside())
+			h.Sh("netns-exec vpn rc-service " + service + " stop")
+			h.Sh("while pgrep -x " + process + "; do sleep 0.1; done >/dev/null")
+		}
+	})
 }

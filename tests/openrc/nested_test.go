@@ -67,24 +67,20 @@ func TestUnknownOpenRC(t *testing.T) {
 
 // However OpenRC comes to work out dependencies, the guard finds nothing amiss.
 func TestGuardIsQuietOnAStockOpenRC(t *testing.T) {
-	t.Parallel()
-	for _, release := range []string{"bookworm", "trixie", "sid"} {
-		t.Run(release, func(t *testing.T) {
-			t.Parallel()
-			h := bootRelease(t, machine.Options{Release: release}, true)
-			h.Conf("daemon", "netns=vpn")
-			for _, update := range []string{
-				"rc-update -u",
-				"$(find /usr/lib/rc /lib/rc -name rc-depend | head -1) -u daemon",
-				"env -i $(find /usr/lib/rc /lib/rc -name rc-depend | head -1) -u daemon",
-				"rc-service daemon ineed",
-				"openrc default",
-			} {
-				h.Sh("rm -f /run/openrc/deptree; " + update)
-				if h.Run("grep -q _service=.daemon /run/openrc/deptree && ! grep unsupported /run/openrc/deptree").Code != 0 {
-					t.Errorf("%s:\n%s", update, h.Sh("grep -e daemon -e unsupported /run/openrc/deptree || :"))
-				}
+	eachOf(t, releases, func(t *testing.T, release string) {
+		h := bootRelease(t, machine.Options{Release: release}, true)
+		h.Conf("daemon", "netns=vpn")
+		for _, update := range []string{
+			"rc-update -u",
+			"$(find /usr/lib/rc /lib/rc -name rc-depend | head -1) -u daemon",
+			"env -i $(find /usr/lib/rc /lib/rc -name rc-depend | head -1) -u daemon",
+			"rc-service daemon ineed",
+			"openrc default",
+		} {
+			h.Sh("rm -f /run/openrc/deptree; " + update)
+			if h.Run("grep -q _service=.daemon /run/openrc/deptree && ! grep unsupported /run/openrc/deptree").Code != 0 {
+				t.Errorf("%s:\n%s", update, h.Sh("grep -e daemon -e unsupported /run/openrc/deptree || :"))
 			}
-		})
-	}
+		}
+	})
 }

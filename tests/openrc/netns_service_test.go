@@ -228,6 +228,19 @@ func TestStaleJournalDeletesNothing(t *testing.T) {
 	h.nothingRecorded("netns.lan")
 }
 
+// steps are the calls at which a step has been written down, and where: a
+// namespace, loopback, a sysctl, an interface. It is written to a new file, which
+// is then renamed.
+var steps = map[string]string{"write": "setup.new", "renameat": "setup"}
+
+// heldAt is a script for [kit.Host.End]: the command is killed behind the call
+// that has written down its step of that number.
+func heldAt(call, file, namespace string, step int, command string) string {
+	return fmt.Sprintf(`lines() { n=0; while read -r _; do n=$((n + 1)); done 2>/dev/null <"$1"; echo $n; }
+		hold 'rc-netns down %[1]s >/dev/null 2>&1' %[2]s '[ "$(lines /run/openrc-netns/%[1]s/%[3]s)" = %[4]d ]' %[5]s
+		kill -KILL $pid $tracer`, namespace, call, file, step, command)
+}
+
 // Killed at any point of what it does, a second start mends it and the stop
 // leaves nothing.
 func TestStartMendsWhatACrashLeft(t *testing.T) {
@@ -235,18 +248,11 @@ func TestStartMendsWhatACrashLeft(t *testing.T) {
 	h := boot(t, "dash", true)
 	h.Sh("ip link add eth1 type veth peer name eth1p")
 	h.service("lan", "netns_interfaces=eth1:wan", "netns_sysctl=net.ipv4.ip_forward=1")
-	// Each step is written to a new file that is renamed: a namespace,
-	// loopback, a sysctl, an interface. Held before or behind that system call,
-	// the hook is killed when the file is seen to be there.
-	const lines = `lines() { n=0; while read -r _; do n=$((n + 1)); done 2>/dev/null <"$1"; echo $n; }
-		strace -f -o /dev/null -e trace=renameat -e inject=renameat:HELD=500000 rc-netns up \
-			--interface eth1:wan --sysctl net.ipv4.ip_forward=1 lan >/dev/null 2>&1 & pid=$!
-		while [ -d /proc/$pid ] && [ "$(lines /run/openrc-netns/lan/FILE 2>/dev/null)" != STEP ]; do sleep 0.01; done
-		pkill -KILL -f '^rc-netns up'; wait $pid; echo $?`
 	for step := range 4 {
-		for held, file := range map[string]string{"delay_enter": "setup.new", "delay_exit": "setup"} {
-			what := fmt.Sprintf("%s %d: ", held, step+1)
-			kit.Equal(t, what+"status of the killed", h.Sh(strings.NewReplacer("HELD", held, "FILE", file, "STEP", fmt.Sprint(step+1)).Replace(lines)), "137")
+		for call, file := range steps {
+			what := fmt.Sprintf("%s %d: ", call, step+1)
+			killed := h.End(heldAt(call, file, "lan", step+1, "rc-netns up --interface eth1:wan --sysctl net.ipv4.ip_forward=1 lan"))
+			kit.Equal(t, what+"status of the killed", killed.Status, "137")
 			h.Sh("rc-service netns.lan start")
 			kit.Equal(t, what+"devices inside", h.devices("lan"), "lo wan")
 			kit.Contains(t, h.Sh("ip -n lan link show lo"), "LOOPBACK,UP")
@@ -320,31 +326,27 @@ func TestNamespaceServiceTakesNoNetns(t *testing.T) {
 // What makes the interface may need the host's network, before which the
 // service would be started otherwise.
 func TestNamespaceServiceAfterTheNetwork(t *testing.T) {
-	t.Parallel()
-	for _, release := range []string{"bookworm", "trixie", "sid"} {
-		t.Run(release, func(t *testing.T) {
-			t.Parallel()
-			h := bootRelease(t, machine.Options{Release: release}, true)
-			h.Sh("ip netns delete vpn")
-			h.Write("/etc/init.d/host-net", "#!/sbin/openrc-run\ndepend() { provide net; }\nstart() { echo net >>/run/trace; }\n")
-			h.Write("/etc/init.d/tunnel", "#!/sbin/openrc-run\ndepend() { need net; }\nstart() { echo tunnel >>/run/trace; ip link add tun0 type veth peer name tun0p; }\n")
-			h.service("vpn", "rc_need=tunnel", `rc_before="!net"`, "netns_interfaces=tun0", "netns_up() { echo vpn >>/run/trace; }")
-			h.Conf("daemon", "netns=vpn")
-			h.Sh("for s in netns.vpn host-net daemon; do rc-update add $s default; done")
-			out := h.Run("rc-update -u; openrc default")
-			if err := out.Err(); err != nil {
-				t.Error(err)
-			}
-			if strings.Contains(out.Output, "loop") {
-				t.Errorf("OpenRC finds fault with the dependencies:\n%s", out.Output)
-			}
-			kit.Equal(t, "order", h.Sh("xargs </run/trace"), "net tunnel vpn")
-			kit.Equal(t, "daemon", h.where(h.daemon()), h.inside())
-			kit.Equal(t, "devices inside", h.devices("vpn"), "lo tun0")
-			h.Sh("openrc shutdown")
-			kit.Equal(t, "names", h.names(), "")
-		})
-	}
+	eachOf(t, releases, func(t *testing.T, release string) {
+		h := bootRelease(t, machine.Options{Release: release}, true)
+		h.Sh("ip netns delete vpn")
+		h.Write("/etc/init.d/host-net", "#!/sbin/openrc-run\ndepend() { provide net; }\nstart() { echo net >>/run/trace; }\n")
+		h.Write("/etc/init.d/tunnel", "#!/sbin/openrc-run\ndepend() { need net; }\nstart() { echo tunnel >>/run/trace; ip link add tun0 type veth peer name tun0p; }\n")
+		h.service("vpn", "rc_need=tunnel", `rc_before="!net"`, "netns_interfaces=tun0", "netns_up() { echo vpn >>/run/trace; }")
+		h.Conf("daemon", "netns=vpn")
+		h.Sh("for s in netns.vpn host-net daemon; do rc-update add $s default; done")
+		out := h.Run("rc-update -u; openrc default")
+		if err := out.Err(); err != nil {
+			t.Error(err)
+		}
+		if strings.Contains(out.Output, "loop") {
+			t.Errorf("OpenRC finds fault with the dependencies:\n%s", out.Output)
+		}
+		kit.Equal(t, "order", h.Sh("xargs </run/trace"), "net tunnel vpn")
+		kit.Equal(t, "daemon", h.where(h.daemon()), h.inside())
+		kit.Equal(t, "devices inside", h.devices("vpn"), "lo tun0")
+		h.Sh("openrc shutdown")
+		kit.Equal(t, "names", h.names(), "")
+	})
 }
 
 // Two that make /run/netns a mount point at the same time make it one.

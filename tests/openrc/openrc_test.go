@@ -5,6 +5,7 @@ package openrc
 
 import (
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"testing"
@@ -28,15 +29,25 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// inEachShell runs play on a machine for each /bin/sh that OpenRC is used with.
-func inEachShell(t *testing.T, play func(t *testing.T, h *host)) {
+// eachOf runs play for each of the values, all at the same time; in a short run
+// for one of them, which is not the same in every test.
+func eachOf(t *testing.T, values []string, play func(t *testing.T, value string)) {
 	t.Parallel()
-	for _, shell := range binShells {
-		t.Run(shell, func(t *testing.T) {
+	if testing.Short() {
+		turn := int(crc32.ChecksumIEEE([]byte(t.Name()))) % len(values)
+		values = values[turn : turn+1]
+	}
+	for _, value := range values {
+		t.Run(value, func(t *testing.T) {
 			t.Parallel()
-			play(t, boot(t, shell, true))
+			play(t, value)
 		})
 	}
+}
+
+// inEachShell plays on a machine for each /bin/sh that OpenRC is used with.
+func inEachShell(t *testing.T, play func(t *testing.T, h *host)) {
+	eachOf(t, binShells, func(t *testing.T, shell string) { play(t, boot(t, shell, true)) })
 }
 
 // host is a machine with the namespace vpn and the scripts of testdata.
@@ -55,12 +66,10 @@ func boot(t *testing.T, shell string, install bool) *host {
 
 func bootRelease(t *testing.T, options machine.Options, install bool) *host {
 	t.Helper()
-	h := (&host{Machine: kit.StartMachine(t, options)}).with(t)
 	if install {
-		if err := h.Install(installed); err != nil {
-			t.Fatal(err)
-		}
+		options.Install = installed
 	}
+	h := (&host{Machine: kit.StartMachine(t, options)}).with(t)
 	h.scripts("daemon", "late-netns", "nest", "own-netns", "picky", "plain", "s6-svscan", "supervised")
 	// Debian's scripts that no test starts go, and a sleep(1) comes that no
 	// other test's pgrep would find, which a link to busybox could not be.

@@ -569,28 +569,24 @@ func TestStatusUnderS6(t *testing.T) {
 // The same on each OpenRC: where dpkg's start-stop-daemon leaves no record of
 // the daemon, its cgroup tells.
 func TestStatusOnReleases(t *testing.T) {
-	t.Parallel()
-	for _, release := range []string{"bookworm", "trixie"} {
-		t.Run(release, func(t *testing.T) {
-			t.Parallel()
-			h := bootRelease(t, machine.Options{Release: release}, true)
-			h.Conf("daemon", "netns=vpn", "netns_lock=yes")
-			h.says("daemon", "stopped", "")
-			h.Sh("rc-service daemon start")
-			pid := h.daemon()
-			h.says("daemon", "ok", pid+"  sleeper")
-			// A command by hand from within makes a cgroup below the service's.
-			h.Sh("root=$(find /sys/fs/cgroup -name '*daemon' -type d); mkdir $root/netns-exec.1.2; echo " + pid + " >$root/netns-exec.1.2/cgroup.procs")
-			h.says("daemon", "ok", pid+"  sleeper")
-			h.Sh("ip netns delete vpn")
-			h.fixed("daemon", "stale", `the name "vpn" was deleted since the start`, "ok")
-			kit.Contains(t, h.Sh("exec 2>&1; rc-service daemon status"), `runs in network namespace "vpn"`)
-			h.Sh("rc-service daemon stop; rm /etc/conf.d/daemon; rc-service daemon start")
-			pid = h.daemon()
-			h.Conf("daemon", "netns=vpn")
-			h.fixed("daemon", "outside", "process "+pid+" (sleeper) is on the host's network", "ok")
-		})
-	}
+	eachOf(t, []string{"bookworm", "trixie"}, func(t *testing.T, release string) {
+		h := bootRelease(t, machine.Options{Release: release}, true)
+		h.Conf("daemon", "netns=vpn", "netns_lock=yes")
+		h.says("daemon", "stopped", "")
+		h.Sh("rc-service daemon start")
+		pid := h.daemon()
+		h.says("daemon", "ok", pid+"  sleeper")
+		// A command by hand from within makes a cgroup below the service's.
+		h.Sh("root=$(find /sys/fs/cgroup -name '*daemon' -type d); mkdir $root/netns-exec.1.2; echo " + pid + " >$root/netns-exec.1.2/cgroup.procs")
+		h.says("daemon", "ok", pid+"  sleeper")
+		h.Sh("ip netns delete vpn")
+		h.fixed("daemon", "stale", `the name "vpn" was deleted since the start`, "ok")
+		kit.Contains(t, h.Sh("exec 2>&1; rc-service daemon status"), `runs in network namespace "vpn"`)
+		h.Sh("rc-service daemon stop; rm /etc/conf.d/daemon; rc-service daemon start")
+		pid = h.daemon()
+		h.Conf("daemon", "netns=vpn")
+		h.fixed("daemon", "outside", "process "+pid+" (sleeper) is on the host's network", "ok")
+	})
 }
 
 // Whoever logs in through a confined sshd and goes elsewhere is no alarm, as

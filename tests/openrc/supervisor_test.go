@@ -365,51 +365,47 @@ func TestOwnRunScript(t *testing.T) {
 // What supervise-daemon starts again stays in the namespace of the start, with
 // the name gone too, and gets its signals there.
 func TestSuperviseDaemon(t *testing.T) {
-	t.Parallel()
-	for _, release := range []string{"sid", "trixie", "bookworm"} {
-		t.Run(release, func(t *testing.T) {
-			t.Parallel()
-			h := bootRelease(t, machine.Options{Release: release}, true)
-			h.scripts("watched")
-			h.Write("/usr/local/bin/serve", `#!/usr/bin/perl
+	eachOf(t, releases, func(t *testing.T, release string) {
+		h := bootRelease(t, machine.Options{Release: release}, true)
+		h.scripts("watched")
+		h.Write("/usr/local/bin/serve", `#!/usr/bin/perl
 $SIG{HUP} = sub { open(F, ">>/run/hup") and print F readlink("/proc/self/ns/net"), "\n" and close F };
 $0 = "sleeper";
 open(F, ">/run/pid") and print F "$$\n" and close F;
 sleep 1 while 1;
 `)
-			started := func() string { return h.Sh("until [ -s /run/pid ]; do sleep 0.1; done; cat /run/pid; rm /run/pid") }
-			reload := func() string {
-				h.Sh("rc-service watched reload")
-				return h.Sh("until [ -s /run/hup ]; do sleep 0.1; done; cat /run/hup; rm /run/hup")
-			}
-			h.Conf("watched", "netns=vpn", "supervisor=supervise-daemon", "program=/usr/local/bin/serve")
-			inside := h.inside()
-			h.Sh("rc-service watched start")
-			pid := started()
-			kit.Equal(t, "daemon", h.where(pid), inside)
-			kit.Equal(t, "reload", reload(), inside)
+		started := func() string { return h.Sh("until [ -s /run/pid ]; do sleep 0.1; done; cat /run/pid; rm /run/pid") }
+		reload := func() string {
+			h.Sh("rc-service watched reload")
+			return h.Sh("until [ -s /run/hup ]; do sleep 0.1; done; cat /run/hup; rm /run/hup")
+		}
+		h.Conf("watched", "netns=vpn", "supervisor=supervise-daemon", "program=/usr/local/bin/serve")
+		inside := h.inside()
+		h.Sh("rc-service watched start")
+		pid := started()
+		kit.Equal(t, "daemon", h.where(pid), inside)
+		kit.Equal(t, "reload", reload(), inside)
 
-			h.Sh("ip netns delete vpn")
-			kit.Contains(t, h.Fails("rc-service watched restart"), "not stopped, because the start would fail")
-			h.Sh("kill -9 " + pid)
-			again := started()
-			if again == pid {
-				t.Error("not respawned")
-			}
-			kit.Equal(t, "respawned daemon", h.where(again), inside)
-			kit.Equal(t, "reload", reload(), inside)
-			h.Sh("rc-service watched stop; [ ! -e /proc/" + again + " ]")
+		h.Sh("ip netns delete vpn")
+		kit.Contains(t, h.Fails("rc-service watched restart"), "not stopped, because the start would fail")
+		h.Sh("kill -9 " + pid)
+		again := started()
+		if again == pid {
+			t.Error("not respawned")
+		}
+		kit.Equal(t, "respawned daemon", h.where(again), inside)
+		kit.Equal(t, "reload", reload(), inside)
+		h.Sh("rc-service watched stop; [ ! -e /proc/" + again + " ]")
 
-			// It gives up, and nothing is left.
-			h.Sh("ip netns add vpn")
-			h.Write("/usr/local/bin/fail", "#!/bin/sh\nreadlink /proc/self/ns/net >>/run/failures\nsleep 0.5\n") // a child that dies at once is overlooked
-			h.Conf("watched", "netns=vpn", "supervisor=supervise-daemon", "program=/usr/local/bin/fail", "respawn_max=1", "respawn_delay=1", "respawn_period=60")
-			h.Sh("rc-service watched start; until [ -e /run/openrc/failed/watched ] || ! pgrep supervise-daem >/dev/null; do sleep 0.1; done")
-			kit.Equal(t, "failures", h.Sh("cat /run/failures"), h.inside()+"\n"+h.inside())
-			h.Sh("while pgrep supervise-daem; do sleep 0.1; done >/dev/null")
-			kit.Equal(t, "record", h.Sh("find /run/openrc/options -path '*watched*'"), "")
-		})
-	}
+		// It gives up, and nothing is left.
+		h.Sh("ip netns add vpn")
+		h.Write("/usr/local/bin/fail", "#!/bin/sh\nreadlink /proc/self/ns/net >>/run/failures\nsleep 0.5\n") // a child that dies at once is overlooked
+		h.Conf("watched", "netns=vpn", "supervisor=supervise-daemon", "program=/usr/local/bin/fail", "respawn_max=1", "respawn_delay=1", "respawn_period=60")
+		h.Sh("rc-service watched start; until [ -e /run/openrc/failed/watched ] || ! pgrep supervise-daem >/dev/null; do sleep 0.1; done")
+		kit.Equal(t, "failures", h.Sh("cat /run/failures"), h.inside()+"\n"+h.inside())
+		h.Sh("while pgrep supervise-daem; do sleep 0.1; done >/dev/null")
+		kit.Equal(t, "record", h.Sh("find /run/openrc/options -path '*watched*'"), "")
+	})
 }
 
 // A daemon says when it is ready, and the start waits for that.
@@ -448,37 +444,33 @@ exec qw(sleeper 3600);
 // The options of OpenRC's start-stop-daemon and of dpkg's mean what they do
 // without us.
 func TestStartStopDaemons(t *testing.T) {
-	t.Parallel()
-	for _, release := range []string{"sid", "trixie", "bookworm"} {
-		t.Run(release, func(t *testing.T) {
-			t.Parallel()
-			h := bootRelease(t, machine.Options{Release: release}, true)
-			h.scripts("watched")
-			settings := []string{"command_background=yes", "command_user=daemon", "directory=/usr", "umask=027",
-				"start_stop_daemon_args='--nicelevel 5'", "retry=TERM/5/KILL/5"}
-			look := func() string {
-				h.Sh("rc-service watched start")
-				pid := h.daemon()
-				kit.Equal(t, "pidfile", h.Sh("cat /run/watched.pid"), pid)
-				return h.Sh("cd /proc/" + pid + "; readlink cwd; cat limits oom_score_adj; tr '\\0' '\\n' <environ | grep -v _PID= | sort; ls -l fd | cut -c60-; " +
-					"grep -E '^(Umask|Uid|Gid|Groups|Sig[BIC]|Cap|NoNew)' status; ps -o user=,group=,ni=,tty= -p " + pid)
-			}
-			h.Conf("watched", settings...)
-			outside := look()
-			kit.Equal(t, "daemon without netns", h.where(h.daemon()), h.outside())
-			h.Sh("rc-service watched stop")
-			h.noDaemon()
-			h.Conf("watched", append(settings, "netns=vpn")...)
-			inside := look()
-			kit.Equal(t, "daemon", h.where(h.daemon()), h.inside())
-			if diff := cmp.Diff(outside, inside); diff != "" {
-				t.Errorf("the daemon differs (-without +with netns):\n%s", diff)
-			}
-			h.Sh("rc-service watched stop")
-			h.noDaemon()
-			kit.Equal(t, "state", h.state("watched"), "stopped")
-		})
-	}
+	eachOf(t, releases, func(t *testing.T, release string) {
+		h := bootRelease(t, machine.Options{Release: release}, true)
+		h.scripts("watched")
+		settings := []string{"command_background=yes", "command_user=daemon", "directory=/usr", "umask=027",
+			"start_stop_daemon_args='--nicelevel 5'", "retry=TERM/5/KILL/5"}
+		look := func() string {
+			h.Sh("rc-service watched start")
+			pid := h.daemon()
+			kit.Equal(t, "pidfile", h.Sh("cat /run/watched.pid"), pid)
+			return h.Sh("cd /proc/" + pid + "; readlink cwd; cat limits oom_score_adj; tr '\\0' '\\n' <environ | grep -v _PID= | sort; ls -l fd | cut -c60-; " +
+				"grep -E '^(Umask|Uid|Gid|Groups|Sig[BIC]|Cap|NoNew)' status; ps -o user=,group=,ni=,tty= -p " + pid)
+		}
+		h.Conf("watched", settings...)
+		outside := look()
+		kit.Equal(t, "daemon without netns", h.where(h.daemon()), h.outside())
+		h.Sh("rc-service watched stop")
+		h.noDaemon()
+		h.Conf("watched", append(settings, "netns=vpn")...)
+		inside := look()
+		kit.Equal(t, "daemon", h.where(h.daemon()), h.inside())
+		if diff := cmp.Diff(outside, inside); diff != "" {
+			t.Errorf("the daemon differs (-without +with netns):\n%s", diff)
+		}
+		h.Sh("rc-service watched stop")
+		h.noDaemon()
+		kit.Equal(t, "state", h.state("watched"), "stopped")
+	})
 }
 
 // A service of s6 without settings pays no fork for them.

@@ -2,7 +2,6 @@ package openrc
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"os"
 	"slices"
@@ -40,6 +39,7 @@ var scenes = append(transcripts(), []row{
 var (
 	releases  = []string{"bookworm", "trixie", "sid"}
 	binShells = []string{"dash", "bash", "busybox"}
+	shellOf   = map[string]string{"bookworm": "bash", "trixie": "dash", "sid": "busybox"} // for a test that takes a shell as it comes
 )
 
 // columns are the OpenRCs and shells that the scenes have been played on.
@@ -98,12 +98,10 @@ func upstream(t *testing.T) string {
 		sed -i '/^unset _c _f _conf_d$/r /run/sourcex' openrc-run.sh; rm /run/sourcex; sh -n openrc-run.sh`
 }
 
-// chosen tells which rows a column plays among all other tests: a third, so that
-// each row meets each release and each shell once. "go test -run TestTable",
-// which is "make table", plays all of them everywhere.
+// chosen tells which rows a column plays in a short run: a third, so that each
+// row meets each release and each shell once.
 func chosen(column int) func(row int) bool {
-	all := flag.Lookup("test.run").Value.String() != ""
-	return func(row int) bool { return all || (row+column)%3 == 0 }
+	return func(row int) bool { return !testing.Short() || (row+column)%3 == 0 }
 }
 
 // playAll plays the chosen scenes one after the other on one machine, and on a
@@ -248,8 +246,8 @@ func table() string {
 		return ""
 	}
 	w.Flush()
-	if flag.Lookup("test.run").Value.String() == "" {
-		out.WriteString("blank: played by make table\n")
+	if testing.Short() {
+		out.WriteString("blank: played by make test-all\n")
 	}
 	for i, note := range notes {
 		fmt.Fprintf(&out, "[%d] %s\n", i+1, note)

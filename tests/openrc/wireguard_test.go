@@ -306,13 +306,9 @@ func TestTunnelIsTheOnlyWayOut(t *testing.T) {
 
 // inEachTunnelScene plays on each OpenRC, with another shell on each.
 func inEachTunnelScene(t *testing.T, play func(s *tunnelScene)) {
-	t.Parallel()
-	for release, shell := range map[string]string{"sid": "dash", "trixie": "busybox", "bookworm": "bash"} {
-		t.Run(release, func(t *testing.T) {
-			t.Parallel()
-			play(newTunnelScene(t, machine.Options{Release: release, Shell: shell}))
-		})
-	}
+	eachOf(t, releases, func(t *testing.T, release string) {
+		play(newTunnelScene(t, machine.Options{Release: release, Shell: shellOf[release]}))
+	})
 }
 
 // What is wrong is told with file and line, before anything is made, and no key
@@ -438,32 +434,35 @@ func TestWireGuardStartMendsWhatACrashLeft(t *testing.T) {
 	// And when each step has been written down.
 	const command = "rc-netns up --wireguard /etc/wireguard/wg0.conf --veth host0:eth0 --config host0=192.0.2.1/30 --config eth0='192.0.2.2/30 2001:db8:2::2/64'" +
 		" --routes host0='203.0.113.0/24 via 192.0.2.2' --routes eth0='203.0.113.0/24 via 192.0.2.1' vpn"
-	type kill struct{ what, script string }
+	type kill struct {
+		what string
+		do   func()
+	}
 	var kills []kill
 	for i := range 10 {
 		wait := fmt.Sprintf("%.3f", 0.01*float64(i*i)) // up to 0.8 s
-		kills = append(kills, kill{"after " + wait + " s", command + " >/dev/null 2>&1 & pid=$!; sleep " + wait + "; kill -KILL $pid; wait $pid"})
+		kills = append(kills, kill{"after " + wait + " s", func() {
+			s.Run(command + " >/dev/null 2>&1 & pid=$!; sleep " + wait + "; kill -KILL $pid; wait $pid")
+		}})
 	}
-	for lines := 1; lines <= 5; lines++ {
-		for held, file := range map[string]string{"delay_enter": "setup.new", "delay_exit": "setup"} {
-			kills = append(kills, kill{fmt.Sprintf("%s %d", held, lines), strings.NewReplacer("HELD", held, "FILE", file, "STEP", fmt.Sprint(lines), "COMMAND", command).Replace(
-				`lines() { n=0; while read -r _; do n=$((n + 1)); done 2>/dev/null <"$1"; echo $n; }
-				strace -f -o /dev/null -e trace=renameat -e inject=renameat:HELD=500000 COMMAND >/dev/null 2>&1 & pid=$!
-				while [ -d /proc/$pid ] && [ "$(lines /run/openrc-netns/vpn/FILE 2>/dev/null)" != STEP ]; do sleep 0.01; done
-				pkill -KILL -f '^rc-netns up'; kill -KILL $pid; wait $pid`)}) // strace would stay with wireguard-go
+	for step := 1; step <= 5; step++ {
+		for call, file := range steps {
+			kills = append(kills, kill{fmt.Sprintf("%s %d", call, step), func() { s.End(heldAt(call, file, "vpn", step, command)) }})
 		}
 	}
 	// One that is dying is a process inside.
-	const gone = "; while pgrep -f '^rc-netns up' >/run/pids; do sleep 0.01; done"
+	const gone = "while pgrep -f '^rc-netns up' >/run/pids; do sleep 0.01; done"
 	for _, kill := range kills {
-		s.Sh(kill.script + gone)
+		kill.do()
+		s.Sh(gone)
 		s.noKeys(s.Sh("cat /run/openrc-netns/vpn/* 2>/dev/null || :"))
 		s.Sh("rc-service netns.vpn start")
 		complete(kill.what)
 		s.Sh("rc-service netns.vpn stop")
 		s.nothingOnHost()
 
-		s.Sh(kill.script + gone)
+		kill.do()
+		s.Sh(gone)
 		undone := s.Run("rc-netns down vpn").Output
 		s.nothingOnHost()
 		if t.Failed() {
