@@ -1,6 +1,8 @@
 package openrc
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -79,38 +81,35 @@ func TestRemediesWithoutIPNetns(t *testing.T) {
 // OpenRC's own hierarchy of cgroup v1, as Alpine was for long. The scenes are
 // those in which a cgroup is made, joined, looked at or removed.
 func TestOtherCgroups(t *testing.T) {
-	t.Parallel()
-	for mode, prepare := range map[string]string{"none": "", "v1": "echo rc_cgroup_mode=legacy >>/etc/rc.conf"} {
-		t.Run(mode, func(t *testing.T) {
-			t.Parallel()
-			options := alone
-			options.Cgroups = mode
-			stage := newStage(t, options, prepare)
-			for _, scene := range []row{
-				{name: "start_status_reload_restart_stop"},
-				{name: "supervise-daemon_respawn_health_check"},
-				{name: "namespace_missing_start_fails"},
-				{name: "netns.NAME_made_and_deleted"},
-				{name: "a lock", play: lockedWithoutCgroups},
-				{name: "a VRF that is none", play: noVRF},
-				{name: "mend", play: mendsWithoutCgroups},
-			} {
-				ok := t.Run(scene.name, func(t *testing.T) {
-					h := stage.with(t)
-					if scene.play != nil {
-						scene.play(t, h)
-					} else {
-						playTranscript(t, h, options, "testdata/scenes/"+scene.name+".txtar", func(string) {})
-					}
-					same(t, "the scene", h, stage.empty)
-				})
-				if !ok {
-					return // what it has left is no stage for the next
+	prepare := map[string]string{"none": "", "v1": "echo rc_cgroup_mode=legacy >>/etc/rc.conf"}
+	eachOf(t, slices.Sorted(maps.Keys(prepare)), func(t *testing.T, mode string) {
+		options := alone
+		options.Cgroups = mode
+		stage := newStage(t, options, prepare[mode])
+		for _, scene := range []row{
+			{name: "start_status_reload_restart_stop"},
+			{name: "supervise-daemon_respawn_health_check"},
+			{name: "namespace_missing_start_fails"},
+			{name: "netns.NAME_made_and_deleted"},
+			{name: "a lock", play: lockedWithoutCgroups},
+			{name: "a VRF that is none", play: noVRF},
+			{name: "mend", play: mendsWithoutCgroups},
+		} {
+			ok := t.Run(scene.name, func(t *testing.T) {
+				h := stage.with(t)
+				if scene.play != nil {
+					scene.play(t, h)
+				} else {
+					playTranscript(t, h, options, "testdata/scenes/"+scene.name+".txtar", func(string) {})
 				}
-				stage.reset()
+				same(t, "the scene", h, stage.empty)
+			})
+			if !ok {
+				return // what it has left is no stage for the next
 			}
-		})
-	}
+			stage.reset()
+		}
+	})
 }
 
 // hiddenCgroups is the folder of all cgroups v2 in a script that is run with it

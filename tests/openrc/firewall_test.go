@@ -279,49 +279,41 @@ func firewallHost(t *testing.T, options machine.Options) *host {
 // TestFirewalls has the real programs change real rules: those of the namespace
 // as they should, those of the host never, in every order of events.
 func TestFirewalls(t *testing.T) {
-	t.Parallel()
-	for name, options := range map[string]machine.Options{
-		"sid, busybox":   {Shell: "busybox"},
-		"trixie, dash":   {Release: "trixie"},
-		"bookworm, bash": {Release: "bookworm", Shell: "bash"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			h := firewallHost(t, options)
-			before := h.hostRules()
-			for _, event := range firewallPlays {
-				for _, firewall := range firewalls {
-					if firewall.script == "ip6tables" && name != "trixie, dash" {
-						continue // it is the same script
-					}
-					s := firewallScene{h, firewall}
-					s.anew()
-					event.play(s)
-					if t.Failed() {
-						t.Fatalf("in %s of %s", event.name, firewall.script)
-					}
-				}
-				if diff := cmp.Diff(before, h.hostRules()); diff != "" {
-					t.Fatalf("after %s the host's rules are others:\n%s", event.name, diff)
-				}
-			}
-
-			// Without us each of them loads and flushes the host's: the test
-			// can fail.
-			h.Sh("rm /etc/rc.conf.d/50-netns.conf")
+	eachOf(t, releases, func(t *testing.T, release string) {
+		h := firewallHost(t, machine.Options{Release: release, Shell: shellOf[release]})
+		before := h.hostRules()
+		for _, event := range firewallPlays {
 			for _, firewall := range firewalls {
-				firewallScene{h, firewall}.anew()
-				for _, command := range []string{"start", "stop"} {
-					h.Sh("rc-service " + firewall.script + " " + command)
-					after := h.hostRules()
-					if after == before {
-						t.Errorf("%s %s without the drop-in left the host's rules as they were", firewall.script, command)
-					}
-					before = after
+				if firewall.script == "ip6tables" && release != "trixie" {
+					continue // it is the same script
+				}
+				s := firewallScene{h, firewall}
+				s.anew()
+				event.play(s)
+				if t.Failed() {
+					t.Fatalf("in %s of %s", event.name, firewall.script)
 				}
 			}
-		})
-	}
+			if diff := cmp.Diff(before, h.hostRules()); diff != "" {
+				t.Fatalf("after %s the host's rules are others:\n%s", event.name, diff)
+			}
+		}
+
+		// Without us each of them loads and flushes the host's: the test
+		// can fail.
+		h.Sh("rm /etc/rc.conf.d/50-netns.conf")
+		for _, firewall := range firewalls {
+			firewallScene{h, firewall}.anew()
+			for _, command := range []string{"start", "stop"} {
+				h.Sh("rc-service " + firewall.script + " " + command)
+				after := h.hostRules()
+				if after == before {
+					t.Errorf("%s %s without the drop-in left the host's rules as they were", firewall.script, command)
+				}
+				before = after
+			}
+		}
+	})
 }
 
 // TestFirewallInstances has a firewall for the host and one for the namespace,

@@ -1,6 +1,8 @@
 package openrc
 
 import (
+	"maps"
+	"slices"
 	"testing"
 
 	"openrc-netns/tests/kit"
@@ -10,8 +12,7 @@ import (
 // TestCgroupModes goes through a locked service's life where OpenRC uses cgroup
 // v2 in another way than it does by default, which the table has.
 func TestCgroupModes(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
+	tests := map[string]struct {
 		release string
 		before  string // a script
 		cgroup  string // of the service daemon
@@ -20,32 +21,31 @@ func TestCgroupModes(t *testing.T) {
 		"0.45, unified": {"bookworm", "echo rc_cgroup_mode=unified >>/etc/rc.conf; umount /sys/fs/cgroup/unified; mount -t cgroup2 none /sys/fs/cgroup", "/daemon", "/sys/fs/cgroup"},
 		"0.45, legacy":  {"bookworm", "echo rc_cgroup_mode=legacy >>/etc/rc.conf", "/openrc-netns.daemon", "/sys/fs/cgroup/unified"},
 		"0.56, legacy":  {"trixie", "echo rc_cgroup_mode=legacy >>/etc/rc.conf", "/openrc-netns.daemon", "/sys/fs/cgroup"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			h := bootRelease(t, machine.Options{Release: test.release}, true)
-			h.Sh(test.before)
-			h.Conf("daemon", "netns=nowhere")
-			kit.Contains(t, h.Fails("rc-service daemon start"), `daemon: network namespace "nowhere" does not exist`)
-			h.noDaemon()
-
-			h.Conf("daemon", "netns=vpn", "netns_lock=yes")
-			h.Sh("rc-service daemon start; rm /run/trace.daemon")
-			cgroup := func() string { return h.Sh("sed -n s/^0:://p /proc/" + h.daemon() + "/cgroup") }
-			for _, when := range []string{"start", "restart"} {
-				h.Sh("rc-service daemon " + when)
-				kit.Equal(t, "daemon after "+when, h.where(h.daemon()), h.inside())
-				kit.Equal(t, "cgroup after "+when, cgroup(), test.cgroup)
-				kit.Equal(t, "programs after "+when, h.Sh("probe programs "+test.mounted+test.cgroup), "openrc_netns CGroupSock, 16 instructions")
-			}
-			h.Sh("rm -f /run/trace.daemon; rc-service daemon status; rc-service daemon reload; rc-service daemon checkconfig")
-			ran(h, "daemon", h.inside(), "status", "reload", "checkconfig")
-			h.Sh("ip netns delete vpn")
-			kit.Contains(t, h.Fails("rc-service daemon restart"), "not stopped, because the start would fail")
-			h.Sh("rc-service daemon stop")
-			h.noDaemon()
-			kit.Equal(t, "state", h.state("daemon"), "stopped")
-			kit.Equal(t, "cgroups", h.Sh("find "+test.mounted+" -name '*daemon'"), "")
-		})
 	}
+	eachOf(t, slices.Sorted(maps.Keys(tests)), func(t *testing.T, name string) {
+		test := tests[name]
+		h := bootRelease(t, machine.Options{Release: test.release}, true)
+		h.Sh(test.before)
+		h.Conf("daemon", "netns=nowhere")
+		kit.Contains(t, h.Fails("rc-service daemon start"), `daemon: network namespace "nowhere" does not exist`)
+		h.noDaemon()
+
+		h.Conf("daemon", "netns=vpn", "netns_lock=yes")
+		h.Sh("rc-service daemon start; rm /run/trace.daemon")
+		cgroup := func() string { return h.Sh("sed -n s/^0:://p /proc/" + h.daemon() + "/cgroup") }
+		for _, when := range []string{"start", "restart"} {
+			h.Sh("rc-service daemon " + when)
+			kit.Equal(t, "daemon after "+when, h.where(h.daemon()), h.inside())
+			kit.Equal(t, "cgroup after "+when, cgroup(), test.cgroup)
+			kit.Equal(t, "programs after "+when, h.Sh("probe programs "+test.mounted+test.cgroup), "openrc_netns CGroupSock, 16 instructions")
+		}
+		h.Sh("rm -f /run/trace.daemon; rc-service daemon status; rc-service daemon reload; rc-service daemon checkconfig")
+		ran(h, "daemon", h.inside(), "status", "reload", "checkconfig")
+		h.Sh("ip netns delete vpn")
+		kit.Contains(t, h.Fails("rc-service daemon restart"), "not stopped, because the start would fail")
+		h.Sh("rc-service daemon stop")
+		h.noDaemon()
+		kit.Equal(t, "state", h.state("daemon"), "stopped")
+		kit.Equal(t, "cgroups", h.Sh("find "+test.mounted+" -name '*daemon'"), "")
+	})
 }

@@ -681,7 +681,7 @@ func TestStatusOfManyServices(t *testing.T) {
 	}
 	all := best()
 	t.Logf("1 service: %d.%d ms, 201 services: %d.%d ms", one/10, one%10, all/10, all%10)
-	if all > 10000 || all > 40*one+500 {
+	if all > 40*one+500 {
 		t.Errorf("201 services take %d/10 ms, one takes %d/10", all, one)
 	}
 }

@@ -202,11 +202,10 @@ func (r *run) end(table string) {
 		}
 		switch {
 		case t.name != "" && t.result == "skip":
-			// "	file_test.go:7: the reason"
-			reason := strings.TrimSpace(strings.Join(t.said(), ""))
-			if _, text, found := strings.Cut(reason, ".go:"); found {
-				_, reason, _ = strings.Cut(text, ": ")
-			}
+			reason, _, _ := strings.Cut(strings.Join(t.said(), ""), "\n") // "	file_test.go:7: the reason"
+			_, text, _ := strings.Cut(reason, ".go:")
+			_, text, _ = strings.Cut(text, ": ")
+			reason = cmp.Or(text, strings.TrimSpace(reason), "without a reason")
 			why[reason] = append(why[reason], t.name)
 		case t.result == "fail", t.name != "" && t.result == "":
 			failed = append(failed, t)
