@@ -443,8 +443,11 @@ func (b checkScene) play(h *host) {
 	if b.service == "" {
 		b.service = "daemon"
 	}
-	if b.service != "own-netns" {
-		h.Sh("rm -f /etc/init.d/own-netns")
+	if b.service == "own-netns" {
+		h.scripts("own-netns")
+	}
+	if strings.Contains(b.conf, "s6") {
+		h.scripts("s6-svscan")
 	}
 	if b.on == "maker" {
 		h.Sh("ln -sf netns /etc/init.d/netns.lan")
@@ -564,7 +567,6 @@ func (h *host) tunnel() {
 func TestCheckQuotes(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
-	h.Sh("rm /etc/init.d/own-netns")
 	for _, test := range []struct{ service, before, conf, remedy string }{
 		{"my web", "", "netns=vpn", "rm '/etc/conf.d/my web'"},
 		{"it's", "", "netns=vpn", `rm '/etc/conf.d/it'\''s'`},
@@ -601,7 +603,7 @@ func TestCheckFindsNothing(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
 	h.Sh(`mkdir -p /etc/netns/vpn /usr/games /run/nscd; cp /etc/resolv.conf /etc/netns/vpn/
-		ln -s daemon /etc/init.d/daemon.two; ln -s netns /etc/init.d/netns.lan; rm /etc/init.d/own-netns
+		ln -s daemon /etc/init.d/daemon.two; ln -s netns /etc/init.d/netns.lan
 		echo 'hosts: files resolve mdns4 sss dns' >/etc/nsswitch.conf`)
 	h.Conf("netns.lan", "netns_sysctl=net.ipv4.ip_forward=1", "netns_up() {", "\treadlink /proc/self/ns/net >/run/trace.up", "}")
 	for _, test := range []struct{ name, conf, service, other string }{
@@ -699,7 +701,6 @@ func TestCheckFindsNothing(t *testing.T) {
 func TestCheckOfWhatOnlyAShellCanRead(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
-	h.Sh("rm /etc/init.d/own-netns")
 	h.Conf("daemon", "modprobe tun || :", "netns=vpm", "netns_hid=/usr/games")
 	r := h.check("rc-netns check")
 	kit.Equal(t, "findings", r.ids(), "setting-unknown settings-unreadable")
@@ -749,6 +750,7 @@ func TestCheckCannotLook(t *testing.T) {
 	user := func(command string) checkReport {
 		return h.check("setpriv --reuid daemon --regid daemon --clear-groups rc-netns " + command)
 	}
+	h.scripts("nest")
 	h.Conf("nest", "vrf=mgmt")
 	r := user("check daemon nest")
 	kit.Equal(t, "findings", r.ids(), "")
@@ -782,7 +784,7 @@ func TestCheckInChroot(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
 	h.Conf("daemon", "netns=vpn")
-	h.Sh("rm /etc/init.d/own-netns; mkdir -p /root/a; mount --rbind / /root/a; mkdir -p /root/a/var/b; cp -a /bin /sbin /lib* /etc /root/a/var/b/ 2>/dev/null; mkdir -p /root/a/var/b/usr /root/a/var/b/proc /root/a/var/b/run /root/a/var/b/sys /root/a/var/b/tmp /root/a/var/b/dev; for d in usr proc run sys dev; do mount --rbind /$d /root/a/var/b/$d; done")
+	h.Sh("mkdir -p /root/a; mount --rbind / /root/a; mkdir -p /root/a/var/b; cp -a /bin /sbin /lib* /etc /root/a/var/b/ 2>/dev/null; mkdir -p /root/a/var/b/usr /root/a/var/b/proc /root/a/var/b/run /root/a/var/b/sys /root/a/var/b/tmp /root/a/var/b/dev; for d in usr proc run sys dev; do mount --rbind /$d /root/a/var/b/$d; done")
 	const root = "/root/a/var/b"
 	r := h.check("chroot " + root + " rc-netns check")
 	kit.Equal(t, "findings", r.ids(), "start-fails")

@@ -16,7 +16,7 @@ import (
 func lsbHost(t *testing.T, options machine.Options) *host {
 	t.Helper()
 	h := bootRelease(t, options, true)
-	h.Sh("ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key; ip -n vpn link set lo up")
+	h.Sh("mv " + debians + "/ssh /etc/init.d; ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key; ip -n vpn link set lo up")
 	kit.Contains(t, h.Sh("head -3 /etc/init.d/ssh"), "BEGIN INIT INFO")
 	return h
 }

@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -70,18 +71,25 @@ func bootRelease(t *testing.T, options machine.Options, install bool) *host {
 		options.Install = installed
 	}
 	h := (&host{Machine: kit.StartMachine(t, options)}).with(t)
-	h.scripts("daemon", "late-netns", "nest", "own-netns", "picky", "plain", "s6-svscan", "supervised")
-	// Debian's scripts that no test starts go, and a sleep(1) comes that no
-	// other test's pgrep would find, which a link to busybox could not be.
-	h.Sh("cd /etc/init.d; rm -f chrony dnsmasq nginx procps sudo; mkdir -p /usr/local/bin; [ -e /usr/local/bin/sleeper ] || cp $(command -v sleep) /usr/local/bin/sleeper; ip netns add vpn")
+	// A sleep(1) that no other test's pgrep would find, which a link to busybox
+	// could not be.
+	h.Sh("mkdir " + debians + "; cd /etc/init.d; for script in *; do case $script in netns*) ;; *) mv $script " + debians + `; esac; done
+		mkdir -p /usr/local/bin; [ -e /usr/local/bin/sleeper ] || cp $(command -v sleep) /usr/local/bin/sleeper; ip netns add vpn`)
+	h.scripts("daemon", "plain", "supervised")
 	return h
 }
 
-// scripts brings init scripts of testdata. OpenRC starts a handful of processes
-// for each that a machine has whenever a file in conf.d is newer than what it
-// knows of dependencies, so a machine has those that its test starts.
+// debians is where the init scripts of Debian's packages are. OpenRC starts a
+// handful of processes for each script whenever a file in conf.d is newer than
+// what it knows of dependencies, so a machine has those that its test starts.
+const debians = "/root/init.d"
+
+// scripts brings init scripts of testdata.
 func (h *host) scripts(names ...string) {
 	h.T.Helper()
+	if slices.Contains(names, "six") {
+		names = append(names, "s6-svscan") // which it needs
+	}
 	for _, name := range names {
 		text, err := os.ReadFile(filepath.Join("testdata/init.d", name))
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -73,6 +74,15 @@ func playTranscript(t *testing.T, h *host, options machine.Options, file string,
 		t.Fatalf("%s: %v", file, err)
 	}
 	s := &transcript{host: h}
+	scripts, err := filepath.Glob("testdata/init.d/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, script := range scripts {
+		if name := filepath.Base(script); regexp.MustCompile(`\b` + name + `\b`).Match(archive.Comment) {
+			h.scripts(name)
+		}
+	}
 	brought := []string{"rm", "-f"}
 	defer func() { h.Run(quote(brought...)) }() // also where the scene is skipped
 	for _, f := range archive.Files {

@@ -182,6 +182,7 @@ func TestNamespaceIsTheHosts(t *testing.T) {
 
 func TestStartStopDaemonOptions(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
+		h.scripts("picky")
 		h.Conf("picky", "netns=vpn")
 		kit.Contains(t, h.Fails("rc-service picky start"), "picky.conf' is not readable")
 		kit.Equal(t, "state", h.state("picky"), "stopped")
@@ -268,6 +269,7 @@ func noTax(t *testing.T, h *host) {
 // not ignored either.
 func TestLateSettings(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
+		h.scripts("late-netns")
 		const refusal = "late-netns: a function of the init script sets netns, vrf or a netns_ variable, which is too late: set it in /etc/conf.d/late-netns"
 		for _, test := range []struct{ conf, late string }{
 			{"", "netns=vpn"},

@@ -408,6 +408,7 @@ func TestStatusOfAll(t *testing.T) {
 	h.Sh("kill -STOP " + fmt.Sprint(n[0].Processes[0].PID) + " $(cat /run/daemon.pid); timeout 20 " + statusCommand)
 	h.Sh("echo 1 >/sys/fs/cgroup/openrc.daemon/cgroup.freeze; timeout 20 " + statusCommand + "; echo 0 >/sys/fs/cgroup/openrc.daemon/cgroup.freeze; kill -CONT $(cat /run/daemon.pid)")
 
+	h.scripts("picky")
 	for args, want := range map[string]string{
 		"nosuch":           `rc-netns: status: unknown service "nosuch": there is no /etc/init.d/nosuch`,
 		"../daemon":        `rc-netns: status: bad service name "../daemon"`,
@@ -517,7 +518,7 @@ func TestStatusOnATerminal(t *testing.T) {
 func TestStatusExampleOfTheManual(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
-	h.Sh(`rm -f /etc/init.d/ssh; ln -s daemon /etc/init.d/sshd; ln -s daemon /etc/init.d/web
+	h.Sh(`ln -s daemon /etc/init.d/sshd; ln -s daemon /etc/init.d/web
 		ip netns add mgmt; ip link add tun0 netns vpn type veth peer name eth1 netns mgmt
 		mkdir -p /etc/netns/vpn; cp /etc/resolv.conf /etc/netns/vpn/
 		echo netns=mgmt >/etc/conf.d/sshd; echo netns=vpn >/etc/conf.d/web

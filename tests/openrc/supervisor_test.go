@@ -316,7 +316,7 @@ func TestOwnRunScript(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := bootRelease(t, machine.Options{Release: test.release}, true)
-			h.scripts("own-run", "runsvdir")
+			h.scripts("own-run", "runsvdir", "s6-svscan")
 			h.Sh(`cd /run/netns; ip netns add 'two words'; ip netns add x; touch ./-vpn; mount --bind x ./-vpn; mkdir /run/secret "/run/it's"; touch /run/secret/socket "/run/it's/socket"`)
 			h.Write(test.run, "#!/bin/sh\nexec sleeper 3600\n")
 

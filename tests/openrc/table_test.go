@@ -160,9 +160,6 @@ func newStage(t *testing.T, options machine.Options, prepare string) stage {
 	t.Helper()
 	h := bootRelease(t, options, true)
 	h.Sh(prepare)
-	// OpenRC reads all scripts for their dependencies whenever one has changed,
-	// and Debian's own take long.
-	h.Sh("rm $(grep -L openrc-run /etc/init.d/*)")
 	h.Sh("mkdir " + kept + "; cp -a /etc/conf.d /etc/init.d /etc/rc.conf /etc/resolv.conf /etc/runlevels " + kept)
 	return stage{h, traces(h)}
 }
