@@ -73,6 +73,7 @@ func (c *checker) check(name string, named bool) (*Service, error) {
 		s.checkStart(c.root, c.openrc)
 		s.checkOrder()
 	}
+	s.checkEnters(files)
 	if !named && s.Makes == "" && !s.settings.Confined() && len(s.Findings)+len(s.Unchecked) == 0 {
 		return nil, nil
 	}
