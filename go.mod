@@ -15,7 +15,6 @@ require (
 	golang.org/x/net v0.54.0
 	golang.org/x/sys v0.45.0
 	golang.zx2c4.com/wireguard/wgctrl v0.0.0-20241231184526-a9ab2273dd10
-	mvdan.cc/sh/v3 v3.13.1
 )
 
 require (
@@ -37,6 +36,7 @@ require (
 	golang.zx2c4.com/wireguard v0.0.0-20260522210424-ecfc5a8d5446 // indirect
 	honnef.co/go/tools v0.7.0 // indirect
 	mvdan.cc/editorconfig v0.3.0 // indirect
+	mvdan.cc/sh/v3 v3.13.1 // indirect
 )
 
 tool (

@@ -252,7 +252,7 @@ _rc_netns()
 	if ((cword == 1)); then
 		case "$cur" in
 		-*) _netns_offer --help --version -h -V ;;
-		*) _netns_offer status check egress grant mend migrate settings up down ;;
+		*) _netns_offer status check egress grant mend settings up down ;;
 		esac
 		return
 	fi
@@ -261,7 +261,6 @@ _rc_netns()
 	"check -"*) _netns_offer --json ;;
 	"egress -"*) _netns_offer --json ;;
 	"mend -"*) _netns_offer --dry-run --quiet ;;
-	"migrate -"*) _netns_offer --json ;;
 	"settings -"*) _netns_offer --null ;;
 	"grant "*)
 		if ((cword == 2)); then
@@ -270,7 +269,7 @@ _rc_netns()
 			_netns_offer_files /run/netns
 		fi
 		;;
-	"status "* | "check "* | "egress "* | "mend "* | "migrate "* | "settings "*) _netns_offer_services all ;;
+	"status "* | "check "* | "egress "* | "mend "* | "settings "*) _netns_offer_services all ;;
 	"up -"*) _netns_offer --interface --wireguard --veth --config --routes --dns --sysctl --dry-run ;;
 	"down -"*) _netns_offer --restart ;;
 	"up "* | "down "*)

@@ -27,13 +27,12 @@ complete -c rc-netns -n __fish_use_subcommand -a check -d 'Look for what would g
 complete -c rc-netns -n __fish_use_subcommand -a egress -d 'Show where packets would leave'
 complete -c rc-netns -n __fish_use_subcommand -a grant -d 'Print what lets a user in'
 complete -c rc-netns -n __fish_use_subcommand -a mend -d 'Put right without a restart'
-complete -c rc-netns -n __fish_use_subcommand -a migrate -d 'Say what to write for ip netns exec'
 complete -c rc-netns -n __fish_use_subcommand -a settings -d 'Print what conf.d sets'
 complete -c rc-netns -n __fish_use_subcommand -a up -d 'Make a network namespace'
 complete -c rc-netns -n __fish_use_subcommand -a down -d 'Undo what up did'
-complete -c rc-netns -n '__fish_seen_subcommand_from status check egress migrate' -l json -d 'Print JSON'
+complete -c rc-netns -n '__fish_seen_subcommand_from status check egress' -l json -d 'Print JSON'
 complete -c rc-netns -n '__fish_seen_subcommand_from status' -l watch -d 'Repeat until interrupted'
-complete -c rc-netns -n '__fish_seen_subcommand_from status check egress mend migrate settings' -a '(__rc_netns_services)' -d Service
+complete -c rc-netns -n '__fish_seen_subcommand_from status check egress mend settings' -a '(__rc_netns_services)' -d Service
 complete -c rc-netns -n '__fish_seen_subcommand_from settings' -s 0 -l null -d 'End each with a NUL byte'
 complete -c rc-netns -n '__fish_seen_subcommand_from up' -l interface -x -a '(__rc_netns_interfaces)' -d 'Move this interface in'
 complete -c rc-netns -n '__fish_seen_subcommand_from up' -l wireguard -r -F -d 'Make the interface of this file'

@@ -23,7 +23,6 @@ const usage = `Usage: rc-netns [status] [--json | --watch[=SECONDS]] [SERVICE]..
        rc-netns egress [--json] [SERVICE | NETNS]...
        rc-netns grant USER NETNS
        rc-netns mend [-nq] [SERVICE]...
-       rc-netns migrate [--json] [SERVICE]...
        rc-netns settings [--null] SERVICE
        rc-netns up [-n] [OPTION]... NETNS
        rc-netns down [--restart] NETNS
@@ -42,10 +41,6 @@ in a network namespace, as nobody else and nowhere else.
 
 mend puts right, in services that run and without a restart, what status calls etc,
 and of what it calls unbound what can be put right without one.
-
-migrate reads init scripts and conf.d for services that enter a network namespace or
-a VRF by themselves, with "ip netns exec" or the like, and says what to write
-instead. It changes nothing.
 
 settings prints what conf.d sets for a service, as status, check and netns-exec(8)
 read it.
@@ -81,8 +76,8 @@ else. The options of up may be repeated.
   -V, --version    print the version
 
 Exit status: 0 if all is well, 1 if somebody has to act, if there is a way out
-beside a tunnel, or if up or down failed, 125 if status, check, egress, mend or
-migrate could not look.
+beside a tunnel, or if up or down failed, 125 if status, check, egress or mend
+could not look.
 `
 
 func main() {
@@ -110,8 +105,6 @@ func run(args []string) int {
 		return printGrant(args[1:])
 	case "mend":
 		return mendServices(args[1:])
-	case "migrate":
-		return printMigrate(args[1:])
 	case "settings":
 		return printSettings(args[1:])
 	case "up":

@@ -117,6 +117,8 @@ const (
 	ScriptNotExecutableMaker ID = "script-not-executable/maker" // the service that needs it
 	ScriptNoHeader           ID = "script-no-header"
 	ScriptBypassesOpenRC     ID = "script-bypasses-openrc" // its first line
+	ScriptEnters             ID = "script-enters"          // what it enters with
+	ScriptEntersLocked       ID = "script-enters/locked"   // the same
 	PidfileShared            ID = "pidfile-shared"         // the pidfile, the other service
 	ServiceByName            ID = "service-by-name"        // the other service, this one
 	ServiceByNameOwn         ID = "service-by-name/own"    // the same

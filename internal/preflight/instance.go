@@ -72,6 +72,7 @@ func (s *serviceCheck) belongsElsewhere(other string) bool {
 type patterns struct {
 	called   *regexp.Regexp // a call of another service by its name
 	spoken   *regexp.Regexp // the beginning of what only speaks of one
+	enters   *regexp.Regexp // what comes before it, netns or vrf, and a setting that it takes the name from
 	assigned *regexp.Regexp // NAME=WORD
 	fallback *regexp.Regexp // ${NAME:=TEXT}
 	given    *regexp.Regexp // --pidfile WORD
@@ -84,6 +85,7 @@ var match = sync.OnceValue(func() patterns {
 	return patterns{
 		called:   regexp.MustCompile("(?:^|[\\s;&|(`])(?:(?:/\\S*/)?(?:rc-)?service\\s+(?:-\\S+\\s+)*|/etc/init\\.d/)[\"']?([A-Za-z0-9_.+-]+|\\$[A-Za-z0-9_]+|\\$\\{[A-Za-z0-9_]+\\})[\"']?\\s+([a-z_]+)"),
 		spoken:   regexp.MustCompile(`\b(v?e(info|warn|error|log)n?|v?e?w?begin|v?e?w?end|echo|printf|description\w*=)`),
+		enters:   regexp.MustCompile(`^((?:[^#]|[^\s#]#+)*?[\s"'])(netns|vrf)\s+exec\b\s*(["']?\$(?:netns\b|vrf\b|\{netns\}|\{vrf\}))?`),
 		assigned: regexp.MustCompile(`(?:^|[\s;])([A-Za-z_][A-Za-z0-9_]*)=("[^"]*"|'[^']*'|[^\s;"']+)`),
 		fallback: regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*):?=([^}"' ]+)\}`),
 		given:    regexp.MustCompile(`--pidfile[ =]+("[^"]*"|'[^']*'|[^\s;"']+)`),

@@ -11,14 +11,12 @@ package preflight
 
 import (
 	"errors"
-	"fmt"
 	"path/filepath"
 	"slices"
 
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/privilege"
-	"openrc-netns/internal/rcdir"
 	"openrc-netns/internal/serviceconf"
 )
 
@@ -77,18 +75,10 @@ func (f *Found) unchecked(id finding.ID, args ...any) {
 	f.Unchecked = append(f.Unchecked, finding.Finding{ID: id, Args: args})
 }
 
-// NotExistError says that there is no service of that name.
-type NotExistError struct{ Service string }
-
-func (e *NotExistError) Error() string {
-	return fmt.Sprintf("service %q does not exist: there is neither %s/%s nor %s/%s",
-		e.Service, rcdir.Init, e.Service, rcdir.Conf, e.Service)
-}
-
 // Run checks the services called names and those of their network namespaces,
 // or at all that have settings of ours if there are no names. The error is
-// ErrNotOpenRC or a *NotExistError, or says that no service can have the name
-// or that a directory cannot be read.
+// ErrNotOpenRC, or says that there is no such service, that none can have the
+// name, or that a directory cannot be read.
 //
 // The caller has locked the thread: from inside, it is moved to the mounts of
 // process 1, which are those that a start sees. Without CAP_SYS_ADMIN less can
@@ -108,7 +98,7 @@ func Run(names []string) (*Report, error) {
 	c := checker{openrc: report.System, root: root}
 	named := len(names) > 0
 	if !named {
-		if names, err = Services(); err != nil {
+		if names, err = services(); err != nil {
 			return nil, err
 		}
 		report.findExempt(names)

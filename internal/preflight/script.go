@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"openrc-netns/internal/confd"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/rcdir"
 	"openrc-netns/internal/shell"
@@ -48,6 +49,35 @@ func (s *serviceCheck) checkScript(system System) {
 	}
 	line := fmt.Sprintf(`[ "$NETNS_ENTERED" = %[1]s ] || exec env NETNS_ENTERED=%[1]s netns-exec --service %[1]s -- "$0" "$@"`, shell.Quote(s.Name))
 	s.add(finding.ScriptBypassesOpenRC, finding.Outside, where, insertBelow(where, line), interpreter)
+}
+
+// checkEnters looks for a line that enters a network namespace or a VRF by
+// itself. One that takes the name from the setting enters what it is in already:
+// Alpine's firewalls do, and a lock alone keeps them from it.
+func (s *serviceCheck) checkEnters(files []string) {
+	if s.Makes != "" || exposes(s.Name) != "" {
+		return // ours, and on the host's network
+	}
+	id := finding.ScriptEnters
+	if s.Lock {
+		id = finding.ScriptEntersLocked
+	}
+	for _, file := range append(files, s.script) {
+		text, _ := confd.Load(file)
+		number := 0
+		for line := range strings.Lines(string(text)) {
+			number++
+			found := match().enters.FindStringSubmatch(line)
+			if found == nil || found[3] != "" && !s.Lock {
+				continue
+			}
+			command := found[1][strings.LastIndexAny(found[1], ";&|")+1:]
+			if !match().spoken.MatchString(command) {
+				s.add(id, finding.Warning, finding.Where{Path: file, Line: number}, finding.Remedy{}, "ip "+found[2]+" exec")
+				return
+			}
+		}
+	}
 }
 
 // makeExecutable has OpenRC take a script for one.

@@ -1,6 +1,8 @@
 package preflight
 
 import (
+	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -38,13 +40,13 @@ func (c *checker) check(name string, named bool) (*Service, error) {
 		Service: Service{Name: name},
 		from:    map[string]finding.Where{},
 	}
-	s.script = Script(name)
+	s.script = scriptOf(name)
 	files := serviceconf.Files(name)
 	if s.script == "" && len(files) == 0 {
 		if !named {
 			return nil, nil // a link to nowhere
 		}
-		return nil, &NotExistError{name}
+		return nil, fmt.Errorf("service %q does not exist: there is neither %s/%[1]s nor %[3]s/%[1]s", name, rcdir.Init, rcdir.Conf)
 	}
 	for _, file := range files {
 		s.readConf(file)
@@ -73,6 +75,7 @@ func (c *checker) check(name string, named bool) (*Service, error) {
 		s.checkStart(c.root, c.openrc)
 		s.checkOrder()
 	}
+	s.checkEnters(files)
 	if !named && s.Makes == "" && !s.settings.Confined() && len(s.Findings)+len(s.Unchecked) == 0 {
 		return nil, nil
 	}
@@ -93,9 +96,13 @@ func (s *serviceCheck) checkOrder() {
 	s.add(finding.NamespaceWaits, finding.Warning, s.from["netns"], remedy, filepath.Base(script))
 }
 
-// elsewhere asks OpenRC, of which each release has other directories for init
-// scripts besides the usual one.
-func elsewhere(service string) string {
+// scriptOf is the path of the init script of a service; empty if there is none.
+// Each release of OpenRC has other directories for them besides the usual one.
+func scriptOf(service string) string {
+	path := filepath.Join(rcdir.Init, service)
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
 	path, err := askOpenRC("--resolve", service)
 	if err != nil {
 		return ""

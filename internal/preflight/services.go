@@ -11,9 +11,9 @@ import (
 	"openrc-netns/internal/rcdir"
 )
 
-// Services lists those that may have settings: all init scripts, and the files
+// services lists those that may have settings: all init scripts, and the files
 // in conf.d that have none.
-func Services() ([]string, error) {
+func services() ([]string, error) {
 	scripts, err := names(rcdir.Init)
 	if err != nil {
 		return nil, err
@@ -29,15 +29,6 @@ func Services() ([]string, error) {
 	}
 	slices.Sort(scripts)
 	return scripts, nil
-}
-
-// Script is the path of the init script of a service; empty if there is none.
-func Script(service string) string {
-	path := filepath.Join(rcdir.Init, service)
-	if _, err := os.Stat(path); err == nil {
-		return path
-	}
-	return elsewhere(service)
 }
 
 // names lists what is in a directory, without what editors and package managers

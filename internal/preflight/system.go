@@ -41,7 +41,13 @@ var directories = []string{"/usr/libexec/rc", "/usr/lib/rc", "/lib/rc", "/libexe
 
 // checkSystem checks OpenRC and what of ours is installed.
 func checkSystem() (System, error) {
-	s := System{Directory: directory()}
+	var s System
+	for _, dir := range append([]string{os.Getenv("RC_LIBEXECDIR")}, directories...) {
+		if info, err := os.Stat(filepath.Join(dir, runScript)); dir != "" && err == nil && info.Mode().IsRegular() {
+			s.Directory = dir
+			break
+		}
+	}
 	if s.Directory == "" {
 		return s, ErrNotOpenRC
 	}
@@ -55,23 +61,6 @@ func checkSystem() (System, error) {
 	s.checkGlobalSettings()
 	s.checkInittab()
 	return s, nil
-}
-
-// directory is where OpenRC keeps its own files; empty if there are none.
-func directory() string {
-	for _, dir := range append([]string{os.Getenv("RC_LIBEXECDIR")}, directories...) {
-		if info, err := os.Stat(filepath.Join(dir, runScript)); dir != "" && err == nil && info.Mode().IsRegular() {
-			return dir
-		}
-	}
-	return ""
-}
-
-// Patched reports whether this machine's OpenRC has Alpine's patches, which know
-// netns and vrf in a way of their own.
-func Patched() bool {
-	dir := directory()
-	return dir != "" && patched(dir)
 }
 
 // version asks OpenRC for its version. Debian's "rc-service (OpenRC) 0.45.2"

@@ -339,6 +339,13 @@ func TestCheckFinds(t *testing.T) {
 			before: "sed 's|^pidfile=.*|PIDFILE=\"/run/daemon.pid\"\\npidfile=$PIDFILE|' /etc/init.d/daemon >/etc/init.d/copy; chmod 755 /etc/init.d/copy; rc-service daemon start; rc-service daemon stop; rc-update add daemon default"},
 		"by name": {service: "daemon.two", conf: "netns=vpn", want: `warning service-by-name the init script calls the service "daemon" by its name`,
 			before: "printf 'panic()\n{\n\trc-service daemon stop\n}\n' >>/etc/init.d/daemon; ln -s daemon /etc/init.d/daemon.two; rc-update add daemon default"},
+		"calls ip itself": {service: "web", want: `warning script-enters it calls "ip netns exec" itself`,
+			before: `printf '#!/sbin/openrc-run\ncommand=ip\ncommand_args="netns exec vpn /usr/local/bin/sleeper 3600"\ncommand_background=yes\npidfile=/run/web.pid\n' >/etc/init.d/web; chmod 755 /etc/init.d/web`,
+			after:  `sed -i -e s/=ip/=sleeper/ -e 's/"netns.*"/3600/' /etc/init.d/web; echo netns=vpn >/etc/conf.d/web`},
+		"calls ip itself, conf.d": {on: "conf.d", conf: "netns=vpn # not by ip netns exec vpn\nstart_pre() {\n\teinfo \"as ip netns exec vpn would\"\n\t: \"$#\"; ip vrf exec mgmt true || :\n}",
+			after: "echo netns=vpn >/etc/conf.d/daemon", want: `warning script-enters it calls "ip vrf exec" itself`},
+		"calls ip itself, locked": {on: "conf.d", conf: "netns=vpn\nnetns_lock=yes\nstart_pre() {\n\tip netns exec \"$netns\" touch /run/entered || [ ! -e /run/entered ]\n}",
+			after: "sed -i /lock/d /etc/conf.d/daemon", want: `warning script-enters it calls "ip netns exec" itself`},
 		"expose a name": {service: "netns-expose.lan", outside: true, before: exposeScripts + `echo 'netns_expose="127.0.0.1:9091 web:80"' >/etc/conf.d/netns.lan`,
 			want: `fails expose-bad "web:80": "web" is not an address (names are not looked up): write 127.0.0.1:80 or [::1]:80, for instance`},
 		"expose nothing": {service: "netns-expose.lan", outside: true, before: exposeScripts, after: "echo netns_expose=127.0.0.1:9091 >/etc/conf.d/netns.lan",
@@ -615,6 +622,7 @@ func TestCheckFindsNothing(t *testing.T) {
 		{"with a function", "netns=vpn\nstart_pre() {\n\t:\n}", "daemon", ""},
 		{"with a list", "netns=vpn\nsupervisor=supervise-daemon\nmore=$(date)", "daemon", ""},
 		{"not there yet", "netns=lan", "daemon", ""},
+		{"as Alpine's firewalls", "netns=vpn\nstart_pre() {\n\t[ -z \"$netns\" ] || ip netns exec $netns true\n}", "daemon", ""},
 		{"hidden resolver", "netns=vpn netns_hide=/run/avahi-daemon", "daemon", ""},
 	} {
 		conf := test.other

@@ -210,7 +210,7 @@ func (s *terminal) commands() {
 
 func (s *terminal) rcNetns() {
 	s.press(
-		keystroke{typed: "rc-netns ", lists: []string{"status", "check", "egress", "grant", "mend", "migrate", "settings", "up", "down"}},
+		keystroke{typed: "rc-netns ", lists: []string{"status", "check", "egress", "grant", "mend", "settings", "up", "down"}},
 		keystroke{typed: "rc-netns --", lists: []string{"--help", "--version"}},
 		keystroke{typed: "rc-netns st", line: "rc-netns status "},
 		keystroke{typed: "rc-netns status we", line: "rc-netns status web "},
@@ -224,8 +224,6 @@ func (s *terminal) rcNetns() {
 		keystroke{typed: "netns-exec --cal", line: "netns-exec --caller "},
 		keystroke{typed: "rc-netns mend we", line: "rc-netns mend web "},
 		keystroke{typed: "rc-netns mend --q", line: "rc-netns mend --quiet "},
-		keystroke{typed: "rc-netns migrate we", line: "rc-netns migrate web "},
-		keystroke{typed: "rc-netns migrate --js", line: "rc-netns migrate --json "},
 		keystroke{typed: "rc-netns settings we", line: "rc-netns settings web "},
 		keystroke{typed: "rc-netns down la", line: "rc-netns down lab "},
 		keystroke{typed: "rc-netns down my", line: `rc-netns down my\ vpn `},
