@@ -22,7 +22,8 @@
 #                 exec, in a virtual machine; services beside an OpenRC without
 #                 the drop-in, and confined ones beside Alpine's patched one;
 #                 netns-expose beside systemd-socket-proxyd and socat;
-#                 BENCH_ARGS="-shell dash -row start" for some of these
+#                 BENCH_ARGS="-shell dash -row start" for some of these,
+#                 BENCH_SMOKE=1 for a run that only shows that all rows work
 # make torture    attack the programs and judge every launch; TORTURE_S says for
 #                 how many seconds, TORTURE_ARGS what to repeat
 # make fuzz       the conf.d reader against /bin/sh; FUZZTIME says how long
@@ -59,6 +60,7 @@ VERSION := $(WORD)$(if $(filter %-dev,$(WORD)),$(addprefix +,$(shell git describ
 # runtime.
 LDFLAGS = -s -w -checklinkname=0 -E _openrc_netns_entry -X openrc-netns/internal/version.linked=$(VERSION)
 export CGO_ENABLED = 0
+export BENCH_SMOKE
 # Another Go: make test GO=go1.25.9. The tests that build something find the
 # same one, as go test puts it first in PATH.
 GO ?= go
@@ -166,7 +168,7 @@ test-all: lint build
 	@tests/prepare ip pgrep busybox mmdebstrap script strace zstd lintian makepkg bsdtar fakeroot hyperfine
 	$(RUN) -timeout=3h $(SUITES)
 	@GO='$(GO)' tests/watch tests/othergo $(OTHER_GO)
-	tests/watch $(MAKE) -s bench BENCH_ROUNDS=1
+	tests/watch $(MAKE) -s bench BENCH_SMOKE=1
 
 # Each part attacks with another seed, and has other files of conf.d.
 soak:

@@ -243,10 +243,11 @@ func writeFiles() error {
 		}
 	}
 	for path, content := range map[string]string{
-		"/run/openrc/softlevel": "default",
-		"/etc/hostname":         hostname + "\n",
-		"/etc/hosts":            "127.0.0.1\tlocalhost " + hostname + "\n::1\tlocalhost\n",
-		"/etc/resolv.conf":      "nameserver 192.0.2.53\n", // the machine has no network; the builder's may be private
+		"/proc/sys/kernel/ns_last_pid": "999", // process numbers are of one width, as after a boot
+		"/run/openrc/softlevel":        "default",
+		"/etc/hostname":                hostname + "\n",
+		"/etc/hosts":                   "127.0.0.1\tlocalhost " + hostname + "\n::1\tlocalhost\n",
+		"/etc/resolv.conf":             "nameserver 192.0.2.53\n", // the machine has no network; the builder's may be private
 	} {
 		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 			return err

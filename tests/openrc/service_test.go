@@ -66,6 +66,7 @@ func TestBadSettingFailsTheStart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := boot(t, "dash", true)
+			h.scripts("s6-svscan")
 			h.Conf("daemon", test.conf...)
 			out := h.Fails("rc-service daemon start")
 			kit.Equal(t, "output", out, " * "+test.want+"\n * ERROR: daemon failed to start\n")
