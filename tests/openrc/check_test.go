@@ -751,9 +751,7 @@ func TestCheckCannotLook(t *testing.T) {
 	for command, want := range map[string]string{
 		"rc-netns check nosuch":      `check: service "nosuch" does not exist: there is neither /etc/init.d/nosuch nor /etc/conf.d/nosuch`,
 		"rc-netns check daemon ../x": `check: bad service name "../x"`,
-		"rc-netns check --yaml":      "check: unknown flag: --yaml; see: rc-netns --help",
 		"rc-netns check --json ''":   `check: bad service name ""`,
-		"rc-netns check >/dev/full":  "check: write to standard output: no space left on device",
 		"mount -t tmpfs none /usr/lib/rc; rc-netns check; code=$?; umount /usr/lib/rc; exit $code": "check: there is no OpenRC here: no openrc-run.sh in the directories where OpenRC keeps its shell files",
 	} {
 		out := h.Run(command)
