@@ -70,32 +70,45 @@ func ofEachKind(t *testing.T, play func(t *testing.T, kind string, start func() 
 	}
 }
 
-func TestRunReportsWhatBecameOfTheScript(t *testing.T) {
-	ofEachKind(t, func(t *testing.T, _ string, start func() ending) {
+func TestRunsAndFiles(t *testing.T) {
+	ofEachKind(t, func(t *testing.T, kind string, start func() ending) {
 		m := start()
-		const mega = 4 << 20
-		for _, test := range []struct {
-			script, stdout, stderr string
-			code                   int
-		}{
-			{"echo out; echo err >&2; exit 7", "out\n", "err\n", 7},
-			{"kill -TERM $$", "", "", 143},
-			{"echo before; sleep 1000", "before\n", "", 124},
-			{"setsid sleep 1000 & echo left", "left\n", "", 0},
-			{"yes '' >&2 & echo left", "left\n", "", 0},
-			{`printf '\0\1\003\004\021\023\r\n\177\200\377'`, "\x00\x01\x03\x04\x11\x13\r\n\x7f\x80\xff", "", 0},
-			{fmt.Sprintf("head -c %d /dev/zero", mega), strings.Repeat("\x00", mega), "", 0},
-		} {
-			got := m.Run(test.script)
-			stderr := strings.TrimLeft(got.Stderr, "\n")
-			if got.Stdout != test.stdout || stderr != test.stderr || got.Code != test.code || (got.Err() == nil) != (test.code == 0) {
-				t.Errorf("%s: status %d, %.99q and %.99q, %.99v", test.script, got.Code, got.Stdout, got.Stderr, got.Err())
-			}
-		}
+		t.Run("what became of a script", func(t *testing.T) { becomes(t, m) })
+		t.Run("a script is ordinary", func(t *testing.T) { ordinary(t, m, kind) })
+		t.Run("scripts at the same time", func(t *testing.T) {
+			Sh(t, m, "mkfifo /run/meet")
+			reader := make(chan string)
+			go func() { reader <- m.Run("cat /run/meet").Stdout }()
+			Sh(t, m, "echo hello >/run/meet")
+			Equal(t, "read", <-reader, "hello\n")
+		})
+		t.Run("files", func(t *testing.T) { files(t, m) })
 	})
 }
 
-func TestRunIsOrdinary(t *testing.T) {
+func becomes(t *testing.T, m Machine) {
+	const mega = 4 << 20
+	for _, test := range []struct {
+		script, stdout, stderr string
+		code                   int
+	}{
+		{"echo out; echo err >&2; exit 7", "out\n", "err\n", 7},
+		{"kill -TERM $$", "", "", 143},
+		{"echo before; sleep 1000", "before\n", "", 124},
+		{"setsid sleep 1000 & echo left", "left\n", "", 0},
+		{"yes '' >&2 & echo left", "left\n", "", 0},
+		{`printf '\0\1\003\004\021\023\r\n\177\200\377'`, "\x00\x01\x03\x04\x11\x13\r\n\x7f\x80\xff", "", 0},
+		{fmt.Sprintf("head -c %d /dev/zero", mega), strings.Repeat("\x00", mega), "", 0},
+	} {
+		got := m.Run(test.script)
+		stderr := strings.TrimLeft(got.Stderr, "\n")
+		if got.Stdout != test.stdout || stderr != test.stderr || got.Code != test.code || (got.Err() == nil) != (test.code == 0) {
+			t.Errorf("%s: status %d, %.99q and %.99q, %.99v", test.script, got.Code, got.Stdout, got.Stderr, got.Err())
+		}
+	}
+}
+
+func ordinary(t *testing.T, m Machine, kind string) {
 	own := map[string]map[string]string{
 		"machine": {
 			"ip -o link | wc -l; ping -c1 127.0.0.1 2>&1":   "1\nsh: 1: ping: not found",
@@ -108,43 +121,38 @@ func TestRunIsOrdinary(t *testing.T) {
 			"ls -A /mnt; grep -c . /proc/self/mounts":  "9",
 		},
 	}
-	ofEachKind(t, func(t *testing.T, kind string, start func() ending) {
-		m, all := start(), map[string]string{
-			"env | cut -d= -f1 | sort | xargs": "HOME PATH PWD TERM",
-			"pwd; umask; ulimit -Sn; hostname": "/\n0022\n1024\nopenrc",
-			// GNU make leaves 32 and 33, the C library's own, ignored.
-			"grep -e SigBlk -e SigIgn /proc/self/status | tr 18 00": "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000",
-			"ls /proc/self/fd | xargs":                              "0 1 2 3", // 3 is the folder that ls reads
-			"readlink /proc/self/fd/0":                              "/dev/null",
-			"sed -n s/^0:://p /proc/self/cgroup":                    "/",
-		}
-		maps.Copy(all, own[kind])
-		for script, want := range all {
-			Equal(t, script, strings.Trim(m.Run(script).Output, "\n"), want)
-		}
-	})
+	all := map[string]string{
+		"env | cut -d= -f1 | sort | xargs": "HOME PATH PWD TERM",
+		"pwd; umask; ulimit -Sn; hostname": "/\n0022\n1024\nopenrc",
+		// GNU make leaves 32 and 33, the C library's own, ignored.
+		"grep -e SigBlk -e SigIgn /proc/self/status | tr 18 00": "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000",
+		"ls /proc/self/fd | xargs":                              "0 1 2 3", // 3 is the folder that ls reads
+		"readlink /proc/self/fd/0":                              "/dev/null",
+		"sed -n s/^0:://p /proc/self/cgroup":                    "/",
+	}
+	maps.Copy(all, own[kind])
+	for script, want := range all {
+		Equal(t, script, strings.Trim(m.Run(script).Output, "\n"), want)
+	}
 }
 
-func TestFiles(t *testing.T) {
-	ofEachKind(t, func(t *testing.T, _ string, start func() ending) {
-		m := start()
-		// A link to an absolute path must not lead to the host's file of that name.
-		Sh(t, m, "mkdir /srv/real; ln -s /srv/real /srv/link")
-		const name, content = "/srv/link/new/file", "\x00content\xff"
-		if err := m.WriteFile(name, os.ModeSetuid|0o751, content); err != nil {
-			t.Fatal(err)
-		}
-		Equal(t, "mode and owner", Sh(t, m, "stat -c '%a %U' /srv/real/new/file"), "4751 root")
-		if _, err := os.Stat("/srv/real"); err == nil {
-			t.Error("the host has the file")
-		}
-		if got, err := m.ReadFile(name); got != content || err != nil {
-			t.Errorf("read %q, %v", got, err)
-		}
-		if _, err := m.ReadFile("/nowhere"); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("read what is not there: %v", err)
-		}
-	})
+func files(t *testing.T, m Machine) {
+	// A link to an absolute path must not lead to the host's file of that name.
+	Sh(t, m, "mkdir /srv/real; ln -s /srv/real /srv/link")
+	const name, content = "/srv/link/new/file", "\x00content\xff"
+	if err := m.WriteFile(name, os.ModeSetuid|0o751, content); err != nil {
+		t.Fatal(err)
+	}
+	Equal(t, "mode and owner", Sh(t, m, "stat -c '%a %U' /srv/real/new/file"), "4751 root")
+	if _, err := os.Stat("/srv/real"); err == nil {
+		t.Error("the host has the file")
+	}
+	if got, err := m.ReadFile(name); got != content || err != nil {
+		t.Errorf("read %q, %v", got, err)
+	}
+	if _, err := m.ReadFile("/nowhere"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("read what is not there: %v", err)
+	}
 }
 
 func TestCloseLeavesTheHostAsItWas(t *testing.T) {

@@ -1,13 +1,11 @@
 package vm_test
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"openrc-netns/tests/kit"
 	"openrc-netns/tests/vm"
@@ -16,60 +14,6 @@ import (
 func TestMain(m *testing.M) {
 	vm.Init()
 	os.Exit(m.Run())
-}
-
-func TestRunsAtTheSameTime(t *testing.T) {
-	v := kit.StartVM(t, vm.Options{Timeout: time.Minute})
-	kit.Sh(t, v, "mkfifo /run/meet")
-	reader := make(chan vm.Result)
-	go func() { reader <- v.Run("cat /run/meet") }()
-	kit.Sh(t, v, "echo hello >/run/meet")
-	if got := <-reader; got.Stdout != "hello\n" {
-		t.Errorf("%+v", got)
-	}
-}
-
-// vrfs makes two VRFs with the same addresses in both, and a peer with the same
-// address for each.
-const vrfs = `
-for vrf in red blue; do
-	ip link add $vrf type vrf table $((n += 10))
-	ip link set $vrf up
-	ip netns add peer-$vrf
-	ip link add to-$vrf type veth peer name eth0 netns peer-$vrf
-	ip link set to-$vrf master $vrf up
-	ip addr add 192.0.2.1/24 dev to-$vrf
-	ip addr add 2001:db8::1/64 dev to-$vrf nodad
-	ip -n peer-$vrf addr add 192.0.2.2/24 dev eth0
-	ip -n peer-$vrf addr add 2001:db8::2/64 dev eth0 nodad
-	ip -n peer-$vrf link set eth0 up
-done
-`
-
-func TestVRF(t *testing.T) {
-	v := kit.StartVM(t, vm.Options{Timeout: time.Minute})
-	kit.Sh(t, v, "set -e"+vrfs)
-	ports := map[string]string{"0.0.0.0": "4004", "::": "4006"}
-	peer := map[string]string{"0.0.0.0": "192.0.2.1", "::": "2001:db8::1"}
-	for _, vrf := range []string{"red", "blue"} {
-		if got := kit.Sh(t, v, "ip vrf exec "+vrf+" ip vrf identify"); got != vrf {
-			t.Errorf("in %s, ip vrf identify says %q", vrf, got)
-		}
-		for address, port := range ports {
-			kit.Sh(t, v, fmt.Sprintf("while echo %s | ip vrf exec %[1]s nc -l -N %s %s; do :; done >/dev/null 2>&1 &",
-				vrf, address, port))
-		}
-	}
-	for _, vrf := range []string{"red", "blue"} {
-		for address, port := range ports {
-			listens := fmt.Sprintf("ss -Htln 'sport = %s' | grep %%%s", port, vrf)
-			kit.Sh(t, v, fmt.Sprintf("until %s; do sleep .1; done", listens))
-			got := kit.Sh(t, v, fmt.Sprintf("ip netns exec peer-%s nc -w5 %s %s </dev/null", vrf, peer[address], port))
-			if got != vrf {
-				t.Errorf("%s from the peer of %s answers %q", peer[address], vrf, got)
-			}
-		}
-	}
 }
 
 const daemon = `#!/sbin/openrc-run
