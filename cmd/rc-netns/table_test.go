@@ -4,6 +4,9 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"openrc-netns/internal/audit"
+	"openrc-netns/internal/openrc"
 )
 
 func TestTableFitsAnyWidth(t *testing.T) {
@@ -40,6 +43,24 @@ func TestTableFitsAnyWidth(t *testing.T) {
 	coloured := strings.Join(tbl.lines(0, true), "\n")
 	if plain := strings.NewReplacer("\x1b[1m", "", "\x1b[31m", "", "\x1b[0m", "").Replace(coloured); plain != strings.Join(tbl.lines(0, false), "\n") {
 		t.Errorf("colours change more than colour:\n%s", plain)
+	}
+}
+
+// What matters least goes first.
+func TestTitlesFitAnyWidth(t *testing.T) {
+	settings := &openrc.Settings{Netns: "nowhere"}
+	report := &audit.Report{Services: []audit.Service{{Name: "daemon.with-a-long-name", State: openrc.Started, Settings: settings, Netns: "nowhere", Verdict: audit.OK}}}
+	for width, want := range map[int]string{
+		66: "SERVICE                  STATE    NETNS    VRF  PROCESSES  VERDICT",
+		65: "SERVICE                  STATE    NETNS    VRF  VERDICT",
+		50: "SERVICE                  STATE    NETNS    VERDICT",
+		40: "SERVICE        STATE    NETNS    VERDICT",
+		30: "SERVICE       NETNS    VERDICT",
+		20: "SERVICE      VERDICT",
+	} {
+		if got := serviceTable(report).lines(width, false)[0]; got != want {
+			t.Errorf("%d columns: %q, want %q", width, got, want)
+		}
 	}
 }
 

@@ -239,6 +239,22 @@ func freshHost() error {
 	return os.WriteFile("/etc/resolv.conf", []byte("nameserver 192.0.2.1\n"), 0o644)
 }
 
+// withVPN gives a test a fresh host with the network namespace vpn.
+func withVPN(t *testing.T) {
+	t.Helper()
+	t.Cleanup(func() {
+		if err := freshHost(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := freshHost(); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("ip", "netns", "add", "vpn").CombinedOutput(); err != nil {
+		t.Fatalf("ip netns add: %v\n%s", err, out)
+	}
+}
+
 func TestCommandLine(t *testing.T) {
 	testscript.Run(t, params(t, "testdata"))
 }
@@ -295,9 +311,6 @@ func TestHostStateHasCgroups(t *testing.T) {
 // TestFailureRemovesNothing has a transcript fail while it has a directory from
 // elsewhere in its own, as some have "/".
 func TestFailureRemovesNothing(t *testing.T) {
-	if err := freshHost(); err != nil {
-		t.Fatal(err)
-	}
 	elsewhere, scripts := t.TempDir(), t.TempDir()
 	kept := filepath.Join(elsewhere, "kept")
 	if err := os.Mkdir(kept, 0o500); err != nil {
@@ -307,9 +320,9 @@ func TestFailureRemovesNothing(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(scripts, "fails.txtar"), []byte(script), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	failed := false
-	testscript.RunT(trial{t, func(_ *testing.T, f bool) { failed = f }}, params(t, scripts))
-	if !failed {
+	a := &attempt{T: t}
+	testscript.RunT(a, params(t, scripts))
+	if !a.failed {
 		t.Error("it has not failed")
 	}
 	if info, err := os.Stat(kept); err != nil || info.Mode().Perm() != 0o500 {
@@ -317,34 +330,20 @@ func TestFailureRemovesNothing(t *testing.T) {
 	}
 }
 
-// trial is for transcripts that may fail: judge is told whether one has, and
-// the test is what it makes of that.
-type trial struct {
-	*testing.T
-	judge func(t *testing.T, failed bool)
-}
-
-func (t trial) Parallel()     {}
-func (t trial) Verbose() bool { return testing.Verbose() }
-
-func (t trial) Run(name string, f func(testscript.T)) {
-	t.T.Run(name, func(sub *testing.T) {
-		attempt := &attempt{trial: trial{sub, t.judge}}
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			f(attempt)
-		}()
-		<-done
-		t.judge(sub, attempt.failed)
-	})
-}
-
-// attempt is a trial's transcript. Its end is that of the goroutine that plays
-// it.
+// attempt is a test in which transcripts may fail. The end of one is that of
+// the goroutine that plays it.
 type attempt struct {
-	trial
+	*testing.T
 	failed bool
+}
+
+func (a *attempt) Parallel()     {}
+func (a *attempt) Verbose() bool { return testing.Verbose() }
+
+func (a *attempt) Run(_ string, play func(testscript.T)) {
+	done := make(chan struct{})
+	go func() { defer close(done); play(a) }()
+	<-done
 }
 
 func (a *attempt) FailNow() {

@@ -16,21 +16,13 @@ import (
 // They share a cgroup, which a bad one removes when it is empty: no good one
 // may fail for that, or run in a cgroup that has no program.
 func TestLaunchesTogether(t *testing.T) {
-	if err := freshHost(); err != nil {
-		t.Fatal(err)
-	}
+	withVPN(t)
 	var cgroup atomic.Value // of the good ones, which stays when they end
 	t.Cleanup(func() {
 		if path, _ := cgroup.Load().(string); path != "" {
 			removeCgroup(t, path)
 		}
-		if err := freshHost(); err != nil {
-			t.Error(err)
-		}
 	})
-	if out, err := exec.Command("ip", "netns", "add", "vpn").CombinedOutput(); err != nil {
-		t.Fatalf("ip netns add: %v\n%s", err, out)
-	}
 	bad := filepath.Join(t.TempDir(), "bad")
 	if err := os.WriteFile(bad, []byte("#!/nonexistent\n"), 0o755); err != nil {
 		t.Fatal(err)

@@ -53,17 +53,7 @@ var volatile = regexp.MustCompile(`(?m)^(Pid|Tgid|Ngid|PPid|NStgid|NSpid|NSpgid|
 
 // TestTransparent runs the same probes directly and through netns-exec.
 func TestTransparent(t *testing.T) {
-	defer func() {
-		if err := freshHost(); err != nil {
-			t.Error(err)
-		}
-	}()
-	if err := freshHost(); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command("ip", "netns", "add", "vpn").CombinedOutput(); err != nil {
-		t.Fatalf("ip netns add: %v\n%s", err, out)
-	}
+	withVPN(t)
 	script := filepath.Join(t.TempDir(), "state")
 	if err := os.WriteFile(script, []byte(state), 0o644); err != nil {
 		t.Fatal(err)
@@ -94,29 +84,5 @@ func TestTransparent(t *testing.T) {
 				}
 			})
 		}
-	}
-}
-
-// TestOrdinarySignals is the other side: what was not ignored does not become
-// so. (GNU make leaves two of the C library's own signals ignored.)
-func TestOrdinarySignals(t *testing.T) {
-	if err := freshHost(); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command("ip", "netns", "add", "vpn").CombinedOutput(); err != nil {
-		t.Fatalf("ip netns add: %v\n%s", err, out)
-	}
-	probe := []string{"grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"}
-	direct, err := exec.Command(probe[0], probe[1:]...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, direct)
-	}
-	netnsExec := filepath.Join(os.Getenv(insideEnv), "netns-exec")
-	launched, err := exec.Command(netnsExec, append([]string{"vpn"}, probe...)...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, launched)
-	}
-	if diff := cmp.Diff(string(direct), string(launched)); diff != "" {
-		t.Errorf("(-direct +launched):\n%s", diff)
 	}
 }

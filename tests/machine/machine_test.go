@@ -2,10 +2,7 @@ package machine_test
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,105 +16,7 @@ import (
 
 func TestMain(m *testing.M) {
 	machine.Init()
-	if os.Getenv("HOLD_A_MACHINE") != "" {
-		hold()
-	}
 	os.Exit(m.Run())
-}
-
-// hold is what TestKilledProgramLeavesNothing kills.
-func hold() {
-	m, err := machine.Start(machine.Options{})
-	if err == nil {
-		err = m.Run("setsid sleep 1000 & mkdir /sys/fs/cgroup/child; ip netns add left; mount -t tmpfs left /mnt").Err()
-	}
-	if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
-	}
-	fmt.Println(m.PID())
-	select {}
-}
-
-func TestServiceStartsAndStops(t *testing.T) {
-	for _, opts := range []machine.Options{
-		{Release: "sid", Shell: "dash"},
-		{Release: "sid", Shell: "bash"},
-		{Release: "sid", Shell: "busybox"},
-		{Release: "trixie"},
-		{Release: "bookworm"},
-	} {
-		t.Run(opts.Release+"/"+opts.Shell, func(t *testing.T) {
-			m := kit.StartMachine(t, opts)
-			if err := m.SSHD(); err != nil {
-				t.Fatal(err)
-			}
-			started := kit.Sh(t, m, "rc-service sshd start")
-			if want := "Starting sshd"; !strings.Contains(started, want) || strings.Contains(started, "already") {
-				t.Errorf("start said %q", started)
-			}
-			status := kit.Sh(t, m, "rc-status")
-			if !strings.Contains(status, "sshd") || !strings.Contains(status, "started") {
-				t.Errorf("rc-status said %q", status)
-			}
-			kit.Sh(t, m, "rc-service sshd reload && rc-service sshd restart && kill -0 $(cat /run/sshd.pid)")
-			kit.Sh(t, m, "rc-service sshd stop")
-			if left := m.Run("pgrep -x sshd"); left.Code == 0 {
-				t.Errorf("sshd still runs: %s", left.Output)
-			}
-			if status := m.Run("rc-service sshd status"); status.Code != 3 {
-				t.Errorf("status of a stopped service is %d, not 3: %s", status.Code, status.Output)
-			}
-		})
-	}
-}
-
-// On the oldest OpenRC the hierarchy is at another place; each puts a service
-// into a cgroup that is the machine's own.
-func TestServiceHasCgroup(t *testing.T) {
-	for release, want := range map[string]string{"sid": "0::/openrc.sshd", "bookworm": "0::/sshd"} {
-		t.Run(release, func(t *testing.T) {
-			m := kit.StartMachine(t, machine.Options{Release: release})
-			if m.Run("grep -q '^0::' /proc/self/cgroup").Code != 0 {
-				t.Skip("no cgroup v2")
-			}
-			if err := m.SSHD(); err != nil {
-				t.Fatal(err)
-			}
-			cgroup := kit.Sh(t, m, "rc-service -q sshd start; grep ^0: /proc/$(cat /run/sshd.pid)/cgroup")
-			if cgroup != want {
-				t.Errorf("sshd is in %q, not %q", cgroup, want)
-			}
-		})
-	}
-}
-
-func TestSSHBetweenNamespaces(t *testing.T) {
-	m := kit.StartMachine(t, machine.Options{})
-	if err := m.SSHD(); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"vpn", "peer"} {
-		if err := m.AddNetns(name); err != nil {
-			t.Fatal(err)
-		}
-	}
-	vpn := machine.End{Netns: "vpn", Device: "vpn0", Addrs: []string{"192.0.2.1/24", "2001:db8::1/64"}}
-	peer := machine.End{Netns: "peer", Device: "peer0", Addrs: []string{"192.0.2.2/24", "2001:db8::2/64"}}
-	if err := m.Veth(vpn, peer); err != nil {
-		t.Fatal(err)
-	}
-	kit.Sh(t, m, "ip netns exec vpn rc-service sshd start")
-	for _, address := range []string{"192.0.2.1", "2001:db8::1"} {
-		const ssh = "ip netns exec peer ssh -o LogLevel=ERROR -o BatchMode=yes -o StrictHostKeyChecking=no root@"
-		got := kit.Sh(t, m, ssh+address+` 'echo $SSH_CONNECTION; ip netns id'`)
-		if !strings.Contains(got, address+" 22") || !strings.Contains(got, "vpn") {
-			t.Errorf("ssh to %s said %q", address, got)
-		}
-	}
-	if outside := m.Run("ssh -o BatchMode=yes -o ConnectTimeout=5 root@127.0.0.1 true"); outside.Code == 0 {
-		t.Error("sshd listens outside the namespace too")
-	}
 }
 
 func TestMachinesAreFreshAndApart(t *testing.T) {
@@ -139,52 +38,6 @@ func TestMachinesAreFreshAndApart(t *testing.T) {
 		}
 	}
 	kit.StartMachine(t, machine.Options{})
-}
-
-func TestRunIsOrdinary(t *testing.T) {
-	m := kit.StartMachine(t, machine.Options{})
-	for script, want := range map[string]string{
-		"env | cut -d= -f1 | sort | xargs": "HOME PATH PWD TERM",
-		"pwd; umask; ulimit -Sn; hostname": "/\n0022\n1024\nopenrc",
-		// GNU make leaves 32 and 33, the C library's own, ignored.
-		"grep -e SigBlk -e SigIgn /proc/self/status | tr 18 00": "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000",
-		"ls /proc/self/fd | xargs":                              "0 1 2 3", // 3 is the folder that ls reads
-		"readlink /proc/self/fd/0":                              "/dev/null",
-		"sed -n s/^0:://p /proc/self/cgroup":                    "/",
-		"ip -o link | wc -l; ping -c1 127.0.0.1 2>&1":           "1\nsh: 1: ping: not found",
-		"cat /run/openrc/softlevel; sort /etc/hosts":            "default127.0.0.1\tlocalhost openrc\n::1\tlocalhost",
-		"head -c 4 /dev/zero | od -An -tx1; tty":                " 00 00 00 00\nnot a tty",
-		"ls /dev | xargs; exec 2>&1; echo a > /dev/full": "console fd full net null ptmx pts random shm stderr stdin " +
-			"stdout tty urandom zero\nsh: 1: echo: echo: I/O error",
-	} {
-		if got := m.Run(script); strings.Trim(got.Output, "\n") != want {
-			t.Errorf("%s:\n%q, not\n%q", script, got.Output, want)
-		}
-	}
-}
-
-func TestRunReportsWhatBecameOfTheScript(t *testing.T) {
-	m := kit.StartMachine(t, machine.Options{Timeout: 10 * time.Second, Log: io.Discard})
-	for _, test := range []struct {
-		script string
-		want   machine.Result
-	}{
-		{"echo out; echo err >&2; exit 7", machine.Result{Stdout: "out\n", Stderr: "err", Code: 7}},
-		{"kill -TERM $$", machine.Result{Code: 143}},
-		{"echo before; sleep 100", machine.Result{Stdout: "before\n", Code: 124}},
-		{"setsid sleep 100 & echo left", machine.Result{Stdout: "left\n"}},
-		{"yes >&2 & echo left", machine.Result{Stdout: "left\n"}},
-		{"head -c 300000 /dev/zero | tr '\\0' x", machine.Result{Stdout: strings.Repeat("x", 300000)}},
-	} {
-		got := m.Run(test.script)
-		got.Stderr = strings.Trim(got.Stderr, "y\n")
-		if got.Stdout != test.want.Stdout || got.Stderr != test.want.Stderr || got.Code != test.want.Code {
-			t.Errorf("%s: status %d, %.99q and %.99q", test.script, got.Code, got.Stdout, got.Stderr)
-		}
-		if (got.Err() == nil) != (test.want.Code == 0) {
-			t.Errorf("%s: error %v", test.script, got.Err())
-		}
-	}
 }
 
 // What makes a busy host of OpenRC 0.56 miss the end of a script is made to
@@ -215,28 +68,6 @@ func TestPropagation(t *testing.T) {
 	}
 }
 
-func TestFiles(t *testing.T) {
-	m := kit.StartMachine(t, machine.Options{})
-	// A link to an absolute path must not lead to the host's file of that name.
-	kit.Sh(t, m, "mkdir /srv/real; ln -s /srv/real /srv/link")
-	const name = "/srv/link/new/file"
-	if err := m.WriteFile(name, os.ModeSetuid|0o751, "content"); err != nil {
-		t.Fatal(err)
-	}
-	if got := kit.Sh(t, m, "stat -c '%a %U' /srv/real/new/file"); got != "4751 root" {
-		t.Errorf("file has %q", got)
-	}
-	if _, err := os.Stat("/srv/real"); err == nil {
-		t.Error("the host has the file")
-	}
-	if got, err := m.ReadFile(name); got != "content" || err != nil {
-		t.Errorf("read %q, %v", got, err)
-	}
-	if _, err := m.ReadFile("/nowhere"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("read what is not there: %v", err)
-	}
-}
-
 func TestInstall(t *testing.T) {
 	m := kit.StartMachine(t, machine.Options{})
 	tree := t.TempDir()
@@ -263,32 +94,6 @@ func TestInstall(t *testing.T) {
 	}
 }
 
-func TestCloseLeavesTheHostAsItWas(t *testing.T) {
-	kit.Require(t)
-	before := host(t)
-	m, err := machine.Start(machine.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	traces := tracesOf(t, m.PID())
-	if len(traces()) == 0 {
-		t.Error("a running machine leaves no traces")
-	}
-	kit.Sh(t, m, "ip netns add left; mkdir -p /sys/fs/cgroup/a/b; mount -t tmpfs left /mnt; setsid sleep 1000 &")
-	if err := m.Close(); err != nil {
-		t.Error(err)
-	}
-	if left := traces(); len(left) > 0 {
-		t.Errorf("left: %q", left)
-	}
-	if after := host(t); after != before {
-		t.Errorf("the host was\n%s and is\n%s", before, after)
-	}
-	if err := m.Close(); err != nil {
-		t.Errorf("second close: %v", err)
-	}
-}
-
 func TestCloseTellsWhatIsLeft(t *testing.T) {
 	kit.Require(t)
 	m, err := machine.Start(machine.Options{})
@@ -310,104 +115,6 @@ func TestCloseTellsWhatIsLeft(t *testing.T) {
 	guest.Wait()
 	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("in its namespaces: %d (", guest.Process.Pid)) {
 		t.Errorf("close with a process left: %v", err)
-	}
-}
-
-func TestKilledProgramLeavesNothing(t *testing.T) {
-	kit.Require(t)
-	if _, err := machine.Root(t.Context(), "sid"); err != nil {
-		t.Fatal(err)
-	}
-	before := host(t)
-	program := exec.Command("/proc/self/exe")
-	program.Env = append(os.Environ(), "HOLD_A_MACHINE=1")
-	stdout, err := program.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := program.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, _ := bufio.NewReader(stdout).ReadString('\n')
-	var pid int
-	if _, err := fmt.Sscan(line, &pid); err != nil {
-		t.Fatalf("no machine: %s", line)
-	}
-	traces := tracesOf(t, pid)
-	program.Process.Kill()
-	program.Wait()
-	for deadline := time.Now().Add(30 * time.Second); len(traces()) > 0 && time.Now().Before(deadline); {
-		time.Sleep(10 * time.Millisecond)
-	}
-	if left := traces(); len(left) > 0 {
-		t.Errorf("left: %q", left)
-	}
-	if after := host(t); after != before {
-		t.Errorf("the host was\n%s and is\n%s", before, after)
-	}
-}
-
-// host is what no machine may change: the host's mounts, named namespaces,
-// devices and routes.
-func host(t *testing.T) string {
-	t.Helper()
-	// A host that never had a network namespace has no /run/netns.
-	out, err := exec.Command("sh", "-c", `cat /proc/self/mountinfo; hostname; ip -o link; ip route show table all
-		ls -la --time-style=full-iso /etc /run/netns 2>&1; true`).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(out)
-}
-
-// tracesOf takes note of what makes the machine with this PID 1, and returns a
-// function that lists how much of it is left: processes in its namespaces, its
-// keeper, its cgroup.
-func tracesOf(t *testing.T, pid int) func() []string {
-	t.Helper()
-	namespaces := make(map[string]bool)
-	for _, kind := range []string{"mnt", "net", "pid", "uts", "ipc"} {
-		path := fmt.Sprintf("/proc/%d/ns/%s", pid, kind)
-		name, err := os.Readlink(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		namespaces[name] = true
-		open, err := os.Open(path) // a namespace that is open shares its name with no later one
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { open.Close() })
-	}
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	keeper := filepath.Join("/proc", strings.Fields(string(stat))[3])
-	var cgroup string
-	content, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-	for line := range strings.Lines(string(content)) {
-		if path, found := strings.CutPrefix(strings.TrimSpace(line), "0::"); found {
-			mounted, _ := exec.Command("findmnt", "-n", "-o", "TARGET", "-t", "cgroup2").Output()
-			if len(mounted) > 0 {
-				cgroup = filepath.Join(strings.Fields(string(mounted))[0], path)
-			}
-		}
-	}
-	return func() (left []string) {
-		links, _ := filepath.Glob("/proc/[0-9]*/ns/*")
-		for _, link := range links {
-			if name, _ := os.Readlink(link); namespaces[name] {
-				left = append(left, link+" is "+name)
-			}
-		}
-		if _, err := os.Readlink(filepath.Join(keeper, "exe")); err == nil { // no zombie
-			left = append(left, keeper)
-		}
-		if _, err := os.Stat(cgroup); err == nil {
-			left = append(left, cgroup)
-		}
-		return left
 	}
 }
 

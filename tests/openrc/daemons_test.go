@@ -67,7 +67,7 @@ func layWire(h *host) wire {
 // daemon is a service with a network daemon.
 type daemon struct {
 	service  string
-	process  string // the name of its processes
+	process  string // the name of its processes, for pgrep(1)
 	users    string // theirs, sorted
 	question string // a command of the probe, without the addresses
 	answer   string
@@ -92,10 +92,15 @@ func (w wire) daemons(release string) []daemon {
 	w.Write("/srv/httpd/other.html", "two\n")
 	w.Write("/etc/httpd.conf", "")
 	w.Sh("ln -s /bin/busybox /usr/sbin/httpd")
+	if err := w.SSHD(); err != nil {
+		w.T.Fatal(err)
+	}
 	return []daemon{
 		{"nginx", "nginx", "root www-data", "http 80", "one", crashed, revive, w.reloadNginx},
 		{"dnsmasq", "dnsmasq", "dnsmasq", "dns own.example", "192.0.2.99", crashed, revive, w.reloadDnsmasq},
 		{"chronyd", "chronyd", "_chrony", "ntp", "mode 4 stratum 10", crashed, revive, w.reloadChronyd},
+		// Those of sessions have another parent.
+		{"sshd", "-P 1 sshd", "root", "ssh", "SSH-2.0-OpenSSH", crashed, revive, w.reloadSSHD},
 		{"httpd", "httpd", "www-data", "http 8080", "one", crashed, revive, w.reloadHTTPD},
 	}
 }
@@ -288,6 +293,20 @@ func (w wire) reloadHTTPD() {
 		w.Sh("rc-service httpd reload")
 		w.Sh(poll("ip netns exec peer probe http 8080 192.0.2.1 | grep -q " + reload.text))
 		w.answersPeer("httpd after reload", "http 8080", reload.text)
+	}
+}
+
+// A login lands inside, with the namespace's files and devices and the host's
+// cgroups, before and after.
+func (w wire) reloadSSHD() {
+	const mount = "grep ' /sys/fs/cgroup ' /proc/self/mountinfo | cut -d' ' -f4-6,8-"
+	cgroups := w.Sh("ls /sys/fs/cgroup; " + mount)
+	kit.Equal(w.T, "host's resolv.conf", w.Sh("cat /etc/resolv.conf"), "nameserver 198.51.100.2")
+	for range 2 {
+		session := w.Sh(`ip netns exec peer ssh -o BatchMode=yes -o StrictHostKeyChecking=no -o ConnectTimeout=5 root@192.0.2.1 "
+			readlink /proc/self/ns/net; cat /etc/resolv.conf; ls /sys/class/net | xargs; ls /sys/fs/cgroup; ` + mount + `"`)
+		kit.Equal(w.T, "session", session, w.vpn+"\nnameserver 192.0.2.2\nlo tun0\n"+cgroups)
+		w.Sh("rc-service sshd reload; sleep 0.5")
 	}
 }
 

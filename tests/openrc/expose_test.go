@@ -521,7 +521,6 @@ func TestExposeFailsTheStart(t *testing.T) {
 		{"", `netns-expose: nothing of network namespace "vpn" is to be reached: list it in netns_expose, 127.0.0.1:9091 for instance`},
 		{"127.0.0.1:80 127.0.0.1:9999", "netns-expose: cannot listen on 127.0.0.1:9999: another program has the port: stop it, or choose another one"},
 		{"unix:/run/new.sock=127.0.0.1:1 192.0.2.1:80", "netns-expose: cannot listen on 192.0.2.1:80: the host has no such address: give it one first, or choose another one"},
-		{"localhost:80", `netns-expose: "localhost:80": "localhost" is not an address (names are not looked up): write 127.0.0.1:80 or [::1]:80, for instance`},
 		{"unix:/run/file=127.0.0.1:1", "netns-expose: cannot listen on unix:/run/file: there is a file of that name, which is no socket: remove it, or choose another path"},
 		{"unix:/nosuch/x=127.0.0.1:1", "netns-expose: cannot listen on unix:/nosuch/x: there is no directory /nosuch: create it"},
 	} {

@@ -35,6 +35,7 @@
 //	probe http PORT ADDRESS...
 //	probe dns NAME ADDRESS...
 //	probe ntp ADDRESS...
+//	probe ssh ADDRESS...
 package main
 
 import (
@@ -140,10 +141,13 @@ func run(args []string) error {
 	case len(args) > 1 && args[0] == "ntp":
 		put(args[1:], overNTP)
 		return nil
+	case len(args) > 1 && args[0] == "ssh":
+		put(args[1:], overSSH)
+		return nil
 	case len(args) > 1 && args[0] == "deny":
 		deny.Exec(args[1:])
 	}
-	return errors.New("usage: probe sockets | kinds | sctp | ask-sctp ADDRESS | stray PORT | rxrpc PORT | abstract NAME | ask-abstract NAME | hand-out | leave-open COMMAND [ARG]... | ways PID DEVICE | programs CGROUP | detach CGROUP | attach CGROUP NAME | http PORT ADDRESS... | dns NAME ADDRESS... | ntp ADDRESS... | serve TEXT | ask HOST | deny SYSCALL ERROR COMMAND [ARG]... | echo PORT | crowd PORT N | whoami ADDRESS | capture FILE")
+	return errors.New("usage: probe sockets | kinds | sctp | ask-sctp ADDRESS | stray PORT | rxrpc PORT | abstract NAME | ask-abstract NAME | hand-out | leave-open COMMAND [ARG]... | ways PID DEVICE | programs CGROUP | detach CGROUP | attach CGROUP NAME | http PORT ADDRESS... | dns NAME ADDRESS... | ntp ADDRESS... | ssh ADDRESS... | serve TEXT | ask HOST | deny SYSCALL ERROR COMMAND [ARG]... | echo PORT | crowd PORT N | whoami ADDRESS | capture FILE")
 }
 
 func sockets() error {

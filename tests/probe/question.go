@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -74,6 +75,18 @@ func overHTTP(port string) question {
 		}
 		return strings.TrimSpace(page), nil
 	}
+}
+
+// overSSH waits for what an SSH server says first.
+func overSSH(address string) (string, error) {
+	conn, err := dial("tcp", address, "22")
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	software, _, _ := strings.Cut(line, "_") // and its version
+	return software, err
 }
 
 // overNTP asks for the time, as in RFC 5905, section 7.3.
