@@ -124,6 +124,13 @@ type Host struct {
 // newline.
 func (h *Host) Sh(script string) string { h.T.Helper(); return Sh(h.T, h, script) }
 
+// Await runs a script until it succeeds, and returns the output of that without
+// the last newline. It gives up after minutes.
+func (h *Host) Await(script string) string {
+	h.T.Helper()
+	return h.Sh("for i in $(seq 2000); do out=$(" + script + ") && break; sleep 0.1; done && printf '%s\\n' \"$out\"")
+}
+
 // Fails runs a script that has to fail, and returns what it printed as errors.
 func (h *Host) Fails(script string) string {
 	h.T.Helper()

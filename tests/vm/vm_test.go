@@ -140,7 +140,7 @@ func TestVRF(t *testing.T) {
 		for address, port := range ports {
 			listens := fmt.Sprintf("ss -Htln 'sport = %s' | grep %%%s", port, vrf)
 			kit.Sh(t, v, fmt.Sprintf("until %s; do sleep .1; done", listens))
-			got := kit.Sh(t, v, fmt.Sprintf("ip netns exec peer-%s nc -w5 %s %s </dev/null", vrf, peer[address], port))
+			got := kit.Sh(t, v, fmt.Sprintf("ip netns exec peer-%s nc -w60 %s %s </dev/null", vrf, peer[address], port))
 			if got != vrf {
 				t.Errorf("%s from the peer of %s answers %q", peer[address], vrf, got)
 			}
