@@ -10,6 +10,7 @@ import (
 // Ten thousand connections at once, in a machine whose root may open as many
 // files as that takes.
 func TestExposeTenThousand(t *testing.T) {
+	kit.Whole(t)
 	t.Parallel()
 	d := newDisk(t)
 	d.namespace("vpn", "netns_expose=127.0.0.1:9091\n")

@@ -106,6 +106,7 @@ func (g *guest) boundTo(service, port string) string {
 // README, word for word and from top to bottom, and what the manual has beyond
 // it.
 func TestReadme(t *testing.T) {
+	kit.Whole(t)
 	t.Parallel()
 	d := newDisk(t)
 	for service, file := range map[string]string{

@@ -53,6 +53,7 @@ start_vxlan()
 // A tunnel that is made outside and moved in carries the service's traffic, and
 // goes on sending its own through the namespace that it was made in.
 func TestTunnel(t *testing.T) {
+	kit.Whole(t)
 	t.Parallel()
 	for _, kind := range []string{"wireguard", "vxlan"} {
 		t.Run(kind, func(t *testing.T) {

@@ -62,6 +62,14 @@ func Require(t testing.TB) {
 	}
 }
 
+// Whole skips a test that "go test -short" leaves out.
+func Whole(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("left out by -short")
+	}
+}
+
 // StartMachine makes a throw-away machine that ends with the test, or skips the
 // test as [Require] does. What outlives the machine fails the test. Without
 // options.Log, the test's own output is the log.

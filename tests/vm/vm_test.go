@@ -39,6 +39,7 @@ func hold() {
 }
 
 func TestRunReportsWhatBecameOfTheScript(t *testing.T) {
+	kit.Whole(t)
 	v := kit.StartVM(t, vm.Options{Timeout: 30 * time.Second, Log: io.Discard})
 	const mega = 4 << 20
 	for _, test := range []struct {
@@ -60,6 +61,7 @@ func TestRunReportsWhatBecameOfTheScript(t *testing.T) {
 }
 
 func TestRunIsOrdinary(t *testing.T) {
+	kit.Whole(t)
 	v := kit.StartVM(t, vm.Options{})
 	for script, want := range map[string]string{
 		"env | cut -d= -f1 | sort | xargs":           "HOME PATH PWD TERM",
@@ -78,6 +80,7 @@ func TestRunIsOrdinary(t *testing.T) {
 }
 
 func TestRunsAtTheSameTime(t *testing.T) {
+	kit.Whole(t)
 	v := kit.StartVM(t, vm.Options{Timeout: time.Minute})
 	kit.Sh(t, v, "mkfifo /run/meet")
 	reader := make(chan vm.Result)
@@ -89,6 +92,7 @@ func TestRunsAtTheSameTime(t *testing.T) {
 }
 
 func TestFiles(t *testing.T) {
+	kit.Whole(t)
 	v := kit.StartVM(t, vm.Options{})
 	const name, content = "/srv/new/file", "\x00content\xff"
 	if err := v.WriteFile(name, os.ModeSetuid|0o751, content); err != nil {
@@ -123,6 +127,7 @@ done
 `
 
 func TestVRF(t *testing.T) {
+	kit.Whole(t)
 	v := kit.StartVM(t, vm.Options{Timeout: time.Minute})
 	kit.Sh(t, v, "set -e"+vrfs)
 	ports := map[string]string{"0.0.0.0": "4004", "::": "4006"}
@@ -156,6 +161,7 @@ pidfile=/run/daemon.pid
 `
 
 func TestInstalledServiceIsBooted(t *testing.T) {
+	kit.Whole(t)
 	tree := t.TempDir()
 	for _, dir := range []string{"etc/init.d", "etc/runlevels/default"} {
 		if err := os.MkdirAll(filepath.Join(tree, dir), 0o700); err != nil {
@@ -184,6 +190,7 @@ func TestInstalledServiceIsBooted(t *testing.T) {
 }
 
 func TestCgroupModes(t *testing.T) {
+	kit.Whole(t)
 	for mode, want := range map[string]string{
 		"unified": "/sys/fs/cgroup cgroup2",
 		"hybrid":  "/sys/fs/cgroup tmpfs,/sys/fs/cgroup/openrc cgroup,/sys/fs/cgroup/unified cgroup2",
@@ -200,6 +207,7 @@ func TestCgroupModes(t *testing.T) {
 }
 
 func TestErrorsTellWhy(t *testing.T) {
+	kit.Whole(t)
 	kit.Require(t)
 	_, err := vm.Start(vm.Options{Cgroup: "legacy"})
 	if err == nil || !strings.Contains(err.Error(), "unified, hybrid or none") {
@@ -226,6 +234,7 @@ func TestErrorsTellWhy(t *testing.T) {
 }
 
 func TestCachedRootIsOnlyRead(t *testing.T) {
+	kit.Whole(t)
 	kit.Require(t)
 	root, err := vm.Root(t.Context())
 	if err != nil {
@@ -278,6 +287,7 @@ func TestCloseLeavesTheHostAsItWas(t *testing.T) {
 }
 
 func TestKilledProgramLeavesNothing(t *testing.T) {
+	kit.Whole(t)
 	kit.Require(t)
 	if _, err := vm.Root(t.Context()); err != nil {
 		t.Fatal(err)

@@ -149,6 +149,7 @@ func TestServices(t *testing.T) {
 	})
 
 	run("s6, respawned, and without privileges", func(t *testing.T) {
+		kit.Whole(t)
 		for _, script := range []string{"s6-svscan", "six"} {
 			text, err := os.ReadFile("../openrc/testdata/init.d/" + script)
 			if err != nil {
@@ -213,12 +214,14 @@ func TestServices(t *testing.T) {
 	})
 
 	run("cgroups of which OpenRC knows nothing", func(t *testing.T) {
+		kit.Whole(t)
 		g.inCgroupMode("legacy", "/openrc-netns.web")
 	})
 }
 
 // Where OpenRC has its cgroups elsewhere, or has none, the service gets one.
 func TestServiceByCgroupMode(t *testing.T) {
+	kit.Whole(t)
 	for cgroups, modes := range map[string][][2]string{
 		"hybrid": {{"hybrid", "/openrc.web"}, {"unified", "/openrc-netns.web"}},
 		"none":   {{"unified", "/openrc-netns.web"}},

@@ -31,6 +31,7 @@ func (g *guest) status(verdict, text string) string {
 }
 
 func TestStatusOfVRFs(t *testing.T) {
+	kit.Whole(t)
 	g := service(t, vm.Options{})
 	fixed := func(text string) {
 		t.Helper()
