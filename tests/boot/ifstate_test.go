@@ -40,6 +40,7 @@ stop() { note stop; }
 
 // The namespace is ifstate's, so there is no service netns.vpn.
 func TestIfstate(t *testing.T) {
+	kit.Whole(t)
 	t.Parallel()
 	d := newDisk(t)
 	d.write("usr/sbin/make-vpn", 0o644, makeVPN)

@@ -22,13 +22,15 @@ type use struct {
 	after  func(t testing.TB, g *guest, said []string)
 }
 
+// OpenRC does not see what changes in the second in which it looked.
+const nextSecond = "while [ $(date +%s) = $(stat -c %Y /run/openrc/deptree) ]; do sleep 0.05; done"
+
 // The commands have to succeed; said is what each of them printed.
 var uses = []use{
-	// The tunnel needs no peer that answers. OpenRC does not see what changes
-	// in the second in which it looked.
+	// The tunnel needs no peer that answers.
 	{readme, "**A VPN for one service,**", `rc-service sshd stop; ip netns delete vpn; modprobe tun; mkdir -m 700 /etc/wireguard
 		printf '[Interface]\nPrivateKey = %s\nAddress = 10.2.0.2/32\n[Peer]\nPublicKey = %s\nAllowedIPs = 0.0.0.0/0, ::/0\nEndpoint = 127.0.0.1:51820\n' \
-			$(wg genkey) $(wg genkey | wg pubkey) >/etc/wireguard/wg0.conf; sleep 1`, func(t testing.TB, g *guest, _ []string) {
+			$(wg genkey) $(wg genkey | wg pubkey) >/etc/wireguard/wg0.conf; ` + nextSecond, func(t testing.TB, g *guest, _ []string) {
 		kit.Equal(t, "transmission-daemon", g.where("transmission-daemon"), g.inside("vpn"))
 		kit.Contains(t, g.Sh("rc-netns egress transmission-daemon"), "transmission-daemon: tunnel only, through wg0")
 	}},
@@ -36,8 +38,8 @@ var uses = []use{
 		kit.Equal(t, "started", g.states("started"), "netns.vpn")
 		kit.Contains(t, g.Sh("rc-update show boot"), "netns.vpn")
 	}},
-	{readme, "**A port of the namespace on the host,**", "sleep 1", func(t testing.TB, g *guest, _ []string) {
-		g.Sh("until rc-netns egress vpn | grep -q 'the host reaches 127.0.0.1:9091 at 127.0.0.1:9091'; do sleep 0.1; done")
+	{readme, "**A port of the namespace on the host,**", nextSecond, func(t testing.TB, g *guest, _ []string) {
+		g.Await("rc-netns egress vpn | grep 'the host reaches 127.0.0.1:9091 at 127.0.0.1:9091'")
 		g.Sh("rc-service netns-expose.vpn stop; rm /etc/init.d/netns-expose.vpn")
 	}},
 	{readme, "**A second sshd, in vpn,**", "rm /etc/conf.d/sshd; rc-service sshd start", func(t testing.TB, g *guest, _ []string) {
@@ -104,6 +106,7 @@ func (g *guest) boundTo(service, port string) string {
 // README, word for word and from top to bottom, and what the manual has beyond
 // it.
 func TestReadme(t *testing.T) {
+	kit.Whole(t)
 	t.Parallel()
 	d := newDisk(t)
 	for service, file := range map[string]string{

@@ -149,10 +149,7 @@ func (l *log) wait(t *testing.T, want string) {
 		defer l.turn.Unlock()
 		return l.text.String()
 	}
-	for range 100 {
-		if strings.Contains(said(), want) {
-			return
-		}
+	for late := time.Now().Add(3 * time.Minute); !strings.Contains(said(), want) && time.Now().Before(late); {
 		time.Sleep(50 * time.Millisecond)
 	}
 	kit.Contains(t, said(), want)

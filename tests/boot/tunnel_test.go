@@ -53,6 +53,7 @@ start_vxlan()
 // A tunnel that is made outside and moved in carries the service's traffic, and
 // goes on sending its own through the namespace that it was made in.
 func TestTunnel(t *testing.T) {
+	kit.Whole(t)
 	t.Parallel()
 	for _, kind := range []string{"wireguard", "vxlan"} {
 		t.Run(kind, func(t *testing.T) {
@@ -79,13 +80,9 @@ netns_up()
 			kit.Equal(t, "devices outside", g.Sh("ip -br link | sed 's/[@ ].*//' | sort | xargs"), "eth1 lo")
 
 			// A first packet may be lost while a tunnel gets ready.
-			patiently := func(command string) string {
-				t.Helper()
-				return g.Sh("for i in $(seq 600); do out=$(" + command + " 2>&1) && break; sleep 0.2; done; echo \"$out\"")
-			}
-			kit.Equal(t, "to the service", patiently("ip netns exec peer probe ask 192.0.2.1"), "tcp: web\nudp: web")
+			kit.Equal(t, "to the service", g.Await("ip netns exec peer probe ask 192.0.2.1"), "tcp: web\nudp: web")
 			g.Sh("ip netns exec peer probe serve peer >/dev/null 2>&1 &")
-			kit.Equal(t, "from the service", patiently("netns-exec --service web probe ask 192.0.2.2"), "tcp: peer\nudp: peer")
+			kit.Equal(t, "from the service", g.Await("netns-exec --service web probe ask 192.0.2.2"), "tcp: peer\nudp: peer")
 
 			// The tunnel's packets are outside, and nothing of what is in it.
 			const sockets = " cat /proc/net/udp | grep -c :1388 || :" // port 5000
@@ -105,12 +102,12 @@ netns_up()
 			kit.Equal(t, "names", g.Sh("ls /run/netns"), "peer")
 			kit.Equal(t, "devices outside", g.Sh("ip -br link | sed 's/[@ ].*//' | sort | xargs"), "eth1 lo tun0")
 			g.Sh("ip address add 192.0.2.1/24 dev tun0; ip link set tun0 up")
-			kit.Equal(t, "from outside", patiently("probe ask 192.0.2.2"), "tcp: peer\nudp: peer")
+			kit.Equal(t, "from outside", g.Await("probe ask 192.0.2.2"), "tcp: peer\nudp: peer")
 
 			g.Sh("rc-service web start")
-			kit.Equal(t, "to the service again", patiently("ip netns exec peer probe ask 192.0.2.1"), "tcp: web\nudp: web")
+			kit.Equal(t, "to the service again", g.Await("ip netns exec peer probe ask 192.0.2.1"), "tcp: web\nudp: web")
 			if kind == "wireguard" {
-				asInTheManual(t, g, patiently)
+				asInTheManual(t, g)
 			}
 		})
 	}
@@ -118,7 +115,7 @@ netns_up()
 
 // asInTheManual has the service of the namespace make the tunnel itself, as in
 // openrc-netns(7); but for the kernel, see addWireGuard.
-func asInTheManual(t *testing.T, g *guest, patiently func(command string) string) {
+func asInTheManual(t *testing.T, g *guest) {
 	t.Helper()
 	g.Sh("rc-service netns.vpn stop; ip link delete tun0")
 	g.Sh(`mkdir -p /etc/wireguard; umask 077; cat >/etc/wireguard/wg0.conf <<.
@@ -149,11 +146,12 @@ stop_post()
 }
 .`)
 	g.Sh("rc-service web start")
-	kit.Equal(t, "to the service", patiently("ip netns exec peer probe ask 192.0.2.1"), "tcp: web\nudp: web")
-	kit.Equal(t, "from the service", patiently("netns-exec --service web probe ask 192.0.2.2"), "tcp: peer\nudp: peer")
+	kit.Equal(t, "to the service", g.Await("ip netns exec peer probe ask 192.0.2.1"), "tcp: web\nudp: web")
+	kit.Equal(t, "from the service", g.Await("netns-exec --service web probe ask 192.0.2.2"), "tcp: peer\nudp: peer")
 	kit.Equal(t, "devices inside", g.Sh("ip -n vpn -br link | cut -d' ' -f1 | sort | xargs"), "lo wg0")
-	g.Sh("rc-service netns.vpn restart; for i in $(seq 600); do [ -e /run/openrc/started/web ] && exit; sleep 0.1; done; exit 1") // which restarts web, later
-	kit.Equal(t, "to the service after a restart", patiently("ip netns exec peer probe ask 192.0.2.1"), "tcp: web\nudp: web")
+	g.Sh("rc-service netns.vpn restart") // which restarts web, later
+	g.Await("[ -e /run/openrc/started/web ]")
+	kit.Equal(t, "to the service after a restart", g.Await("ip netns exec peer probe ask 192.0.2.1"), "tcp: web\nudp: web")
 	g.Sh("rc-service netns.vpn stop")
 	kit.Equal(t, "devices outside", g.Sh("ip -br link | sed 's/[@ ].*//' | sort | xargs"), "eth1 lo")
 	kit.Equal(t, "names", g.Sh("ls /run/netns"), "peer")

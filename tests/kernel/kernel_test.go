@@ -12,6 +12,7 @@ import (
 	"crypto/ecdh"
 	"crypto/rand"
 	"encoding/base64"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -31,6 +32,9 @@ import (
 var installed string
 
 func TestMain(m *testing.M) {
+	if flag.Parse(); testing.Short() {
+		os.Exit(m.Run()) // each is skipped
+	}
 	os.Exit(kit.Main(m, &installed))
 }
 
@@ -250,6 +254,7 @@ kill $capture; wait $capture; sed 's/^lo [a-z]* //' /run/capture | sort | uniq -
 // A tunnel that the kernel makes is never seen on the host, and sends its
 // encrypted packets there.
 func TestWireGuard(t *testing.T) {
+	kit.Whole(t)
 	t.Parallel()
 	private, public := [2]string{}, [2]string{}
 	for i := range private {
@@ -326,6 +331,7 @@ kill $expose $(pidof probe); rc-netns down a; echo "status $?"; ls /run/netns
 
 // Programs of 32 bits, on a kernel of 64.
 func TestThirtyTwoBits(t *testing.T) {
+	kit.Whole(t)
 	t.Parallel()
 	dir := t.TempDir()
 	build := exec.CommandContext(t.Context(), "make", "-s", "-C", "../..", "build", "BIN="+dir)

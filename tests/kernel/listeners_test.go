@@ -14,6 +14,7 @@ import (
 // for a module, with what it takes for modprobe(8), only where the protocol
 // itself is loaded and nothing lists its sockets.
 func TestListeners(t *testing.T) {
+	kit.Whole(t)
 	t.Parallel()
 	audit := filepath.Join(t.TempDir(), "audit.test")
 	build := exec.Command("go", "test", "-c", "-ldflags=-checklinkname=0", "-o", audit, "openrc-netns/internal/audit")

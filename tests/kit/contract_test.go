@@ -62,6 +62,9 @@ func ofEachKind(t *testing.T, play func(t *testing.T, kind string, start func() 
 	Require(t)
 	for kind, begin := range kinds {
 		t.Run(kind, func(t *testing.T) {
+			if kind == "vm" {
+				Whole(t)
+			}
 			play(t, kind, func() ending {
 				m, err := begin()
 				return lend(t, m, err)

@@ -63,8 +63,9 @@ func Require(t testing.TB) {
 	}
 }
 
-// Long skips what "make test" leaves to "make test-all".
-func Long(t testing.TB) {
+// Whole skips a test that "make test", which is "go test -short", leaves to "make
+// test-all".
+func Whole(t testing.TB) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("left to make test-all")
@@ -132,6 +133,13 @@ type Host struct {
 // Sh runs a script that has to succeed, and returns its output without the last
 // newline.
 func (h *Host) Sh(script string) string { h.T.Helper(); return Sh(h.T, h, script) }
+
+// Await runs a script until it succeeds, and returns the output of that without
+// the last newline. It gives up after minutes.
+func (h *Host) Await(script string) string {
+	h.T.Helper()
+	return h.Sh("for i in $(seq 2000); do out=$(" + script + ") && break; sleep 0.1; done && printf '%s\\n' \"$out\"")
+}
 
 // Fails runs a script that has to fail, and returns what it printed as errors.
 func (h *Host) Fails(script string) string {

@@ -26,12 +26,12 @@ func capture(path string) error {
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 32<<20); err != nil {
 		return err
 	}
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, unix.SIGTERM)
 	if err := os.Rename(path+".new", path); err != nil {
 		return err
 	}
 	names := map[int]string{} // of interfaces, which may go
-	ended := make(chan os.Signal, 1)
-	signal.Notify(ended, unix.SIGTERM)
 	lines := make(chan string, 1000)
 	go func() {
 		buffer := make([]byte, 1<<16)

@@ -280,26 +280,40 @@ func serve(text string) error {
 	return <-failed
 }
 
+// ask asks once more where there was no answer: a packet can be lost.
 func ask(host string) error {
 	for _, network := range []string{"tcp", "udp"} {
-		server, err := net.DialTimeout(network, net.JoinHostPort(host, "7"), 2*time.Second)
-		if err != nil {
-			return err
-		}
-		if network == "udp" {
-			if _, err := io.WriteString(server, "?"); err != nil {
-				return err
+		answer, err := askOnce(network, host)
+		for range 4 {
+			if timeout := net.Error(nil); !errors.As(err, &timeout) || !timeout.Timeout() {
+				break
 			}
+			answer, err = askOnce(network, host)
 		}
-		if err := server.SetDeadline(time.Now().Add(2 * time.Second)); err != nil {
-			return err
-		}
-		buffer := make([]byte, 100)
-		n, err := server.Read(buffer)
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%s: %s\n", network, buffer[:n])
+		fmt.Printf("%s: %s\n", network, answer)
 	}
 	return nil
+}
+
+func askOnce(network, host string) (string, error) {
+	const patience = 2 * time.Second
+	server, err := net.DialTimeout(network, net.JoinHostPort(host, "7"), patience)
+	if err != nil {
+		return "", err
+	}
+	defer server.Close()
+	if err := server.SetDeadline(time.Now().Add(patience)); err != nil {
+		return "", err
+	}
+	if network == "udp" {
+		if _, err := io.WriteString(server, "?"); err != nil {
+			return "", err
+		}
+	}
+	buffer := make([]byte, 100)
+	n, err := server.Read(buffer)
+	return string(buffer[:n]), err
 }

@@ -204,7 +204,7 @@ func (v *VM) start(s spec) error {
 func (v *VM) Run(script string) Result {
 	var result Result
 	if err := v.call("Run", job{Script: script, Timeout: v.timeout}, &result); err != nil {
-		v.console.wait(time.Second) // what it said last may still be on its way
+		v.console.wait(time.Minute) // what it said last may still be on its way
 		message := fmt.Sprintf("vm: run: %v%s\n", err, v.console.tail())
 		return Result{Stderr: message, Output: message, Code: 125}
 	}

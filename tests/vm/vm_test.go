@@ -24,6 +24,7 @@ pidfile=/run/daemon.pid
 `
 
 func TestInstalledServiceIsBooted(t *testing.T) {
+	kit.Whole(t)
 	tree := t.TempDir()
 	for _, dir := range []string{"etc/init.d", "etc/runlevels/default"} {
 		if err := os.MkdirAll(filepath.Join(tree, dir), 0o700); err != nil {
@@ -52,6 +53,7 @@ func TestInstalledServiceIsBooted(t *testing.T) {
 }
 
 func TestCgroupModes(t *testing.T) {
+	kit.Whole(t)
 	for mode, want := range map[string]string{
 		"unified": "/sys/fs/cgroup cgroup2",
 		"hybrid":  "/sys/fs/cgroup tmpfs,/sys/fs/cgroup/openrc cgroup,/sys/fs/cgroup/unified cgroup2",
@@ -68,6 +70,7 @@ func TestCgroupModes(t *testing.T) {
 }
 
 func TestErrorsTellWhy(t *testing.T) {
+	kit.Whole(t)
 	kit.Require(t)
 	_, err := vm.Start(vm.Options{Cgroup: "legacy"})
 	if err == nil || !strings.Contains(err.Error(), "unified, hybrid or none") {
@@ -94,6 +97,7 @@ func TestErrorsTellWhy(t *testing.T) {
 }
 
 func TestCachedRootIsOnlyRead(t *testing.T) {
+	kit.Whole(t)
 	kit.Require(t)
 	root, err := vm.Root(t.Context())
 	if err != nil {

@@ -52,7 +52,7 @@ func TestByHand(t *testing.T) {
 			for _, vrf := range []string{"mgmt", "blue"} {
 				g.Sh(strings.Replace(launch, "%s", vrf, 1) + " probe serve 'this is " + vrf + "' >/dev/null 2>&1 &")
 			}
-			g.Sh("for i in $(seq 600); do [ $(ip netns exec vpn ss -Hltn 'sport = 7' | wc -l) = 4 ] && exit; sleep 0.1; done; exit 1")
+			g.Await("[ $(ip netns exec vpn ss -Hltun 'sport = 7' | wc -l) = 8 ]")
 			// What TCP and UDP have seen in the peer's namespace.
 			traffic := func(peer string) string {
 				return g.Sh("ip netns exec " + peer + " grep -h -e ^Tcp: -e ^Udp: -e ^Udp6.*Datagrams /proc/net/snmp /proc/net/snmp6")
@@ -66,13 +66,15 @@ func TestByHand(t *testing.T) {
 				}
 			}
 			// Outward as well: a client in a VRF reaches that VRF's peer.
-			g.Sh("pkill -x probe; while pgrep -x probe >/dev/null; do sleep 0.1; done")
+			g.Sh("pkill -x probe")
+			g.Await("! pgrep -x probe")
 			for peer, vrf := range map[string]string{"peer-m": "mgmt", "peer-b": "blue"} {
 				g.Sh("ip netns exec " + peer + " probe serve 'peer of " + vrf + "' >/dev/null 2>&1 &")
-				g.Sh("for i in $(seq 600); do ip netns exec " + peer + " ss -Hltn 'sport = 7' | grep -q . && exit; sleep 0.1; done; exit 1")
+				g.Await("[ $(ip netns exec " + peer + " ss -Hltun 'sport = 7' | wc -l) = 4 ]")
 				kit.Equal(t, how+" from "+vrf, g.Sh(strings.Replace(launch, "%s", vrf, 1)+" probe ask 192.0.2.2"), "tcp: peer of "+vrf+"\nudp: peer of "+vrf)
 			}
-			g.Sh("pkill -x probe; while pgrep -x probe >/dev/null; do sleep 0.1; done")
+			g.Sh("pkill -x probe")
+			g.Await("! pgrep -x probe")
 		}
 	})
 
@@ -88,8 +90,9 @@ RDS: ""
 RxRPC: ""
 TIPC: ""
 vsock: ""`)
-		g.Sh("ip netns exec peer-m probe ask-sctp 192.0.2.1 >/dev/null 2>&1 &")
-		kit.Equal(t, "SCTP, made by the kernel", g.Sh("timeout 20 netns-exec --vrf mgmt vpn probe sctp"), `accepted: "mgmt"
+		// The kernel lists the two that listen below a line of titles.
+		g.Sh("{ while [ $(ip netns exec vpn cat /proc/net/sctp/eps | wc -l) != 3 ]; do sleep 0.1; done; ip netns exec peer-m probe ask-sctp 192.0.2.1; } >/dev/null 2>&1 &")
+		kit.Equal(t, "SCTP, made by the kernel", g.Sh("timeout 300 netns-exec --vrf mgmt vpn probe sctp"), `accepted: "mgmt"
 peeled off: "mgmt"`)
 	})
 
@@ -105,8 +108,9 @@ peeled off: "mgmt"`)
 	run("ip vrf knows the process", func(t *testing.T) {
 		kit.Equal(t, "identify", g.Sh("netns-exec --vrf mgmt vpn sh -c 'ip vrf identify $$'"), "mgmt")
 		kit.Equal(t, "identify, alone", g.Sh("netns-exec --vrf host -- sh -c 'ip vrf identify $$'"), "host")
-		g.Sh("netns-exec --vrf mgmt vpn sleep 1000 >/dev/null 2>&1 & sleep 0.2")
-		kit.Contains(t, g.Sh("ip netns exec vpn ip vrf pids mgmt"), g.Sh("pgrep -x sleep"))
+		g.Sh("netns-exec --vrf mgmt vpn sleep 1000 >/dev/null 2>&1 &")
+		pid := g.Await("pgrep -x sleep")
+		kit.Equal(t, "pids", g.Sh("ip netns exec vpn ip vrf pids mgmt | xargs"), pid+" sleep")
 		g.Sh("pkill -x sleep")
 	})
 
@@ -131,7 +135,8 @@ peeled off: "mgmt"`)
 	run("a namespace made anew", func(t *testing.T) {
 		// What runs in the old one stays bound to its own VRF.
 		g.Sh("ip netns add twice; ip -n twice link add v type vrf table 1")
-		g.Sh("netns-exec --vrf v twice sh -c 'while [ ! -e /run/again ]; do sleep 0.1; done; probe sockets >/run/sockets; touch /run/done' >/dev/null 2>&1 & sleep 0.3")
+		g.Sh("netns-exec --vrf v twice sh -c 'touch /run/there; while [ ! -e /run/again ]; do sleep 0.1; done; probe sockets >/run/sockets; touch /run/done' >/dev/null 2>&1 &")
+		g.Await("[ -e /run/there ]")
 		g.Sh("ip netns delete twice; ip netns add twice; ip -n twice link add v type vrf table 1")
 		kit.Equal(t, "new", g.Sh("netns-exec --vrf v twice probe sockets"), bound("v"))
 		kit.Equal(t, "old", g.Sh("touch /run/again; while [ ! -e /run/done ]; do sleep 0.1; done; cat /run/sockets"), bound("v"))

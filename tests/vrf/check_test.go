@@ -13,6 +13,7 @@ import (
 // What check says of VRF devices, and that a start does as it says, before and
 // after its remedy was applied word for word.
 func TestCheck(t *testing.T) {
+	kit.Whole(t)
 	g := service(t, vm.Options{})
 	check := func() (ids []string, commands []string, edits []string) {
 		t.Helper()

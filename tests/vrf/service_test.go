@@ -46,14 +46,15 @@ func service(t *testing.T, options vm.Options) *guest {
 
 func (g *guest) daemon() string {
 	g.T.Helper()
-	return g.Sh("for i in $(seq 600); do pgrep -x probe && exit; sleep 0.1; done; exit 1")
+	return g.Await("pgrep -x probe")
 }
 
 // respawned kills the daemon with this PID, and returns the one that its
 // supervisor starts.
 func (g *guest) respawned(first string) string {
 	g.T.Helper()
-	return g.Sh("kill -9 " + first + "; for i in $(seq 600); do pgrep -x probe | grep -vx " + first + " && exit; sleep 0.1; done; exit 1")
+	g.Sh("kill -9 " + first)
+	return g.Await("pgrep -x probe | grep -vx " + first)
 }
 
 func (g *guest) cgroup(pid string) string {
@@ -68,12 +69,14 @@ func (g *guest) cgroups(service string) string {
 	return g.Sh("find /sys/fs/cgroup -name '*" + service + "*' -not -path '*/openrc/*'")
 }
 
-// listens is what the daemon's listening sockets are bound to.
-func (g *guest) listens(netns string) string {
+// listens is what the daemon's two listening sockets are bound to, once it has
+// them, in the namespace that enter enters.
+func (g *guest) listens(enter string) string {
 	g.T.Helper()
-	g.Sh("for i in $(seq 600); do ip netns exec " + netns + " ss -Hltn 'sport = 7' | grep -q . && exit; sleep 0.1; done; exit 1")
-	return g.Sh("ip netns exec " + netns + " ss -Hltn 'sport = 7' | sed 's/.*%\\(.*\\):7.*/\\1/' | sort -u")
+	return g.Await(enter + " ss -Hltn 'sport = 7' | sed 's/.*%\\(.*\\):7.*/\\1/' | sort | uniq -c | sed -n 's/^ *2 //p' | grep .")
 }
+
+const inVPN = "ip netns exec vpn"
 
 const oneProgram = "openrc_netns CGroupSock, 16 instructions"
 
@@ -94,7 +97,7 @@ func TestServices(t *testing.T) {
 		pid := g.daemon()
 		kit.Equal(t, "cgroup", g.cgroup(pid), "/openrc.web")
 		kit.Equal(t, "programs", g.Sh("probe programs /sys/fs/cgroup/openrc.web"), oneProgram)
-		kit.Equal(t, "listens", g.listens("vpn"), "mgmt")
+		kit.Equal(t, "listens", g.listens(inVPN), "mgmt")
 		kit.Equal(t, "rc_cgroup_settings", g.Sh("cat /sys/fs/cgroup/openrc.web/pids.max"), "100")
 		kit.Equal(t, "its peer", g.Sh("ip netns exec peer-m probe ask 192.0.2.1"), "tcp: web\nudp: web")
 		kit.Contains(t, g.Fails("ip netns exec peer-b probe ask 192.0.2.1"), "connection refused")
@@ -102,7 +105,7 @@ func TestServices(t *testing.T) {
 		g.Sh("rc-service web reload; rc-service web status")
 		g.Sh("rc-service web restart; rc-service web restart")
 		kit.Equal(t, "programs after restarts", g.Sh("probe programs /sys/fs/cgroup/openrc.web"), oneProgram)
-		kit.Equal(t, "listens", g.listens("vpn"), "mgmt")
+		kit.Equal(t, "listens", g.listens(inVPN), "mgmt")
 		g.Sh("rc-service web stop")
 		kit.Equal(t, "functions that ran bound", g.Sh("sort -u /run/trace"), "reload: mgmt\nstart_pre: mgmt\nstatus: mgmt\nstop_pre: mgmt")
 		kit.Equal(t, "cgroups", g.cgroups("web"), "")
@@ -114,7 +117,7 @@ func TestServices(t *testing.T) {
 		g.Sh("rc-service web start")
 		pid := g.daemon()
 		kit.Equal(t, "namespace", g.Sh("readlink /proc/"+pid+"/ns/net"), g.Sh("readlink /proc/1/ns/net"))
-		kit.Equal(t, "listens", g.Sh("sleep 0.5; ss -Hltn 'sport = 7' | sed 's/.*%\\(.*\\):7.*/\\1/' | sort -u"), "host")
+		kit.Equal(t, "listens", g.listens(""), "host")
 		g.Sh("rc-service web restart; rc-service web status; rc-service web stop")
 		kit.Equal(t, "functions that ran bound", g.Sh("sort -u /run/trace"), "start_pre: host\nstatus: host\nstop_pre: host")
 		kit.Equal(t, "cgroups", g.cgroups("web"), "")
@@ -126,7 +129,8 @@ func TestServices(t *testing.T) {
 		g.Conf("web.blue", "netns=vpn", "vrf=blue", `command_args="serve blue"`)
 		// The script sets command_args after conf.d; let conf.d have its way.
 		g.Sh(`sed -i 's/^command_args=.*/: ${command_args:=serve web}/' /etc/init.d/web`)
-		g.Sh("rc-service web.mgmt start; rc-service web.blue start; for i in $(seq 600); do [ $(ip netns exec vpn ss -Hltn 'sport = 7' | wc -l) = 4 ] && exit; sleep 0.1; done; exit 1")
+		g.Sh("rc-service web.mgmt start; rc-service web.blue start")
+		g.Await("[ $(ip netns exec vpn ss -Hltun 'sport = 7' | wc -l) = 8 ]")
 		kit.Equal(t, "peer of mgmt", g.Sh("ip netns exec peer-m probe ask 192.0.2.1"), "tcp: mgmt\nudp: mgmt")
 		kit.Equal(t, "peer of blue", g.Sh("ip netns exec peer-b probe ask 192.0.2.1"), "tcp: blue\nudp: blue")
 		g.Sh("rc-service web.mgmt stop; rc-service web.blue stop; rm /etc/conf.d/web.*")
@@ -137,14 +141,15 @@ func TestServices(t *testing.T) {
 		g.Sh("rc-service supervised start")
 		first := g.daemon()
 		kit.Equal(t, "user", g.Sh("ps -o user= -p "+first), "daemon")
-		kit.Equal(t, "listens", g.listens("vpn"), "mgmt")
+		kit.Equal(t, "listens", g.listens(inVPN), "mgmt")
 		kit.Equal(t, "cgroup of the respawned", g.cgroup(g.respawned(first)), "/openrc.supervised")
-		kit.Equal(t, "the respawned listens", g.listens("vpn"), "mgmt")
+		kit.Equal(t, "the respawned listens", g.listens(inVPN), "mgmt")
 		g.Sh("rc-service supervised stop")
 		kit.Equal(t, "cgroups", g.cgroups("supervised"), "")
 	})
 
 	run("s6, respawned, and without privileges", func(t *testing.T) {
+		kit.Whole(t)
 		for _, script := range []string{"s6-svscan", "six"} {
 			text, err := os.ReadFile("../openrc/testdata/init.d/" + script)
 			if err != nil {
@@ -161,15 +166,15 @@ func TestServices(t *testing.T) {
 		kit.Equal(t, "user", g.Sh("ps -o user= -p "+first), "daemon")
 		kit.Equal(t, "cgroup", g.cgroup(first), "/openrc.six")
 		kit.Equal(t, "programs", g.Sh("probe programs /sys/fs/cgroup/openrc.six"), oneProgram)
-		kit.Equal(t, "listens", g.listens("vpn"), "mgmt")
+		kit.Equal(t, "listens", g.listens(inVPN), "mgmt")
 		kit.Equal(t, "its peer", g.Sh("ip netns exec peer-m probe ask 192.0.2.1"), "tcp: six\nudp: six")
 		kit.Contains(t, g.Fails("ip netns exec peer-b probe ask 192.0.2.1"), "connection refused")
 		kit.Contains(t, g.Sh("rc-netns status six"), "ok")
 		kit.Equal(t, "cgroup of the respawned", g.cgroup(g.respawned(first)), "/openrc.six")
-		kit.Equal(t, "the respawned listens", g.listens("vpn"), "mgmt")
+		kit.Equal(t, "the respawned listens", g.listens(inVPN), "mgmt")
 		g.Sh("rc-service six restart")
 		kit.Equal(t, "programs after a restart", g.Sh("probe programs /sys/fs/cgroup/openrc.six"), oneProgram)
-		kit.Equal(t, "listens after a restart", g.listens("vpn"), "mgmt")
+		kit.Equal(t, "listens after a restart", g.listens(inVPN), "mgmt")
 		g.Sh("rc-service six stop; rc-service s6-svscan stop")
 		kit.Equal(t, "cgroups", g.cgroups("six"), "")
 	})
@@ -178,9 +183,9 @@ func TestServices(t *testing.T) {
 		g.Conf("web", "netns=vpn", "vrf=mgmt")
 		// A child that the daemon's stop does not reach.
 		g.Sh(`printf 'start_post() { setsid sleep 1000 </dev/null >/dev/null 2>&1 & }\n' >>/etc/init.d/web; rc-service web start; rc-service web stop`)
-		g.Sh("pgrep -x sleep")
+		g.Await("pgrep -x sleep")
 		g.Run("rc-service web cgroup_cleanup")
-		g.Sh("for i in $(seq 600); do pgrep -x sleep >/dev/null || exit 0; sleep 0.1; done; exit 1")
+		g.Await("! pgrep -x sleep")
 		g.Sh("sed -i /start_post/d /etc/init.d/web; rmdir /sys/fs/cgroup/openrc.web 2>/dev/null || :")
 	})
 
@@ -202,42 +207,50 @@ func TestServices(t *testing.T) {
 	run("locked", func(t *testing.T) {
 		g.Conf("web", "netns=vpn", "vrf=mgmt", "netns_lock=yes")
 		g.Sh("rc-service web start")
-		kit.Equal(t, "listens", g.listens("vpn"), "mgmt")
+		kit.Equal(t, "listens", g.listens(inVPN), "mgmt")
 		kit.Equal(t, "CAP_SYS_ADMIN", g.Sh("echo $((0x$(sed -n 's/^CapBnd:.//p' /proc/"+g.daemon()+"/status) >> 21 & 1))"), "0")
 		g.Sh("rc-service web restart; rc-service web stop")
 		kit.Equal(t, "cgroups", g.cgroups("web"), "")
+	})
+
+	run("cgroups of which OpenRC knows nothing", func(t *testing.T) {
+		kit.Whole(t)
+		g.inCgroupMode("legacy", "/openrc-netns.web")
 	})
 }
 
 // Where OpenRC has its cgroups elsewhere, or has none, the service gets one.
 func TestServiceByCgroupMode(t *testing.T) {
-	for name, test := range map[string]struct {
-		options vm.Options
-		conf    string // in rc.conf
-		cgroup  string
-	}{
-		"hybrid":                                {vm.Options{Cgroup: "hybrid"}, "rc_cgroup_mode=hybrid", "/openrc.web"},
-		"hybrid, of which OpenRC knows nothing": {vm.Options{Cgroup: "hybrid"}, "rc_cgroup_mode=unified", "/openrc-netns.web"},
-		"legacy":                                {vm.Options{}, "rc_cgroup_mode=legacy", "/openrc-netns.web"},
-		"cgroup v2 not mounted":                 {vm.Options{Cgroup: "none"}, "", "/openrc-netns.web"},
+	kit.Whole(t)
+	for cgroups, modes := range map[string][][2]string{
+		"hybrid": {{"hybrid", "/openrc.web"}, {"unified", "/openrc-netns.web"}},
+		"none":   {{"unified", "/openrc-netns.web"}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			g := service(t, test.options)
-			g.Sh("echo '" + test.conf + "' >>/etc/rc.conf")
-			g.Conf("web", "netns=vpn", "vrf=mgmt")
-			g.Sh("rc-service web start")
-			if cgroup := g.cgroup(g.daemon()); !strings.HasSuffix(cgroup, test.cgroup) {
-				t.Errorf("cgroup: %s, want %s", cgroup, test.cgroup)
+		t.Run(cgroups, func(t *testing.T) {
+			g := service(t, vm.Options{Cgroup: cgroups})
+			for _, mode := range modes {
+				g.inCgroupMode(mode[0], mode[1])
 			}
-			kit.Equal(t, "listens", g.listens("vpn"), "mgmt")
-			g.Sh("rc-service web restart; rc-service web status")
-			kit.Equal(t, "listens after a restart", g.listens("vpn"), "mgmt")
-			g.Sh("mkdir -p /mnt/cgroup && mount -t cgroup2 none /mnt/cgroup")
-			path := "/mnt/cgroup" + g.cgroup(g.daemon())
-			kit.Equal(t, "programs", g.Sh("probe programs "+path), oneProgram)
-			g.Sh("rc-service web stop")
-			kit.Equal(t, "functions that ran bound", g.Sh("sort -u /run/trace"), "start_pre: mgmt\nstatus: mgmt\nstop_pre: mgmt")
-			kit.Equal(t, "cgroups", g.Sh("find /mnt/cgroup -name '*web*' -not -path '*/openrc/*'"), "")
 		})
 	}
+}
+
+// inCgroupMode has rc.conf name the mode, and wants the service's cgroup to be
+// this one, or to end with it.
+func (g *guest) inCgroupMode(mode, cgroup string) {
+	g.T.Helper()
+	g.Sh("rm -f /run/trace; sed -i /rc_cgroup_mode/d /etc/rc.conf; echo rc_cgroup_mode=" + mode + " >>/etc/rc.conf")
+	g.Conf("web", "netns=vpn", "vrf=mgmt")
+	g.Sh("rc-service web start")
+	if got := g.cgroup(g.daemon()); !strings.HasSuffix(got, cgroup) {
+		g.T.Errorf("%s: cgroup %s, want %s", mode, got, cgroup)
+	}
+	kit.Equal(g.T, "listens", g.listens(inVPN), "mgmt")
+	g.Sh("rc-service web restart; rc-service web status")
+	kit.Equal(g.T, "listens after a restart", g.listens(inVPN), "mgmt")
+	g.Sh("mkdir -p /mnt/cgroup && mount -t cgroup2 none /mnt/cgroup")
+	kit.Equal(g.T, "programs", g.Sh("probe programs /mnt/cgroup"+g.cgroup(g.daemon())), oneProgram)
+	g.Sh("rc-service web stop")
+	kit.Equal(g.T, "functions that ran bound", g.Sh("sort -u /run/trace"), "start_pre: mgmt\nstatus: mgmt\nstop_pre: mgmt")
+	kit.Equal(g.T, "cgroups", g.Sh("find /mnt/cgroup -name '*web*' -not -path '*/openrc/*'; umount /mnt/cgroup"), "")
 }

@@ -31,6 +31,7 @@ func (g *guest) status(verdict, text string) string {
 }
 
 func TestStatusOfVRFs(t *testing.T) {
+	kit.Whole(t)
 	g := service(t, vm.Options{})
 	fixed := func(text string) {
 		t.Helper()
@@ -49,7 +50,7 @@ func TestStatusOfVRFs(t *testing.T) {
 	// A recreated device has another index.
 	g.Sh("ip -n vpn link delete mgmt; ip -n vpn link add mgmt type vrf table 10; ip -n vpn link set mgmt up")
 	fixed(`its sockets are bound to a device that is gone: VRF "mgmt" was recreated since the start`)
-	kit.Equal(t, "listens", g.listens("vpn"), "mgmt")
+	kit.Equal(t, "listens", g.listens(inVPN), "mgmt")
 
 	// One that has gone has to be made first.
 	g.Sh("ip -n vpn link delete mgmt")
@@ -61,7 +62,7 @@ func TestStatusOfVRFs(t *testing.T) {
 	// Another VRF, or none, in conf.d now.
 	g.Conf("web", "netns=vpn", "vrf=blue")
 	fixed(`its sockets are bound to VRF "mgmt", but its settings now name "blue"`)
-	kit.Equal(t, "listens", g.listens("vpn"), "blue")
+	kit.Equal(t, "listens", g.listens(inVPN), "blue")
 	g.Conf("web", "netns=vpn")
 	fixed("its sockets are bound to a VRF, but its settings no longer name one")
 	g.Conf("web", "netns=vpn", "vrf=mgmt")
@@ -75,12 +76,14 @@ func TestStatusOfVRFs(t *testing.T) {
 	fixed("no BPF program of ours is on its cgroup /openrc.web")
 	kit.Equal(t, "daemon", g.daemon(), pid)
 	// A socket that is made meanwhile stays as it is.
-	beside := func(command string) {
+	const listens = "ip netns exec vpn ss -Hltun 'sport = "
+	beside := func(program, port string) {
 		t.Helper()
-		g.Sh("sh -c 'echo $$ >/sys/fs/cgroup/openrc.web/cgroup.procs; echo $$ >/run/beside; exec ip netns exec vpn " + command + "' >/run/beside.log 2>&1 & sleep 1; cat /run/beside.log >&2; [ -e /proc/$(cat /run/beside) ]")
+		g.Sh("sh -c 'echo $$ >/sys/fs/cgroup/openrc.web/cgroup.procs; echo $$ >/run/beside; exec ip netns exec vpn probe " + program + " " + port + "' >/dev/null 2>&1 &")
+		g.Await(listens + port + "' | grep .")
 	}
 	g.Sh("probe detach /sys/fs/cgroup/openrc.web")
-	beside("probe stray 7262")
+	beside("stray", "7262")
 	kit.Contains(t, g.status("unbound", "no BPF program of ours"), "rc-service web restart")
 	result := g.Run("rc-netns mend web")
 	kit.Equal(t, "mend", fmt.Sprint(result.Code, " ", result.Output), "1 web: BPF program attached again to its cgroup /openrc.web\n"+
@@ -90,13 +93,15 @@ func TestStatusOfVRFs(t *testing.T) {
 	// Open beside the VRF: by a socket that its process has freed, and by one
 	// that the kernel has made for a process, which no program is asked for.
 	g.Conf("web", "netns=vpn", "vrf=mgmt")
-	for command, port := range map[string]string{"probe stray 7262": "TCP port 7262", "probe rxrpc 7001": "UDP port 7001"} {
+	for program, port := range map[string]string{"stray": "TCP port 7262", "rxrpc": "UDP port 7001"} {
+		number := strings.Fields(port)[2]
 		g.Sh("rc-service web start")
 		g.status("ok", "")
-		beside(command)
+		beside(program, number)
 		g.status("unbound", "its "+port+` is not bound to VRF "mgmt": it hears other networks`)
 		kit.Contains(t, g.Run("rc-service web status").Output, port)
-		g.Sh("kill $(cat /run/beside); while [ -e /proc/$(cat /run/beside) ]; do sleep 0.1; done; sleep 1")
+		g.Sh("kill $(cat /run/beside)")
+		g.Await("! " + listens + number + "' | grep .")
 		g.status("ok", "")
 		g.Sh("rc-service web stop")
 	}

@@ -49,6 +49,7 @@ ip link set host up
 
 func boot(t *testing.T, options vm.Options) *guest {
 	t.Helper()
+	t.Parallel()
 	options.Install = installed
 	g := &guest{kit.Host{Machine: kit.StartVM(t, options), T: t}}
 	g.Sh(topology)
