@@ -64,6 +64,7 @@ type keystroke struct {
 }
 
 func TestCompletions(t *testing.T) {
+	kit.Whole(t)
 	eachOf(t, releases, func(t *testing.T, release string) {
 		h := bootRelease(t, machine.Options{Release: release}, true)
 		h.installCompletions()

@@ -10,6 +10,7 @@ import (
 // image; the machine has no controllers for cgroups, and nothing to lay images
 // over one another with.
 func TestPodman(t *testing.T) {
+	kit.Whole(t)
 	t.Parallel()
 	h := boot(t, "dash", true)
 	h.Sh(`mkdir -p /etc/netns/vpn /run/openrc-netns/vpn /srv/box; echo nameserver 203.0.113.1 >/etc/resolv.conf

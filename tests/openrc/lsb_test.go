@@ -47,76 +47,67 @@ func (h *host) sshd(when, want string) {
 // TestLSBScripts has Debian's own script for sshd run in every way there is: by
 // OpenRC, which knows such scripts, and past it.
 func TestLSBScripts(t *testing.T) {
-	t.Parallel()
-	for _, options := range []machine.Options{
-		{Release: "sid"},
-		{Release: "sid", Shell: "bash"},
-		{Release: "sid", Shell: "busybox"},
-		{Release: "trixie"},
-		{Release: "bookworm"},
-	} {
-		t.Run(options.Release+" "+options.Shell, func(t *testing.T) {
-			t.Parallel()
-			h := lsbHost(t, options)
-			for _, way := range []struct{ name, command string }{
-				{"rc-service", "rc-service ssh "},
-				{"the script", "/etc/init.d/ssh "},
-				{"service", "service ssh "},
-			} {
-				if options.Shell != "" && way.name != "the script" {
-					continue // another shell is nothing to them
-				}
-				// Without settings nothing changes.
-				h.Sh("rm -f /etc/conf.d/ssh")
-				h.Sh(way.command + "start")
-				h.sshd(way.name+" start without netns", "outside")
-				h.Sh(way.command + "stop")
-				h.sshd(way.name+" stop without netns", "nowhere")
-
-				h.Conf("ssh", "netns=nowhere")
-				kit.Contains(t, h.Fails(way.command+"start"), `ssh: network namespace "nowhere" does not exist`)
-				h.sshd(way.name+" start without the namespace", "nowhere")
-
-				h.Conf("ssh", "netns=vpn")
-				h.Sh(way.command + "start")
-				h.sshd(way.name+" start", "inside")
-				kit.Equal(t, "state", h.state("ssh"), "started")
-				h.Sh(way.command + "status")
-				first := h.Sh("cat /run/sshd.pid")
-				h.Sh(way.command + "reload")
-				h.sshd(way.name+" reload", "inside")
-				kit.Equal(t, "process after reload", h.Sh("cat /run/sshd.pid"), first)
-				h.Sh(way.command + "restart")
-				h.sshd(way.name+" restart", "inside")
-				if h.Sh("cat /run/sshd.pid") == first {
-					t.Errorf("%s restart left the old sshd", way.name)
-				}
-				h.Sh(way.command + "stop")
-				h.sshd(way.name+" stop", "nowhere")
-				kit.Equal(t, "state", h.state("ssh"), "stopped")
-				if h.Run(way.command+"status").Code == 0 {
-					t.Errorf("%s status of a stopped sshd succeeds", way.name)
-				}
-				h.Sh("rm /etc/conf.d/ssh; echo netns_default=vpn >/etc/rc.conf.d/all.conf")
-				h.Sh(way.command + "start")
-				h.sshd(way.name+" start by default", "inside")
-				h.Sh(way.command + "stop; rm /etc/rc.conf.d/all.conf")
-				h.sshd(way.name+" stop by default", "nowhere")
-				if t.Failed() {
-					t.FailNow()
-				}
+	eachOf(t, []string{"sid", "sid bash", "sid busybox", "trixie", "bookworm"}, func(t *testing.T, which string) {
+		release, shell, _ := strings.Cut(which, " ")
+		h := lsbHost(t, machine.Options{Release: release, Shell: shell})
+		for _, way := range []struct{ name, command string }{
+			{"rc-service", "rc-service ssh "},
+			{"the script", "/etc/init.d/ssh "},
+			{"service", "service ssh "},
+		} {
+			if shell != "" && way.name != "the script" {
+				continue // another shell is nothing to them
 			}
+			// Without settings nothing changes.
+			h.Sh("rm -f /etc/conf.d/ssh")
+			h.Sh(way.command + "start")
+			h.sshd(way.name+" start without netns", "outside")
+			h.Sh(way.command + "stop")
+			h.sshd(way.name+" stop without netns", "nowhere")
+
+			h.Conf("ssh", "netns=nowhere")
+			kit.Contains(t, h.Fails(way.command+"start"), `ssh: network namespace "nowhere" does not exist`)
+			h.sshd(way.name+" start without the namespace", "nowhere")
 
 			h.Conf("ssh", "netns=vpn")
-			// What a runlevel starts, and what was started so is stopped in any
-			// way.
-			h.Sh("rc-update add ssh default; openrc default")
-			h.sshd("openrc default", "inside")
-			h.Sh("rm /etc/conf.d/ssh; cd /etc/init.d; ./ssh stop")
-			h.sshd("stop with the setting removed", "nowhere")
+			h.Sh(way.command + "start")
+			h.sshd(way.name+" start", "inside")
+			kit.Equal(t, "state", h.state("ssh"), "started")
+			h.Sh(way.command + "status")
+			first := h.Sh("cat /run/sshd.pid")
+			h.Sh(way.command + "reload")
+			h.sshd(way.name+" reload", "inside")
+			kit.Equal(t, "process after reload", h.Sh("cat /run/sshd.pid"), first)
+			h.Sh(way.command + "restart")
+			h.sshd(way.name+" restart", "inside")
+			if h.Sh("cat /run/sshd.pid") == first {
+				t.Errorf("%s restart left the old sshd", way.name)
+			}
+			h.Sh(way.command + "stop")
+			h.sshd(way.name+" stop", "nowhere")
 			kit.Equal(t, "state", h.state("ssh"), "stopped")
-		})
-	}
+			if h.Run(way.command+"status").Code == 0 {
+				t.Errorf("%s status of a stopped sshd succeeds", way.name)
+			}
+			h.Sh("rm /etc/conf.d/ssh; echo netns_default=vpn >/etc/rc.conf.d/all.conf")
+			h.Sh(way.command + "start")
+			h.sshd(way.name+" start by default", "inside")
+			h.Sh(way.command + "stop; rm /etc/rc.conf.d/all.conf")
+			h.sshd(way.name+" stop by default", "nowhere")
+			if t.Failed() {
+				t.FailNow()
+			}
+		}
+
+		h.Conf("ssh", "netns=vpn")
+		// What a runlevel starts, and what was started so is stopped in any
+		// way.
+		h.Sh("rc-update add ssh default; openrc default")
+		h.sshd("openrc default", "inside")
+		h.Sh("rm /etc/conf.d/ssh; cd /etc/init.d; ./ssh stop")
+		h.sshd("stop with the setting removed", "nowhere")
+		kit.Equal(t, "state", h.state("ssh"), "stopped")
+	})
 }
 
 // A start of Debian's scripts is content with a daemon that runs already, where

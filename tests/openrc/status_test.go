@@ -617,6 +617,7 @@ func TestStatusOfSessions(t *testing.T) {
 }
 
 func TestStatusOfManyServices(t *testing.T) {
+	kit.Whole(t)
 	t.Parallel()
 	h := boot(t, "dash", true)
 	many := func(n int) string {

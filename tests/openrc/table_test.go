@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"openrc-netns/tests/kit"
 	"openrc-netns/tests/machine"
 )
 
@@ -66,10 +67,11 @@ func TestTable(t *testing.T) {
 			})
 		}
 	}
-	patched := &column{release: "sid", special: "patched", cells: map[string]string{}}
 	busyboxAlone := &column{release: "sid", special: "alone", cells: map[string]string{}}
-	columns = append(columns, patched, busyboxAlone)
+	patched := &column{release: "sid", special: "patched", cells: map[string]string{}}
+	columns = append(columns, busyboxAlone, patched)
 	t.Run("sid/service_loaded", func(t *testing.T) {
+		kit.Whole(t)
 		t.Parallel()
 		playAll(t, machine.Options{Release: "sid", Shell: "dash"}, upstream(t), patched, chosen(0))
 	})
