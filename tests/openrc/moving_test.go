@@ -47,7 +47,7 @@ func (h *host) runs(what string) {
 func TestMovingFromIPNetnsExec(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
-	h.Sh("rm /etc/init.d/own-netns")
+
 	blocks := movingBlocks(t, "`ip netns exec` in init scripts")
 	if len(blocks) != 9 {
 		t.Fatalf("the section has %d blocks", len(blocks))
