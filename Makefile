@@ -54,10 +54,8 @@ TORTURE_S ?= 600
 WORD := $(shell cat internal/version/VERSION)
 VERSION := $(WORD)$(if $(filter %-dev,$(WORD)),$(addprefix +,$(shell git describe --always --dirty --exclude='*' 2>/dev/null)))
 
-# -checklinkname=0: internal/inherited reads variables of the Go runtime. -E:
-# the binaries start in that package, which hides GODEBUG and the like from the
-# runtime.
-LDFLAGS = -s -w -checklinkname=0 -E _openrc_netns_entry -X openrc-netns/internal/version.linked=$(VERSION)
+# -checklinkname=0: internal/inherited reads variables of the Go runtime.
+LDFLAGS = -s -w -checklinkname=0 -X openrc-netns/internal/version.linked=$(VERSION)
 export CGO_ENABLED = 0
 # Another Go: make test GO=go1.25.9. The tests that build something find the
 # same one, as go test puts it first in PATH.

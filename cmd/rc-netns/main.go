@@ -11,9 +11,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	// Its entry point comes before that of the Go runtime, in all programs of
-	// ours.
-	_ "openrc-netns/internal/inherited"
 	"openrc-netns/internal/privilege"
 	"openrc-netns/internal/version"
 )

@@ -1,8 +1,8 @@
 //go:build !mips && !mipsle && !mips64 && !mips64le
 
 // Package inherited hands on what a process inherits and the Go runtime changes
-// as it starts, or obeys: the ignored signals and the signal mask, the limit of
-// open files, the environment.
+// as it starts, or shows in part: the ignored signals and the signal mask, the
+// limit of open files, the environment.
 //
 // The runtime installs a handler for nearly every signal, also for those that
 // were ignored, and unblocks some of them; execve(2) resets handlers to the
@@ -17,6 +17,7 @@ package inherited
 
 import (
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
@@ -49,6 +50,16 @@ var foundMask [2]uint32
 //
 //go:linkname foundOpenFiles syscall.origRlimitNofile
 var foundOpenFiles atomic.Pointer[syscall.Rlimit]
+
+// envs is the runtime's copy of the environment (runtime/runtime1.go).
+//
+//go:linkname envs runtime.envs
+var envs []string
+
+// Environ returns a copy of the environment that the process was started with:
+// in its order, with what comes twice and what is no assignment, which
+// os.Environ leaves out.
+func Environ() []string { return slices.Clone(envs) }
 
 // sigaction is the head of the kernel's struct sigaction; SIG_IGN needs none
 // of what follows the handler.

@@ -1,8 +1,7 @@
 // Package arches runs what is about words, layouts and system call numbers on
 // other processors, with QEMU's emulation of a process: tests of packages, built
-// for each of them, what starts at the entry point of each, and transcripts of
-// the command line with launches. The programs of every architecture that
-// packages are made for are built.
+// for each of them, and transcripts of the command line with launches. The
+// programs of every architecture that packages are made for are built.
 //
 // A VRF, a lock and netns-expose cannot be run in this way: QEMU passes bpf(2)
 // and seccomp(2) on to no kernel. Package kernel has those on 386.
@@ -189,27 +188,6 @@ func judge(t *testing.T, cannot map[string]string, results [][][]byte, out []byt
 	if len(bad) > 0 {
 		t.Errorf("%s\n%s", strings.Join(bad, "\n"), out)
 	}
-}
-
-// The programs start in assembly of ours.
-func TestEntry(t *testing.T) {
-	each(t, func(t *testing.T, a arch, qemu string) {
-		program := filepath.Join(t.TempDir(), "entry")
-		run(t, command(t.Context(), a, "go", "build", "-ldflags=-checklinkname=0 -E _openrc_netns_entry", "-o", program, "./internal/inherited/testdata/entry"))
-		for _, test := range []struct {
-			env  []string
-			want string
-		}{
-			{[]string{"A=1", "GOMAXPROCS=8"}, `1 "" false A="1" ["A=1" "GOMAXPROCS=8"]`},
-			{[]string{"GOMAXPROCS=8", "A=1"}, `1 "" false A="1" ["GOMAXPROCS=8" "A=1"]`},
-			{[]string{"GODEBUG=gctrace=1", "O=2", "A=3"}, `1 "" false A="3" ["GODEBUG=gctrace=1" "O=2" "A=3"]`},
-		} {
-			out, err := (&exec.Cmd{Path: qemu, Args: []string{qemu, program}, Env: test.env}).CombinedOutput()
-			if got := strings.TrimSpace(string(out)); got != test.want || err != nil {
-				t.Errorf("%q: %v\n%s\nwant\n%s", test.env, err, got, test.want)
-			}
-		}
-	})
 }
 
 // notEmulated are transcripts of tests/cli that QEMU cannot run.

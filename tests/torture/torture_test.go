@@ -67,7 +67,7 @@ func runInside() int {
 		panic(err)
 	}
 	defer os.RemoveAll(bin)
-	build := exec.Command("go", "build", "-ldflags=-checklinkname=0 -E _openrc_netns_entry", "-o", bin, "openrc-netns/cmd/...")
+	build := exec.Command("go", "build", "-ldflags=-checklinkname=0", "-o", bin, "openrc-netns/cmd/...")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
