@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"openrc-netns/internal/inherited"
 	"openrc-netns/internal/privilege"
 	"openrc-netns/internal/version"
 )
@@ -90,6 +91,9 @@ func main() {
 
 // run does what the command line says, and returns the exit status.
 func run(args []string) int {
+	if err := inherited.Check(); err != nil {
+		return conclude("", false, err)
+	}
 	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
 		if len(args) > 0 && (args[0] == "-V" || args[0] == "--version") {
 			return conclude("", false, write("rc-netns "+version.String()+"\n"))

@@ -11,6 +11,9 @@ import (
 )
 
 func TestEnviron(t *testing.T) {
+	if err := Check(); err != nil {
+		t.Skip(err)
+	}
 	if os.Getenv("ODD") == "" {
 		cmd := exec.Command("/proc/self/exe", "-test.run=^TestEnviron$", "-test.v")
 		cmd.Env = []string{"A=1", "ODD=GO", "A=2", "", "GODEBUG=", "=", "O", "A=1"}
