@@ -60,11 +60,11 @@ VERSION := $(WORD)$(if $(filter %-dev,$(WORD)),$(addprefix +,$(shell git describ
 override export GOFLAGS += -tags=linkname -ldflags=-checklinkname=0
 LDFLAGS = -s -w -checklinkname=0 -X openrc-netns/internal/version.linked=$(VERSION)
 export CGO_ENABLED = 0
-# Another Go: make test GO=go1.25.9. The tests that build something find the
+# Another Go: make test GO=go1.27.4. The tests that build something find the
 # same one, as go test puts it first in PATH.
 GO ?= go
-# The older of the two releases that are supported.
-OTHER_GO = go1.25.9
+# The newer of the two releases that are supported; go.mod has the older.
+OTHER_GO = go1.27.4
 GOTEST = $(GO) test
 
 # What the drop-in reads for services with settings.
