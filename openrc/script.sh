@@ -20,7 +20,7 @@ _netns_check_script()
 	# If OpenRC uses no cgroups, one was made for the service; whoever
 	# leaves it last removes it.
 	if [ -n "$_netns_cgroup" ] && _netns_confined; then
-		trap '"$_netns_hook" leave --service "$RC_SVCNAME"' EXIT
+		trap '(_netns_for_hook; exec "$_netns_hook" leave --service "$RC_SVCNAME")' EXIT
 	fi
 	[ "$_netns_action" = start ] || _netns_restarting || return 0
 	_netns_asked || return 0

@@ -187,6 +187,14 @@ _netns_set_cgroup()
 	[ "$(command -v "$mover")" = "$mover" ] && "$mover"
 }
 
+# What the Go runtime obeys is for the service, and not for the hook, which needs
+# one processor: the runtime starts fewer threads then.
+_netns_for_hook()
+{
+	unset GODEBUG GOGC GOMEMLIMIT GOTRACEBACK
+	export GOMAXPROCS=1
+}
+
 _netns_enter()
 {
 	local restart='' name='' value='' asked=unasked
@@ -220,6 +228,7 @@ _netns_enter()
 		set -- "$@" "--$name" "$value"
 	done
 	set -- "$@" --netns_inherit "$netns_inherit"
+	_netns_for_hook
 	exec "$_netns_hook" exec --protocol v1 --service "$RC_SVCNAME" --action "$_netns_action" $restart \
 		--token "$asked $_netns_now" "$@" -- "$0" "$RC_SERVICE" "$_netns_action"
 	exit 1

@@ -1,7 +1,7 @@
 // The tool that builds packages, apart from the product's own dependencies.
 module openrc-netns/packaging
 
-go 1.25.0
+go 1.26.0
 
 tool github.com/goreleaser/nfpm/v2/cmd/nfpm
 

@@ -93,6 +93,9 @@ func status(err error) int {
 }
 
 func run(args []string) error {
+	if err := inherited.Check(); err != nil {
+		return err
+	}
 	if err := privilege.CheckSecure(); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"openrc-netns/internal/expose"
+	"openrc-netns/internal/inherited"
 	"openrc-netns/internal/option"
 	"openrc-netns/internal/privilege"
 	"openrc-netns/internal/version"
@@ -69,6 +70,9 @@ func run(args []string) error {
 	}
 	if part := os.Getenv(partVariable); part != "" {
 		return o.play(part)
+	}
+	if err := inherited.Check(); err != nil {
+		return err
 	}
 	if err := privilege.CheckSecure(); err != nil {
 		return err

@@ -8,10 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	// Its entry point comes before that of the Go runtime, in all programs of
-	// ours.
-	_ "openrc-netns/internal/inherited"
-
 	"openrc-netns/internal/expose"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/sandbox"

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"os"
 
+	"openrc-netns/internal/inherited"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/option"
 	"openrc-netns/internal/privilege"
@@ -80,7 +81,10 @@ func run(args []string) {
 		err = write(openrc.Protocol + "\n")
 	case "exec", "lost", "leave":
 		command := map[string]func([]string) error{"exec": execService, "lost": lost, "leave": leave}[args[0]]
-		if err = privilege.CheckSecure(); err == nil {
+		if err = inherited.Check(); err == nil {
+			err = privilege.CheckSecure()
+		}
+		if err == nil {
 			err = command(args[1:])
 		}
 		if errors.Is(err, option.ErrHelp) {

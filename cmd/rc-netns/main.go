@@ -11,9 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	// Its entry point comes before that of the Go runtime, in all programs of
-	// ours.
-	_ "openrc-netns/internal/inherited"
+	"openrc-netns/internal/inherited"
 	"openrc-netns/internal/privilege"
 	"openrc-netns/internal/version"
 )
@@ -88,6 +86,9 @@ func main() {
 
 // run does what the command line says, and returns the exit status.
 func run(args []string) int {
+	if err := inherited.Check(); err != nil {
+		return conclude("", false, err)
+	}
 	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
 		if len(args) > 0 && (args[0] == "-V" || args[0] == "--version") {
 			return conclude("", false, write("rc-netns "+version.String()+"\n"))

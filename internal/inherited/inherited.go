@@ -1,8 +1,8 @@
 //go:build !mips && !mipsle && !mips64 && !mips64le
 
 // Package inherited hands on what a process inherits and the Go runtime changes
-// as it starts, or obeys: the ignored signals and the signal mask, the limit of
-// open files, the environment.
+// as it starts, or shows in part: the ignored signals and the signal mask, the
+// limit of open files, the environment.
 //
 // The runtime installs a handler for nearly every signal, also for those that
 // were ignored, and unblocks some of them; execve(2) resets handlers to the
@@ -10,14 +10,15 @@
 //
 // The runtime keeps what it found, but shows it to nobody, so this package
 // reads variables of it and of package syscall. The linker allows that with
-// -checklinkname=0 only, which the Makefile passes; without it the build stops
-// with an error. Should a later runtime rename them, TestTransparent in
-// tests/cli fails.
+// -checklinkname=0 only. The Makefile passes that flag, and the tag linkname; a
+// program that was built without the tag is for vet and editors. Should a later
+// runtime rename the variables, TestTransparent in tests/cli fails.
 package inherited
 
 import (
+	"errors"
 	"fmt"
-	"sync/atomic"
+	"slices"
 	"syscall"
 	"unsafe"
 
@@ -31,24 +32,18 @@ const numSignals = 65
 // sigIgn is SIG_IGN of asm-generic/signal-defs.h.
 const sigIgn = 1
 
-// foundHandlers is the runtime's record of the action that each signal had
-// when the process started (runtime/signal_unix.go).
-//
-//go:linkname foundHandlers runtime.fwdSig
-var foundHandlers [numSignals]uintptr
+// Check is nil in a program that can do this.
+func Check() error {
+	if !linked {
+		return errors.New("built without -tags=linkname, it cannot hand on signals and environment as they are: build it with make")
+	}
+	return nil
+}
 
-// foundMask is the runtime's record of the signal mask that the process
-// started with (runtime/proc.go), in the kernel's own layout.
-//
-//go:linkname foundMask runtime.initSigmask
-var foundMask [2]uint32
-
-// foundOpenFiles is RLIMIT_NOFILE as it was when the process started, where
-// package syscall has raised it (syscall/rlimit.go), else nil. Its Exec puts it
-// back, but does not look whether that was done.
-//
-//go:linkname foundOpenFiles syscall.origRlimitNofile
-var foundOpenFiles atomic.Pointer[syscall.Rlimit]
+// Environ returns a copy of the environment that the process was started with:
+// in its order, with what comes twice and what is no assignment, which
+// os.Environ leaves out.
+func Environ() []string { return slices.Clone(envs) }
 
 // sigaction is the head of the kernel's struct sigaction; SIG_IGN needs none
 // of what follows the handler.

@@ -10,7 +10,7 @@ import (
 
 // Every start of a service waits for the initialization of each package that
 // the two programs on its way link: another one has to be worth that. See what
-// it takes with GODEBUG=inittrace=1 and a binary that was linked without -E.
+// it takes with GODEBUG=inittrace=1.
 func TestPackagesOnTheLaunchPath(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", "../../cmd/netns-exec", "../../cmd/openrc-netns-hook").Output()
 	if err != nil {

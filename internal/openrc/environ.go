@@ -44,7 +44,8 @@ func environment() []string {
 // it has not changed, as it was: own, where it agrees with the line, tells
 // which of them it is. Else it is a newline, which is in the values of many,
 // while a \x01 would have to be in a variable that openrc-run.sh or conf.d have
-// changed since, or of a name that the shell does not know as one.
+// changed since, of a name that the shell does not know as one, or of those that
+// the Go runtime obeys, which the drop-in keeps from us.
 func decodeEnvironment(lines string, own []string) []string {
 	if lines == "" {
 		return nil

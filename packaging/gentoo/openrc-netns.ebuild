@@ -18,7 +18,7 @@ KEYWORDS="~amd64 ~arm64"
 RESTRICT="fetch test"
 
 RDEPEND=">=sys-apps/openrc-0.45"
-BDEPEND=">=dev-lang/go-1.25"
+BDEPEND=">=dev-lang/go-1.26"
 
 pkg_nofetch() {
 	einfo "Put these files of the release into your DISTDIR: ${A}"

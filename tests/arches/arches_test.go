@@ -1,8 +1,7 @@
 // Package arches runs what is about words, layouts and system call numbers on
 // other processors, with QEMU's emulation of a process: tests of packages, built
-// for each of them, what starts at the entry point of each, and transcripts of
-// the command line with launches. The programs of every architecture that
-// packages are made for are built.
+// for each of them, and transcripts of the command line with launches. The
+// programs of every architecture that packages are made for are built.
 //
 // A VRF, a lock and netns-expose cannot be run in this way: QEMU passes bpf(2)
 // and seccomp(2) on to no kernel. Package kernel has those on 386.
@@ -10,7 +9,6 @@ package arches
 
 import (
 	"bytes"
-	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -20,6 +18,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"openrc-netns/tests/internal/build"
 )
 
 var all = flag.Bool("all", false, "all architectures, and build the programs for each (make arches)")
@@ -39,12 +39,12 @@ var archs = []arch{
 
 // packages are those whose tests are run.
 var packages = []string{
-	"cgroup", "confd", "inherited", "mounts", "namespace", "option", "sandbox", "shell", "vrf",
+	"cgroup", "confd", "mounts", "namespace", "option", "sandbox", "shell", "vrf",
 }
 
 // To build and to emulate take long: without -all it is what a big-endian
 // architecture is most likely to have wrong.
-var quickPackages = []string{"inherited", "sandbox", "vrf"}
+var quickPackages = []string{"sandbox", "vrf"}
 
 const quickArch = "s390x"
 
@@ -56,8 +56,7 @@ const (
 
 // cannot are those tests. One that passes has to leave the list.
 var cannot = map[string]map[string]string{
-	"inherited": {"TestEnviron": itself},
-	"mounts":    {"TestBindAgain": byQEMU},
+	"mounts": {"TestBindAgain": byQEMU},
 	"vrf": {
 		"TestMPTCPGetsOutOfIPVRF":    itself,
 		"TestMPTCPIsRefused":         itself,
@@ -118,10 +117,9 @@ func emulators(t *testing.T) string {
 }
 
 // command is one for another architecture, in the root of the tree.
-func command(ctx context.Context, a arch, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir = "../.."
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+a.goarch, "GOARM=7")
+func command(a arch, name string, args ...string) *exec.Cmd {
+	cmd := build.Command(name, args...)
+	cmd.Env = append(cmd.Env, "GOARCH="+a.goarch, "GOARM=7")
 	return cmd
 }
 
@@ -143,11 +141,11 @@ func TestPackages(t *testing.T) {
 	}
 	each(t, func(t *testing.T, a arch, qemu string) {
 		dir := t.TempDir()
-		args := []string{"test", "-c", "-ldflags=-checklinkname=0", "-o", dir + "/"}
+		args := []string{"test", "-c", "-o", dir + "/"}
 		for _, p := range packages {
 			args = append(args, "./internal/"+p)
 		}
-		run(t, command(t.Context(), a, "go", args...))
+		run(t, command(a, "go", args...))
 		for _, p := range packages {
 			t.Run(p, func(t *testing.T) {
 				cmd := exec.CommandContext(t.Context(), qemu, filepath.Join(dir, p+".test"), "-test.v")
@@ -191,27 +189,6 @@ func judge(t *testing.T, cannot map[string]string, results [][][]byte, out []byt
 	}
 }
 
-// The programs start in assembly of ours.
-func TestEntry(t *testing.T) {
-	each(t, func(t *testing.T, a arch, qemu string) {
-		program := filepath.Join(t.TempDir(), "entry")
-		run(t, command(t.Context(), a, "go", "build", "-ldflags=-checklinkname=0 -E _openrc_netns_entry", "-o", program, "./internal/inherited/testdata/entry"))
-		for _, test := range []struct {
-			env  []string
-			want string
-		}{
-			{[]string{"A=1", "GOMAXPROCS=8"}, `1 "" false A="1" ["A=1" "GOMAXPROCS=8"]`},
-			{[]string{"GOMAXPROCS=8", "A=1"}, `1 "" false A="1" ["GOMAXPROCS=8" "A=1"]`},
-			{[]string{"GODEBUG=gctrace=1", "O=2", "A=3"}, `1 "" false A="3" ["GODEBUG=gctrace=1" "O=2" "A=3"]`},
-		} {
-			out, err := (&exec.Cmd{Path: qemu, Args: []string{qemu, program}, Env: test.env}).CombinedOutput()
-			if got := strings.TrimSpace(string(out)); got != test.want || err != nil {
-				t.Errorf("%q: %v\n%s\nwant\n%s", test.env, err, got, test.want)
-			}
-		}
-	})
-}
-
 // notEmulated are transcripts of tests/cli that QEMU cannot run.
 var notEmulated = map[string]string{
 	"cgroup_option":   noBPF,
@@ -252,9 +229,9 @@ func TestCommandLine(t *testing.T) {
 		}
 	}
 	test := filepath.Join(t.TempDir(), "cli.test")
-	run(t, exec.CommandContext(t.Context(), "go", "test", "-c", "-ldflags=-checklinkname=0", "-o", test, "../cli"))
+	run(t, build.Command("go", "test", "-c", "-o", test, "./tests/cli"))
 	each(t, func(t *testing.T, a arch, qemu string) {
-		cmd := command(t.Context(), a, test, "-test.v", "-test.run", "^TestCommandLine$/^("+strings.Join(names, "|")+")$")
+		cmd := command(a, test, "-test.v", "-test.run", "^TestCommandLine$/^("+strings.Join(names, "|")+")$")
 		cmd.Dir = "../cli"
 		cmd.Env = append(cmd.Env, "OPENRC_NETNS_TEST_EMULATOR="+qemu)
 		out, err := cmd.CombinedOutput()
@@ -271,7 +248,7 @@ func TestBuild(t *testing.T) {
 	}
 	each(t, func(t *testing.T, a arch, qemu string) {
 		dir := t.TempDir()
-		run(t, command(t.Context(), a, "make", "build", "BIN="+dir))
+		run(t, command(a, "make", "build", "BIN="+dir))
 		for _, name := range []string{"netns-exec", "netns-expose", "openrc-netns-hook", "rc-netns"} {
 			out, err := exec.CommandContext(t.Context(), qemu, filepath.Join(dir, name), "--version").CombinedOutput()
 			if err != nil || !strings.HasPrefix(string(out), name+" ") {

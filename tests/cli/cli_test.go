@@ -24,6 +24,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 
+	"openrc-netns/tests/internal/build"
 	"openrc-netns/tests/internal/deny"
 )
 
@@ -91,11 +92,8 @@ func runInside() int {
 			panic(err)
 		}
 	}
-	build := exec.Command("go", "build", "-ldflags=-checklinkname=0 -E _openrc_netns_entry", "-o", bin, "openrc-netns/cmd/...")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "build the commands:", err)
+	if err := build.Run("make", "-s", "build", "BIN="+bin); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	if emulator := os.Getenv(emulatorEnv); emulator != "" {

@@ -24,6 +24,7 @@ import (
 	"testing"
 	"time"
 
+	"openrc-netns/tests/internal/build"
 	"openrc-netns/tests/kit"
 	"openrc-netns/tests/machine"
 )
@@ -334,9 +335,9 @@ func TestThirtyTwoBits(t *testing.T) {
 	kit.Whole(t)
 	t.Parallel()
 	dir := t.TempDir()
-	build := exec.CommandContext(t.Context(), "make", "-s", "-C", "../..", "build", "BIN="+dir)
-	build.Env = append(os.Environ(), "GOARCH=386")
-	if out, err := build.CombinedOutput(); err != nil {
+	programs := build.Command("make", "-s", "build", "BIN="+dir)
+	programs.Env = append(programs.Env, "GOARCH=386")
+	if out, err := programs.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	said := image{programs: dir, modules: []string{"vrf"}}.boot(t, "load vrf"+narrow)

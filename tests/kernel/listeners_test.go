@@ -2,11 +2,11 @@ package kernel
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"openrc-netns/tests/internal/build"
 	"openrc-netns/tests/kit"
 )
 
@@ -17,10 +17,8 @@ func TestListeners(t *testing.T) {
 	kit.Whole(t)
 	t.Parallel()
 	audit := filepath.Join(t.TempDir(), "audit.test")
-	build := exec.Command("go", "test", "-c", "-ldflags=-checklinkname=0", "-o", audit, "openrc-netns/internal/audit")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := build.Run("go", "test", "-c", "-o", audit, "./internal/audit"); err != nil {
+		t.Fatal(err)
 	}
 	program, err := os.ReadFile(audit)
 	if err != nil {

@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"openrc-netns/tests/internal/build"
 	"openrc-netns/tests/machine"
 	"openrc-netns/tests/vm"
 )
@@ -35,13 +35,11 @@ func Main(m *testing.M, installed *string) int {
 	defer os.RemoveAll(temporary)
 	dir := filepath.Join(temporary, "root") // with others beside it: machine.Options.Install
 	for _, command := range [][]string{
-		{"make", "-C", "../..", "install", "DESTDIR=" + dir},
-		{"go", "build", "-o", filepath.Join(dir, "usr/sbin/probe"), "../probe"},
+		{"make", "install", "DESTDIR=" + dir},
+		{"go", "build", "-o", filepath.Join(dir, "usr/sbin/probe"), "./tests/probe"},
 	} {
-		cmd := exec.Command(command[0], command[1:]...)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "%s: %v\n%s", strings.Join(command, " "), err, out)
+		if err := build.Run(command[0], command[1:]...); err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"openrc-netns/tests/internal/build"
 	"openrc-netns/tests/kit"
 	"openrc-netns/tests/machine"
 )
@@ -260,10 +261,8 @@ func (s *terminal) nothingThere() {
 func (h *host) installCompletions() {
 	h.T.Helper()
 	dir := h.T.TempDir()
-	install := exec.Command("make", "-C", "../..", "install-completions", "DESTDIR="+dir,
-		"ZSHCOMPDIR=/usr/share/zsh/vendor-completions")
-	if out, err := install.CombinedOutput(); err != nil {
-		h.T.Fatalf("%v\n%s", err, out)
+	if err := build.Run("make", "install-completions", "DESTDIR="+dir, "ZSHCOMPDIR=/usr/share/zsh/vendor-completions"); err != nil {
+		h.T.Fatal(err)
 	}
 	if err := h.Install(dir); err != nil {
 		h.T.Fatal(err)
@@ -279,8 +278,8 @@ func TestUninstall(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for _, target := range []string{"install", "uninstall"} {
-		if out, err := exec.Command("make", "-C", "../..", target, "DESTDIR="+dir).CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
+		if err := build.Run("make", target, "DESTDIR="+dir); err != nil {
+			t.Fatal(err)
 		}
 	}
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {

@@ -3,11 +3,11 @@ package openrc
 import (
 	"fmt"
 	"io"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"openrc-netns/tests/internal/build"
 	"openrc-netns/tests/kit"
 	"openrc-netns/tests/machine"
 )
@@ -324,8 +324,8 @@ func TestMendHooks(t *testing.T) {
 		"/etc/udhcpc/post-bound/openrc-netns",
 	}
 	dir := t.TempDir()
-	if out, err := exec.Command("make", "-C", "../..", "install-hooks", "DESTDIR="+dir, "HOOKS="+strings.Join(hooks, " ")).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := build.Run("make", "install-hooks", "DESTDIR="+dir, "HOOKS="+strings.Join(hooks, " ")); err != nil {
+		t.Fatal(err)
 	}
 	for _, test := range []struct {
 		name    string

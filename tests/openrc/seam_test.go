@@ -2,11 +2,11 @@ package openrc
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"openrc-netns/tests/internal/build"
 	"openrc-netns/tests/kit"
 	"openrc-netns/tests/machine"
 )
@@ -79,7 +79,7 @@ func TestInstallNamesTheSeam(t *testing.T) {
 func TestInstallAsksThisMachineAlone(t *testing.T) {
 	install := func(arguments ...string) string {
 		t.Helper()
-		out, err := exec.Command("make", append([]string{"-s", "-C", "../..", "install"}, arguments...)...).Output()
+		out, err := build.Command("make", append([]string{"-s", "install"}, arguments...)...).Output()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -176,10 +176,10 @@ func TestStartStopDaemonOptions(t *testing.T) {
 		kit.Equal(t, "state", h.state("picky"), "stopped")
 		h.noDaemon()
 		h.Write("/etc/picky.conf", "")
-		h.Sh("echo 'rc_env_allow=\"ODD GODEBUG GOMEMLIMIT\"' >>/etc/rc.conf")
+		h.Sh("echo 'rc_env_allow=\"ODD GODEBUG GOMEMLIMIT GOTRACEBACK\"' >>/etc/rc.conf")
 		// All as it is without us, but for the namespace.
 		look := func() string {
-			h.Sh("ODD=\"$(printf 'a\\001b\\nc')\" GODEBUG=cgocheck=2 GOMEMLIMIT=nonsense rc-service picky start")
+			h.Sh("ODD=\"$(printf 'a\\001b\\nc')\" GODEBUG=inittrace=1 GOMEMLIMIT=nonsense GOTRACEBACK=crash rc-service picky start")
 			pid := h.daemon()
 			kit.Equal(t, "pidfile", h.Sh("cat /run/picky.pid"), pid)
 			return h.Sh("cd /proc/" + pid + "; readlink cwd; cat limits oom_score_adj; tr '\\0' '\\n' <environ | sort; ls -l fd | cut -c60-; " +
@@ -188,7 +188,7 @@ func TestStartStopDaemonOptions(t *testing.T) {
 		inside := look()
 		kit.Equal(t, "daemon", h.where(h.daemon()), h.inside())
 		kit.Contains(t, inside, "ODD=a\x01b\n")
-		kit.Contains(t, inside, "GODEBUG=cgocheck=2\nGOMEMLIMIT=nonsense\n")
+		kit.Contains(t, inside, "GODEBUG=inittrace=1\nGOMEMLIMIT=nonsense\nGOTRACEBACK=crash\n")
 		h.Sh("rc-service picky stop")
 		h.Sh("rm /etc/conf.d/picky")
 		outside := look()

@@ -7,13 +7,13 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
 
+	"openrc-netns/tests/internal/build"
 	"openrc-netns/tests/kit"
 	"openrc-netns/tests/machine"
 )
@@ -26,10 +26,8 @@ var userspace = sync.OnceValues(func() (string, error) {
 	}
 	defer os.RemoveAll(dir)
 	program := filepath.Join(dir, "wireguard-go")
-	build := exec.Command("go", "build", "-o", program, "golang.zx2c4.com/wireguard")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build wireguard-go: %w\n%s", err, out)
+	if err := build.Run("go", "build", "-o", program, "golang.zx2c4.com/wireguard"); err != nil {
+		return "", err
 	}
 	text, err := os.ReadFile(program)
 	return string(text), err

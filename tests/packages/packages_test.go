@@ -35,6 +35,9 @@ const epoch = 1700000000
 func TestMain(m *testing.M) {
 	machine.Init()
 	var err error
+	if err = os.Setenv("GOFLAGS", "-buildvcs=false"); err != nil { // for packaging/build
+		panic(err)
+	}
 	if built, err = os.MkdirTemp("", "openrc-netns-packages"); err != nil {
 		panic(err)
 	}

@@ -132,9 +132,7 @@ func shortages() []shortage {
 		"malformed":    {"B", "=C", ""},
 		"control":      {"A=\x01\n\x7f"},
 		"empty":        {},
-		"GODEBUG":      {"GODEBUG=inittrace=1,cgocheck=2,gctrace=1"},
-		"GOMEMLIMIT":   {"GOMEMLIMIT=much"},
-		"GOGC":         {"GOGC=1", "GOMAXPROCS=1", "GOTRACEBACK=crash"},
+		"runtime":      {"GODEBUG=cgocheck=0", "GOGC=1", "GOMAXPROCS=1", "GOMEMLIMIT=1MiB", "GOTRACEBACK=crash"},
 		"no-variables": nil,
 	} {
 		add(shortage{name: "env-" + name, complete: true, env: append(env, environment...)})

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"openrc-netns/tests/internal/build"
 )
 
 // insideEnv marks the run inside, and carries the directory of the binaries.
@@ -67,11 +69,8 @@ func runInside() int {
 		panic(err)
 	}
 	defer os.RemoveAll(bin)
-	build := exec.Command("go", "build", "-ldflags=-checklinkname=0 -E _openrc_netns_entry", "-o", bin, "openrc-netns/cmd/...")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "build the commands:", err)
+	if err := build.Run("make", "-s", "build", "BIN="+bin); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	self, err := os.Executable()
