@@ -9,7 +9,6 @@ package arches
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,9 +19,8 @@ import (
 	"testing"
 
 	"openrc-netns/tests/internal/build"
+	"openrc-netns/tests/kit"
 )
-
-var all = flag.Bool("all", false, "all architectures, and build the programs for each (make arches)")
 
 // arch is one that the programs are for, and what QEMU calls it.
 type arch struct{ goarch, qemu string }
@@ -41,12 +39,6 @@ var archs = []arch{
 var packages = []string{
 	"cgroup", "confd", "mounts", "namespace", "option", "sandbox", "shell", "vrf",
 }
-
-// To build and to emulate take long: without -all it is what a big-endian
-// architecture is most likely to have wrong.
-var quickPackages = []string{"sandbox", "vrf"}
-
-const quickArch = "s390x"
 
 // The reasons why tests fail that QEMU cannot run.
 const (
@@ -75,9 +67,7 @@ var cannot = map[string]map[string]string{
 func each(t *testing.T, f func(t *testing.T, a arch, qemu string)) {
 	dir := emulators(t)
 	for _, a := range archs {
-		if a.goarch == quickArch || *all {
-			t.Run(a.goarch, func(t *testing.T) { f(t, a, filepath.Join(dir, "usr/bin/qemu-"+a.qemu)) })
-		}
+		t.Run(a.goarch, func(t *testing.T) { f(t, a, filepath.Join(dir, "usr/bin/qemu-"+a.qemu)) })
 	}
 }
 
@@ -135,10 +125,7 @@ func run(t *testing.T, cmd *exec.Cmd) {
 var result = regexp.MustCompile(`(?m)^--- (PASS|FAIL): (\w+)`)
 
 func TestPackages(t *testing.T) {
-	packages := packages
-	if !*all {
-		packages = quickPackages
-	}
+	kit.Whole(t)
 	each(t, func(t *testing.T, a arch, qemu string) {
 		dir := t.TempDir()
 		args := []string{"test", "-c", "-o", dir + "/"}
@@ -210,22 +197,17 @@ const (
 	limits = "QEMU needs what the command is to do without"
 )
 
-// quickTranscripts are those that are run without -all.
-var quickTranscripts = []string{"enter_by_name", "etc_bind", "hook_options", "not_a_namespace", "service_settings", "sysfs", "user"}
-
 // The command line is as a user sees it, with real launches.
 func TestCommandLine(t *testing.T) {
-	names := quickTranscripts
-	if *all {
-		found, err := filepath.Glob("../cli/testdata/*.txtar")
-		if err != nil {
-			t.Fatal(err)
-		}
-		names = nil
-		for _, path := range found {
-			if name := strings.TrimSuffix(filepath.Base(path), ".txtar"); notEmulated[name] == "" {
-				names = append(names, name)
-			}
+	kit.Whole(t)
+	found, err := filepath.Glob("../cli/testdata/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, path := range found {
+		if name := strings.TrimSuffix(filepath.Base(path), ".txtar"); notEmulated[name] == "" {
+			names = append(names, name)
 		}
 	}
 	test := filepath.Join(t.TempDir(), "cli.test")
@@ -243,9 +225,7 @@ func TestCommandLine(t *testing.T) {
 
 // TestBuild builds what a package for each architecture has in it.
 func TestBuild(t *testing.T) {
-	if !*all {
-		t.Skip("make arches builds the programs for each architecture")
-	}
+	kit.Whole(t)
 	each(t, func(t *testing.T, a arch, qemu string) {
 		dir := t.TempDir()
 		run(t, command(a, "make", "build", "BIN="+dir))

@@ -215,12 +215,14 @@ func (d dpkg) remove() string {
 }
 
 func TestDpkg(t *testing.T) {
+	kit.Whole(t)
 	t.Parallel()
 	h := boot(t, "dash")
 	lifecycle(t, h, newDpkg(h))
 }
 
 func TestInterruptedUpgrade(t *testing.T) {
+	kit.Whole(t)
 	t.Parallel()
 	h := boot(t, "dash")
 	mixtures(t, h, newDpkg(h))
@@ -235,6 +237,7 @@ type pacman struct {
 const run = "pacman --config /root/pacman.conf --noconfirm "
 
 func TestPacman(t *testing.T) {
+	kit.Whole(t)
 	t.Parallel()
 	h := boot(t, "bash")
 	p := pacman{h, map[string]string{older: h.upload(file(t, older, ".pkg.tar.zst")), newer: h.upload(file(t, newer, ".pkg.tar.zst"))}}
@@ -282,6 +285,7 @@ type alpine struct {
 }
 
 func TestApk(t *testing.T) {
+	kit.Whole(t)
 	t.Parallel()
 	a := alpine{boot(t, "busybox"), map[string]apk{older: readAPK(t, file(t, older, ".apk")), newer: readAPK(t, file(t, newer, ".apk"))}, new(string)}
 	a.Sh("rm -r /lib/lsb")

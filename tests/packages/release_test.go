@@ -2,7 +2,6 @@ package packages
 
 import (
 	"errors"
-	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,9 +10,6 @@ import (
 
 	"openrc-netns/tests/kit"
 )
-
-// all has the tests of "make test-packages" run.
-var all = flag.Bool("all", false, "make a release, and build packages as the recipes say")
 
 // tree is a copy of the tree that is a repository of its own.
 type tree struct {
@@ -68,6 +64,7 @@ func (r tree) release() (dir, said string, err error) {
 
 // A tree that is not ready is not released.
 func TestReleaseRefuses(t *testing.T) {
+	kit.Whole(t)
 	t.Parallel()
 	r := newTree(t)
 	refuses := func(why string) {
@@ -93,9 +90,7 @@ func TestReleaseRefuses(t *testing.T) {
 // A release is complete, the same when it is made again, and what its recipes
 // build is what is in its packages.
 func TestRelease(t *testing.T) {
-	if !*all {
-		t.Skip("make test-packages runs it")
-	}
+	kit.Whole(t)
 	r := newTree(t)
 	r.sh(`sed -i s/-dev// internal/version/VERSION; sed -i 's/ (unreleased)/ (2026-01-02)/' CHANGELOG.md`)
 	r.commit()
