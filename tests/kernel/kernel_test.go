@@ -31,6 +31,7 @@ import (
 var installed string
 
 func TestMain(m *testing.M) {
+	machine.Init()
 	os.Exit(kit.Main(m, &installed))
 }
 

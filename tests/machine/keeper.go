@@ -26,10 +26,13 @@ var initialized bool
 // Init has to be called first of all in the main or TestMain of a program that
 // makes machines. In a machine's keeper and PID 1, which are the same binary,
 // it never returns. In the program itself it marks the descriptors above 2 that
-// the program was born with as close-on-exec, so that no machine inherits them.
+// the program was born with as close-on-exec, so that no machine inherits them,
+// and sets the umask of a login, so that other users of a machine may read what
+// is brought there.
 func Init() {
 	if os.Args[0] != keeperName && os.Args[0] != initName {
 		unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+		unix.Umask(0o022)
 		initialized = true
 		return
 	}
