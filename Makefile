@@ -67,7 +67,6 @@ export BENCH_SMOKE
 GO ?= go
 # The newer of the two releases that are supported; go.mod has the older.
 OTHER_GO = go1.27.4
-GOTEST = $(GO) test
 
 # What the drop-in reads for services with settings.
 LIBRARY = $(wildcard openrc/*.sh)
@@ -80,7 +79,7 @@ SHELL_FILES = .ci/run hooks/openrc-netns openrc/50-netns.conf openrc/50-openrc-n
 SHELL_FILES += $(addprefix packaging/,build postinstall postremove preremove release sbom)
 INIT_SCRIPTS = openrc/netns openrc/netns-expose $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
 
-.PHONY: all build install install-completions install-hooks uninstall packages release test test-all soak lint demo bench torture fuzz clean
+.PHONY: all build install install-completions install-hooks uninstall packages release install-for-tests test test-all soak lint demo bench torture fuzz clean
 
 all: build
 
@@ -158,14 +157,18 @@ release: lint
 # The suites that take longest come first. What runs at the same time mostly
 # waits.
 SUITES = ./tests/openrc ./tests/vrf ./tests/boot ./tests/packages ./...
-RUN = @table=$$(mktemp) && trap 'rm -f "$$table"' EXIT; OPENRC_NETNS_TABLE="$$table" \
-	tests/watch $(GO) run ./tests/run -table "$$table" $(GOTEST) -count=1 -p=3 -parallel=6
+RUN = @dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && $(MAKE) -s install-for-tests DESTDIR="$$dir/root" && \
+	OPENRC_NETNS_INSTALLED="$$dir/root" OPENRC_NETNS_TABLE="$$dir/table" \
+	tests/watch $(GO) run ./tests/run -table "$$dir/table" $(GO) test -count=1 -p=3 -parallel=6
+
+install-for-tests: install
+	$(GO) build -o '$(DESTDIR)$(SBINDIR)/probe' ./tests/probe
 
 test: lint
 	@tests/prepare ip pgrep busybox mmdebstrap script strace zstd
 	$(RUN) -short -timeout=1h $(SUITES)
 
-test-all: lint build
+test-all: lint
 	@tests/prepare ip pgrep busybox mmdebstrap script strace zstd lintian makepkg bsdtar fakeroot hyperfine
 	$(RUN) -timeout=3h $(SUITES)
 	@GO='$(GO)' tests/watch tests/othergo $(OTHER_GO)
@@ -173,7 +176,7 @@ test-all: lint build
 
 # Each part attacks with another seed, and has other files of conf.d.
 soak:
-	TORTURE_S=2400 $(GOTEST) -v -timeout 1h -count=1 ./tests/torture -args -seed $(PART)
+	TORTURE_S=2400 $(GO) test -v -timeout 1h -count=1 ./tests/torture -args -seed $(PART)
 	$(MAKE) -s fuzz FUZZTIME=10m
 
 lint:
@@ -206,10 +209,10 @@ bench: build
 	$(GO) run ./tests/bench-expose bin
 
 torture:
-	TORTURE_S=$(TORTURE_S) $(GOTEST) -v -timeout 0 -count=1 ./tests/torture -args $(TORTURE_ARGS)
+	TORTURE_S=$(TORTURE_S) $(GO) test -v -timeout 0 -count=1 ./tests/torture -args $(TORTURE_ARGS)
 
 fuzz:
-	$(GOTEST) -fuzz=FuzzParseAgreesWithSh -fuzztime=$(FUZZTIME) ./internal/confd
+	$(GO) test -fuzz=FuzzParseAgreesWithSh -fuzztime=$(FUZZTIME) ./internal/confd
 
 clean:
 	rm -rf bin dist

@@ -28,10 +28,10 @@ func TestWatchNotices(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			if out, err := exec.Command("sh", "-c", "cd "+dir+" && mkdir dir && echo abc >file && : >dir/file && ln -s file link").CombinedOutput(); err != nil {
+			if out, err := exec.Command("sh", "-c", "cd \"$0\" && mkdir dir && echo abc >file && : >dir/file && ln -s file link", dir).CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
-			if got := watched(t, exec.Command("./watch", "--tree", dir, "sh", "-c", "cd "+dir+"; "+test.command), dir); got != test.want {
+			if got := watched(t, exec.Command("./watch", "--tree", dir, "sh", "-c", "cd \"$0\"; "+test.command, dir), dir); got != test.want {
 				t.Errorf("%s: %q, want %q", test.command, got, test.want)
 			}
 		})
@@ -42,35 +42,57 @@ func TestWatchNotices(t *testing.T) {
 func TestWatchStaysInItsFileSystem(t *testing.T) {
 	needRoot(t)
 	dir := t.TempDir()
-	script := "mkdir $0/other && mount -t tmpfs none $0/other && mkdir $0/other/dir && ./watch --tree $0 touch $0/other/dir/file"
+	script := `mkdir "$0/other" && mount -t tmpfs none "$0/other" && mkdir "$0/other/dir" && ./watch --tree "$0" touch "$0/other/dir/file"`
 	if got := watched(t, exec.Command("unshare", "--mount", "sh", "-c", script, dir), dir); got != "" {
 		t.Errorf("%q", got)
 	}
 }
 
-// The machine's own places, in memory where the test writes.
+// The machine's own places, in memory where the test writes, and the control group
+// of the command. What others do there meanwhile is not the command's doing, and
+// in /run nobody sees what that does.
 func TestWatchKnowsThePlaces(t *testing.T) {
 	needRoot(t)
 	script := `
 set -e
 mount -t tmpfs none /usr/local
 mount -t tmpfs none /run
-mkdir -p /run/netns /run/openrc /run/other /run/systemd /run/etc /run/work /run/daemon/dir
+mkdir -p /run/netns /run/openrc /run/other /run/etc /run/work /run/sync /run/daemon/dir
 : >/run/daemon/dir/pid
 mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/etc,workdir=/run/work /etc
 : >/etc/resolv.conf
-./watch sh -c ': >/etc/new; echo nameserver 192.0.2.1 >/etc/resolv.conf; chmod 700 /usr/local
-	: >/run/netns/vpn; : >/run/openrc/softlevel; : >/run/new.pid; : >/run/systemd/new; rmdir /run/other
+mount --bind /run/sync /usr/local
+mkfifo /usr/local/go /usr/local/went
+cgroups=$(awk '$(NF - 2) == "cgroup2" { print $5; exit }' /proc/self/mountinfo)
+[ -e "$cgroups/cgroup.procs" ] || { cgroups=/run/cgroups; mkdir /run/cgroups; }
+{
+	read -r _ </usr/local/go
+	: >/run/netns/theirs >/run/openrc/started >/run/theirs; rmdir /run/daemon/dir/theirs
+	mkdir "$cgroups/theirs-$$"; mount -t tmpfs none /run/daemon
+	echo >/usr/local/went
+} &
+mkdir /run/daemon/dir/theirs
+./watch sh -c 'echo >/usr/local/go; read -r _ </usr/local/went
+	: >/etc/new; echo nameserver 192.0.2.1 >/etc/resolv.conf; chmod 700 /usr/local
+	: >/run/netns/vpn; : >/run/openrc/softlevel; : >/run/new.pid; rmdir /run/other
 	: >/run/daemon/dir/new; echo 1 >/run/daemon/dir/pid
-	mount -t tmpfs none /run/systemd'`
-	got := "|" + watched(t, exec.Command("unshare", "--mount", "sh", "-c", script), "/") + "|"
-	for _, want := range []string{"created /etc/new", "changed /etc/resolv.conf", "changed /run/netns", "created /run/netns/vpn",
-		"changed /run/openrc", "created /run/openrc/softlevel", "created /run/new.pid", "removed /run/other", "created mount /run/systemd", "created /run/daemon/dir/new"} {
+	mkdir "$0$(sed -n s/^0:://p /proc/self/cgroup)/openrc.left"
+	mount -t tmpfs none /run/daemon' "$cgroups" || status=$?
+rmdir "$cgroups/theirs-$$"
+[ ! -e /run/new.pid ] && [ -e /run/other ]
+exit $status`
+	got := "|" + watched(t, exec.Command("unshare", "--mount", "--propagation=private", "sh", "-c", script), "/") + "|"
+	for _, want := range []string{"created /etc/new", "changed /etc/resolv.conf", "changed /usr/local", "changed /run/netns", "created /run/netns/vpn",
+		"changed /run/openrc", "created /run/openrc/softlevel", "created /run/new.pid", "removed /run/other", "created mount /run/daemon",
+		"changed /run/daemon/dir", "created /run/daemon/dir/new", "changed /run/daemon/dir/pid"} {
 		if !strings.Contains(got, "|"+want+"|") {
 			t.Errorf("%q is not in %q", want, got)
 		}
 	}
-	for _, not := range []string{"/run/systemd/new", "/run/daemon/dir/pid", "changed /run/daemon", "changed /etc|"} {
+	if !strings.Contains(got, "|created cgroup openrc.left|") && !strings.Contains(got, "|created /run/cgroups/openrc.left|") {
+		t.Errorf("no cgroup is in %q", got)
+	}
+	for _, not := range []string{"theirs", "started", "changed /etc|", "created /run/daemon|"} {
 		if strings.Contains(got, not) {
 			t.Errorf("%q is in %q", not, got)
 		}

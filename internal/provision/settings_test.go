@@ -91,6 +91,7 @@ func wg(t *testing.T, dir, name, address, allowed string) string {
 
 // What is wrong with the settings is found before anything is made.
 func TestMistakesInSettings(t *testing.T) {
+	t.Setenv("TMPDIR", "") // no name in a list has a blank
 	dir := t.TempDir()
 	one, two := wg(t, dir, "one.conf", "10.1.0.2/32", "0.0.0.0/0"), wg(t, dir, "two.conf", "10.2.0.2/24", "0.0.0.0/0, 10.2.0.9/32")
 	for _, test := range []struct {

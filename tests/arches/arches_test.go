@@ -20,6 +20,7 @@ import (
 
 	"openrc-netns/tests/internal/build"
 	"openrc-netns/tests/kit"
+	"openrc-netns/tests/machine"
 )
 
 // arch is one that the programs are for, and what QEMU calls it.
@@ -76,13 +77,9 @@ func each(t *testing.T, f func(t *testing.T, a arch, qemu string)) {
 // 13: before QEMU 8, the threads of a program for 386 had one another's storage.
 func emulators(t *testing.T) string {
 	t.Helper()
-	cache := os.Getenv("OPENRC_NETNS_CACHE")
-	if cache == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			t.Fatal(err)
-		}
-		cache = filepath.Join(user, "openrc-netns")
+	cache, err := machine.Cache("qemu-user")
+	if err != nil {
+		t.Fatal(err)
 	}
 	dir := filepath.Join(cache, "qemu-user")
 	fetch := exec.Command("flock", dir+".lock", "sh", "-ec", `
@@ -90,12 +87,9 @@ func emulators(t *testing.T) string {
 		rm -rf "$0.unfinished"
 		mmdebstrap --quiet --variant=extract --include=qemu-user trixie "$0.unfinished"
 		mv "$0.unfinished" "$0"`, dir)
-	err := os.MkdirAll(cache, 0o755)
-	if err == nil {
-		var out []byte
-		if out, err = fetch.CombinedOutput(); err != nil {
-			err = fmt.Errorf("fetch qemu-user: %w\n%s", err, out)
-		}
+	out, err := fetch.CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("fetch qemu-user: %w\n%s", err, out)
 	}
 	switch {
 	case err != nil && os.Getenv("CI") == "true":

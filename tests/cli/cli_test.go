@@ -1,7 +1,5 @@
 // Package cli tests the command line as a user sees it, in transcripts
-// (testdata/*.txtar), on a host of its own: the test binary runs itself once
-// more in fresh mount, network and PID namespaces, with throw-away /etc and
-// /run, so that nothing reaches the real host and nothing is left of it.
+// (testdata/*.txtar), on a host of its own.
 package cli
 
 import (
@@ -17,26 +15,19 @@ import (
 	"sort"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 
-	"openrc-netns/tests/internal/build"
+	"openrc-netns/tests/internal/apart"
 	"openrc-netns/tests/internal/deny"
 )
 
-// insideEnv marks the run inside, and carries the directory of the binaries.
-// workEnv has the directory that a file system for the transcripts is mounted
-// on, there alone. emulatorEnv has the program that runs those of another
-// architecture, $GOARCH (tests/arches).
-const (
-	insideEnv   = "OPENRC_NETNS_TEST_BIN"
-	workEnv     = "OPENRC_NETNS_TEST_WORK"
-	emulatorEnv = "OPENRC_NETNS_TEST_EMULATOR"
-)
+// emulatorEnv has the program that runs those of another architecture, $GOARCH
+// (tests/arches).
+const emulatorEnv = "OPENRC_NETNS_TEST_EMULATOR"
 
 // Names under which this binary is a command: that of package deny, and
 // withEnviron.
@@ -57,77 +48,19 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "1"); err != nil {
 		panic(err)
 	}
-	switch {
-	case os.Getenv(insideEnv) != "":
-		if err := privateHost(); err != nil {
-			fmt.Fprintln(os.Stderr, "make a host for the tests:", err)
-			os.Exit(1)
-		}
-		os.Exit(m.Run())
-	case os.Geteuid() != 0:
-		fmt.Println("skipped: the tests of the command line need root")
-		if os.Getenv("CI") == "true" {
-			os.Exit(1)
-		}
-	default:
-		os.Exit(runInside())
-	}
+	os.Exit(apart.Main(m, makeHost))
 }
 
-// runInside builds the binaries and runs this test binary on a host of its own.
-func runInside() int {
-	bin, err := os.MkdirTemp("", "netns-cli")
-	if err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(bin)
-	work, err := os.MkdirTemp("", "netns-cli-work")
-	if err != nil {
-		panic(err)
-	}
-	defer os.Remove(work)
-	// Other users run them too.
-	for _, dir := range []string{bin, work} {
-		if err := os.Chmod(dir, 0o755); err != nil {
-			panic(err)
-		}
-	}
-	if err := build.Run("make", "-s", "build", "BIN="+bin); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
+// work is where a file system for the transcripts is mounted.
+func work() string { return filepath.Join(apart.Dir, "work") }
+
+func makeHost() error {
 	if emulator := os.Getenv(emulatorEnv); emulator != "" {
-		if err := emulate(bin, emulator); err != nil {
-			fmt.Fprintln(os.Stderr, "have the commands emulated:", err)
-			return 1
+		if err := emulate(apart.Bin, emulator); err != nil {
+			return fmt.Errorf("have the commands emulated: %w", err)
 		}
 	}
-	self, err := os.Executable()
-	if err != nil {
-		panic(err)
-	}
-	for _, name := range []string{denyName, environName} {
-		if err := os.Symlink(self, filepath.Join(bin, name)); err != nil {
-			panic(err)
-		}
-	}
-	inside := exec.Command(self, os.Args[1:]...)
-	inside.Stdin, inside.Stdout, inside.Stderr = os.Stdin, os.Stdout, os.Stderr
-	inside.Env = append(os.Environ(), insideEnv+"="+bin, workEnv+"="+work)
-	inside.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID,
-		Pdeathsig:  unix.SIGKILL,
-	}
-	err = inside.Run()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() > 0 {
-		return exit.ExitCode()
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "run on a host of its own:", err)
-		return 1
-	}
-	return 0
+	return errors.Join(apart.Copy(denyName, environName), os.Mkdir(work(), 0o755), freshHost())
 }
 
 // emulate puts a script that calls the emulator in the place of each program.
@@ -185,51 +118,18 @@ func withEnviron(args []string) {
 	os.Exit(2)
 }
 
-func privateHost() error {
-	if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
-		return fmt.Errorf("make mounts private: %w", err)
-	}
-	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
-		return fmt.Errorf("mount /proc: %w", err)
-	}
-	return freshHost()
-}
-
-// freshHost puts an empty /run and a throw-away copy of /etc in place, and an
-// empty file system for the directories of transcripts. That one is taken off
-// with all that a transcript has mounted below, and nothing in it is removed:
-// testscript's own way leads into those mounts, and one of them may be of "/".
+// freshHost makes the host anew, and puts an empty file system for
+// the directories of transcripts in place. That one is taken off with all that a
+// transcript has mounted below, and nothing in it is removed: testscript's own way
+// leads into those mounts, and one of them may be of "/".
 func freshHost() error {
-	work := os.Getenv(workEnv)
-	for unix.Unmount(work, unix.MNT_DETACH) == nil {
+	for unix.Unmount(work(), unix.MNT_DETACH) == nil {
 	}
-	if err := unix.Mount("work", work, "tmpfs", 0, "mode=0755"); err != nil {
-		return fmt.Errorf("mount %s: %w", work, err)
+	if err := unix.Mount("work", work(), "tmpfs", 0, "mode=0755"); err != nil {
+		return fmt.Errorf("mount %s: %w", work(), err)
 	}
-	for unix.Unmount("/etc", unix.MNT_DETACH) == nil {
-	}
-	// The first call hides the real /run for good, later ones what a test left.
-	for unix.Unmount("/run", unix.MNT_DETACH) == nil {
-	}
-	if err := unix.Mount("none", "/run", "tmpfs", 0, "mode=0755"); err != nil {
-		return fmt.Errorf("mount /run: %w", err)
-	}
-	for _, dir := range []string{"/run/netns", "/run/etc", "/run/work"} {
-		if err := os.Mkdir(dir, 0o755); err != nil {
-			return err
-		}
-	}
-	err := unix.Mount("overlay", "/etc", "overlay", 0, "lowerdir=/etc,upperdir=/run/etc,workdir=/run/work")
-	if err != nil {
-		return fmt.Errorf("mount /etc: %w", err)
-	}
-	for _, dir := range []string{"/etc/netns", "/etc/conf.d"} {
-		if err := os.RemoveAll(dir); err != nil {
-			return err
-		}
-		if err := os.Mkdir(dir, 0o755); err != nil {
-			return err
-		}
+	if err := errors.Join(apart.System(), apart.Fresh()); err != nil {
+		return err
 	}
 	if err := os.Remove("/etc/resolv.conf"); err != nil && !os.IsNotExist(err) {
 		return err
@@ -259,10 +159,10 @@ func TestCommandLine(t *testing.T) {
 
 // params are for the transcripts in a directory.
 func params(t *testing.T, dir string) testscript.Params {
-	bin := os.Getenv(insideEnv)
+	bin := apart.Bin
 	return testscript.Params{
 		Dir:                 dir,
-		WorkdirRoot:         os.Getenv(workEnv), // and testscript removes nothing
+		WorkdirRoot:         work(), // and testscript removes nothing
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+":/usr/sbin:/usr/bin:/sbin:/bin")
@@ -287,12 +187,8 @@ func params(t *testing.T, dir string) testscript.Params {
 
 // A cgroup that a failed launch leaves, of a command or of a service, is seen.
 func TestHostStateHasCgroups(t *testing.T) {
-	dirs := ownCgroup()
-	if len(dirs) != 1 {
-		t.Skipf("cgroup v2 is mounted at %q", dirs)
-	}
 	for _, name := range []string{"netns-exec.1.0.lock", "openrc-netns.left"} {
-		dir := filepath.Join(dirs[0], name)
+		dir := filepath.Join("/sys/fs/cgroup", name)
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -397,17 +293,12 @@ func cmdUnchanged(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// hostState lists mounts, processes, named namespaces and our control groups:
-// those of commands and of services, where a launcher that is started from here
-// makes them. Other packages' tests make theirs further down at the same time.
+// hostState lists mounts, processes, named namespaces and control groups.
 func hostState() []byte {
 	var b bytes.Buffer
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")
 	b.Write(mounts)
-	patterns := []string{"/proc/[0-9]*", "/run/netns/*", "/run/*", "/etc/netns/*/*"}
-	for _, dir := range ownCgroup() {
-		patterns = append(patterns, dir+"/netns-exec.*", dir+"/openrc-netns.*")
-	}
+	patterns := []string{"/proc/[0-9]*", "/run/netns/*", "/run/*", "/etc/netns/*/*", "/sys/fs/cgroup/*"}
 	for _, pattern := range patterns {
 		paths, _ := filepath.Glob(pattern)
 		sort.Strings(paths)
@@ -416,22 +307,6 @@ func hostState() []byte {
 		}
 	}
 	return b.Bytes()
-}
-
-// ownCgroup is the directory of this process's cgroup of version 2, wherever
-// that is mounted.
-func ownCgroup() (dirs []string) {
-	table, _ := os.ReadFile("/proc/self/cgroup")
-	for line := range strings.Lines(string(table)) {
-		path, v2 := strings.CutPrefix(strings.TrimSpace(line), "0::")
-		for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
-			dir := filepath.Join(root, path)
-			if _, err := os.Stat(dir + "/cgroup.controllers"); v2 && err == nil {
-				dirs = append(dirs, dir)
-			}
-		}
-	}
-	return dirs
 }
 
 // killAll ends what a failed script left running; this process is PID 1 here.

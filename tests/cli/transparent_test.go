@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"openrc-netns/tests/internal/apart"
 )
 
 // state is a shell script that makes the process peculiar in every way, and
@@ -65,7 +67,7 @@ func TestTransparent(t *testing.T) {
 		if terminal {
 			cmd = exec.Command("script", "-qec", command, "/dev/null")
 		}
-		cmd.Env = []string{"PATH=" + os.Getenv(insideEnv) + ":/usr/sbin:/usr/bin:/sbin:/bin", "B=2", "A=1"}
+		cmd.Env = []string{"PATH=" + apart.Bin + ":/usr/sbin:/usr/bin:/sbin:/bin", "B=2", "A=1"}
 		out, err := cmd.CombinedOutput()
 		// cat cannot read its last two arguments; they are there to be seen.
 		if err != nil && !strings.Contains(command, "three words") {

@@ -33,6 +33,7 @@ import (
 var installed string
 
 func TestMain(m *testing.M) {
+	machine.Init()
 	if flag.Parse(); testing.Short() {
 		os.Exit(m.Run()) // each is skipped
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -28,21 +27,12 @@ func Main(m *testing.M, installed *string) int {
 		}
 		return 0
 	}
-	temporary, err := os.MkdirTemp("", "openrc-netns-install")
+	dir, remove, err := build.Installed()
 	if err != nil {
-		panic(err)
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
-	defer os.RemoveAll(temporary)
-	dir := filepath.Join(temporary, "root") // with others beside it: machine.Options.Install
-	for _, command := range [][]string{
-		{"make", "install", "DESTDIR=" + dir},
-		{"go", "build", "-o", filepath.Join(dir, "usr/sbin/probe"), "./tests/probe"},
-	} {
-		if err := build.Run(command[0], command[1:]...); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-	}
+	defer remove()
 	*installed = dir
 	return m.Run()
 }

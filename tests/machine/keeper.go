@@ -11,6 +11,8 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"openrc-netns/tests/internal/group"
 )
 
 // The names, as argv[0], that make this binary a machine's keeper or its PID 1.
@@ -24,10 +26,13 @@ var initialized bool
 // Init has to be called first of all in the main or TestMain of a program that
 // makes machines. In a machine's keeper and PID 1, which are the same binary,
 // it never returns. In the program itself it marks the descriptors above 2 that
-// the program was born with as close-on-exec, so that no machine inherits them.
+// the program was born with as close-on-exec, so that no machine inherits them,
+// and sets the umask of a login, so that other users of a machine may read what
+// is brought there.
 func Init() {
 	if os.Args[0] != keeperName && os.Args[0] != initName {
 		unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+		unix.Umask(0o022)
 		initialized = true
 		return
 	}
@@ -66,13 +71,13 @@ func keep(s spec) error {
 			return fmt.Errorf("mount cgroup v1: %w", err)
 		}
 	}
-	group, err := newCgroup()
+	own, err := group.New("machine")
 	if err != nil {
 		r.NoCgroup = err.Error()
 	} else {
-		s.Cgroup, r.Cgroup = true, int(group.dir.Fd())
+		s.Cgroup, r.Cgroup = true, int(own.Dir.Fd())
 	}
-	pid1, err := startPID1(s, group)
+	pid1, err := startPID1(s, own)
 	if err != nil {
 		r.Err = err.Error()
 	} else {
@@ -88,17 +93,17 @@ func keep(s spec) error {
 		_, err := pid1.Wait() // for all other processes of the PID namespace too
 		errs = append(errs, err)
 	}
-	if group != nil {
-		errs = append(errs, group.remove())
+	if own != nil {
+		errs = append(errs, own.Remove())
 	}
 	if legacy != nil {
-		errs = append(errs, (&cgroup{parent: legacy}).removeBelow())
+		errs = append(errs, group.RemoveBelow(legacy))
 	}
 	return errors.Join(errs...)
 }
 
-// startPID1 returns once the machine's PID 1 is ready. A nil group is none.
-func startPID1(s spec, group *cgroup) (*os.Process, error) {
+// startPID1 returns once the machine's PID 1 is ready. A nil cgroup is none.
+func startPID1(s spec, own *group.Group) (*os.Process, error) {
 	ready, readyWrite, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -112,13 +117,13 @@ func startPID1(s spec, group *cgroup) (*os.Process, error) {
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC,
 		Pdeathsig:  unix.SIGKILL,
 	}
-	if group == nil {
+	if own == nil {
 		err = cmd.Start()
 	} else {
 		// The root of a new cgroup namespace is the cgroup that its maker is in
 		// at that moment.
 		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWCGROUP
-		err = group.within(cmd.Start)
+		err = own.Within(cmd.Start)
 	}
 	readyWrite.Close()
 	if err == nil {

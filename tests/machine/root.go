@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -68,8 +69,8 @@ var recipe = []string{
 // "bookworm", which it builds with mmdebstrap where the cache does not have it.
 // It has to be treated as read-only: running machines lie over it.
 //
-// The cache is $OPENRC_NETNS_CACHE, else openrc-netns in $XDG_CACHE_HOME or
-// $HOME/.cache. To get newer packages, remove it while no machine runs.
+// The cache is that of [Cache]. To get newer packages, remove it while no machine
+// runs.
 func Root(ctx context.Context, release string) (dir string, err error) {
 	return cachedRoot(ctx, release, io.Discard)
 }
@@ -91,17 +92,15 @@ func cachedRoot(ctx context.Context, release string, log io.Writer) (string, err
 // another recipe. It has to be treated as read-only. The log gets what
 // mmdebstrap says.
 func CachedRoot(ctx context.Context, name, release string, recipe []string, log io.Writer) (dir string, err error) {
-	cache, err := cacheFolder()
+	key := sha256.Sum256([]byte(strings.Join(recipe, "\n")))
+	folder := fmt.Sprintf("%s-%x", name, key[:6])
+	cache, err := Cache(folder)
 	if err != nil {
 		return "", err
 	}
-	key := sha256.Sum256([]byte(strings.Join(recipe, "\n")))
-	root := filepath.Join(cache, fmt.Sprintf("%s-%x", name, key[:6]))
+	root := filepath.Join(cache, folder)
 	if _, err := os.Stat(root); err == nil {
 		return root, nil
-	}
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return "", err
 	}
 	unlock, err := lock(ctx, root+".lock")
 	if err != nil {
@@ -117,16 +116,47 @@ func CachedRoot(ctx context.Context, name, release string, recipe []string, log 
 	return root, nil
 }
 
-func cacheFolder() (string, error) {
+// Cache returns the folder that is kept from one run to the next, for what is
+// called by the name in it: $OPENRC_NETNS_CACHE, else openrc-netns in
+// $XDG_CACHE_HOME or $HOME/.cache, where that has it or can be written to, else
+// openrc-netns in /var/tmp, which standard error then names.
+func Cache(name string) (dir string, err error) {
 	if cache := os.Getenv("OPENRC_NETNS_CACHE"); cache != "" {
-		return filepath.Abs(cache)
+		if dir, err = filepath.Abs(cache); err == nil {
+			err = os.MkdirAll(dir, 0o755)
+		}
+		return dir, err
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("no folder for the cache: set OPENRC_NETNS_CACHE: %w", err)
+	user, why := os.UserCacheDir()
+	if why == nil {
+		dir = filepath.Join(user, "openrc-netns")
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return dir, nil
+		}
+		if why = os.MkdirAll(dir, 0o755); why == nil {
+			why = unix.Access(dir, unix.W_OK)
+		}
+		if why == nil {
+			return dir, nil
+		}
 	}
-	return filepath.Join(cache, "openrc-netns"), nil
+	// Others may write to /var/tmp as well, and what is in the cache is run.
+	const shared = "/var/tmp/openrc-netns"
+	if err := os.Mkdir(shared, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		return "", err
+	}
+	var stat unix.Stat_t
+	if err := unix.Lstat(shared, &stat); err != nil {
+		return "", err
+	}
+	if stat.Mode&unix.S_IFMT != unix.S_IFDIR || stat.Mode&0o022 != 0 || int(stat.Uid) != os.Geteuid() {
+		return "", fmt.Errorf("%s is not a folder of this user alone: set OPENRC_NETNS_CACHE", shared)
+	}
+	told.Do(func() { fmt.Fprintf(os.Stderr, "no cache of the user's (%v): using %s\n", why, shared) })
+	return shared, nil
 }
+
+var told sync.Once
 
 // buildRoot builds beside root, and renames what is complete. The caller holds
 // the lock.

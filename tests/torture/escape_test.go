@@ -32,12 +32,10 @@ type way struct {
 	admitted string               // where the manual says that it is one
 }
 
-// victim is what there is to get hold of on the host: a process, a device, and
-// a cgroup above that of the lock.
+// victim is what there is to get hold of on the host: a process and a device.
 type victim struct {
 	pid    int
 	device int
-	cgroup string
 }
 
 // What an escape exits with.
@@ -92,20 +90,20 @@ func lockWays() []way {
 			return isOut(child)
 		}},
 		{name: "setns-from-user-namespace", try: func(v victim) error {
-			child := exec.Command("/run/escape", "setns", strconv.Itoa(v.pid), "0", v.cgroup)
+			child := exec.Command("/run/escape", "setns", strconv.Itoa(v.pid), "0")
 			child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER}
 			return isOut(child)
 		}},
 		{name: "leave-cgroup", try: func(v victim) error {
 			// Out of the cgroup its sockets are not refused any more; the
 			// namespace that it can make leads nowhere.
-			if err := os.WriteFile(cgroupRoot+v.cgroup+"/cgroup.procs", []byte("0"), 0); err != nil {
+			if err := os.WriteFile(cgroupRoot+"/cgroup.procs", []byte("0"), 0); err != nil {
 				return err
 			}
 			return setns(v)
 		}},
 		{name: "second-cgroup", try: func(v victim) error {
-			dir := cgroupRoot + v.cgroup + "/second-" + strconv.Itoa(os.Getpid())
+			dir := cgroupRoot + "/second-" + strconv.Itoa(os.Getpid())
 			if err := os.Mkdir(dir, 0o755); err != nil {
 				return err
 			}
@@ -115,11 +113,11 @@ func lockWays() []way {
 			return setns(v)
 		}},
 		{name: "fork-into-cgroup", try: func(v victim) error {
-			fd, err := unix.Open(cgroupRoot+v.cgroup, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+			fd, err := unix.Open(cgroupRoot, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 			if err != nil {
 				return err
 			}
-			child := exec.Command("/run/escape", "setns", strconv.Itoa(v.pid), "0", v.cgroup)
+			child := exec.Command("/run/escape", "setns", strconv.Itoa(v.pid), "0")
 			child.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: fd}
 			return isOut(child)
 		}},
@@ -345,18 +343,18 @@ func (s socketKind) try() error {
 }
 
 // escape tries the way that its arguments name, and does not return: WAY PID
-// DEVICE CGROUP, or vrf KIND DEVICE CGROUP.
+// DEVICE, or vrf KIND DEVICE CGROUP.
 func escape(args []string) {
-	if len(args) != 4 {
+	if len(args) < 3 {
 		os.Exit(2)
 	}
 	err := errors.New("no such way")
-	if args[0] == "vrf" {
+	if args[0] == "vrf" && len(args) == 4 {
 		err = escapeVRF(args[1], args[2], args[3])
 	} else if args[0] == "socket" {
 		_, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
 	} else {
-		v := victim{cgroup: args[3]}
+		var v victim
 		v.pid, _ = strconv.Atoi(args[1])
 		v.device, _ = strconv.Atoi(args[2])
 		for _, way := range lockWays() {
@@ -438,12 +436,12 @@ func attackEscapes(r *report, until time.Time) {
 			if user != "root" {
 				argv = append(argv, "-u", user)
 			}
-			argv = append(argv, "escape", "--", "/run/escape", w.name, strconv.Itoa(host.Process.Pid), strconv.Itoa(device.Index), ownCgroup)
+			argv = append(argv, "escape", "--", "/run/escape", w.name, strconv.Itoa(host.Process.Pid), strconv.Itoa(device.Index))
 			judgeEscape(r, "escape/lock/"+user+"/"+w.name, argv, w.admitted)
 		}
 	}
 	for _, s := range socketKinds {
-		cgroup := ownCgroup + "/vrf-" + s.name
+		cgroup := "/vrf-" + s.name
 		argv := []string{bin + "/netns-exec", "escape", "--", "/run/escape", "vrf", s.name, "2", cgroup}
 		judgeEscape(r, "escape/vrf/"+s.name, argv, s.admitted)
 		_ = unix.Rmdir(cgroupRoot + cgroup)

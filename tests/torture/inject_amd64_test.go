@@ -516,7 +516,7 @@ func newBench(i int) (*bench, error) {
 	if err := os.WriteFile("/etc/conf.d/"+b.name, []byte("netns="+b.name+"\n"), 0o644); err != nil {
 		return nil, err
 	}
-	b.cgroupDir = cgroupRoot + ownCgroup + "/" + b.name
+	b.cgroupDir = cgroupRoot + "/" + b.name
 	if err := os.Mkdir(b.cgroupDir, 0o755); err != nil {
 		return nil, err
 	}

@@ -162,7 +162,7 @@ func joinWith(controller, file string, value int) func(int) error {
 		if _, err := os.Stat(dir + "/cgroup.procs"); err != nil {
 			return errNotHere
 		}
-		dir = filepath.Join(dir, fmt.Sprintf("%s.%d", cgroupName(outerPID()), pid))
+		dir = filepath.Join(dir, fmt.Sprintf("netns-torture.%d.%d", outerPID(), pid))
 		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 			return err
 		}
@@ -175,7 +175,7 @@ func joinWith(controller, file string, value int) func(int) error {
 
 // leaveControllers removes the cgroups of joinWith.
 func leaveControllers() {
-	dirs, _ := filepath.Glob(filepath.Join(outside, "cgroup", "*", cgroupName(outerPID())+".*"))
+	dirs, _ := filepath.Glob(filepath.Join(outside, "cgroup", "*", fmt.Sprintf("netns-torture.%d.*", outerPID())))
 	for _, dir := range dirs {
 		_ = unix.Rmdir(dir)
 	}

@@ -176,7 +176,7 @@ func unlike(a, b []string) []string {
 // confines reports whether a program is on the cgroup, or on one above it and
 // below that of the run.
 func confines(cgroup string) (bool, error) {
-	for ; strings.HasPrefix(cgroup, ownCgroup+"/"); cgroup = cgroup[:strings.LastIndexByte(cgroup, '/')] {
+	for ; strings.HasPrefix(cgroup, "/"); cgroup = cgroup[:strings.LastIndexByte(cgroup, '/')] {
 		fd, err := unix.Open(cgroupRoot+cgroup, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

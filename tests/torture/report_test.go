@@ -2,7 +2,6 @@ package torture
 
 import (
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -129,7 +128,7 @@ func messageClass(text string) string {
 	for _, name := range []string{"netns-exec: ", "openrc-netns-hook: "} {
 		text = strings.TrimPrefix(text, name)
 	}
-	text = strings.ReplaceAll(text, os.Getenv(insideEnv), "")
+	text = strings.ReplaceAll(text, bin, "")
 	text = added.ReplaceAllString(text, "netns $1 ...")
 	text = own.ReplaceAllString(text, "")
 	text = quoted.ReplaceAllString(text, `"..."`)

@@ -5,26 +5,17 @@
 package torture
 
 import (
-	"errors"
 	"flag"
-	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
-	"openrc-netns/tests/internal/build"
+	"openrc-netns/tests/internal/apart"
 )
-
-// insideEnv marks the run inside, and carries the directory of the binaries.
-const insideEnv = "OPENRC_NETNS_TORTURE_BIN"
 
 // escapeName is the name under which this binary is a command that looks for a
 // way out.
@@ -40,69 +31,7 @@ func TestMain(m *testing.M) {
 		escape(os.Args[1:])
 	}
 	flag.Parse()
-	switch {
-	case os.Getenv(insideEnv) != "":
-		if err := makeHost(); err != nil {
-			fmt.Fprintln(os.Stderr, "make a host for the attack:", err)
-			os.Exit(1)
-		}
-		code := m.Run()
-		leaveHost()
-		os.Exit(code)
-	case os.Geteuid() != 0:
-		fmt.Println("skipped: the attack needs root")
-		if os.Getenv("CI") == "true" {
-			os.Exit(1)
-		}
-	default:
-		os.Exit(runInside())
-	}
-}
-
-// runInside builds the binaries and runs this test binary on a host of its own.
-func runInside() int {
-	bin, err := os.MkdirTemp("", "netns-torture")
-	if err == nil {
-		err = os.Chmod(bin, 0o755) // other users run them too
-	}
-	if err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(bin)
-	if err := build.Run("make", "-s", "build", "BIN="+bin); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	self, err := os.Executable()
-	if err != nil {
-		panic(err)
-	}
-	// Other users run it as well, and where it is they may not look.
-	text, err := os.ReadFile(self)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(bin, escapeName), text, 0o755)
-	}
-	if err != nil {
-		panic(err)
-	}
-	inside := exec.Command(self, os.Args[1:]...)
-	inside.Stdin, inside.Stdout, inside.Stderr = os.Stdin, os.Stdout, os.Stderr
-	inside.Env = append(os.Environ(), insideEnv+"="+bin)
-	inside.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID,
-		Pdeathsig:  unix.SIGKILL,
-	}
-	err = inside.Run()
-	sweepCgroups()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() > 0 {
-		return exit.ExitCode()
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "run on a host of its own:", err)
-		return 1
-	}
-	return 0
+	os.Exit(apart.Main(m, makeHost))
 }
 
 // length is how long the attack lasts: TORTURE_S seconds, or the slice that

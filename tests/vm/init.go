@@ -39,6 +39,7 @@ func Init() {
 	case agentName:
 		err = serve(len(os.Args) > 1)
 	default:
+		unix.Umask(0o022)
 		initialized = true
 		return
 	}

@@ -2,9 +2,11 @@
 package build
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 )
 
@@ -23,4 +25,26 @@ func Run(name string, args ...string) error {
 		return fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out)
 	}
 	return nil
+}
+
+// installedEnv is set by the Makefile, which has installed the tree for all tests.
+const installedEnv = "OPENRC_NETNS_INSTALLED"
+
+// Installed returns a folder that "make install DESTDIR=" has filled, with the
+// probe beside the programs, and what removes it. Other folders may be made
+// beside it.
+func Installed() (dir string, remove func() error, err error) {
+	if dir := os.Getenv(installedEnv); dir != "" {
+		return dir, func() error { return nil }, nil
+	}
+	temporary, err := os.MkdirTemp("", "openrc-netns-install")
+	if err != nil {
+		return "", nil, err
+	}
+	remove = func() error { return os.RemoveAll(temporary) }
+	dir = filepath.Join(temporary, "root")
+	if err := Run("make", "-s", "install-for-tests", "DESTDIR="+dir); err != nil {
+		return "", nil, errors.Join(err, remove())
+	}
+	return dir, remove, nil
 }
