@@ -2,6 +2,7 @@ package torture
 
 import (
 	"debug/elf"
+	"debug/gosym"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -9,7 +10,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -151,52 +151,39 @@ func parseFault(text string) (fault, bool) {
 
 // program is a launcher, with what has to be known of it to trace it.
 type program struct {
-	path   string
-	main   uintptr // where runtime.main begins, which calls the init functions and main.main
-	starts []uint64
-	names  []string
+	path string
+	main uintptr // where runtime.main begins, which calls the init functions and main.main
+	code *gosym.Table
 }
 
+// readProgram reads the table of functions, which is in a stripped program too.
 func readProgram(path string) (*program, error) {
 	file, err := elf.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	symbols, err := file.Symbols()
+	lines, err := file.Section(".gopclntab").Data()
 	if err != nil {
 		return nil, err
 	}
-	sort.Slice(symbols, func(i, j int) bool { return symbols[i].Value < symbols[j].Value })
-	p := &program{path: path}
-	for _, s := range symbols {
-		if elf.ST_TYPE(s.Info) != elf.STT_FUNC {
-			continue
-		}
-		if s.Name == "runtime.main" {
-			p.main = uintptr(s.Value)
-		}
-		p.starts = append(p.starts, s.Value)
-		p.names = append(p.names, s.Name)
+	code, err := gosym.NewTable(nil, gosym.NewLineTable(lines, file.Section(".text").Addr))
+	if err != nil {
+		return nil, err
 	}
-	if p.main == 0 {
-		return nil, fmt.Errorf("%s has no symbol runtime.main", path)
+	main := code.LookupFunc("runtime.main")
+	if main == nil {
+		return nil, fmt.Errorf("%s has no function runtime.main", path)
 	}
-	return p, nil
-}
-
-// function is the one that an instruction belongs to.
-func (p *program) function(at uint64) string {
-	i := sort.Search(len(p.starts), func(i int) bool { return p.starts[i] > at })
-	if i == 0 {
-		return ""
-	}
-	return p.names[i-1]
+	return &program{path, uintptr(main.Entry), code}, nil
 }
 
 // ofRuntime reports whether a system call is one that the Go runtime makes for
 // itself.
-func (p *program) ofRuntime(at uint64) bool { return strings.HasPrefix(p.function(at), "runtime.") }
+func (p *program) ofRuntime(at uint64) bool {
+	function := p.code.PCToFunc(at)
+	return function != nil && strings.HasPrefix(function.Name, "runtime.")
+}
 
 // traced is a launch under ptrace(2).
 type traced struct {
