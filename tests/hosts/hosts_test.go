@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"openrc-netns/tests/internal/build"
 )
 
 // slices are what is run of each package: with -short, and without.
@@ -105,7 +107,7 @@ mkdir -p suites go-cache ".$3"
 mount --rbind "$3" ".$3"
 mount --bind "$4" suites
 mount --bind "$GOCACHE" go-cache
-export GOCACHE=/go-cache TORTURE_S=4
+export GOCACHE=/go-cache TORTURE_S=4 OPENRC_NETNS_INSTALLED=/suites/installed
 pivot_root . .
 umount -l .
 cd "$3"
@@ -136,6 +138,14 @@ func TestHosts(t *testing.T) {
 	run = "tests/watch sh -c '" + strings.ReplaceAll(run, "'", `'\''`) + `[ -z "$failed" ] || { echo "What failed:$failed"; exit 1; }'`
 	for _, name := range []string{"GOCACHE", "GOMODCACHE"} {
 		caches = append(caches, name+"="+strings.TrimSpace(command(t, "go", "env", name)))
+	}
+	installed, remove, err := build.Installed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer remove()
+	if err := os.CopyFS(filepath.Join(bin, "installed"), os.DirFS(installed)); err != nil {
+		t.Fatal(err)
 	}
 	for i, h := range hosts {
 		if testing.Short() && i == 2 {

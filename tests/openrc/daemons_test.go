@@ -130,6 +130,11 @@ func (w wire) life(d daemon) {
 	w.isInside(d, "reload")
 	kit.Equal(w.T, d.service+"'s first process after reload", strings.Fields(pids())[0], strings.Fields(before)[0])
 
+	if d.process == "dnsmasq" {
+		// It has another process for each question by TCP, which keeps the port
+		// for as long as it is there.
+		w.Run(poll("[ $(pgrep -xc dnsmasq) = 1 ]"))
+	}
 	before = pids()
 	w.Sh("rc-service " + d.service + " restart")
 	w.isInside(d, "restart")
