@@ -40,6 +40,7 @@ func assemble(s spec) error {
 		{"root", func() error { return mountRoot(s.Root, s.Layer) }},
 		{"file systems", func() error { return mountSystem(s) }},
 		{"devices", makeDevices},
+		{"coverage", func() error { return shareCoverage(s.Cover) }},
 		{"root", pivotRoot},
 		{"propagation", func() error { return propagate(s.Shared) }},
 		{"shell", func() error { return linkShell(s.Shell) }},

@@ -85,6 +85,7 @@ type spec struct {
 	Hidden bool   // it is nowhere
 	V1     string // a hierarchy of cgroup v1 of this name is at /sys/fs/cgroup/openrc
 	Cgroup bool   // the machine has a cgroup v2: the keeper's word to PID 1
+	Cover  string // see shareCoverage
 }
 
 // report is the keeper's answer, as JSON.
@@ -110,7 +111,7 @@ func Start(opts Options) (m *Machine, err error) {
 	}
 	s := spec{
 		Shell: cmp.Or(opts.Shell, "dash"), Shared: opts.Shared,
-		Hidden: opts.Cgroups != "",
+		Hidden: opts.Cgroups != "", Cover: os.Getenv("OPENRC_NETNS_COVER"),
 	}
 	if opts.Cgroups == "v1" {
 		s.V1 = legacyName()

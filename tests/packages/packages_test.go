@@ -19,6 +19,7 @@ import (
 	"sync"
 	"testing"
 
+	treebuild "openrc-netns/tests/internal/build"
 	"openrc-netns/tests/kit"
 	"openrc-netns/tests/machine"
 )
@@ -35,7 +36,7 @@ const epoch = 1700000000
 func TestMain(m *testing.M) {
 	machine.Init()
 	var err error
-	if err = os.Setenv("GOFLAGS", "-buildvcs=false"); err != nil { // for packaging/build
+	if err = os.Setenv("GOFLAGS", treebuild.Flags()); err != nil { // for packaging/build
 		panic(err)
 	}
 	if built, err = os.MkdirTemp("", "openrc-netns-packages"); err != nil {

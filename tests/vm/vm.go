@@ -81,6 +81,7 @@ type VM struct {
 	line    *os.File // to the agent
 	agent   *rpc.Client
 	console console
+	cover   string // see makeCoverage
 }
 
 // spec is what vm-host and vm-init are told, as JSON.
@@ -89,6 +90,7 @@ type spec struct {
 	Install string
 	Boot    bool
 	Cgroup  string
+	Cover   string
 }
 
 // Start makes a virtual machine, building its root where the cache has none,
@@ -98,7 +100,7 @@ func Start(opts Options) (*VM, error) {
 	if !initialized {
 		return nil, errors.New("start virtual machine: the program has to call vm.Init first of all")
 	}
-	s := spec{Install: opts.Install, Boot: opts.Boot, Cgroup: cmp.Or(opts.Cgroup, "unified")}
+	s := spec{Install: opts.Install, Boot: opts.Boot, Cgroup: cmp.Or(opts.Cgroup, "unified"), Cover: os.Getenv("OPENRC_NETNS_COVER")}
 	if !slices.Contains([]string{"unified", "hybrid", "none"}, s.Cgroup) {
 		return nil, fmt.Errorf("start virtual machine: unknown cgroup mode %q (unified, hybrid or none)", s.Cgroup)
 	}
@@ -107,6 +109,7 @@ func Start(opts Options) (*VM, error) {
 	}
 	v := &VM{
 		timeout: cmp.Or(opts.Timeout, 20*time.Minute),
+		cover:   s.Cover,
 		console: console{log: cmp.Or(opts.Log, io.Discard), ended: make(chan struct{})},
 	}
 	var err error
@@ -208,6 +211,7 @@ func (v *VM) Run(script string) Result {
 		message := fmt.Sprintf("vm: run: %v%s\n", err, v.console.tail())
 		return Result{Stderr: message, Output: message, Code: 125}
 	}
+	v.collectCoverage()
 	return result
 }
 
