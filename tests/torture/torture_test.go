@@ -34,13 +34,15 @@ func TestMain(m *testing.M) {
 	os.Exit(apart.Main(m, makeHost))
 }
 
-// length is how long the attack lasts: TORTURE_S seconds, or the slice that
-// every run of the tests takes.
+// length is how long the attack lasts: TORTURE_S seconds, or else ten minutes, of
+// which a short run takes a slice.
 func length(t *testing.T) time.Duration {
-	const slice = 45 * time.Second
 	text := os.Getenv("TORTURE_S")
-	if text == "" {
-		return slice
+	switch {
+	case text == "" && testing.Short():
+		return 45 * time.Second
+	case text == "":
+		return 10 * time.Minute
 	}
 	seconds, err := strconv.Atoi(text)
 	if err != nil || seconds < 1 {
