@@ -83,6 +83,9 @@ type run struct {
 func (r *run) count(command []string) {
 	list := []string{"list", "-f", "{{$p := .}}{{range .TestGoFiles}}{{$p.ImportPath}} {{$p.Dir}}/{{.}}\n{{end}}{{range .XTestGoFiles}}{{$p.ImportPath}} {{$p.Dir}}/{{.}}\n{{end}}"}
 	for _, arg := range command[2:] {
+		if arg == "-args" {
+			break
+		}
 		if !strings.HasPrefix(arg, "-") {
 			list = append(list, arg)
 		}
@@ -200,7 +203,11 @@ func (r *run) end(table string) {
 		if t.name != "" {
 			counts[t.result]++
 		}
+		_, whole, _ := strings.Cut(strings.Join(t.said(), ""), "skipped: ")
+		whole, _, _ = strings.Cut(whole, "\n")
 		switch {
+		case t.name == "" && whole != "": // TestMain can run none
+			why[whole] = append(why[whole], strings.TrimPrefix(t.suite, "openrc-netns/"))
 		case t.name != "" && t.result == "skip":
 			reason, _, _ := strings.Cut(strings.Join(t.said(), ""), "\n") // "	file_test.go:7: the reason"
 			_, text, _ := strings.Cut(reason, ".go:")

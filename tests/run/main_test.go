@@ -28,6 +28,7 @@ func events(t *testing.T) string {
 		{"pass", "a", "TestTwo", ""}, {"fail", "a", "", ""},
 		{"output", "b", "TestThree", "    b_test.go:9: left to make test-all\n"},
 		{"skip", "b", "TestThree", ""}, {"pass", "b", "", ""},
+		{"output", "e", "", "skipped: these tests need root\n"}, {"pass", "e", "", ""},
 		{"run", "c", "TestFour", ""}, {"output", "c", "TestFour", "panic: no\n"}, {"fail", "c", "", ""},
 	} {
 		say(event{Action: e[0], Package: e[1], Test: e[2], Output: e[3], Elapsed: 1})
@@ -68,6 +69,7 @@ the table
 
 Skipped:
 left to make test-all: TestThree
+these tests need root: e
 
 What failed:
 d 
