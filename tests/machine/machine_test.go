@@ -413,6 +413,7 @@ func tracesOf(t *testing.T, pid int) func() []string {
 
 // Of what services find by name, all is busybox but for OpenRC itself.
 func TestBusyboxAlone(t *testing.T) {
+	kit.Require(t)
 	const legacy = "name=machine-"
 	hierarchy := ""
 	for cgroups, want := range map[string]string{
