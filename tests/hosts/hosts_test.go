@@ -80,7 +80,8 @@ if mount -t cgroup2 none cgroup; then
 	enter=$own/cgroup.procs
 	trap 'find "$own" -depth -type d -exec rmdir {} \;' EXIT
 fi
-sh -c 'echo 0 >"$0"; exec "$@"' "$enter" unshare --cgroup sh -ec "$2" sh "$@"
+sh -c 'echo 0 >"$0"; exec "$@"' "$enter" \
+	unshare --cgroup --mount --propagation=private sh -ec "$2" sh "$@"
 `
 
 // root makes the root, and has the tree $3 and the tests $4 in it. Cgroup v2 is
