@@ -94,7 +94,7 @@ func (i image) boot(t *testing.T, script string) map[string]string {
 	kit.Require(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	root, err := machine.CachedRoot(ctx, "kernel-bookworm", "bookworm", recipe, io.Discard)
+	root, err := machine.CachedRoot("kernel-bookworm", "bookworm", recipe, io.Discard)
 	switch {
 	case err != nil && os.Getenv("CI") == "true":
 		t.Fatal(err)

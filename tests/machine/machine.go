@@ -27,7 +27,6 @@ package machine
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -127,9 +126,9 @@ func Start(opts Options) (m *Machine, err error) {
 			return nil, errors.New("start machine: only sid's OpenRC is alone with busybox")
 		}
 		s.Shell, m.before = "", testFunctions()
-		s.Root, err = CachedRoot(context.Background(), "busybox-sid", "sid", busyboxRecipe, m.log)
+		s.Root, err = CachedRoot("busybox-sid", "sid", busyboxRecipe, m.log)
 	} else {
-		s.Root, err = cachedRoot(context.Background(), opts.Release, m.log)
+		s.Root, err = cachedRoot(opts.Release, m.log)
 	}
 	if err == nil && opts.Install != "" {
 		s.Layer, err = layer(opts.Install, s.Root)
