@@ -100,7 +100,7 @@ func CachedRoot(name, release string, recipe []string, log io.Writer) (dir strin
 	if _, err := os.Stat(root); err == nil {
 		return root, nil
 	}
-	unlock, err := lock(root+".lock")
+	unlock, err := lock(root + ".lock")
 	if err != nil {
 		return "", err
 	}

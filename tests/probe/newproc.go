@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -78,15 +79,15 @@ func answer(command *exec.Cmd) error {
 		return err
 	}
 	word := strings.TrimSpace(string(out))
-	if word == "done" {
-		return nil
-	}
 	for errno := unix.Errno(1); errno < 134; errno++ {
 		if unix.ErrnoName(errno) == word {
 			return errno
 		}
 	}
-	return fmt.Errorf("%s", word)
+	if word != "done" {
+		return errors.New(word)
+	}
+	return nil
 }
 
 // abstract waits for one client at a Unix socket of the abstract kind;
