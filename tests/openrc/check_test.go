@@ -139,16 +139,22 @@ func (h *host) check(command string) checkReport {
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// golden compares what a command prints for programs with the file of this
-// scene, a finding a line; with layout, what it prints on a terminal that is
-// wide and on a narrow one too.
+// golden compares the findings that a command prints for programs with the file
+// of this scene, one a line; with layout, all that it prints, and that on a
+// terminal that is wide and on a narrow one too.
 func (h *host) golden(dir, version, command string, layout bool) {
 	h.T.Helper()
 	printed := h.Run(command + " --json").Stdout
 	printed = regexp.MustCompile(`\n *(.)`).ReplaceAllString(printed, " $1")
 	printed = strings.ReplaceAll(printed, ` { "id"`, "\n{ \"id\"")
-	if layout {
-		printed = h.Run(fmt.Sprintf("%[1]s; script -qec 'stty cols 50; %[1]s' /dev/null </dev/null", command)).Stdout + printed
+	head, findings, _ := strings.Cut(printed, "\n")
+	switch {
+	case layout:
+		printed = h.Run(fmt.Sprintf("%[1]s; script -qec 'stty cols 50; %[1]s' /dev/null </dev/null", command)).Stdout + head + "\n" + findings
+	case findings == "":
+		return
+	default:
+		printed = findings
 	}
 	printed = strings.NewReplacer("\r", "", version, "VERSION").Replace(printed)
 	name := regexp.MustCompile(`[^A-Za-z0-9._-]`).ReplaceAllString(path.Base(h.T.Name()), "")
