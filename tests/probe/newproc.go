@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -90,26 +91,17 @@ func answer(command *exec.Cmd) error {
 	return nil
 }
 
-// abstract waits for one client at a Unix socket of the abstract kind;
-// askAbstract is that client.
+// abstract listens at a Unix socket of the abstract kind; askAbstract is its
+// client.
 func abstract(name string) error {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
-	if err != nil {
-		return err
+	listener, err := net.Listen("unix", "@"+name)
+	for err == nil {
+		_, err = listener.Accept()
 	}
-	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: "@" + name}); err != nil {
-		return err
-	}
-	if err := unix.Listen(fd, 5); err != nil {
-		return err
-	}
-	return stay()
+	return err
 }
 
 func askAbstract(name string) error {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
-	if err != nil {
-		return err
-	}
-	return unix.Connect(fd, &unix.SockaddrUnix{Name: "@" + name})
+	_, err := net.Dial("unix", "@"+name)
+	return err
 }

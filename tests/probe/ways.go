@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"unsafe"
 
+	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -112,13 +113,15 @@ func ways(victim, device string) error {
 		{"tracepoint", "EACCES", tracepoint},
 		{"probe in the kernel", "EACCES", kprobe},
 		{"file that is mapped", "EPERM", openMapped},
-		{"kexec_load", "EPERM", kexecLoad},
-		{"kexec_file_load", "EPERM", kexecFileLoad},
+		// Both ask, with flags that there are not, for nothing that could be
+		// loaded. The kernel looks at the capability first.
+		{"kexec_load", "EPERM", func() error { return callX86(sysKexecLoad, 0, 1<<20, 0, 0xfff8) }},
+		{"kexec_file_load", "EPERM", func() error { return callX86(sysKexecFileLoad, ^uintptr(0), ^uintptr(0), 0, 0, 0xfff0) }},
 		// The kernel looks at the capability first, and has no such command.
 		{"reboot", "EPERM", func() error { return unix.Reboot(0x1234) }},
 		{"kernel module", "EPERM", func() error { return unix.InitModule(nil, "") }},
-		{"I/O port", "EPERM", func() error { return ioperm() }},
-		{"all I/O ports", "EPERM", iopl},
+		{"I/O port", "EPERM", func() error { return callX86(sysIoperm, 0x80, 1, 1) }},
+		{"all I/O ports", "EPERM", func() error { return onThread(func() error { return callX86(sysIopl, 3) }) }},
 		{"memory of the machine", "EPERM", func() error { return open("/dev/mem", unix.O_RDONLY) }},
 		{"descriptor that is open", "", func() error { return useSocket(leftOpen) }},
 		{"descriptor that is passed in", "", takeSocket},
@@ -185,11 +188,7 @@ const nsid = 4711
 // newNSID gives the network namespace of a process a number in this one
 // (RTM_NEWNSID of rtnetlink(7)).
 func newNSID(pid int) error {
-	request := nl.NewNetlinkRequest(unix.RTM_NEWNSID, unix.NLM_F_REQUEST|unix.NLM_F_ACK)
-	request.AddData(nl.NewRtGenMsg())
-	request.AddData(nl.NewRtAttr(unix.NETNSA_NSID, nl.Uint32Attr(nsid)))
-	request.AddData(nl.NewRtAttr(unix.NETNSA_PID, nl.Uint32Attr(uint32(pid))))
-	_, err := request.Execute(unix.NETLINK_ROUTE, 0)
+	err := netlink.SetNetNsIdByPid(pid, nsid)
 	if errors.Is(err, unix.EEXIST) {
 		return nil // by an earlier try
 	}
@@ -267,15 +266,21 @@ func stealSocketOf(user string) error {
 // asNobody runs f on a thread of user 65534, as root can.
 func asNobody(f func() error) error {
 	return onThread(func() error {
-		// The kernel's own call: the thread alone changes.
-		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, 65534, 65534, 65534); errno != 0 {
-			return errno
-		}
-		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534); errno != 0 {
-			return errno
+		if err := becomeNobody(); err != nil {
+			return err
 		}
 		return f()
 	})
+}
+
+// becomeNobody does so by the kernel's own calls: the thread alone changes.
+func becomeNobody() error {
+	for _, call := range []uintptr{unix.SYS_SETRESGID, unix.SYS_SETRESUID} {
+		if _, _, errno := unix.RawSyscall(call, 65534, 65534, 65534); errno != 0 {
+			return errno
+		}
+	}
+	return nil
 }
 
 func ptrace(request, pid int) error {
@@ -309,5 +314,3 @@ func openByHandle() error {
 	}
 	return err
 }
-
-func ioperm() error { return callX86(sysIoperm, [5]uintptr{0x80, 1, 1}) }
