@@ -50,7 +50,6 @@ type Options struct {
 	Alone   bool          // with sid and busybox: that is all there is beside OpenRC, laid out as on Alpine
 	Cgroups string        // what is at /sys/fs/cgroup: cgroup v2 by default, "none", or "v1", OpenRC's own hierarchy alone
 	Install string        // a folder that "make install DESTDIR=" has filled: its content is in "/" from the beginning; folders beside it are kept for that
-	Shared  bool          // "/" and all below it are shared mounts; private by default, as on Alpine
 	Timeout time.Duration // for each Run; 20 minutes by default
 	Log     io.Writer     // gets the building of the root, and what background processes say after their Run
 }
@@ -79,7 +78,6 @@ type spec struct {
 	Root   string // folder of the root file system, which is only read
 	Layer  string // folder of what lies over it, also only read; empty: nothing
 	Shell  string // empty: the root's own
-	Shared bool
 	Hybrid bool   // cgroup v2 is at /sys/fs/cgroup/unified
 	Hidden bool   // it is nowhere
 	V1     string // a hierarchy of cgroup v1 of this name is at /sys/fs/cgroup/openrc
@@ -107,10 +105,7 @@ func Start(opts Options) (m *Machine, err error) {
 	if !slices.Contains([]string{"", "none", "v1"}, opts.Cgroups) {
 		return nil, fmt.Errorf("start machine: unknown cgroups %q (none or v1)", opts.Cgroups)
 	}
-	s := spec{
-		Shell: cmp.Or(opts.Shell, "dash"), Shared: opts.Shared,
-		Hidden: opts.Cgroups != "",
-	}
+	s := spec{Shell: cmp.Or(opts.Shell, "dash"), Hidden: opts.Cgroups != ""}
 	if opts.Cgroups == "v1" {
 		s.V1 = legacyName()
 	}
