@@ -837,20 +837,7 @@ func TestCheckOnATerminal(t *testing.T) {
 	plain := terminal("TERM=dumb")
 	kit.Equal(t, "with NO_COLOR", terminal("TERM=xterm NO_COLOR=1"), plain)
 	kit.Equal(t, "without its colours", strings.NewReplacer("\x1b[1;31m", "", "\x1b[1;32m", "", "\x1b[1;33m", "", "\x1b[0m", "").Replace(coloured), plain)
-	version := h.check("rc-netns check daemon").System.OpenRC
-	kit.Equal(t, "text", plain, "system: ok (OpenRC "+version+`)
-daemon: 1 finding (netns nowhere)
-  does not start: network namespace "nowhere" does
-                  not exist
-    where: /etc/conf.d/daemon:1
-           [namespace-missing]
-    why:   the service does not start anywhere
-           else instead
-    do:    create it; to have it at every boot,
-           see the network namespace as a service
-           in openrc-netns(7):
-           ip netns add nowhere
-status 1`)
+	kit.Contains(t, plain, "\n  does not start: network namespace \"nowhere\" does\n                  not exist\n") // golden files have more
 	// Elsewhere a line is a line.
 	kit.Contains(t, h.Run("TERM=xterm rc-netns check").Stdout, "\n    do:    create it; to have it at every boot, see the network namespace as a service in openrc-netns(7):\n")
 }
