@@ -38,16 +38,6 @@ func TestWatchNotices(t *testing.T) {
 	}
 }
 
-// Of another file system the mount point alone is listed.
-func TestWatchStaysInItsFileSystem(t *testing.T) {
-	needRoot(t)
-	dir := t.TempDir()
-	script := `mkdir "$0/other" && mount -t tmpfs none "$0/other" && mkdir "$0/other/dir" && ./watch --tree "$0" touch "$0/other/dir/file"`
-	if got := watched(t, exec.Command("unshare", "--mount", "sh", "-c", script, dir), dir); got != "" {
-		t.Errorf("%q", got)
-	}
-}
-
 // The machine's own places, in memory where the test writes, and the control group
 // of the command. What others do there meanwhile is not the command's doing, and
 // in /run nobody sees what that does.

@@ -142,6 +142,39 @@ func TestRelayPassesAll(t *testing.T) {
 	all.Wait()
 }
 
+// Where the target ends its side first, what the client still sends arrives.
+func TestRelayHalfClosedInside(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	came := make(chan []byte, 1)
+	go func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		_, _ = conn.Write([]byte("hello"))
+		_ = conn.(*net.TCPConn).CloseWrite()
+		all, _ := io.ReadAll(conn)
+		came <- all
+		conn.Close()
+	}()
+	conn := dial(t, "tcp", start(t, roomy, listener.Addr().String()).addresses[0])
+	if said, err := io.ReadAll(conn); err != nil || string(said) != "hello" {
+		t.Errorf("%q, %v", said, err)
+	}
+	sent := bytes.Repeat([]byte("and on. "), 1<<20)
+	if _, err := conn.Write(sent); err != nil {
+		t.Error(err)
+	}
+	conn.Close()
+	if all := <-came; !bytes.Equal(all, sent) {
+		t.Errorf("%d bytes came, of %d", len(all), len(sent))
+	}
+}
+
 // A connection that is over leaves no descriptor, and its number is not
 // mistaken for that of the next one.
 func TestRelayLeavesNothing(t *testing.T) {
@@ -397,7 +430,9 @@ func TestRelayCuts(t *testing.T) {
 	}()
 	limits := roomy
 	limits.Timeout = time.Second
-	r := start(t, limits, closed.Addr().String(), cuts.Addr().String())
+	r := start(t, limits, closed.Addr().String(), cuts.Addr().String(), echoes(t))
+	idle := dial(t, "tcp", r.addresses[2])
+	echoed(t, idle, "a")
 	wantReset := func(what string, conn net.Conn) {
 		t.Helper()
 		if _, err := io.Copy(io.Discard, conn); !errors.Is(err, unix.ECONNRESET) {
@@ -453,4 +488,5 @@ func TestRelayCuts(t *testing.T) {
 		t.Errorf("nothing taken: %v", err)
 	}
 	inside.Close()
+	echoed(t, idle, "after more than the timeout")
 }

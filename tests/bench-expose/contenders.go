@@ -67,7 +67,6 @@ func (c *contender) measure(results map[string][]float64) error {
 	if err != nil {
 		return err
 	}
-	defer group.remove()
 	cmd, err := c.start(c)
 	if err != nil {
 		return err
@@ -76,7 +75,7 @@ func (c *contender) measure(results map[string][]float64) error {
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	// It has to be in the cgroup before it does anything.
-	cmd.Args = append([]string{"sh", "-c", `echo $$ >"$0"; exec "$@"`, group.processes(), cmd.Path}, cmd.Args[1:]...)
+	cmd.Args = append([]string{"sh", "-c", `echo $$ >"$0"; exec "$@"`, group + "/cgroup.procs", cmd.Path}, cmd.Args[1:]...)
 	cmd.Path = "/bin/sh"
 	if err := cmd.Start(); err != nil {
 		return err
@@ -87,13 +86,15 @@ func (c *contender) measure(results map[string][]float64) error {
 	defer func() {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
 		_ = cmd.Wait()
-		group.wait()
+		for i := 0; i < 600 && os.Remove(group) != nil; i++ { // some of it is not at its end
+			time.Sleep(100 * time.Millisecond)
+		}
 	}()
 	if err := waitFor(c.address); err != nil {
 		return err
 	}
 	for _, row := range rows {
-		value, err := row.measure(c.address, group)
+		value, err := row.measure(c.address)
 		if err != nil {
 			return fmt.Errorf("%s: %w: %s", row.what, err, last(stderr.String()))
 		}
@@ -111,10 +112,7 @@ func waitFor(address string) error {
 	for range 600 {
 		var conn net.Conn
 		if conn, err = net.Dial("tcp", address); err == nil {
-			_, err = conn.Write([]byte{echo, 1})
-			if err == nil {
-				_, err = conn.Read(make([]byte, 1))
-			}
+			err = ask(conn)
 			conn.Close()
 			if err == nil {
 				return nil
@@ -125,44 +123,30 @@ func waitFor(address string) error {
 	return err
 }
 
-// cgroup counts the memory of a program, what the kernel has for it included.
-type cgroup struct{ dir string }
-
-func newCgroup() (*cgroup, error) {
-	for _, at := range []string{"/sys/fs/cgroup/memory", "/sys/fs/cgroup"} {
-		g := &cgroup{at + "/bench-expose"}
-		if err := os.Mkdir(g.dir, 0o755); err != nil && !os.IsExist(err) {
-			continue
+// newCgroup makes a cgroup that counts the memory of a program, what the kernel
+// has for it included.
+func newCgroup() (dir string, err error) {
+	for at, file := range usageFiles {
+		dir = at + "/bench-expose"
+		_ = os.Mkdir(dir, 0o755)
+		if _, err = os.Stat(filepath.Join(dir, file)); err == nil {
+			return dir, nil
 		}
-		if _, err := g.usage(); err == nil {
-			return g, nil
-		}
-		g.remove()
+		_ = os.Remove(dir)
 	}
-	return nil, fmt.Errorf("there is no memory cgroup")
+	return "", fmt.Errorf("no memory cgroup: %w", err)
 }
 
-func (g *cgroup) processes() string { return g.dir + "/cgroup.procs" }
+// usageFiles say in each version of cgroups how much it is.
+var usageFiles = map[string]string{"/sys/fs/cgroup/memory": "memory.usage_in_bytes", "/sys/fs/cgroup": "memory.current"}
 
-func (g *cgroup) usage() (float64, error) {
-	text, err := os.ReadFile(g.dir + "/memory.usage_in_bytes")
-	if err != nil {
-		text, err = os.ReadFile(g.dir + "/memory.current")
-	}
-	if err != nil {
-		return 0, err
-	}
-	return strconv.ParseFloat(strings.TrimSpace(string(text)), 64)
-}
-
-// wait waits for the end of all processes.
-func (g *cgroup) wait() {
-	for range 600 {
-		if text, err := os.ReadFile(g.processes()); err != nil || len(text) == 0 {
-			return
+// usage is how much the cgroup takes.
+func usage() (bytes float64, err error) {
+	for at, file := range usageFiles {
+		var text []byte
+		if text, err = os.ReadFile(filepath.Join(at, "bench-expose", file)); err == nil {
+			return strconv.ParseFloat(strings.TrimSpace(string(text)), 64)
 		}
-		time.Sleep(100 * time.Millisecond)
 	}
+	return 0, err
 }
-
-func (g *cgroup) remove() { _ = os.Remove(g.dir) }

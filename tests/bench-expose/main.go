@@ -9,38 +9,34 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
-const usage = `usage: bench-expose BIN
+const help = `usage: bench-expose BIN
 BIN is the directory with netns-expose.`
 
-// The names under which the program starts itself.
+// What the program starts itself as: in mount and network namespaces to spare,
+// and as the daemon behind the ports.
 const (
-	insideName = "bench-expose inside" // in mount and network namespaces to spare
-	serverName = "bench-expose server" // the daemon behind the ports
+	inside = "inside"
+	server = "server"
 )
 
 func main() {
 	var err error
-	switch {
-	case os.Args[0] == serverName:
+	switch args := os.Args[1:]; {
+	case slices.Equal(args, []string{server}):
 		err = serve()
-	case len(os.Args) != 2:
-		fmt.Fprintln(os.Stderr, usage)
-		os.Exit(2)
-	case os.Args[0] == insideName:
-		err = bench(os.Args[1])
+	case len(args) == 2 && args[0] == inside:
+		err = bench(args[1])
+	case len(args) == 1:
+		err = apart(args[0])
 	default:
-		runtime.LockOSThread() // what it starts ends with this thread
-		err = apart(os.Args[1])
+		fmt.Fprintln(os.Stderr, help)
+		os.Exit(2)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench-expose:", err)
@@ -57,18 +53,21 @@ func apart(bin string) error {
 	if err != nil {
 		return err
 	}
-	cmd := self(insideName, bin)
+	cmd := self("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
+	cmd.Args = append(cmd.Args, inside, bin)
 	cmd.Env = append(os.Environ(), othersVariable+"="+others)
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWPID,
-		Pdeathsig:  syscall.SIGKILL, // and with it all that is in the PID namespace
-	}
 	return cmd.Run()
 }
 
-// self is this program under another name.
-func self(name string, args ...string) *exec.Cmd {
-	return &exec.Cmd{Path: "/proc/self/exe", Args: append([]string{name}, args...), Stdout: os.Stdout, Stderr: os.Stderr}
+// self is this program, as the command of another one.
+func self(by ...string) *exec.Cmd {
+	path, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	cmd := exec.Command(by[0], append(by[1:], path)...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	return cmd
 }
 
 const (
@@ -77,13 +76,15 @@ const (
 )
 
 func bench(bin string) error {
-	script := `mount --make-rprivate / && mount -t proc none /proc && mkdir -p /run/netns && mount -t tmpfs none /run/netns &&
+	script := `mkdir -p /run/netns && mount -t tmpfs none /run/netns &&
 		ip link set lo up && ip netns add bench && ip -n bench link set lo up`
 	if out, err := exec.Command("sh", "-c", script).CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
-	for _, network := range []string{"/proc/self/ns/net", "/run/netns/bench"} {
-		if err := startServer(network); err != nil {
+	for _, network := range []string{"/proc/1/ns/net", "/run/netns/bench"} {
+		daemon := self("nsenter", "--net="+network)
+		daemon.Args = append(daemon.Args, server)
+		if err := daemon.Start(); err != nil {
 			return err
 		}
 	}
@@ -126,7 +127,7 @@ func bench(bin string) error {
 		ratios := ""
 		for i := range programs {
 			value := median(results[i][row.what])
-			fmt.Fprintf(table, "\t"+row.format, value)
+			fmt.Fprintf(table, "\t%.0f", value)
 			if i > 0 {
 				ratios += fmt.Sprintf("\t%.2f", ours/value)
 			}
@@ -134,24 +135,6 @@ func bench(bin string) error {
 		fmt.Fprintln(table, ratios)
 	}
 	return table.Flush()
-}
-
-// startServer starts the daemon in a network namespace: a process is born in
-// that of the thread that starts it.
-func startServer(path string) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and no unlock: the thread ends with the goroutine
-		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err == nil {
-			err = unix.Setns(fd, unix.CLONE_NEWNET)
-		}
-		if err == nil {
-			err = self(serverName).Start()
-		}
-		done <- err
-	}()
-	return <-done
 }
 
 func median(values []float64) float64 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,26 +13,26 @@ import (
 // serverAddress is where the daemon is, in the namespace and outside.
 const serverAddress = "127.0.0.1:7001"
 
-// What the first byte of a connection asks the daemon for.
+// What the first of two bytes asks the daemon for.
 const (
-	echo   = 'e' // send the next byte back
+	echo   = 'e' // send the second back, and take two more
 	sink   = 's' // read to the end
 	source = 'r' // send without end
 )
 
 // A row is a measurement, more is better but for memory.
 type row struct {
-	what, format string
-	measure      func(address string, group *cgroup) (float64, error)
+	what    string
+	measure func(address string) (float64, error)
 }
 
 var rows = []row{
-	{"in, 1 connection (MB/s)", "%.0f", func(address string, _ *cgroup) (float64, error) { return flow(address, sink, 1) }},
-	{"out, 1 connection (MB/s)", "%.0f", func(address string, _ *cgroup) (float64, error) { return flow(address, source, 1) }},
-	{"in and out, 16 (MB/s)", "%.0f", both},
-	{"connections a second", "%.0f", func(address string, _ *cgroup) (float64, error) { return rate(address) }},
-	{"small questions a second, 64", "%.0f", func(address string, _ *cgroup) (float64, error) { return questions(address) }},
-	{"memory of an idle one (bytes)", "%.0f", memory},
+	{"in, 1 connection (MB/s)", func(address string) (float64, error) { return flow(address, sink, 1) }},
+	{"out, 1 connection (MB/s)", func(address string) (float64, error) { return flow(address, source, 1) }},
+	{"in and out, 16 (MB/s)", both},
+	{"connections a second", rate},
+	{"small questions a second, 64", questions},
+	{"memory of an idle one (bytes)", memory},
 }
 
 // flow is how many megabytes a second go through some connections.
@@ -45,7 +46,7 @@ func flow(address string, kind byte, connections int) (float64, error) {
 		}
 		defer conn.Close()
 		open = append(open, conn)
-		if _, err := conn.Write([]byte{kind}); err != nil {
+		if _, err := conn.Write([]byte{kind, 0}); err != nil {
 			return 0, err
 		}
 	}
@@ -73,7 +74,7 @@ func flow(address string, kind byte, connections int) (float64, error) {
 	return float64(total.Load()) / 1e6 / time.Since(begin).Seconds(), nil
 }
 
-func both(address string, _ *cgroup) (float64, error) {
+func both(address string) (float64, error) {
 	var sum [2]float64
 	var errs [2]error
 	var all sync.WaitGroup
@@ -81,20 +82,14 @@ func both(address string, _ *cgroup) (float64, error) {
 		all.Go(func() { sum[i], errs[i] = flow(address, kind, 8) })
 	}
 	all.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return 0, err
-		}
-	}
-	return sum[0] + sum[1], nil
+	return sum[0] + sum[1], errors.Join(errs[:]...)
 }
 
 // rate is how many connections a second are made, asked one question, and
 // closed.
 func rate(address string) (float64, error) {
-	var count atomic.Int64
-	err := parallel(8, func(until time.Time) error {
-		for time.Now().Before(until) {
+	return parallel(8, func(count func() bool) error {
+		for count() {
 			conn, err := net.Dial("tcp", address)
 			if err != nil {
 				return err
@@ -104,32 +99,27 @@ func rate(address string) (float64, error) {
 			if err != nil {
 				return err
 			}
-			count.Add(1)
 		}
 		return nil
 	})
-	return float64(count.Load()) / span.Seconds(), err
 }
 
 // questions is how many are asked and answered a second on connections that
 // stay.
 func questions(address string) (float64, error) {
-	var count atomic.Int64
-	err := parallel(64, func(until time.Time) error {
+	return parallel(64, func(count func() bool) error {
 		conn, err := net.Dial("tcp", address)
 		if err != nil {
 			return err
 		}
 		defer conn.Close()
-		for time.Now().Before(until) {
+		for count() {
 			if err := ask(conn); err != nil {
 				return err
 			}
-			count.Add(1)
 		}
 		return nil
 	})
-	return float64(count.Load()) / span.Seconds(), err
 }
 
 func ask(conn net.Conn) error {
@@ -141,27 +131,27 @@ func ask(conn net.Conn) error {
 	return err
 }
 
-func parallel(times int, f func(until time.Time) error) error {
+// parallel is how many rounds a second some at a time make, each for as long as
+// count says.
+func parallel(times int, f func(count func() bool) error) (float64, error) {
+	var rounds atomic.Int64
 	errs := make([]error, times)
 	until := time.Now().Add(span)
 	var all sync.WaitGroup
 	for i := range times {
-		all.Go(func() { errs[i] = f(until) })
+		all.Go(func() {
+			errs[i] = f(func() bool { rounds.Add(1); return time.Now().Before(until) })
+		})
 	}
 	all.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return float64(rounds.Load()-int64(times)) / span.Seconds(), errors.Join(errs...)
 }
 
 // memory is what an idle connection takes: in the program, and in the kernel
 // for it.
-func memory(address string, group *cgroup) (float64, error) {
+func memory(address string) (float64, error) {
 	const connections = 1000
-	before, err := group.usage()
+	before, err := usage()
 	if err != nil {
 		return 0, err
 	}
@@ -175,7 +165,7 @@ func memory(address string, group *cgroup) (float64, error) {
 			return 0, fmt.Errorf("connection: %w", err)
 		}
 	}
-	after, err := group.usage()
+	after, err := usage()
 	return (after - before) / connections, err
 }
 
@@ -192,33 +182,22 @@ func serve() error {
 		}
 		go func() {
 			defer conn.Close()
-			buffer := make([]byte, 2)
-			for {
-				if _, err := io.ReadFull(conn, buffer[:1]); err != nil {
-					return
+			question := make([]byte, 2)
+			_, err := io.ReadFull(conn, question)
+			switch question[0] {
+			case echo:
+				for err == nil {
+					if _, err = conn.Write(question[1:]); err == nil {
+						_, err = io.ReadFull(conn, question)
+					}
 				}
-				switch buffer[0] {
-				case echo:
-					if _, err := io.ReadFull(conn, buffer[:1]); err != nil {
-						return
-					}
-					if _, err := conn.Write(buffer[:1]); err != nil {
-						return
-					}
-				case sink:
-					buffer := make([]byte, 1<<17)
-					for {
-						if _, err := conn.Read(buffer); err != nil {
-							return
-						}
-					}
-				case source:
-					buffer := make([]byte, 1<<17)
-					for {
-						if _, err := conn.Write(buffer); err != nil {
-							return
-						}
-					}
+			case sink:
+				for buffer := make([]byte, 1<<17); err == nil; {
+					_, err = conn.Read(buffer)
+				}
+			case source:
+				for buffer := make([]byte, 1<<17); err == nil; {
+					_, err = conn.Write(buffer)
 				}
 			}
 		}()

@@ -1,8 +1,9 @@
 package boot
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -114,43 +115,29 @@ func TestBootWithoutNamespace(t *testing.T) {
 	d.script("outside", daemon)
 	d.add("boot", "netns.bad")
 	d.add("default", "daemon", "needy", "fine", "outside")
-	var console log
-	g := d.start(vm.Options{Boot: true, Log: &console})
+	console, err := os.Create(filepath.Join(t.TempDir(), "console"))
+	d.must(err)
+	g := d.start(vm.Options{Boot: true, Log: console})
+	// It may say so later than the boot is done.
+	says := func(want string) {
+		t.Helper()
+		var text []byte
+		for late := time.Now().Add(3 * time.Minute); !strings.Contains(string(text), want) && time.Now().Before(late); time.Sleep(50 * time.Millisecond) {
+			text, err = os.ReadFile(console.Name())
+			d.must(err)
+		}
+		kit.Contains(t, string(text), want)
+	}
 
 	kit.Equal(t, "runlevel", g.Sh("rc-status -r"), "default")
 	kit.Equal(t, "started", g.states("started"), "fine netns.lab outside")
-	console.wait(t, `netns.bad: interface "nowhere" does not exist`)
-	console.wait(t, "ERROR: netns.bad failed to start")
+	says(`netns.bad: interface "nowhere" does not exist`)
+	says("ERROR: netns.bad failed to start")
 	for _, service := range []string{"daemon", "needy"} {
-		console.wait(t, "ERROR: cannot start "+service+" as netns.bad would not start")
+		says("ERROR: cannot start " + service + " as netns.bad would not start")
 	}
 	kit.Equal(t, "fine", g.where("fine"), g.inside("lab"))
 	kit.Equal(t, "outside", g.where("outside"), g.Sh("readlink /proc/1/ns/net"))
 	kit.Equal(t, "names", g.Sh("ls /run/netns | xargs"), "lab")
 	kit.Equal(t, "what has run", g.Sh("grep -E '^(daemon|needy|netns.bad) ' /run/order || :"), "")
-}
-
-// log is what the console says; that may come later than the boot is done.
-type log struct {
-	turn sync.Mutex
-	text strings.Builder
-}
-
-func (l *log) Write(p []byte) (int, error) {
-	l.turn.Lock()
-	defer l.turn.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *log) wait(t *testing.T, want string) {
-	t.Helper()
-	said := func() string {
-		l.turn.Lock()
-		defer l.turn.Unlock()
-		return l.text.String()
-	}
-	for late := time.Now().Add(3 * time.Minute); !strings.Contains(said(), want) && time.Now().Before(late); {
-		time.Sleep(50 * time.Millisecond)
-	}
-	kit.Contains(t, said(), want)
 }

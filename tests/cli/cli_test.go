@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"sort"
 	"strconv"
@@ -154,14 +153,9 @@ func withVPN(t *testing.T) {
 }
 
 func TestCommandLine(t *testing.T) {
-	testscript.Run(t, params(t, "testdata"))
-}
-
-// params are for the transcripts in a directory.
-func params(t *testing.T, dir string) testscript.Params {
 	bin := apart.Bin
-	return testscript.Params{
-		Dir:                 dir,
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
 		WorkdirRoot:         work(), // and testscript removes nothing
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
@@ -182,72 +176,7 @@ func params(t *testing.T, dir string) testscript.Params {
 			"unchanged": cmdUnchanged,
 			"netns":     cmdNetns,
 		},
-	}
-}
-
-// A cgroup that a failed launch leaves, of a command or of a service, is seen.
-func TestHostStateHasCgroups(t *testing.T) {
-	for _, name := range []string{"netns-exec.1.0.lock", "openrc-netns.left"} {
-		dir := filepath.Join("/sys/fs/cgroup", name)
-		if err := os.Mkdir(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		state := string(hostState())
-		if err := os.Remove(dir); err != nil {
-			t.Error(err)
-		}
-		if !strings.Contains(state, dir+"\n") {
-			t.Errorf("%s is not seen", dir)
-		}
-	}
-}
-
-// TestFailureRemovesNothing has a transcript fail while it has a directory from
-// elsewhere in its own, as some have "/".
-func TestFailureRemovesNothing(t *testing.T) {
-	elsewhere, scripts := t.TempDir(), t.TempDir()
-	kept := filepath.Join(elsewhere, "kept")
-	if err := os.Mkdir(kept, 0o500); err != nil {
-		t.Fatal(err)
-	}
-	script := "mkdir here\nexec mount --rbind " + elsewhere + " here\nexec false\n"
-	if err := os.WriteFile(filepath.Join(scripts, "fails.txtar"), []byte(script), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	a := &attempt{T: t}
-	testscript.RunT(a, params(t, scripts))
-	if !a.failed {
-		t.Error("it has not failed")
-	}
-	if info, err := os.Stat(kept); err != nil || info.Mode().Perm() != 0o500 {
-		t.Errorf("%v, %v", info, err)
-	}
-}
-
-// attempt is a test in which transcripts may fail. The end of one is that of
-// the goroutine that plays it.
-type attempt struct {
-	*testing.T
-	failed bool
-}
-
-func (a *attempt) Parallel()     {}
-func (a *attempt) Verbose() bool { return testing.Verbose() }
-
-func (a *attempt) Run(_ string, play func(testscript.T)) {
-	done := make(chan struct{})
-	go func() { defer close(done); play(a) }()
-	<-done
-}
-
-func (a *attempt) FailNow() {
-	a.failed = true
-	runtime.Goexit()
-}
-
-func (a *attempt) Fatal(args ...any) {
-	a.Log(args...)
-	a.FailNow()
+	})
 }
 
 // cmdStatus is "status N COMMAND [ARG]...": COMMAND must exit with status N.

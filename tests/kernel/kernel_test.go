@@ -5,9 +5,7 @@
 package kernel
 
 import (
-	"bytes"
 	"cmp"
-	"compress/gzip"
 	"context"
 	"crypto/ecdh"
 	"crypto/rand"
@@ -94,7 +92,7 @@ func (i image) boot(t *testing.T, script string) map[string]string {
 	kit.Require(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	root, err := machine.CachedRoot(ctx, "kernel-bookworm", "bookworm", recipe, io.Discard)
+	root, err := machine.CachedRoot("kernel-bookworm", "bookworm", recipe, io.Discard)
 	switch {
 	case err != nil && os.Getenv("CI") == "true":
 		t.Fatal(err)
@@ -134,42 +132,30 @@ func (i image) boot(t *testing.T, script string) map[string]string {
 	return sections
 }
 
-// write writes the file system, in the format "newc" of cpio(5).
+// write writes the file system, by way of a directory.
 func (i image) write(t *testing.T, path, root, init string) {
 	t.Helper()
-	var archive bytes.Buffer
-	number := 0
-	add := func(name string, mode os.FileMode, content string) {
-		number++
-		kind := 0o100000
-		if mode.IsDir() {
-			kind = 0o040000
+	dir := t.TempDir()
+	add := func(name string, mode os.FileMode, content []byte) {
+		name = filepath.Join(dir, name)
+		err := os.MkdirAll(filepath.Dir(name), 0o755)
+		if err == nil {
+			err = os.WriteFile(name, content, mode)
 		}
-		archive.WriteString("070701")
-		for _, field := range []int{number, kind | int(mode.Perm()), 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0} {
-			fmt.Fprintf(&archive, "%08x", field)
-		}
-		archive.WriteString(name + "\x00")
-		for archive.Len()%4 != 0 {
-			archive.WriteByte(0)
-		}
-		archive.WriteString(content)
-		for archive.Len()%4 != 0 {
-			archive.WriteByte(0)
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
-	read := func(path string) string {
+	read := func(path string) []byte {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return string(text)
+		return text
 	}
-	for _, dir := range []string{"bin", "sbin", "etc", "etc/wireguard", "modules", "proc", "sys", "dev", "run", "tmp", "root"} {
-		add(dir, os.ModeDir|0o755, "")
-	}
-	add("init", 0o755, init)
-	add("bin/busybox", 0o755, read(filepath.Join(root, "bin/busybox")))
+	add("init", 0o755, []byte(init))
+	busybox := filepath.Join(root, "bin/busybox")
+	add("bin/busybox", 0o755, read(busybox))
 	for _, program := range []string{"rc-netns", "netns-exec", "netns-expose"} {
 		add("sbin/"+program, 0o755, read(filepath.Join(cmp.Or(i.programs, filepath.Join(installed, "usr/sbin")), program)))
 	}
@@ -188,22 +174,13 @@ func (i image) write(t *testing.T, path, root, init string) {
 		add("modules/"+module+".ko", 0o644, read(found))
 	}
 	for name, content := range i.files {
-		add(name, 0o600, content)
+		add(name, 0o600, []byte(content))
 	}
-	add("TRAILER!!!", 0, "")
-	file, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	zip := gzip.NewWriter(file)
-	if _, err := zip.Write(archive.Bytes()); err != nil {
-		t.Fatal(err)
-	}
-	if err := zip.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := file.Close(); err != nil {
-		t.Fatal(err)
+	pack := exec.Command("sh", "-ec", `mkdir -p etc/wireguard modules proc sys dev run tmp root
+		find . | "$1" cpio -o -H newc 2>/dev/null | gzip -1 >"$2"`, "sh", busybox, path)
+	pack.Dir = dir
+	if out, err := pack.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
 }
 

@@ -158,24 +158,6 @@ func files(t *testing.T, m Machine) {
 	}
 }
 
-func TestCloseLeavesTheHostAsItWas(t *testing.T) {
-	ofEachKind(t, func(t *testing.T, _ string, start func() ending) {
-		before := hostState(t)
-		m := start()
-		traces := tracesOf(t, os.Getpid())
-		if len(traces()) == 0 {
-			t.Error("what runs leaves no traces")
-		}
-		Sh(t, m, full)
-		for range 2 {
-			if err := m.Close(); err != nil {
-				t.Error(err)
-			}
-		}
-		asBefore(t, traces, before)
-	})
-}
-
 func TestKilledProgramLeavesNothing(t *testing.T) {
 	ofEachKind(t, func(t *testing.T, kind string, start func() ending) {
 		start().Close() // its root, and what that takes, is there
@@ -192,20 +174,17 @@ func TestKilledProgramLeavesNothing(t *testing.T) {
 		line, _ := bufio.NewReader(stdout).ReadString('\n')
 		Equal(t, "program", line, "held <nil>\n")
 		traces := tracesOf(t, program.Process.Pid)
+		if len(traces()) == 0 {
+			t.Error("what runs leaves no traces")
+		}
 		program.Process.Kill()
 		program.Wait()
-		asBefore(t, traces, before)
+		for deadline := time.Now().Add(30 * time.Second); len(traces()) > 0 && time.Now().Before(deadline); {
+			time.Sleep(10 * time.Millisecond)
+		}
+		Equal(t, "left", strings.Join(traces(), "\n"), "")
+		Equal(t, "the host", hostState(t), before)
 	})
-}
-
-// asBefore waits a moment for the traces to vanish.
-func asBefore(t *testing.T, traces func() []string, before string) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); len(traces()) > 0 && time.Now().Before(deadline); {
-		time.Sleep(10 * time.Millisecond)
-	}
-	Equal(t, "left", strings.Join(traces(), "\n"), "")
-	Equal(t, "the host", hostState(t), before)
 }
 
 // hostState is what no machine may change.

@@ -27,7 +27,6 @@ package machine
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,7 +50,6 @@ type Options struct {
 	Alone   bool          // with sid and busybox: that is all there is beside OpenRC, laid out as on Alpine
 	Cgroups string        // what is at /sys/fs/cgroup: cgroup v2 by default, "none", or "v1", OpenRC's own hierarchy alone
 	Install string        // a folder that "make install DESTDIR=" has filled: its content is in "/" from the beginning; folders beside it are kept for that
-	Shared  bool          // "/" and all below it are shared mounts; private by default, as on Alpine
 	Timeout time.Duration // for each Run; 20 minutes by default
 	Log     io.Writer     // gets the building of the root, and what background processes say after their Run
 }
@@ -80,7 +78,6 @@ type spec struct {
 	Root   string // folder of the root file system, which is only read
 	Layer  string // folder of what lies over it, also only read; empty: nothing
 	Shell  string // empty: the root's own
-	Shared bool
 	Hybrid bool   // cgroup v2 is at /sys/fs/cgroup/unified
 	Hidden bool   // it is nowhere
 	V1     string // a hierarchy of cgroup v1 of this name is at /sys/fs/cgroup/openrc
@@ -109,10 +106,7 @@ func Start(opts Options) (m *Machine, err error) {
 	if !slices.Contains([]string{"", "none", "v1"}, opts.Cgroups) {
 		return nil, fmt.Errorf("start machine: unknown cgroups %q (none or v1)", opts.Cgroups)
 	}
-	s := spec{
-		Shell: cmp.Or(opts.Shell, "dash"), Shared: opts.Shared,
-		Hidden: opts.Cgroups != "", Cover: os.Getenv("OPENRC_NETNS_COVER"),
-	}
+	s := spec{Shell: cmp.Or(opts.Shell, "dash"), Hidden: opts.Cgroups != "", Cover: os.Getenv("OPENRC_NETNS_COVER")}
 	if opts.Cgroups == "v1" {
 		s.V1 = legacyName()
 	}
@@ -128,9 +122,9 @@ func Start(opts Options) (m *Machine, err error) {
 			return nil, errors.New("start machine: only sid's OpenRC is alone with busybox")
 		}
 		s.Shell, m.before = "", testFunctions()
-		s.Root, err = CachedRoot(context.Background(), "busybox-sid", "sid", busyboxRecipe, m.log)
+		s.Root, err = CachedRoot("busybox-sid", "sid", busyboxRecipe, m.log)
 	} else {
-		s.Root, err = cachedRoot(context.Background(), opts.Release, m.log)
+		s.Root, err = cachedRoot(opts.Release, m.log)
 	}
 	if err == nil && opts.Install != "" {
 		s.Layer, err = layer(opts.Install, s.Root)

@@ -56,18 +56,6 @@ func TestMissedEndOfAScript(t *testing.T) {
 	}
 }
 
-func TestPropagation(t *testing.T) {
-	for _, shared := range []bool{false, true} {
-		m := kit.StartMachine(t, machine.Options{Shared: shared})
-		const private = `awk '$7 ~ /^shared:/ {n++} END {print n+0, NR}' /proc/self/mountinfo`
-		var marked, all int
-		fmt.Sscan(kit.Sh(t, m, private), &marked, &all)
-		if want := map[bool]int{false: 0, true: all}[shared]; marked != want || all == 0 {
-			t.Errorf("shared %v: %d of %d mounts are", shared, marked, all)
-		}
-	}
-}
-
 func TestInstall(t *testing.T) {
 	m := kit.StartMachine(t, machine.Options{})
 	tree := t.TempDir()

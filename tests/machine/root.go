@@ -2,7 +2,6 @@ package machine
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -71,11 +69,11 @@ var recipe = []string{
 //
 // The cache is that of [Cache]. To get newer packages, remove it while no machine
 // runs.
-func Root(ctx context.Context, release string) (dir string, err error) {
-	return cachedRoot(ctx, release, io.Discard)
+func Root(release string) (dir string, err error) {
+	return cachedRoot(release, io.Discard)
 }
 
-func cachedRoot(ctx context.Context, release string, log io.Writer) (string, error) {
+func cachedRoot(release string, log io.Writer) (string, error) {
 	switch release {
 	case "":
 		release = "sid"
@@ -83,7 +81,7 @@ func cachedRoot(ctx context.Context, release string, log io.Writer) (string, err
 	default:
 		return "", fmt.Errorf("unknown release %q (sid, trixie or bookworm)", release)
 	}
-	return CachedRoot(ctx, release, release, recipe, log)
+	return CachedRoot(release, release, recipe, log)
 }
 
 // CachedRoot returns the folder of a root file system, which it builds where
@@ -91,7 +89,7 @@ func cachedRoot(ctx context.Context, release string, log io.Writer) (string, err
 // options in recipe. The folder is called by the name, and another one for
 // another recipe. It has to be treated as read-only. The log gets what
 // mmdebstrap says.
-func CachedRoot(ctx context.Context, name, release string, recipe []string, log io.Writer) (dir string, err error) {
+func CachedRoot(name, release string, recipe []string, log io.Writer) (dir string, err error) {
 	key := sha256.Sum256([]byte(strings.Join(recipe, "\n")))
 	folder := fmt.Sprintf("%s-%x", name, key[:6])
 	cache, err := Cache(folder)
@@ -102,7 +100,7 @@ func CachedRoot(ctx context.Context, name, release string, recipe []string, log 
 	if _, err := os.Stat(root); err == nil {
 		return root, nil
 	}
-	unlock, err := lock(ctx, root+".lock")
+	unlock, err := lock(root + ".lock")
 	if err != nil {
 		return "", err
 	}
@@ -110,7 +108,7 @@ func CachedRoot(ctx context.Context, name, release string, recipe []string, log 
 	if _, err := os.Stat(root); err == nil {
 		return root, nil // another builder was faster
 	}
-	if err := buildRoot(ctx, release, recipe, root, log); err != nil {
+	if err := buildRoot(release, recipe, root, log); err != nil {
 		return "", fmt.Errorf("build root of %s: %w", name, err)
 	}
 	return root, nil
@@ -160,7 +158,7 @@ var told sync.Once
 
 // buildRoot builds beside root, and renames what is complete. The caller holds
 // the lock.
-func buildRoot(ctx context.Context, release string, recipe []string, root string, log io.Writer) error {
+func buildRoot(release string, recipe []string, root string, log io.Writer) error {
 	if err := Check(); err != nil {
 		return err
 	}
@@ -174,7 +172,7 @@ func buildRoot(ctx context.Context, release string, recipe []string, root string
 	// and no process behind when it is killed.
 	args := []string{"--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "mmdebstrap"}
 	args = append(append(args, recipe...), release, unfinished)
-	cmd := exec.CommandContext(ctx, "unshare", args...)
+	cmd := exec.Command("unshare", args...)
 	var said bytes.Buffer
 	cmd.Stdout = io.MultiWriter(&said, log)
 	cmd.Stderr = cmd.Stdout
@@ -186,25 +184,20 @@ func buildRoot(ctx context.Context, release string, recipe []string, root string
 
 // lock takes the lock file, which it makes if need be, and returns what gives
 // it back.
-func lock(ctx context.Context, name string) (unlock func(), err error) {
+func lock(name string) (unlock func(), err error) {
 	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	for {
-		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX)
+		switch err {
+		case nil:
 			return func() { file.Close() }, nil
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) {
+		case unix.EINTR:
+		default:
 			file.Close()
 			return nil, fmt.Errorf("lock %s: %w", name, err)
-		}
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
-			file.Close()
-			return nil, fmt.Errorf("lock %s: %w", name, ctx.Err())
 		}
 	}
 }

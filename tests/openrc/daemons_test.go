@@ -16,7 +16,7 @@ import (
 func TestDaemons(t *testing.T) {
 	eachOf(t, releases, func(t *testing.T, release string) {
 		w := layWire(bootRelease(t, machine.Options{Release: release, Shell: shellOf[release]}, true))
-		w.scripts("chronyd", "dnsmasq", "httpd", "nginx")
+		w.scripts("chronyd", "dnsmasq", "nginx")
 		for _, d := range w.daemons(release) {
 			w.life(d)
 		}
@@ -88,10 +88,6 @@ func (w wire) daemons(release string) []daemon {
 	w.Write("/etc/dnsmasq.conf", "address=/own.example/192.0.2.99\nno-hosts\naddn-hosts=/etc/dnsmasq.hosts\n")
 	w.Write("/etc/dnsmasq.hosts", "192.0.2.10 listed.example\n")
 	w.Write("/etc/chrony/chrony.conf", "local stratum 10\nallow all\nsourcedir /etc/chrony/sources.d\n")
-	w.Write("/srv/httpd/index.html", "one\n")
-	w.Write("/srv/httpd/other.html", "two\n")
-	w.Write("/etc/httpd.conf", "")
-	w.Sh("ln -s /bin/busybox /usr/sbin/httpd")
 	if err := w.SSHD(); err != nil {
 		w.T.Fatal(err)
 	}
@@ -101,7 +97,6 @@ func (w wire) daemons(release string) []daemon {
 		{"chronyd", "chronyd", "_chrony", "ntp", "mode 4 stratum 10", crashed, revive, w.reloadChronyd},
 		// Those of sessions have another parent.
 		{"sshd", "-P 1 sshd", "root", "ssh", "SSH-2.0-OpenSSH", crashed, revive, w.reloadSSHD},
-		{"httpd", "httpd", "www-data", "http 8080", "one", crashed, revive, w.reloadHTTPD},
 	}
 }
 
@@ -167,8 +162,7 @@ func (w wire) isInside(d daemon, when string) {
 	for _, user := range strings.Fields(d.users) {
 		processes = append(processes, user+" "+w.vpn+" nameserver 192.0.2.2")
 	}
-	// httpd has a process for each connection, which may be at its end: it has
-	// no namespace any more then.
+	// A worker that is at its end has no namespace any more.
 	kit.Equal(w.T, "processes and outside sockets of "+what, w.Sh(`for p in $(pgrep -x `+d.process+`); do
 			user=$(ps -o user:20= -p $p) resolver=$(cat /proc/$p/root/etc/resolv.conf)
 			namespace=$(readlink /proc/$p/ns/net) && echo $user $namespace $resolver
@@ -289,16 +283,6 @@ func (w wire) reloadChronyd() {
 	w.Sh("rc-service chronyd reload")
 	kit.Equal(w.T, "sources after reload", w.Sh(sources), "192.0.2.2")
 	w.Sh("rm /etc/chrony/sources.d/peer.sources")
-}
-
-// The configuration is read again: another page is the first.
-func (w wire) reloadHTTPD() {
-	for _, reload := range []struct{ conf, text string }{{"I:other.html\n", "two"}, {"I:index.html\n", "one"}} {
-		w.Write("/etc/httpd.conf", reload.conf)
-		w.Sh("rc-service httpd reload")
-		w.Sh(poll("ip netns exec peer probe http 8080 192.0.2.1 | grep -q " + reload.text))
-		w.answersPeer("httpd after reload", "http 8080", reload.text)
-	}
 }
 
 // A login lands inside, with the namespace's files and devices and the host's

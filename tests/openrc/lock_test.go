@@ -119,30 +119,6 @@ func TestLockedSupervisor(t *testing.T) {
 	})
 }
 
-// Without cgroups of OpenRC's the service gets one of ours, and stop removes
-// it.
-func TestLockedServiceWithoutOpenRCCgroups(t *testing.T) {
-	inEachShell(t, func(t *testing.T, h *host) {
-		h.Sh("echo 'rc_cgroup_mode=legacy' >>/etc/rc.conf")
-		h.Conf("daemon", "netns=vpn", "netns_lock=yes")
-		h.Sh("rc-service daemon start")
-		cgroup := h.Sh("sed -n s/^0:://p /proc/" + h.daemon() + "/cgroup")
-		if !strings.HasSuffix(cgroup, "/openrc-netns.daemon") {
-			t.Errorf("cgroup: %s", cgroup)
-		}
-		h.Sh("rc-service daemon status; rc-service daemon reload")
-		h.Sh("rc-service daemon restart")
-		kit.Equal(t, "cgroup after restart", h.Sh("sed -n s/^0:://p /proc/"+h.daemon()+"/cgroup"), cgroup)
-		h.Sh("rc-service daemon stop")
-		kit.Equal(t, "cgroups", h.Sh("find /sys/fs/cgroup -name '*daemon*'"), "")
-
-		// A start that fails in the script leaves none either.
-		h.Sh("mv /usr/local/bin/sleeper /usr/local/bin/gone")
-		h.Fails("rc-service daemon start")
-		kit.Equal(t, "cgroups", h.Sh("find /sys/fs/cgroup -name '*daemon*'"), "")
-	})
-}
-
 // A daemon can keep what it needs, under start-stop-daemon and under s6.
 func TestLockKeeps(t *testing.T) {
 	t.Parallel()

@@ -182,7 +182,7 @@ func TestLSBScriptIsConfined(t *testing.T) {
 func TestOtherLSBScripts(t *testing.T) {
 	eachOf(t, releases, func(t *testing.T, release string) {
 		h := bootRelease(t, machine.Options{Release: release}, true)
-		root, err := machine.Root(t.Context(), release)
+		root, err := machine.Root(release)
 		if err != nil {
 			t.Fatal(err)
 		}

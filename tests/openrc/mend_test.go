@@ -313,7 +313,7 @@ var writers = []string{
 func TestMendHooks(t *testing.T) {
 	t.Parallel()
 	kit.Require(t)
-	root, err := machine.CachedRoot(t.Context(), "writers-sid", "sid", writers, io.Discard)
+	root, err := machine.CachedRoot("writers-sid", "sid", writers, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,49 +46,6 @@ func ran(h *host, service, namespace string, functions ...string) {
 	}
 }
 
-// What is wrong with a setting is in TestCheckFinds too, which has the start
-// fail; here no daemon is taken away for it, and none is in the way of a stop.
-func TestBadSettingFailsTheStart(t *testing.T) {
-	t.Parallel()
-	h := boot(t, "dash", true)
-	h.scripts("s6-svscan")
-	for _, test := range []struct{ conf, want string }{
-		{"netns=../vpn", `bad network namespace name "../vpn": give a name without a slash, or an absolute path`},
-		{"netns=vpn\nnetns_etc=copy", `netns_etc="copy": use "bind" or "none"`},
-		{"netns=vpn\nnetns_hide=/nowhere", `cannot hide "/nowhere": no such file or directory`},
-		{"netns=vpn\nnetns_lock=yes\nnetns_lock_keep=net_adm", `netns_lock_keep: "net_adm" is not a capability that a lock takes away: use bpf, checkpoint_restore, dac_read_search, mknod, net_admin, perfmon, sys_admin, sys_boot, sys_module, sys_ptrace or sys_rawio`},
-		{"netns=vpn\nvrf=lo", `device "lo" is not a VRF`},
-		{"vrf=mgmt", `VRF "mgmt": no such device in this network namespace`},
-		{"netns=vpn\nsupervisor=runit", "runit would start the daemon outside: remove the settings from conf.d, and start it in the run script with: exec netns-exec vpn -- COMMAND"},
-		{"netns=vpn\nsupervisor=s6\nchroot=/srv", `s6 would look for netns-exec below chroot="/srv": use supervisor=supervise-daemon`},
-	} {
-		h.Conf("daemon", test.conf)
-		kit.Equal(t, "output", h.Fails("rc-service daemon start"), " * daemon: "+test.want+"\n * ERROR: daemon failed to start\n")
-		kit.Equal(t, "state", h.state("daemon"), "stopped")
-		h.noDaemon()
-		kit.Equal(t, "cgroups left", h.Sh("find /sys/fs/cgroup -name '*daemon'"), "")
-
-		h.Conf("daemon", "netns=vpn")
-		h.Sh("rc-service daemon start; rm /run/trace.daemon")
-		before := h.daemon()
-		h.Conf("daemon", test.conf)
-		out := h.Fails("rc-service daemon restart")
-		kit.Contains(t, out, test.want)
-		kit.Contains(t, out, "failed to stop")
-		kit.Equal(t, "daemon", h.daemon(), before)
-		kit.Equal(t, "state", h.state("daemon"), "started")
-		kit.Equal(t, "functions of the script that ran", h.Run("grep -v ^script /run/trace.daemon").Stdout, "")
-
-		// (With another supervisor OpenRC would ask that one to stop what it
-		// never started.)
-		if strings.Contains(test.conf, "supervisor") {
-			h.Conf("daemon", "netns=vpn")
-		}
-		h.Sh("rc-service daemon stop")
-		h.noDaemon()
-	}
-}
-
 // A record that cannot be read is no licence to act on the host's network.
 func TestDamagedRecord(t *testing.T) {
 	t.Parallel()

@@ -145,14 +145,7 @@ func TestS6Settings(t *testing.T) {
 for argument; do echo "<$argument>"; done >/run/arguments
 exec sleeper 3600
 `)
-		h.Write("/usr/local/bin/ready", "#!/bin/sh\necho >&4\nexec sleeper 3600\n")
-		h.Write("/usr/local/bin/sd-ready", `#!/usr/bin/perl
-use Socket;
-($name = $ENV{NOTIFY_SOCKET}) =~ s/^@/\0/;
-socket(S, AF_UNIX, SOCK_DGRAM, 0) or die;
-send(S, "READY=1\n", 0, sockaddr_un($name)) or die "$ENV{NOTIFY_SOCKET}: $!";
-exec qw(sleeper 3600);
-`)
+		h.notifiers()
 		h.Write("/usr/local/bin/log", "#!/bin/sh\nreadlink /proc/self/ns/net >/run/logger\nexec cat\n")
 		h.Sh("mkdir -p /etc/netns/vpn /run/secret /run/more; echo nameserver 192.0.2.53 >/etc/netns/vpn/resolv.conf; echo nameserver 192.0.2.1 >/etc/resolv.conf; touch /run/secret/socket /run/more/socket")
 		resolver := func(h *host) string { return h.Sh("cat /proc/" + h.daemon() + "/root/etc/resolv.conf") }
@@ -165,10 +158,10 @@ exec qw(sleeper 3600);
 				kit.Equal(t, "arguments", h.Sh("cat /run/arguments"), "<-x>\n<a b>\n<c d>\n<-->\n<>\n<$HOME>")
 				kit.Equal(t, "resolv.conf", resolver(h), "nameserver 192.0.2.53")
 			}},
-			{"notify=fd", []string{"program=/usr/local/bin/ready", "notify=fd:4", "timeout_ready=5000", "command_user=daemon"}, func(t *testing.T, h *host) {
+			{"notify=fd", []string{"program=/usr/local/bin/by-fd", "notify=fd:5", "timeout_ready=5000", "command_user=daemon"}, func(t *testing.T, h *host) {
 				kit.Contains(t, h.Sh("rc-service six status"), "ready")
 			}},
-			{"notify=socket:ready", []string{"program=/usr/local/bin/sd-ready", "notify=socket:ready", "timeout_ready=5000", "command_user=daemon"}, func(t *testing.T, h *host) {
+			{"notify=socket:ready", []string{"program=/usr/local/bin/by-socket", "notify=socket:ready", "timeout_ready=5000", "command_user=daemon"}, func(t *testing.T, h *host) {
 				kit.Contains(t, h.Sh("rc-service six status"), "ready")
 				kit.Equal(t, "user", h.Sh("ps -o user= -p "+h.daemon()), "daemon")
 			}},
@@ -408,11 +401,10 @@ sleep 1 while 1;
 	})
 }
 
-// A daemon says when it is ready, and the start waits for that.
-func TestNotify(t *testing.T) {
-	t.Parallel()
-	h := boot(t, "dash", true)
-	h.scripts("watched")
+// notifiers brings daemons that say when they are ready, after they have left a
+// note of it.
+func (h *host) notifiers() {
+	h.T.Helper()
 	h.Write("/usr/local/bin/by-fd", `#!/usr/bin/perl
 select(undef, undef, undef, 0.3);
 open(F, ">/run/ready") and close F;
@@ -426,9 +418,17 @@ select(undef, undef, undef, 0.3);
 open(F, ">/run/ready") and close F;
 ($name = $ENV{NOTIFY_SOCKET}) =~ s/^@/\0/;
 socket(S, AF_UNIX, SOCK_DGRAM, 0) or die;
-send(S, "READY=1", 0, sockaddr_un($name)) or die "$ENV{NOTIFY_SOCKET}: $!";
+send(S, "READY=1\n", 0, sockaddr_un($name)) or die "$ENV{NOTIFY_SOCKET}: $!";
 exec qw(sleeper 3600);
 `)
+}
+
+// A daemon says when it is ready, and the start waits for that.
+func TestNotify(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	h.scripts("watched")
+	h.notifiers()
 	for _, supervisor := range []string{"supervisor=supervise-daemon", "command_background=yes"} {
 		for program, notify := range map[string]string{"by-fd": "fd:5", "by-socket": "socket:ready"} {
 			h.Conf("watched", "netns=vpn", "program=/usr/local/bin/"+program, "notify="+notify, supervisor)

@@ -2,7 +2,6 @@ package openrc
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -12,70 +11,6 @@ import (
 	"openrc-netns/tests/kit"
 )
 
-// ways are those that netns-exec(8) has in its table, with what the kernel says
-// to a locked root. Without the lock each is open, in a kernel that has it.
-var ways = map[string]string{
-	"setns by path":                     "EACCES",
-	"setns by pidfd":                    "EPERM",
-	"number for another namespace":      "EPERM",
-	"macvlan on its device":             "EPERM",
-	"device of one's own":               "EPERM",
-	"the same as nobody with NET_ADMIN": "EPERM",
-	"address":                           "EPERM",
-	"route":                             "EPERM",
-	"firewall":                          "EPERM",
-	"BPF program off its cgroup":        "EPERM",
-	"the same without its descriptor":   "EINVAL",
-	"pidfd_getfd":                       "EPERM",
-	"ptrace":                            "EPERM",
-	"memory of another process":         "EACCES",
-	"root of another process":           "EACCES",
-	"another process as its user":       "EPERM",
-	"core_pattern":                      "EROFS",
-	"core_pattern by a new proc":        "EPERM",
-	"modprobe":                          "EROFS",
-	"sysctl of the network":             "EROFS",
-	"sysrq-trigger":                     "EROFS",
-	"uevent_helper":                     "EROFS",
-	"uevent of a device":                "EROFS",
-	"parameter of a module":             "EROFS",
-	"parameter of a device":             "EROFS",
-	"debugfs":                           "EROFS",
-	"tracefs":                           "EROFS",
-	"configfs":                          "EROFS",
-	"mount":                             "EPERM",
-	"remount of /proc/sys":              "EPERM",
-	"node of a disk":                    "EPERM",
-	"file by its handle":                "EPERM",
-	"BPF program":                       "EPERM",
-	"perf event of the kernel":          "EACCES",
-	"tracepoint":                        "EACCES",
-	"probe in the kernel":               "EACCES",
-	"PID of one's choice":               "EPERM",
-	"the same by ns_last_pid":           "EROFS",
-	"file that is mapped":               "EPERM",
-	"kexec_load":                        "EPERM",
-	"kexec_file_load":                   "EPERM",
-	"reboot":                            "EPERM",
-	"kernel module":                     "EPERM",
-	"I/O port":                          "EPERM",
-	"all I/O ports":                     "EPERM",
-	"memory of the machine":             "EPERM",
-}
-
-// others are those that the lock changes nothing of: admitted, or shut to
-// whoever asks. What they lead to is in the manual too.
-var others = map[string]string{
-	"macvlan from a user namespace": "EPERM",
-	"socket to the hypervisor":      "done",
-	"input for its terminal":        "done",
-	"another cgroup":                "done",
-	"descriptor that is open":       "done",
-	"descriptor that is passed in":  "done",
-	"FIFO in the file system":       "done",
-	"file that others execute":      "done",
-}
-
 // hasDomains reports whether this kernel has the kind of Landlock domain that
 // keeps a lock apart from processes of the same user: that of Linux 6.12.
 func hasDomains() bool {
@@ -83,15 +18,20 @@ func hasDomains() bool {
 	return errno == 0 && version >= 6
 }
 
-// tryWays has the probe try them as the command of a launch.
-func tryWays(h *host, launch string) map[string]string {
+// tryWays has the probe try them as the command of a launch, and returns what
+// the kernel says, and what it is to say to a locked root of those that a lock
+// shuts.
+func tryWays(h *host, launch string) (said, shut map[string]string) {
 	h.T.Helper()
-	said := map[string]string{}
+	said, shut = map[string]string{}, map[string]string{}
 	for line := range strings.Lines(h.Sh(strings.Replace(launch, "netns-exec", "probe leave-open netns-exec", 1) + " probe ways $(cat /run/victim) $(cat /sys/class/net/outer/ifindex)")) {
-		name, answer, _ := strings.Cut(strings.TrimSpace(line), ": ")
-		said[name] = answer
+		fields := strings.Split(strings.TrimSpace(line), ": ")
+		said[fields[0]] = fields[2]
+		if fields[1] != "" {
+			shut[fields[0]] = fields[1]
+		}
 	}
-	return said
+	return said, shut
 }
 
 func TestWaysOut(t *testing.T) {
@@ -108,18 +48,12 @@ func TestWaysOut(t *testing.T) {
 		return slices.Contains([]string{"not here", "ENOENT", "ENOSYS", "ENXIO", "ENODEV", "ENOPROTOOPT"}, answer)
 	}
 
-	ways := maps.Clone(ways)
+	// With a program on its cgroup, which it can take off.
+	h.Sh("mkdir /sys/fs/cgroup/own; probe attach /sys/fs/cgroup/own harmless")
+	open, ways := tryWays(h, "echo $$ >/sys/fs/cgroup/own/cgroup.procs; netns-exec vpn")
 	if !hasDomains() {
 		t.Log("another process as its user: open in this kernel, which has no such Landlock domains")
 		delete(ways, "another process as its user")
-	}
-	// With a program on its cgroup, which it can take off.
-	h.Sh("mkdir /sys/fs/cgroup/own; probe attach /sys/fs/cgroup/own harmless")
-	open := tryWays(h, "echo $$ >/sys/fs/cgroup/own/cgroup.procs; netns-exec vpn")
-	for name, said := range others {
-		if open[name] != said {
-			t.Logf("%s: not in this kernel: %s", name, open[name])
-		}
 	}
 	for name, shut := range ways {
 		switch {
@@ -135,16 +69,23 @@ func TestWaysOut(t *testing.T) {
 		"in a namespace": "netns-exec --lock vpn", "at home": "netns-exec --lock --",
 		"where it had been": "cd /proc/sys/kernel && netns-exec --lock vpn",
 	} {
-		said := tryWays(h, launch)
-		for name, shut := range ways {
-			if said[name] != shut && !(missing(open[name]) && said[name] != "done") {
-				t.Errorf("%s: %s: %s, want %s", what, name, said[name], shut)
+		said, every := tryWays(h, launch)
+		for name, answer := range said {
+			want, shut := ways[name]
+			if shut && answer != want && !(missing(open[name]) && answer != "done") {
+				t.Errorf("%s: %s: %s, want %s", what, name, answer, want)
+			}
+			if every[name] == "" { // admitted, or shut to whoever asks
+				kit.Equal(t, what+": "+name, answer, open[name])
 			}
 		}
-		for name := range others {
-			kit.Equal(t, what+": "+name, said[name], open[name])
-		}
 		kit.Equal(t, "ways "+what, fmt.Sprint(len(said)), fmt.Sprint(len(open)))
+	}
+	said, _ := tryWays(h, "netns-exec --lock -u nobody vpn")
+	for name := range ways {
+		if said[name] == "" || said[name] == "done" {
+			t.Errorf("as nobody: %s: %q", name, said[name])
+		}
 	}
 
 	// What is kept opens what it is said to open, and nothing else.
@@ -157,17 +98,18 @@ func TestWaysOut(t *testing.T) {
 			"device of one's own", "address", "route", "firewall", "sysctl of the network"},
 		"perfmon": {"perf event of the kernel", "tracepoint", "probe in the kernel"},
 		"sys_admin": {"mount", "remount of /proc/sys", "BPF program", "BPF program off its cgroup", "the same without its descriptor",
-			"perf event of the kernel", "tracepoint", "probe in the kernel", "PID of one's choice", "file that is mapped"},
+			"perf event of the kernel", "tracepoint", "probe in the kernel", "PID of one's choice", "file that is mapped",
+			"network namespace of one's own", "socket in one by a user namespace"},
 		"sys_boot":   {"reboot", "kexec_load", "kexec_file_load"},
 		"sys_module": {"kernel module"},
-		"SYS_PTRACE": {"pidfd_getfd", "ptrace", "memory of another process", "root of another process", "setns by path", "another process as its user"},
+		"SYS_PTRACE": {"pidfd_getfd", "ptrace", "memory of another process", "root of another process", "setns by path", "setns from there", "another process as its user"},
 		"sys_rawio":  {"I/O port", "all I/O ports", "memory of the machine"},
 	} {
-		said := tryWays(h, "netns-exec --lock --lock-keep "+keep+" vpn")
+		said, _ := tryWays(h, "netns-exec --lock --lock-keep "+keep+" vpn")
 		for _, name := range opened {
 			want := open[name]
 			switch name {
-			case "setns by path":
+			case "setns by path", "setns from there":
 				want = "EPERM" // it can be opened by now, and not be entered
 			case "remount of /proc/sys":
 				want = "done" // without the lock it is no mount

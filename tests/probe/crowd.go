@@ -2,120 +2,74 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// echo is a server with a few bytes for each connection, however many there
-// are.
-func echo(text string) error {
-	port, err := strconv.Atoi(text)
-	if err != nil {
-		return err
-	}
+// echo is a server that sends back what comes in on each of many connections.
+func echo(port string) error {
 	raiseLimit()
-	listener, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0)
+	listener, err := net.Listen("tcp4", "127.0.0.1:"+port)
 	if err != nil {
 		return err
 	}
-	if err := unix.Bind(listener, loopback(port)); err != nil {
-		return err
-	}
-	if err := unix.Listen(listener, 4096); err != nil {
-		return err
-	}
-	poll, err := unix.EpollCreate1(0)
-	if err != nil {
-		return err
-	}
-	watch := func(fd int) error {
-		return unix.EpollCtl(poll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
-	}
-	if err := watch(listener); err != nil {
-		return err
-	}
-	events := make([]unix.EpollEvent, 100)
-	buffer := make([]byte, 100)
 	for {
-		n, err := unix.EpollWait(poll, events, -1)
-		if err != nil && err != unix.EINTR {
+		conn, err := listener.Accept()
+		if err != nil {
 			return err
 		}
-		for _, event := range events[:max(n, 0)] {
-			fd := int(event.Fd)
-			if fd == listener {
-				for err = error(nil); err == nil; { // all that wait: the next ones need the room
-					if fd, _, err = unix.Accept(listener); err == nil {
-						err = watch(fd)
-					}
+		go func() {
+			defer conn.Close()
+			buffer := make([]byte, 100)
+			for {
+				n, err := conn.Read(buffer)
+				if err == nil {
+					_, err = conn.Write(buffer[:n])
 				}
-				if err != unix.EAGAIN {
-					return err
+				if err != nil {
+					return
 				}
-				continue
 			}
-			n, err := unix.Read(fd, buffer)
-			if err != nil || n == 0 {
-				unix.Close(fd)
-				continue
-			}
-			if _, err := unix.Write(fd, buffer[:n]); err != nil {
-				return err
-			}
-		}
+		}()
 	}
 }
 
 // crowd is as many clients of it at once.
 func crowd(port, count string) error {
-	number, err := strconv.Atoi(port)
-	if err != nil {
-		return err
-	}
 	n, err := strconv.Atoi(count)
 	if err != nil {
 		return err
 	}
 	raiseLimit()
-	var open []int
+	var open []net.Conn
 	for i := range n {
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
-		if err == nil {
-			err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 600})
-		}
-		if err == nil {
-			err = unix.Connect(fd, loopback(number))
-		}
+		conn, err := net.Dial("tcp4", "127.0.0.1:"+port)
 		if err != nil {
 			return fmt.Errorf("connection %d: %w", i, err)
 		}
-		open = append(open, fd)
+		open = append(open, conn)
 	}
 	for round := range 2 {
 		question := func(i int) string { return fmt.Sprint(round, i) }
-		for i, fd := range open {
-			if _, err := unix.Write(fd, []byte(question(i))); err != nil {
+		for i, conn := range open {
+			_ = conn.SetDeadline(time.Now().Add(10 * time.Minute))
+			if _, err := io.WriteString(conn, question(i)); err != nil {
 				return fmt.Errorf("connection %d: %w", i, err)
 			}
 		}
-		for i, fd := range open {
-			answer := make([]byte, 100)
-			n, err := unix.Read(fd, answer)
-			for err == unix.EINTR { // with a timeout, read(2) is not restarted
-				n, err = unix.Read(fd, answer)
-			}
-			if err != nil || string(answer[:n]) != question(i) {
-				return fmt.Errorf("connection %d: %q, %v", i, answer[:max(n, 0)], err)
+		for i, conn := range open {
+			answer := make([]byte, len(question(i)))
+			if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != question(i) {
+				return fmt.Errorf("connection %d: %q, %v", i, answer, err)
 			}
 		}
 	}
 	fmt.Println(len(open), "at once")
 	return nil
-}
-
-func loopback(port int) unix.Sockaddr {
-	return &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}
 }
 
 // raiseLimit makes room for many descriptors, where that is allowed.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 	"unsafe"
@@ -11,35 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kinds makes a socket of each kind that is neither TCP, UDP nor raw IP, and
-// prints what it is bound to.
-func kinds() error {
-	for _, kind := range []struct {
-		name                   string
-		family, kind, protocol int
-	}{
-		{"MPTCP", unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP},
-		{"SCTP one to one", unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_SCTP},
-		{"SCTP one to many", unix.AF_INET6, unix.SOCK_SEQPACKET, unix.IPPROTO_SCTP},
-		{"packet", unix.AF_PACKET, unix.SOCK_RAW, 0},
-		{"RDS", unix.AF_RDS, unix.SOCK_SEQPACKET, 0},
-		{"RxRPC", unix.AF_RXRPC, unix.SOCK_DGRAM, unix.AF_INET},
-		{"TIPC", unix.AF_TIPC, unix.SOCK_RDM, 0},
-		{"vsock", unix.AF_VSOCK, unix.SOCK_STREAM, 0},
-	} {
-		fd, err := unix.Socket(kind.family, kind.kind, kind.protocol)
-		if err != nil {
-			fmt.Printf("%s: %v\n", kind.name, err)
-			continue
-		}
-		device, err := unix.GetsockoptString(fd, unix.SOL_SOCKET, unix.SO_BINDTODEVICE)
-		if err != nil {
-			return err
-		}
-		fmt.Printf("%s: %q\n", kind.name, device)
-		unix.Close(fd)
-	}
-	return nil
+// rarerKinds are neither TCP, UDP nor raw IP.
+var rarerKinds = []socketKind{
+	{"MPTCP", unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP},
+	{"SCTP one to one", unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_SCTP},
+	{"SCTP one to many", unix.AF_INET6, unix.SOCK_SEQPACKET, unix.IPPROTO_SCTP},
+	{"packet", unix.AF_PACKET, unix.SOCK_RAW, 0},
+	{"RDS", unix.AF_RDS, unix.SOCK_SEQPACKET, 0},
+	{"RxRPC", unix.AF_RXRPC, unix.SOCK_DGRAM, unix.AF_INET},
+	{"TIPC", unix.AF_TIPC, unix.SOCK_RDM, 0},
+	{"vsock", unix.AF_VSOCK, unix.SOCK_STREAM, 0},
 }
 
 const sctpPort = 7
@@ -132,7 +114,11 @@ func getsockopt(fd, option int, value unsafe.Pointer, size uintptr) error {
 
 // stray listens for TCP on a port with a socket that is bound to no device,
 // which a process of a service can have from elsewhere or can free, and stays.
-func stray(port int) error {
+func stray(text string) error {
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		return err
+	}
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	if err != nil {
 		return err
@@ -150,7 +136,11 @@ func stray(port int) error {
 }
 
 // rxrpc has the kernel make a UDP socket of its own, and stays.
-func rxrpc(port int) error {
+func rxrpc(text string) error {
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		return err
+	}
 	fd, err := unix.Socket(unix.AF_RXRPC, unix.SOCK_DGRAM, unix.AF_INET)
 	if err != nil {
 		return err
@@ -175,6 +165,12 @@ func stay() error {
 	for {
 		time.Sleep(time.Hour)
 	}
+}
+
+// say prints what answer reads.
+func say(err error) error {
+	fmt.Println(errnoOf(err))
+	return nil
 }
 
 // errnoOf is the kernel's word for an error, or "done".

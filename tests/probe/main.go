@@ -1,41 +1,4 @@
 // Probe finds out, from inside a test machine, what the tests want to know.
-//
-//	probe sockets          make a socket of every kind, print what each is bound to
-//	probe programs CGROUP  read back the programs on a cgroup
-//	probe detach CGROUP    take the programs off a cgroup
-//	probe attach CGROUP NAME
-//	                       put a program of that name on it, which admits each socket
-//	probe serve TEXT       answer every TCP and UDP client on port 7 with TEXT
-//	probe ask HOST         print what the server at HOST answers by TCP and UDP
-//	probe deny SYSCALL ERROR COMMAND [ARG]...
-//	                       become COMMAND on a kernel that answers SYSCALL with ERROR
-//	probe kinds            make sockets of rarer kinds, print what each is bound to
-//	probe sctp             wait for a client, print what its sockets are bound to
-//	probe ask-sctp ADDRESS be that client
-//	probe stray PORT       listen with a socket that is bound to no device
-//	probe rxrpc PORT       have the kernel listen on a UDP port, for AF_RXRPC
-//	probe abstract NAME    listen at a Unix socket of the abstract kind
-//	probe ask-abstract NAME
-//	                       be its client
-//	probe hand-out         hand a UDP socket to whoever asks at a Unix socket, and have a
-//	                       FIFO open, for the way that leads there
-//	probe leave-open COMMAND [ARG]...
-//	                       become COMMAND, with a UDP socket for the way that is one
-//	probe ways PID DEVICE  try each way out of a lock: PID is a process outside that
-//	                       holds a socket, DEVICE the index of a device there
-//	probe capture FILE     write down all packets of the network namespace, a line each,
-//	                       until it is terminated
-//	probe echo PORT        send back what comes in on each of many connections
-//	probe crowd PORT N     open that many at once, and ask each of them twice
-//	probe whoami ADDRESS   be a name server whose answer is the address of who asks
-//
-// These print a line for each ADDRESS, with the answer or why there is none,
-// and for DNS one for UDP and one for TCP:
-//
-//	probe http PORT ADDRESS...
-//	probe dns NAME ADDRESS...
-//	probe ntp ADDRESS...
-//	probe ssh ADDRESS...
 package main
 
 import (
@@ -44,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -55,113 +17,124 @@ import (
 	"openrc-netns/tests/internal/deny"
 )
 
+const usage = `probe sockets          make a socket of every kind, print what each is bound to
+probe programs CGROUP  read back the programs on a cgroup
+probe detach CGROUP    take the programs off a cgroup
+probe attach CGROUP NAME
+                       put a program of that name on it, which admits each socket
+probe serve TEXT       answer every TCP and UDP client on port 7 with TEXT
+probe ask HOST         print what the server at HOST answers by TCP and UDP
+probe deny SYSCALL ERROR COMMAND [ARG]...
+                       become COMMAND on a kernel that answers SYSCALL with ERROR
+probe kinds            make sockets of rarer kinds, print what each is bound to
+probe sctp             wait for a client, print what its sockets are bound to
+probe ask-sctp ADDRESS be that client
+probe stray PORT       listen with a socket that is bound to no device
+probe rxrpc PORT       have the kernel listen on a UDP port, for AF_RXRPC
+probe abstract NAME    listen at a Unix socket of the abstract kind
+probe ask-abstract NAME
+                       be its client
+probe hand-out         hand a UDP socket to whoever asks at a Unix socket, and have a
+                       FIFO open, for the way that leads there
+probe leave-open COMMAND [ARG]...
+                       become COMMAND, with a UDP socket for the way that is one
+probe ways PID DEVICE  try each way out of a lock: PID is a process outside that
+                       holds a socket, DEVICE the index of a device there
+probe capture FILE     write down all packets of the network namespace, a line each,
+                       until it is terminated
+probe echo PORT        send back what comes in on each of many connections
+probe crowd PORT N     open that many at once, and ask each of them twice
+probe whoami ADDRESS   be a name server whose answer is the address of who asks
+
+These print a line for each ADDRESS, with the answer or why there is none,
+and for DNS one for UDP and one for TCP:
+
+probe http PORT ADDRESS...
+probe dns NAME ADDRESS...
+probe ntp ADDRESS...
+probe ssh ADDRESS...
+`
+
+// commands are functions with the number of their arguments, or the least.
+var commands = map[string]struct {
+	arguments int
+	more      bool
+	do        func(args []string) error
+}{
+	"sockets":      {0, false, func([]string) error { return sockets(ordinaryKinds) }},
+	"kinds":        {0, false, func([]string) error { return sockets(rarerKinds) }},
+	"sctp":         {0, false, func([]string) error { return sctp() }},
+	"ask-sctp":     {1, false, one(askSCTP)},
+	"stray":        {1, false, one(stray)},
+	"rxrpc":        {1, false, one(rxrpc)},
+	"abstract":     {1, false, one(abstract)},
+	"ask-abstract": {1, false, one(askAbstract)},
+	"hand-out":     {0, false, func([]string) error { return handOut() }},
+	"leave-open":   {1, true, leaveOpen},
+	"ways":         {2, false, two(ways)},
+	"programs":     {1, false, one(programs)},
+	"detach":       {1, false, one(detach)},
+	"attach":       {2, false, two(attach)},
+	"serve":        {1, false, one(serve)},
+	"ask":          {1, false, one(ask)},
+	"capture":      {1, false, one(capture)},
+	"echo":         {1, false, one(echo)},
+	"crowd":        {2, false, two(crowd)},
+	"whoami":       {1, false, one(whoami)},
+	"deny":         {1, true, func(args []string) error { deny.Exec(args); return nil }},
+	"http":         {2, true, func(args []string) error { return put(args[1:], overHTTP(args[0])) }},
+	"dns":          {2, true, func(args []string) error { return put(args[1:], overDNS("udp", args[0]), overDNS("tcp", args[0])) }},
+	"ntp":          {1, true, func(args []string) error { return put(args, overNTP) }},
+	"ssh":          {1, true, func(args []string) error { return put(args, overSSH) }},
+	// What the ways call.
+	"new-proc":    {0, false, func([]string) error { return say(newProcInside()) }},
+	"new-socket":  {0, false, func([]string) error { return say(socket(unix.AF_INET, unix.SOCK_DGRAM)) }},
+	"new-macvlan": {2, false, two(newMacvlan)},
+	"type-ahead":  {0, false, func([]string) error { return say(typeAheadInside()) }},
+}
+
+func one(f func(string) error) func([]string) error {
+	return func(args []string) error { return f(args[0]) }
+}
+
+func two(f func(a, b string) error) func([]string) error {
+	return func(args []string) error { return f(args[0], args[1]) }
+}
+
 func main() {
-	if err := run(os.Args[1:]); err != nil {
+	args := os.Args[1:]
+	if len(args) == 0 {
+		args = []string{""}
+	}
+	c, known := commands[args[0]]
+	if n := len(args) - 1; !known || n < c.arguments || n > c.arguments && !c.more {
+		fmt.Fprint(os.Stderr, "usage:\n", usage)
+		os.Exit(1)
+	}
+	if err := c.do(args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "probe:", err)
 		os.Exit(1)
 	}
 }
 
-func run(args []string) error {
-	switch {
-	case len(args) == 1 && args[0] == "sockets":
-		return sockets()
-	case len(args) == 1 && args[0] == "kinds":
-		return kinds()
-	case len(args) == 1 && args[0] == "sctp":
-		return sctp()
-	case len(args) == 2 && args[0] == "ask-sctp":
-		return askSCTP(args[1])
-	case len(args) == 2 && args[0] == "stray":
-		port, err := strconv.Atoi(args[1])
-		if err != nil {
-			return err
-		}
-		return stray(port)
-	case len(args) == 1 && args[0] == "new-proc":
-		fmt.Println(errnoOf(newProcInside()))
-		return nil
-	case len(args) == 2 && args[0] == "rxrpc":
-		port, err := strconv.Atoi(args[1])
-		if err != nil {
-			return err
-		}
-		return rxrpc(port)
-	case len(args) == 1 && args[0] == "type-ahead":
-		fmt.Println(errnoOf(typeAheadInside()))
-		return nil
-	case len(args) == 3 && args[0] == "new-macvlan":
-		pid, err := strconv.Atoi(args[1])
-		if err != nil {
-			return err
-		}
-		index, err := strconv.Atoi(args[2])
-		if err != nil {
-			return err
-		}
-		if err := newNSID(pid); err != nil {
-			return err
-		}
-		fmt.Println(errnoOf(macvlan(index)))
-		return nil
-	case len(args) == 2 && args[0] == "abstract":
-		return abstract(args[1])
-	case len(args) == 2 && args[0] == "ask-abstract":
-		return askAbstract(args[1])
-	case len(args) == 1 && args[0] == "hand-out":
-		return handOut()
-	case len(args) > 1 && args[0] == "leave-open":
-		return leaveOpen(args[1:])
-	case len(args) == 3 && args[0] == "ways":
-		return ways(args[1], args[2])
-	case len(args) == 2 && args[0] == "programs":
-		return programs(args[1])
-	case len(args) == 2 && args[0] == "detach":
-		return detach(args[1])
-	case len(args) == 3 && args[0] == "attach":
-		return attach(args[1], args[2])
-	case len(args) == 2 && args[0] == "serve":
-		return serve(args[1])
-	case len(args) == 2 && args[0] == "ask":
-		return ask(args[1])
-	case len(args) == 2 && args[0] == "capture":
-		return capture(args[1])
-	case len(args) == 2 && args[0] == "echo":
-		return echo(args[1])
-	case len(args) == 3 && args[0] == "crowd":
-		return crowd(args[1], args[2])
-	case len(args) == 2 && args[0] == "whoami":
-		return whoami(args[1])
-	case len(args) > 2 && args[0] == "http":
-		put(args[2:], overHTTP(args[1]))
-		return nil
-	case len(args) > 2 && args[0] == "dns":
-		put(args[2:], overDNS("udp", args[1]), overDNS("tcp", args[1]))
-		return nil
-	case len(args) > 1 && args[0] == "ntp":
-		put(args[1:], overNTP)
-		return nil
-	case len(args) > 1 && args[0] == "ssh":
-		put(args[1:], overSSH)
-		return nil
-	case len(args) > 1 && args[0] == "deny":
-		deny.Exec(args[1:])
-	}
-	return errors.New("usage: probe sockets | kinds | sctp | ask-sctp ADDRESS | stray PORT | rxrpc PORT | abstract NAME | ask-abstract NAME | hand-out | leave-open COMMAND [ARG]... | ways PID DEVICE | programs CGROUP | detach CGROUP | attach CGROUP NAME | http PORT ADDRESS... | dns NAME ADDRESS... | ntp ADDRESS... | ssh ADDRESS... | serve TEXT | ask HOST | deny SYSCALL ERROR COMMAND [ARG]... | echo PORT | crowd PORT N | whoami ADDRESS | capture FILE")
+// socketKind is one of those that a VRF or a lock may have to confine.
+type socketKind struct {
+	name                   string
+	family, kind, protocol int
 }
 
-func sockets() error {
-	for _, kind := range []struct {
-		name                   string
-		family, kind, protocol int
-	}{
-		{"IPv4 TCP", unix.AF_INET, unix.SOCK_STREAM, 0},
-		{"IPv4 UDP", unix.AF_INET, unix.SOCK_DGRAM, 0},
-		{"IPv4 raw", unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP},
-		{"IPv6 TCP", unix.AF_INET6, unix.SOCK_STREAM, 0},
-		{"IPv6 UDP", unix.AF_INET6, unix.SOCK_DGRAM, 0},
-		{"IPv6 raw", unix.AF_INET6, unix.SOCK_RAW, unix.IPPROTO_ICMPV6},
-	} {
+var ordinaryKinds = []socketKind{
+	{"IPv4 TCP", unix.AF_INET, unix.SOCK_STREAM, 0},
+	{"IPv4 UDP", unix.AF_INET, unix.SOCK_DGRAM, 0},
+	{"IPv4 raw", unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP},
+	{"IPv6 TCP", unix.AF_INET6, unix.SOCK_STREAM, 0},
+	{"IPv6 UDP", unix.AF_INET6, unix.SOCK_DGRAM, 0},
+	{"IPv6 raw", unix.AF_INET6, unix.SOCK_RAW, unix.IPPROTO_ICMPV6},
+}
+
+// sockets makes a socket of each kind, and prints what it is bound to.
+func sockets(kinds []socketKind) error {
+	for _, kind := range kinds {
 		fd, err := unix.Socket(kind.family, kind.kind, kind.protocol)
 		if err != nil {
 			fmt.Printf("%s: %v\n", kind.name, err)
@@ -178,19 +151,7 @@ func sockets() error {
 }
 
 func programs(cgroup string) error {
-	dir, err := os.Open(cgroup)
-	if err != nil {
-		return err
-	}
-	result, err := link.QueryPrograms(link.QueryOptions{Target: int(dir.Fd()), Attach: ebpf.AttachCGroupInetSockCreate})
-	if err != nil {
-		return err
-	}
-	for _, attached := range result.Programs {
-		program, err := ebpf.NewProgramFromID(attached.ID)
-		if err != nil {
-			return err
-		}
+	return eachProgram(cgroup, func(_ int, program *ebpf.Program) error {
 		info, err := program.Info()
 		if err != nil {
 			return err
@@ -200,11 +161,17 @@ func programs(cgroup string) error {
 			return err
 		}
 		fmt.Printf("%s %s, %d instructions\n", info.Name, info.Type, len(instructions))
-	}
-	return nil
+		return nil
+	})
 }
 
 func detach(cgroup string) error {
+	return eachProgram(cgroup, func(target int, program *ebpf.Program) error {
+		return link.RawDetachProgram(link.RawDetachProgramOptions{Target: target, Program: program, Attach: ebpf.AttachCGroupInetSockCreate})
+	})
+}
+
+func eachProgram(cgroup string, do func(target int, program *ebpf.Program) error) error {
 	dir, err := os.Open(cgroup)
 	if err != nil {
 		return err
@@ -216,10 +183,9 @@ func detach(cgroup string) error {
 	}
 	for _, attached := range result.Programs {
 		program, err := ebpf.NewProgramFromID(attached.ID)
-		if err != nil {
-			return err
+		if err == nil {
+			err = do(target, program)
 		}
-		err = link.RawDetachProgram(link.RawDetachProgramOptions{Target: target, Program: program, Attach: ebpf.AttachCGroupInetSockCreate})
 		if err != nil {
 			return err
 		}

@@ -43,12 +43,8 @@ func asNetAdmin(f func() error) error {
 		if err := unix.Prctl(unix.PR_SET_KEEPCAPS, 1, 0, 0, 0); err != nil {
 			return err
 		}
-		// The kernel's own calls: the thread alone changes.
-		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, 65534, 65534, 65534); errno != 0 {
-			return errno
-		}
-		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534); errno != 0 {
-			return errno
+		if err := becomeNobody(); err != nil {
+			return err
 		}
 		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 		var data [2]unix.CapUserData
@@ -185,20 +181,22 @@ func perfEvent(attr *unix.PerfEventAttr) error {
 	return err
 }
 
-// tracepoint counts, for this process alone.
-func tracepoint() error {
-	files, err := filepath.Glob("/sys/kernel/tracing/events/*/*/id")
-	if err != nil {
-		return err
-	}
-	if len(files) == 0 {
-		return errNotHere
+// numberIn reads a number out of the first file that the pattern has.
+func numberIn(pattern string) (uint64, error) {
+	files, err := filepath.Glob(pattern)
+	if err != nil || len(files) == 0 {
+		return 0, errNotHere
 	}
 	text, err := os.ReadFile(files[0])
 	if err != nil {
-		return err
+		return 0, err
 	}
-	id, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+	return strconv.ParseUint(strings.TrimSpace(string(text)), 10, 32)
+}
+
+// tracepoint counts, for this process alone.
+func tracepoint() error {
+	id, err := numberIn("/sys/kernel/tracing/events/*/*/id")
 	if err != nil {
 		return err
 	}
@@ -208,11 +206,7 @@ func tracepoint() error {
 // kprobe asks for a probe on a function that the kernel does not have: that it
 // finds none is what somebody learns who may ask.
 func kprobe() error {
-	text, err := os.ReadFile("/sys/bus/event_source/devices/kprobe/type")
-	if err != nil {
-		return errNotHere
-	}
-	kind, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 32)
+	kind, err := numberIn("/sys/bus/event_source/devices/kprobe/type")
 	if err != nil {
 		return err
 	}
@@ -260,11 +254,12 @@ func openMapped() error {
 
 // callX86 makes a system call that only the processors of PCs have under that
 // number, on the calling thread.
-func callX86(number uintptr, args [5]uintptr) error {
+func callX86(number uintptr, args ...uintptr) error {
 	if runtime.GOARCH != "amd64" {
 		return errNotHere
 	}
-	if _, _, errno := unix.RawSyscall6(number, args[0], args[1], args[2], args[3], args[4], 0); errno != 0 {
+	args = append(args, make([]uintptr, 6)...)
+	if _, _, errno := unix.RawSyscall6(number, args[0], args[1], args[2], args[3], args[4], args[5]); errno != 0 {
 		return errno
 	}
 	return nil
@@ -278,22 +273,6 @@ const (
 	sysKexecLoad     = 246
 	sysKexecFileLoad = 320
 )
-
-// Both ask, with flags that there are not, for nothing that could be loaded.
-// The kernel looks at the capability first.
-func kexecLoad() error {
-	const tooMany = 1 << 20 // segments
-	return callX86(sysKexecLoad, [5]uintptr{0, tooMany, 0, 0xfff8})
-}
-
-func kexecFileLoad() error {
-	return callX86(sysKexecFileLoad, [5]uintptr{^uintptr(0), ^uintptr(0), 0, 0, 0xfff0})
-}
-
-// iopl asks for all ports, for one thread.
-func iopl() error {
-	return onThread(func() error { return callX86(sysIopl, [5]uintptr{3}) })
-}
 
 // leftOpen is the descriptor of the socket that leaveOpen leaves.
 const leftOpen = 9

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -78,37 +80,28 @@ func answer(command *exec.Cmd) error {
 		return err
 	}
 	word := strings.TrimSpace(string(out))
-	if word == "done" {
-		return nil
-	}
 	for errno := unix.Errno(1); errno < 134; errno++ {
 		if unix.ErrnoName(errno) == word {
 			return errno
 		}
 	}
-	return fmt.Errorf("%s", word)
+	if word != "done" {
+		return errors.New(word)
+	}
+	return nil
 }
 
-// abstract waits for one client at a Unix socket of the abstract kind;
-// askAbstract is that client.
+// abstract listens at a Unix socket of the abstract kind; askAbstract is its
+// client.
 func abstract(name string) error {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
-	if err != nil {
-		return err
+	listener, err := net.Listen("unix", "@"+name)
+	for err == nil {
+		_, err = listener.Accept()
 	}
-	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: "@" + name}); err != nil {
-		return err
-	}
-	if err := unix.Listen(fd, 5); err != nil {
-		return err
-	}
-	return stay()
+	return err
 }
 
 func askAbstract(name string) error {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
-	if err != nil {
-		return err
-	}
-	return unix.Connect(fd, &unix.SockaddrUnix{Name: "@" + name})
+	_, err := net.Dial("unix", "@"+name)
+	return err
 }

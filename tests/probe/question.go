@@ -24,7 +24,7 @@ type question func(address string) (string, error)
 
 // put puts questions to each address and prints a line for each answer. That
 // there is none is an answer too.
-func put(addresses []string, asked ...question) {
+func put(addresses []string, asked ...question) error {
 	for _, address := range addresses {
 		for _, ask := range asked {
 			answer, err := ask(address)
@@ -41,6 +41,7 @@ func put(addresses []string, asked ...question) {
 			fmt.Printf("%s: %s\n", address, answer)
 		}
 	}
+	return nil
 }
 
 // dial connects for one question and its answer.

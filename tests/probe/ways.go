@@ -8,13 +8,15 @@ import (
 	"strconv"
 	"unsafe"
 
+	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
-// ways tries each way out of a lock that leads through the kernel, and prints
-// what the kernel says: "done", or the name of the error. Nothing is done by
-// it: a file is opened and not written to, and what is made goes again.
+// ways tries each way out that netns-exec(8) has in its table, and prints what a
+// locked root is to be told, empty where a lock changes nothing, and what the
+// kernel says: "done", or the name of the error. Nothing is done by it: a file is
+// opened and not written to, and what is made goes again.
 func ways(victim, device string) error {
 	runtime.LockOSThread()
 	pid, err := strconv.Atoi(victim)
@@ -27,11 +29,11 @@ func ways(victim, device string) error {
 	}
 	proc := "/proc/" + victim
 	for _, way := range []struct {
-		name string
-		try  func() error
+		name, shut string
+		try        func() error
 	}{
-		{"setns by path", func() error { return setns(proc + "/ns/net") }},
-		{"setns by pidfd", func() error {
+		{"setns by path", "EACCES", func() error { return setns(proc + "/ns/net") }},
+		{"setns by pidfd", "EPERM", func() error {
 			fd, err := unix.PidfdOpen(pid, 0)
 			if err != nil {
 				return err
@@ -39,17 +41,17 @@ func ways(victim, device string) error {
 			defer unix.Close(fd)
 			return unix.Setns(fd, unix.CLONE_NEWNET)
 		}},
-		{"number for another namespace", func() error { return newNSID(pid) }},
-		{"macvlan on its device", func() error { return macvlan(index) }},
-		{"device of one's own", func() error { return newLink("veth", 0, -1) }},
-		{"the same as nobody with NET_ADMIN", func() error { return asNetAdmin(func() error { return onDeviceOf(pid, index) }) }},
-		{"address", address},
-		{"route", route},
-		{"firewall", firewall},
-		{"BPF program off its cgroup", detachOwn},
-		{"the same without its descriptor", func() error { return onOwnCgroup(progDetach, -1) }},
-		{"pidfd_getfd", func() error { return stealSocket(pid) }},
-		{"ptrace", func() error {
+		{"number for another namespace", "EPERM", func() error { return newNSID(pid) }},
+		{"macvlan on its device", "EPERM", func() error { return macvlan(index) }},
+		{"device of one's own", "EPERM", func() error { return newLink("veth", 0, -1) }},
+		{"the same as nobody with NET_ADMIN", "EPERM", func() error { return asNetAdmin(func() error { return onDeviceOf(pid, index) }) }},
+		{"address", "EPERM", address},
+		{"route", "EPERM", route},
+		{"firewall", "EPERM", firewall},
+		{"BPF program off its cgroup", "EPERM", detachOwn},
+		{"the same without its descriptor", "EINVAL", func() error { return onOwnCgroup(progDetach, -1) }},
+		{"pidfd_getfd", "EPERM", func() error { return stealSocket(pid) }},
+		{"ptrace", "EPERM", func() error {
 			err := ptrace(unix.PTRACE_SEIZE, pid)
 			if err == nil {
 				err = ptrace(unix.PTRACE_INTERRUPT, pid)
@@ -58,38 +60,38 @@ func ways(victim, device string) error {
 			}
 			return err
 		}},
-		{"memory of another process", func() error { return open(proc+"/mem", unix.O_RDWR) }},
-		{"root of another process", func() error { return open(proc+"/root/", unix.O_RDONLY) }},
-		{"another process as its user", func() error { return asNobody(func() error { return stealSocketOf("nobody") }) }},
-		{"PID of one's choice", choosePID},
-		{"the same by ns_last_pid", func() error { return open("/proc/sys/kernel/ns_last_pid", unix.O_WRONLY) }},
-		{"core_pattern", func() error { return open("/proc/sys/kernel/core_pattern", unix.O_WRONLY) }},
-		{"core_pattern by a new proc", newProc},
-		{"modprobe", func() error { return open("/proc/sys/kernel/modprobe", unix.O_WRONLY) }},
-		{"sysctl of the network", func() error { return open("/proc/sys/net/ipv4/ip_forward", unix.O_WRONLY) }},
-		{"sysrq-trigger", func() error { return open("/proc/sysrq-trigger", unix.O_WRONLY) }},
-		{"uevent_helper", func() error { return open("/sys/kernel/uevent_helper", unix.O_WRONLY) }},
-		{"uevent of a device", func() error { return open("/sys/class/net/lo/uevent", unix.O_WRONLY) }},
-		{"parameter of a module", func() error { return openAny("/sys/module/*/parameters/*") }},
-		{"parameter of a device", func() error {
+		{"memory of another process", "EACCES", func() error { return open(proc+"/mem", unix.O_RDWR) }},
+		{"root of another process", "EACCES", func() error { return open(proc+"/root/", unix.O_RDONLY) }},
+		{"another process as its user", "EPERM", func() error { return asNobody(func() error { return stealSocketOf("nobody") }) }},
+		{"PID of one's choice", "EPERM", choosePID},
+		{"the same by ns_last_pid", "EROFS", func() error { return open("/proc/sys/kernel/ns_last_pid", unix.O_WRONLY) }},
+		{"core_pattern", "EROFS", func() error { return open("/proc/sys/kernel/core_pattern", unix.O_WRONLY) }},
+		{"core_pattern by a new proc", "EPERM", newProc},
+		{"modprobe", "EROFS", func() error { return open("/proc/sys/kernel/modprobe", unix.O_WRONLY) }},
+		{"sysctl of the network", "EROFS", func() error { return open("/proc/sys/net/ipv4/ip_forward", unix.O_WRONLY) }},
+		{"sysrq-trigger", "EROFS", func() error { return open("/proc/sysrq-trigger", unix.O_WRONLY) }},
+		{"uevent_helper", "EROFS", func() error { return open("/sys/kernel/uevent_helper", unix.O_WRONLY) }},
+		{"uevent of a device", "EROFS", func() error { return open("/sys/class/net/lo/uevent", unix.O_WRONLY) }},
+		{"parameter of a module", "EROFS", func() error { return openAny("/sys/module/*/parameters/*") }},
+		{"parameter of a device", "EROFS", func() error {
 			return openAny("/sys/block/*/queue/read_ahead_kb", "/sys/devices/system/clocksource/*/current_clocksource", "/sys/devices/system/cpu/cpu*/online")
 		}},
-		{"debugfs", func() error {
+		{"debugfs", "EROFS", func() error {
 			return openAny("/sys/kernel/debug/clear_warn_once", "/sys/kernel/debug/fault_around_bytes", "/sys/kernel/debug/sched/verbose")
 		}},
-		{"tracefs", func() error { return open("/sys/kernel/tracing/trace_marker", unix.O_WRONLY) }},
-		{"configfs", func() error { return unix.Mkdir("/sys/kernel/config/way-out", 0o700) }}, // subsystems alone make folders there
-		{"mount", func() error { return unix.Mount("none", "/mnt", "tmpfs", 0, "") }},
-		{"remount of /proc/sys", func() error {
+		{"tracefs", "EROFS", func() error { return open("/sys/kernel/tracing/trace_marker", unix.O_WRONLY) }},
+		{"configfs", "EROFS", func() error { return unix.Mkdir("/sys/kernel/config/way-out", 0o700) }}, // subsystems alone make folders there
+		{"mount", "EPERM", func() error { return unix.Mount("none", "/mnt", "tmpfs", 0, "") }},
+		{"remount of /proc/sys", "EPERM", func() error {
 			return unix.Mount("", "/proc/sys", "", unix.MS_REMOUNT|unix.MS_BIND, "")
 		}},
-		{"node of a disk", func() error {
+		{"node of a disk", "EPERM", func() error {
 			const disk = "/tmp/way-out"
 			defer os.Remove(disk)
 			return unix.Mknod(disk, unix.S_IFBLK|0o600, int(unix.Mkdev(240, 0))) // local use: no driver has it
 		}},
-		{"file by its handle", openByHandle},
-		{"BPF program", func() error {
+		{"file by its handle", "EPERM", openByHandle},
+		{"BPF program", "EPERM", func() error {
 			attr := struct {
 				kind, key, value, entries uint32
 			}{2, 4, 4, 1} // BPF_MAP_TYPE_ARRAY
@@ -99,7 +101,7 @@ func ways(victim, device string) error {
 			}
 			return unix.Close(int(fd))
 		}},
-		{"perf event of the kernel", func() error {
+		{"perf event of the kernel", "EACCES", func() error {
 			attr := unix.PerfEventAttr{Type: unix.PERF_TYPE_SOFTWARE, Config: unix.PERF_COUNT_SW_CPU_CLOCK}
 			attr.Size = uint32(unsafe.Sizeof(attr))
 			fd, err := unix.PerfEventOpen(&attr, -1, 0, -1, 0)
@@ -108,32 +110,37 @@ func ways(victim, device string) error {
 			}
 			return err
 		}},
-		{"tracepoint", tracepoint},
-		{"probe in the kernel", kprobe},
-		{"file that is mapped", openMapped},
-		{"kexec_load", kexecLoad},
-		{"kexec_file_load", kexecFileLoad},
+		{"tracepoint", "EACCES", tracepoint},
+		{"probe in the kernel", "EACCES", kprobe},
+		{"file that is mapped", "EPERM", openMapped},
+		// Both ask, with flags that there are not, for nothing that could be
+		// loaded. The kernel looks at the capability first.
+		{"kexec_load", "EPERM", func() error { return callX86(sysKexecLoad, 0, 1<<20, 0, 0xfff8) }},
+		{"kexec_file_load", "EPERM", func() error { return callX86(sysKexecFileLoad, ^uintptr(0), ^uintptr(0), 0, 0, 0xfff0) }},
 		// The kernel looks at the capability first, and has no such command.
-		{"reboot", func() error { return unix.Reboot(0x1234) }},
-		{"kernel module", func() error { return unix.InitModule(nil, "") }},
-		{"I/O port", func() error { return ioperm() }},
-		{"all I/O ports", iopl},
-		{"memory of the machine", func() error { return open("/dev/mem", unix.O_RDONLY) }},
-		{"descriptor that is open", func() error { return useSocket(leftOpen) }},
-		{"descriptor that is passed in", takeSocket},
-		{"FIFO in the file system", func() error { return open("/run/way-out.fifo", unix.O_WRONLY|unix.O_NONBLOCK) }},
-		{"file that others execute", func() error { return open("/etc/init.d/daemon", unix.O_WRONLY|unix.O_APPEND) }},
-		{"macvlan from a user namespace", func() error {
+		{"reboot", "EPERM", func() error { return unix.Reboot(0x1234) }},
+		{"kernel module", "EPERM", func() error { return unix.InitModule(nil, "") }},
+		{"I/O port", "EPERM", func() error { return callX86(sysIoperm, 0x80, 1, 1) }},
+		{"all I/O ports", "EPERM", func() error { return onThread(func() error { return callX86(sysIopl, 3) }) }},
+		{"memory of the machine", "EPERM", func() error { return open("/dev/mem", unix.O_RDONLY) }},
+		{"descriptor that is open", "", func() error { return useSocket(leftOpen) }},
+		{"descriptor that is passed in", "", takeSocket},
+		{"FIFO in the file system", "", func() error { return open("/run/way-out.fifo", unix.O_WRONLY|unix.O_NONBLOCK) }},
+		{"file that others execute", "", func() error { return open("/etc/init.d/daemon", unix.O_WRONLY|unix.O_APPEND) }},
+		{"macvlan from a user namespace", "", func() error {
 			return inUserNamespace(unix.CLONE_NEWNET, "new-macvlan", victim, device)
 		}},
-		{"socket to the hypervisor", func() error { return socket(unix.AF_VSOCK, unix.SOCK_STREAM) }},
-		{"input for its terminal", typeAhead},
-		// The last one: what comes after it would not be in the cgroup.
-		{"another cgroup", func() error {
+		{"socket to the hypervisor", "", func() error { return socket(unix.AF_VSOCK, unix.SOCK_STREAM) }},
+		{"input for its terminal", "", typeAhead},
+		{"network namespace of one's own", "EPERM", func() error { return onThread(func() error { return unix.Unshare(unix.CLONE_NEWNET) }) }},
+		{"socket in one by a user namespace", "EPERM", func() error { return inUserNamespace(unix.CLONE_NEWNET, "new-socket") }},
+		// What comes after it is not in the cgroup.
+		{"another cgroup", "", func() error {
 			return os.WriteFile("/sys/fs/cgroup/cgroup.procs", []byte("0"), 0)
 		}},
+		{"setns from there", "EACCES", func() error { return setns(proc + "/ns/net") }},
 	} {
-		fmt.Printf("%s: %s\n", way.name, errnoOf(way.try()))
+		fmt.Printf("%s: %s: %s\n", way.name, way.shut, errnoOf(way.try()))
 	}
 	return nil
 }
@@ -181,11 +188,7 @@ const nsid = 4711
 // newNSID gives the network namespace of a process a number in this one
 // (RTM_NEWNSID of rtnetlink(7)).
 func newNSID(pid int) error {
-	request := nl.NewNetlinkRequest(unix.RTM_NEWNSID, unix.NLM_F_REQUEST|unix.NLM_F_ACK)
-	request.AddData(nl.NewRtGenMsg())
-	request.AddData(nl.NewRtAttr(unix.NETNSA_NSID, nl.Uint32Attr(nsid)))
-	request.AddData(nl.NewRtAttr(unix.NETNSA_PID, nl.Uint32Attr(uint32(pid))))
-	_, err := request.Execute(unix.NETLINK_ROUTE, 0)
+	err := netlink.SetNetNsIdByPid(pid, nsid)
 	if errors.Is(err, unix.EEXIST) {
 		return nil // by an earlier try
 	}
@@ -193,6 +196,19 @@ func newNSID(pid int) error {
 }
 
 func macvlan(index int) error { return newLink("macvlan", index, nsid) }
+
+// newMacvlan is what the way by a user namespace runs there.
+func newMacvlan(victim, device string) error {
+	pid, err := strconv.Atoi(victim)
+	if err != nil {
+		return err
+	}
+	index, err := strconv.Atoi(device)
+	if err != nil {
+		return err
+	}
+	return say(onDeviceOf(pid, index))
+}
 
 // newLink makes a device of a kind, on the one with that index in the namespace
 // of that number if there are any, and deletes it.
@@ -250,15 +266,21 @@ func stealSocketOf(user string) error {
 // asNobody runs f on a thread of user 65534, as root can.
 func asNobody(f func() error) error {
 	return onThread(func() error {
-		// The kernel's own call: the thread alone changes.
-		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, 65534, 65534, 65534); errno != 0 {
-			return errno
-		}
-		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534); errno != 0 {
-			return errno
+		if err := becomeNobody(); err != nil {
+			return err
 		}
 		return f()
 	})
+}
+
+// becomeNobody does so by the kernel's own calls: the thread alone changes.
+func becomeNobody() error {
+	for _, call := range []uintptr{unix.SYS_SETRESGID, unix.SYS_SETRESUID} {
+		if _, _, errno := unix.RawSyscall(call, 65534, 65534, 65534); errno != 0 {
+			return errno
+		}
+	}
+	return nil
 }
 
 func ptrace(request, pid int) error {
@@ -292,5 +314,3 @@ func openByHandle() error {
 	}
 	return err
 }
-
-func ioperm() error { return callX86(sysIoperm, [5]uintptr{0x80, 1, 1}) }

@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"cmp"
 	"debug/elf"
 	"debug/gosym"
 	"encoding/binary"
@@ -28,70 +29,70 @@ import (
 // ends, and what it is at that moment is compared with what it is after a
 // launch in which nothing failed.
 
-// errors that a call may fail with. What is not here fails with those of "".
-var plausible = map[string][]unix.Errno{
-	"":              {unix.EPERM, unix.ENOMEM, unix.EINVAL},
-	"openat":        {unix.ENOENT, unix.EACCES, unix.EMFILE, unix.ENOMEM, unix.EINTR, unix.EIO},
-	"newfstatat":    {unix.ENOENT, unix.EACCES, unix.ENOMEM, unix.EIO},
-	"statx":         {unix.ENOENT, unix.EACCES, unix.ENOMEM, unix.EIO},
-	"fstat":         {unix.ENOMEM, unix.EIO},
-	"statfs":        {unix.ENOSYS, unix.ENOMEM, unix.EIO},
-	"fstatfs":       {unix.ENOSYS, unix.ENOMEM, unix.EIO},
-	"faccessat":     {unix.ENOENT, unix.EACCES, unix.ENOMEM, unix.EIO},
-	"faccessat2":    {unix.ENOENT, unix.EACCES, unix.ENOSYS, unix.EIO},
-	"readlinkat":    {unix.ENOENT, unix.EACCES, unix.ENOMEM, unix.EIO},
-	"getcwd":        {unix.ENOENT, unix.ENOMEM, unix.EACCES},
-	"chdir":         {unix.ENOENT, unix.EACCES, unix.ENOMEM, unix.EIO},
-	"read":          {unix.EIO, unix.EINTR, unix.ENOMEM},
-	"pread64":       {unix.EIO, unix.EINTR, unix.ENOMEM},
-	"getdents64":    {unix.EIO, unix.ENOMEM},
-	"write":         {unix.ENOSPC, unix.EIO, unix.EINTR, unix.EBUSY, unix.ENODEV, unix.ENOMEM},
-	"close":         {unix.EIO, unix.EINTR},
-	"lseek":         {unix.EINVAL, unix.ESPIPE},
-	"ioctl":         {unix.ENOTTY, unix.EPERM, unix.ENOMEM, unix.EINVAL},
-	"fcntl":         {unix.EINVAL, unix.EMFILE},
-	"setns":         {unix.EPERM, unix.EINVAL, unix.ENOMEM},
-	"unshare":       {unix.EPERM, unix.ENOSPC, unix.ENOMEM, unix.EINVAL},
-	"mount":         {unix.EPERM, unix.ENOMEM, unix.EINVAL, unix.EBUSY, unix.ENOSPC},
-	"umount2":       {unix.EPERM, unix.EINVAL, unix.EBUSY, unix.ENOMEM},
-	"open_tree":     {unix.ENOSYS, unix.EPERM, unix.ENOENT, unix.ENOMEM, unix.EMFILE},
-	"move_mount":    {unix.ENOSYS, unix.EPERM, unix.ENOENT, unix.ENOMEM, unix.EINVAL, unix.ENOSPC},
-	"fsopen":        {unix.ENOSYS, unix.EPERM, unix.ENODEV, unix.ENOMEM, unix.EMFILE},
-	"fsconfig":      {unix.EPERM, unix.EINVAL, unix.EBUSY, unix.ENOMEM},
-	"fsmount":       {unix.EPERM, unix.EINVAL, unix.ENOMEM, unix.EMFILE},
-	"mount_setattr": {unix.ENOSYS, unix.EPERM, unix.EINVAL, unix.ENOMEM},
-	"bpf":           {unix.EPERM, unix.EINVAL, unix.ENOMEM, unix.EAGAIN, unix.ENOSYS, unix.E2BIG, unix.EACCES},
-	"mkdirat":       {unix.ENOENT, unix.EACCES, unix.ENOSPC, unix.ENOMEM, unix.EROFS},
-	"unlinkat":      {unix.EBUSY, unix.ENOENT, unix.EACCES, unix.EROFS},
-	"renameat":      {unix.ENOENT, unix.ENOSPC, unix.EACCES, unix.EROFS},
-	"socket":        {unix.EMFILE, unix.ENOBUFS, unix.EAFNOSUPPORT, unix.EPERM},
-	"getsockopt":    {unix.ENOPROTOOPT, unix.ENOMEM, unix.EPERM},
-	"setuid":        {unix.EPERM, unix.EAGAIN},
-	"setgid":        {unix.EPERM, unix.EINVAL},
-	"prlimit64":     {unix.EPERM, unix.EINVAL},
-	"capget":        {unix.EPERM, unix.EINVAL},
-	"capset":        {unix.EPERM, unix.EINVAL},
-	"rt_sigaction":  {unix.EINVAL},
-	"epoll_create1": {unix.EMFILE, unix.ENOMEM},
-	"execve":        {unix.ENOENT, unix.EACCES, unix.ENOMEM, unix.E2BIG, unix.ETXTBSY, unix.EIO, unix.EPERM},
+// call is one that the programs make, with the errors that it may fail with;
+// some of any call where there are none. One that is missing in calls goes by its
+// number.
+type call struct {
+	name   string
+	errnos []unix.Errno
 }
 
-// callNames are those that the programs make. One that is missing goes by its
-// number, and fails with the errors of "".
-var callNames = map[uint64]string{
-	unix.SYS_OPENAT: "openat", unix.SYS_NEWFSTATAT: "newfstatat", unix.SYS_STATX: "statx", unix.SYS_FSTAT: "fstat",
-	unix.SYS_STATFS: "statfs", unix.SYS_FSTATFS: "fstatfs", unix.SYS_FACCESSAT: "faccessat", unix.SYS_FACCESSAT2: "faccessat2",
-	unix.SYS_READLINKAT: "readlinkat", unix.SYS_GETCWD: "getcwd", unix.SYS_CHDIR: "chdir", unix.SYS_READ: "read",
-	unix.SYS_PREAD64: "pread64", unix.SYS_GETDENTS64: "getdents64", unix.SYS_WRITE: "write", unix.SYS_CLOSE: "close",
-	unix.SYS_LSEEK: "lseek", unix.SYS_IOCTL: "ioctl", unix.SYS_FCNTL: "fcntl", unix.SYS_SETNS: "setns",
-	unix.SYS_UNSHARE: "unshare", unix.SYS_MOUNT: "mount", unix.SYS_UMOUNT2: "umount2", unix.SYS_OPEN_TREE: "open_tree",
-	unix.SYS_MOVE_MOUNT: "move_mount", unix.SYS_FSOPEN: "fsopen", unix.SYS_FSCONFIG: "fsconfig", unix.SYS_FSMOUNT: "fsmount",
-	unix.SYS_MOUNT_SETATTR: "mount_setattr", unix.SYS_BPF: "bpf", unix.SYS_MKDIRAT: "mkdirat", unix.SYS_UNLINKAT: "unlinkat",
-	unix.SYS_RENAMEAT: "renameat", unix.SYS_SOCKET: "socket", unix.SYS_GETSOCKOPT: "getsockopt", unix.SYS_SETUID: "setuid",
-	unix.SYS_SETGID: "setgid", unix.SYS_SETGROUPS: "setgroups", unix.SYS_PRLIMIT64: "prlimit64", unix.SYS_CAPGET: "capget",
-	unix.SYS_CAPSET: "capset", unix.SYS_PRCTL: "prctl", unix.SYS_RT_SIGACTION: "rt_sigaction", unix.SYS_RT_SIGPROCMASK: "rt_sigprocmask",
-	unix.SYS_EPOLL_CREATE1: "epoll_create1", unix.SYS_EPOLL_CTL: "epoll_ctl", unix.SYS_EVENTFD2: "eventfd2", unix.SYS_EXECVE: "execve",
-	unix.SYS_SETRESUID: "setresuid", unix.SYS_SETRESGID: "setresgid", unix.SYS_EPOLL_PWAIT: "epoll_pwait", unix.SYS_LISTMOUNT: "listmount", unix.SYS_STATMOUNT: "statmount",
+var someErrors = []unix.Errno{unix.EPERM, unix.ENOMEM, unix.EINVAL}
+
+var calls = map[uint64]call{
+	unix.SYS_OPENAT:         {"openat", []unix.Errno{unix.ENOENT, unix.EACCES, unix.EMFILE, unix.ENOMEM, unix.EINTR, unix.EIO}},
+	unix.SYS_NEWFSTATAT:     {"newfstatat", []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOMEM, unix.EIO}},
+	unix.SYS_STATX:          {"statx", []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOMEM, unix.EIO}},
+	unix.SYS_FSTAT:          {"fstat", []unix.Errno{unix.ENOMEM, unix.EIO}},
+	unix.SYS_STATFS:         {"statfs", []unix.Errno{unix.ENOSYS, unix.ENOMEM, unix.EIO}},
+	unix.SYS_FSTATFS:        {"fstatfs", []unix.Errno{unix.ENOSYS, unix.ENOMEM, unix.EIO}},
+	unix.SYS_FACCESSAT:      {"faccessat", []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOMEM, unix.EIO}},
+	unix.SYS_FACCESSAT2:     {"faccessat2", []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOSYS, unix.EIO}},
+	unix.SYS_READLINKAT:     {"readlinkat", []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOMEM, unix.EIO}},
+	unix.SYS_GETCWD:         {"getcwd", []unix.Errno{unix.ENOENT, unix.ENOMEM, unix.EACCES}},
+	unix.SYS_CHDIR:          {"chdir", []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOMEM, unix.EIO}},
+	unix.SYS_READ:           {"read", []unix.Errno{unix.EIO, unix.EINTR, unix.ENOMEM}},
+	unix.SYS_PREAD64:        {"pread64", []unix.Errno{unix.EIO, unix.EINTR, unix.ENOMEM}},
+	unix.SYS_GETDENTS64:     {"getdents64", []unix.Errno{unix.EIO, unix.ENOMEM}},
+	unix.SYS_WRITE:          {"write", []unix.Errno{unix.ENOSPC, unix.EIO, unix.EINTR, unix.EBUSY, unix.ENODEV, unix.ENOMEM}},
+	unix.SYS_CLOSE:          {"close", []unix.Errno{unix.EIO, unix.EINTR}},
+	unix.SYS_LSEEK:          {"lseek", []unix.Errno{unix.EINVAL, unix.ESPIPE}},
+	unix.SYS_IOCTL:          {"ioctl", []unix.Errno{unix.ENOTTY, unix.EPERM, unix.ENOMEM, unix.EINVAL}},
+	unix.SYS_FCNTL:          {"fcntl", []unix.Errno{unix.EINVAL, unix.EMFILE}},
+	unix.SYS_SETNS:          {"setns", []unix.Errno{unix.EPERM, unix.EINVAL, unix.ENOMEM}},
+	unix.SYS_UNSHARE:        {"unshare", []unix.Errno{unix.EPERM, unix.ENOSPC, unix.ENOMEM, unix.EINVAL}},
+	unix.SYS_MOUNT:          {"mount", []unix.Errno{unix.EPERM, unix.ENOMEM, unix.EINVAL, unix.EBUSY, unix.ENOSPC}},
+	unix.SYS_UMOUNT2:        {"umount2", []unix.Errno{unix.EPERM, unix.EINVAL, unix.EBUSY, unix.ENOMEM}},
+	unix.SYS_OPEN_TREE:      {"open_tree", []unix.Errno{unix.ENOSYS, unix.EPERM, unix.ENOENT, unix.ENOMEM, unix.EMFILE}},
+	unix.SYS_MOVE_MOUNT:     {"move_mount", []unix.Errno{unix.ENOSYS, unix.EPERM, unix.ENOENT, unix.ENOMEM, unix.EINVAL, unix.ENOSPC}},
+	unix.SYS_FSOPEN:         {"fsopen", []unix.Errno{unix.ENOSYS, unix.EPERM, unix.ENODEV, unix.ENOMEM, unix.EMFILE}},
+	unix.SYS_FSCONFIG:       {"fsconfig", []unix.Errno{unix.EPERM, unix.EINVAL, unix.EBUSY, unix.ENOMEM}},
+	unix.SYS_FSMOUNT:        {"fsmount", []unix.Errno{unix.EPERM, unix.EINVAL, unix.ENOMEM, unix.EMFILE}},
+	unix.SYS_MOUNT_SETATTR:  {"mount_setattr", []unix.Errno{unix.ENOSYS, unix.EPERM, unix.EINVAL, unix.ENOMEM}},
+	unix.SYS_BPF:            {"bpf", []unix.Errno{unix.EPERM, unix.EINVAL, unix.ENOMEM, unix.EAGAIN, unix.ENOSYS, unix.E2BIG, unix.EACCES}},
+	unix.SYS_MKDIRAT:        {"mkdirat", []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOSPC, unix.ENOMEM, unix.EROFS}},
+	unix.SYS_UNLINKAT:       {"unlinkat", []unix.Errno{unix.EBUSY, unix.ENOENT, unix.EACCES, unix.EROFS}},
+	unix.SYS_RENAMEAT:       {"renameat", []unix.Errno{unix.ENOENT, unix.ENOSPC, unix.EACCES, unix.EROFS}},
+	unix.SYS_SOCKET:         {"socket", []unix.Errno{unix.EMFILE, unix.ENOBUFS, unix.EAFNOSUPPORT, unix.EPERM}},
+	unix.SYS_GETSOCKOPT:     {"getsockopt", []unix.Errno{unix.ENOPROTOOPT, unix.ENOMEM, unix.EPERM}},
+	unix.SYS_SETUID:         {"setuid", []unix.Errno{unix.EPERM, unix.EAGAIN}},
+	unix.SYS_SETGID:         {"setgid", []unix.Errno{unix.EPERM, unix.EINVAL}},
+	unix.SYS_SETGROUPS:      {"setgroups", nil},
+	unix.SYS_PRLIMIT64:      {"prlimit64", []unix.Errno{unix.EPERM, unix.EINVAL}},
+	unix.SYS_CAPGET:         {"capget", []unix.Errno{unix.EPERM, unix.EINVAL}},
+	unix.SYS_CAPSET:         {"capset", []unix.Errno{unix.EPERM, unix.EINVAL}},
+	unix.SYS_PRCTL:          {"prctl", nil},
+	unix.SYS_RT_SIGACTION:   {"rt_sigaction", []unix.Errno{unix.EINVAL}},
+	unix.SYS_RT_SIGPROCMASK: {"rt_sigprocmask", nil},
+	unix.SYS_EPOLL_CREATE1:  {"epoll_create1", []unix.Errno{unix.EMFILE, unix.ENOMEM}},
+	unix.SYS_EPOLL_CTL:      {"epoll_ctl", nil},
+	unix.SYS_EVENTFD2:       {"eventfd2", nil},
+	unix.SYS_EXECVE:         {"execve", []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOMEM, unix.E2BIG, unix.ETXTBSY, unix.EIO, unix.EPERM}},
+	unix.SYS_SETRESUID:      {"setresuid", nil},
+	unix.SYS_SETRESGID:      {"setresgid", nil},
+	unix.SYS_EPOLL_PWAIT:    {"epoll_pwait", nil},
+	unix.SYS_LISTMOUNT:      {"listmount", nil},
+	unix.SYS_STATMOUNT:      {"statmount", nil},
 }
 
 // infallible calls cannot fail.
@@ -102,17 +103,16 @@ var infallible = map[uint64]bool{
 }
 
 func callName(nr uint64) string {
-	if name, known := callNames[nr]; known {
-		return name
-	}
-	return strconv.FormatUint(nr, 10)
+	return cmp.Or(calls[nr].name, strconv.FormatUint(nr, 10))
 }
 
-func errnosOf(call string) []unix.Errno {
-	if errnos, known := plausible[call]; known {
-		return errnos
+func errnosOf(name string) []unix.Errno {
+	for _, c := range calls {
+		if c.name == name && c.errnos != nil {
+			return c.errnos
+		}
 	}
-	return plausible[""]
+	return someErrors
 }
 
 // fault is a system call that fails: the one of that name that comes n-th, from

@@ -2,6 +2,7 @@ package torture
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -147,18 +148,16 @@ func (l *lane) gather(o *outcome) {
 	o.stderr += text.String()
 }
 
-// statuses are those of a launcher's own failures.
-type statuses []int
-
+// The statuses of the launchers' own failures.
 var (
-	execStatuses = statuses{125, 126, 127}
-	hookStatuses = statuses{1}
+	execStatuses = []int{125, 126, 127}
+	hookStatuses = []int{1}
 )
 
 // unclean says what is wrong with a launch that has failed; empty if nothing
 // is: it has ended by itself with a status that the manual names, and said so
 // in one line.
-func (o *outcome) unclean(documented statuses) (promise, text string) {
+func (o *outcome) unclean(documented []int) (promise, text string) {
 	first := firstLine(o.stderr)
 	switch {
 	case o.hung:
@@ -167,7 +166,7 @@ func (o *outcome) unclean(documented statuses) (promise, text string) {
 		return "a trace", fmt.Sprintf("%s: %s", statusText(o.status), first)
 	case o.status.Signaled():
 		return "killed by a signal", fmt.Sprintf("%s: %s", statusText(o.status), first)
-	case !documented.has(o.status.ExitStatus()):
+	case !slices.Contains(documented, o.status.ExitStatus()):
 		return "an undocumented status", fmt.Sprintf("%s: %s", statusText(o.status), first)
 	case strings.Count(o.stderr, "\n")-strings.Count(o.stderr, ": warning: ") != 1:
 		return "not one line", fmt.Sprintf("%s: %q", statusText(o.status), o.stderr)
@@ -182,15 +181,6 @@ func firstLine(text string) string {
 		line += " ..."
 	}
 	return line
-}
-
-func (s statuses) has(status int) bool {
-	for _, documented := range s {
-		if status == documented {
-			return true
-		}
-	}
-	return false
 }
 
 func statusText(status unix.WaitStatus) string {

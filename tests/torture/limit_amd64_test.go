@@ -193,7 +193,7 @@ func attackLimits(r *report, until time.Time) {
 	for _, s := range shortages() {
 		for _, k := range injections() {
 			id := fmt.Sprintf("limit/%s/%s", s.name, k.kind)
-			if s.kinds != nil && !slices.Contains(s.kinds, k.kind) || k.away || !wanted(id) && !wanted("limit/"+s.name) {
+			if s.kinds != nil && !slices.Contains(s.kinds, k.kind) || k.away || !wanted(id) {
 				continue
 			}
 			todo = append(todo, work{id, s, k})

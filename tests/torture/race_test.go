@@ -141,7 +141,7 @@ func (c *racer) raceHand(id, kind string, n *name) error {
 }
 
 // judge decides what became of a launch, by what its name led to meanwhile.
-func (c *racer) judge(id, kind string, n *name, o *outcome, documented statuses) {
+func (c *racer) judge(id, kind string, n *name, o *outcome, documented []int) {
 	states := n.states.during(o.begin, o.end)
 	if !o.running {
 		c.judgeFailure(id, kind, n, o, states, documented)
@@ -165,7 +165,7 @@ func (c *racer) judge(id, kind string, n *name, o *outcome, documented statuses)
 	c.report.count(id, class)
 }
 
-func (c *racer) judgeFailure(id, kind string, n *name, o *outcome, states []nameState, documented statuses) {
+func (c *racer) judgeFailure(id, kind string, n *name, o *outcome, states []nameState, documented []int) {
 	promise, text := o.unclean(documented)
 	message := messageClass(o.stderr)
 	kinds := make([]string, 0, len(states))

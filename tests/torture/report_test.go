@@ -1,7 +1,9 @@
 package torture
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -24,12 +26,8 @@ type report struct {
 // violation is one launch that broke a promise. Its case is what -only takes.
 type violation struct{ id, text string }
 
-func (r *report) begin(seed uint64) {
-	r.seed = seed
-	r.runs = map[string]int{}
-	r.classes = map[string]map[string]int{}
-	r.times = map[string]time.Duration{}
-	r.violations = map[string][]violation{}
+func newReport(seed uint64) *report {
+	return &report{seed: seed, runs: map[string]int{}, classes: map[string]map[string]int{}, times: map[string]time.Duration{}, violations: map[string][]violation{}}
 }
 
 // count counts a launch. The part is the first word of id.
@@ -68,12 +66,7 @@ func (r *report) print(t *testing.T) {
 			fmt.Printf("%10d  %s\n", classes[class], class)
 		}
 	}
-	promises := make([]string, 0, len(r.violations))
-	for promise := range r.violations {
-		promises = append(promises, promise)
-	}
-	slices.Sort(promises)
-	for _, promise := range promises {
+	for _, promise := range slices.Sorted(maps.Keys(r.violations)) {
 		seen := map[string]bool{}
 		for _, v := range r.violations[promise] {
 			if seen[v.id] || len(seen) == shown {
@@ -98,17 +91,9 @@ func (r *report) repeat(id string) string {
 }
 
 func sortedByCount(classes map[string]int) []string {
-	names := make([]string, 0, len(classes))
-	for name := range classes {
-		names = append(names, name)
-	}
-	slices.SortFunc(names, func(a, b string) int {
-		if d := classes[b] - classes[a]; d != 0 {
-			return d
-		}
-		return strings.Compare(a, b)
+	return slices.SortedFunc(maps.Keys(classes), func(a, b string) int {
+		return cmp.Or(classes[b]-classes[a], strings.Compare(a, b))
 	})
-	return names
 }
 
 var (

@@ -56,8 +56,7 @@ func TestTorture(t *testing.T) {
 	if *seed == 0 {
 		*seed = rand.Uint64()>>33 + 1
 	}
-	r := &report{}
-	r.begin(*seed)
+	r := newReport(*seed)
 	for _, part := range []struct {
 		name  string
 		run   func(*report, time.Time)

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 
 	"golang.org/x/sys/unix"
+
+	"openrc-netns/tests/internal/root"
 )
 
 // unplugged is the exit status of vm-host when the program has closed the
@@ -99,15 +101,7 @@ func isolate(s spec) error {
 			return fmt.Errorf("mount /%s: %w", m.target, err)
 		}
 	}
-	// pivot_root(2), "pivot_root(".", ".")": the old root comes to lie on top
-	// of the new one.
-	if err := unix.PivotRoot(".", "."); err != nil {
-		return fmt.Errorf("pivot_root: %w", err)
-	}
-	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
-		return fmt.Errorf("unmount the host's root: %w", err)
-	}
-	return os.Chdir("/")
+	return root.Pivot()
 }
 
 // fillOwn makes what is below own, with the root as the working directory.

@@ -1,7 +1,6 @@
 package vm
 
 import (
-	"context"
 	"io"
 
 	"openrc-netns/tests/machine"
@@ -40,10 +39,10 @@ var recipe = []string{
 //
 // The cache is that of package machine. To get newer packages, remove it while
 // no virtual machine runs.
-func Root(ctx context.Context) (dir string, err error) {
-	return cachedRoot(ctx, io.Discard)
+func Root() (dir string, err error) {
+	return cachedRoot(io.Discard)
 }
 
-func cachedRoot(ctx context.Context, log io.Writer) (string, error) {
-	return machine.CachedRoot(ctx, "vm-"+release, release, recipe, log)
+func cachedRoot(log io.Writer) (string, error) {
+	return machine.CachedRoot("vm-"+release, release, recipe, log)
 }

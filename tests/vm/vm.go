@@ -30,7 +30,6 @@ package vm
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -113,7 +112,7 @@ func Start(opts Options) (*VM, error) {
 		console: console{log: cmp.Or(opts.Log, io.Discard), ended: make(chan struct{})},
 	}
 	var err error
-	if s.Root, err = cachedRoot(context.Background(), v.console.log); err != nil {
+	if s.Root, err = cachedRoot(v.console.log); err != nil {
 		return nil, fmt.Errorf("start virtual machine: %w", err)
 	}
 	if s.Install != "" {

@@ -3,7 +3,6 @@ package vm_test
 import (
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -14,59 +13,6 @@ import (
 func TestMain(m *testing.M) {
 	vm.Init()
 	os.Exit(m.Run())
-}
-
-const daemon = `#!/sbin/openrc-run
-command=/bin/sleep
-command_args=1000
-command_background=yes
-pidfile=/run/daemon.pid
-`
-
-func TestInstalledServiceIsBooted(t *testing.T) {
-	kit.Whole(t)
-	tree := t.TempDir()
-	for _, dir := range []string{"etc/init.d", "etc/runlevels/default"} {
-		if err := os.MkdirAll(filepath.Join(tree, dir), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.WriteFile(filepath.Join(tree, "etc/init.d/daemon"), []byte(daemon), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink("/etc/init.d/daemon", filepath.Join(tree, "etc/runlevels/default/daemon")); err != nil {
-		t.Fatal(err)
-	}
-	v := kit.StartVM(t, vm.Options{Boot: true, Install: tree})
-	for _, test := range [][2]string{
-		{"cat /proc/1/comm", "openrc-init"},
-		{"rc-status -r", "default"},
-		{"rc-status -s | sed -n 's/ *\\[ *started *\\]//p' | sort | xargs", "cgroups daemon"},
-		{"cat /proc/$(cat /run/daemon.pid)/cgroup", "0::/openrc.daemon"},
-		{"stat -c %a /etc /etc/init.d", "755\n755"},
-		{"rc-service -q daemon stop; rc-service daemon status", "* status: stopped"},
-	} {
-		if got := v.Run(test[0]); strings.TrimSpace(got.Output) != test[1] {
-			t.Errorf("%s:\n%q, not\n%q", test[0], got.Output, test[1])
-		}
-	}
-}
-
-func TestCgroupModes(t *testing.T) {
-	kit.Whole(t)
-	for mode, want := range map[string]string{
-		"unified": "/sys/fs/cgroup cgroup2",
-		"hybrid":  "/sys/fs/cgroup tmpfs,/sys/fs/cgroup/openrc cgroup,/sys/fs/cgroup/unified cgroup2",
-		"none":    "",
-	} {
-		for _, boot := range []bool{false, true} {
-			v := kit.StartVM(t, vm.Options{Cgroup: mode, Boot: boot})
-			const mounts = `findmnt -rn -o TARGET,FSTYPE | grep -e '/cgroup ' -e /openrc -e cgroup2 | sort | paste -sd,`
-			if got := kit.Sh(t, v, mounts); got != want {
-				t.Errorf("%s, boot %v: %s, not %s", mode, boot, got, want)
-			}
-		}
-	}
 }
 
 func TestErrorsTellWhy(t *testing.T) {
@@ -99,7 +45,7 @@ func TestErrorsTellWhy(t *testing.T) {
 func TestCachedRootIsOnlyRead(t *testing.T) {
 	kit.Whole(t)
 	kit.Require(t)
-	root, err := vm.Root(t.Context())
+	root, err := vm.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
