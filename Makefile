@@ -125,7 +125,7 @@ install-completions:
 	install -m 644 completions/netns-exec.fish completions/rc-netns.fish '$(DESTDIR)$(FISHCOMPDIR)'
 
 install-hooks:
-	for file in $(HOOKS); do \
+	for file in $(strip $(HOOKS)); do \
 		install -d '$(DESTDIR)'"$${file%/*}" && \
 			$(PATHS) hooks/openrc-netns >'$(DESTDIR)'"$$file" && \
 			chmod 755 '$(DESTDIR)'"$$file" || exit; \
@@ -135,7 +135,7 @@ install-hooks:
 uninstall:
 	rm -f '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf' '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d/50-netns.conf' '$(DESTDIR)$(SYSCONFDIR)/init.d/netns' '$(DESTDIR)$(SYSCONFDIR)/init.d/netns-expose'
 	rm -f '$(DESTDIR)$(LSBDIR)/init-functions.d/50-openrc-netns' 
-	for file in $(HOOKS); do rm -f '$(DESTDIR)'"$$file"; done
+	for file in $(strip $(HOOKS)); do rm -f '$(DESTDIR)'"$$file"; done
 	for file in $(LIBRARY) seam; do rm -f '$(DESTDIR)$(DATADIR)/openrc-netns/'$${file##*/}; done
 	[ ! -d '$(DESTDIR)$(DATADIR)/openrc-netns' ] || rmdir '$(DESTDIR)$(DATADIR)/openrc-netns'
 	rm -f '$(DESTDIR)$(SBINDIR)/netns-exec' '$(DESTDIR)$(SBINDIR)/netns-expose' '$(DESTDIR)$(SBINDIR)/openrc-netns-hook' '$(DESTDIR)$(SBINDIR)/rc-netns'
@@ -169,7 +169,7 @@ test: lint
 	$(RUN) -short -timeout=1h $(SUITES)
 
 test-all: lint
-	@tests/prepare ip pgrep busybox mmdebstrap script strace zstd lintian makepkg bsdtar fakeroot hyperfine
+	@tests/prepare ip pgrep busybox mmdebstrap script strace zstd lintian makepkg pacman bsdtar fakeroot hyperfine
 	$(RUN) -timeout=3h $(SUITES)
 	@GO='$(GO)' tests/watch tests/othergo $(OTHER_GO)
 	tests/watch $(MAKE) -s bench BENCH_SMOKE=1

@@ -189,8 +189,7 @@ exec sleeper 3600
 				h.Sh("rc-service six start")
 				kit.Equal(t, "daemon", h.where(h.daemon()), h.inside())
 				test.check(t, h)
-				h.Sh("rc-service six stop")
-				h.noDaemon()
+				h.Sh("rc-service six stop; while pgrep -x sleeper; do sleep 0.1; done >/dev/null")
 			})
 		}
 	})

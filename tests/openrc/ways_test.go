@@ -138,8 +138,9 @@ func TestWaysOut(t *testing.T) {
 	h.Sh(": >>/proc/sys/kernel/core_pattern; umount /srv /srv/proc")
 
 	if hasDomains() {
-		h.Sh("netns-exec vpn probe abstract way-out >/dev/null 2>&1 & sleep 0.3; netns-exec vpn probe ask-abstract way-out")
+		const listens = "until grep -q @way-out /proc/net/unix; do sleep 0.1; done; "
+		h.Sh("netns-exec vpn probe abstract way-out >/dev/null 2>&1 & netns-exec vpn sh -c '" + listens + "probe ask-abstract way-out'")
 		kit.Contains(t, h.Fails("netns-exec --lock vpn probe ask-abstract way-out"), "operation not permitted")
-		h.Sh("netns-exec --lock vpn sh -c 'probe abstract inside & sleep 0.3; probe ask-abstract inside; status=$?; kill $!; exit $status'")
+		h.Sh("netns-exec --lock vpn sh -c 'probe abstract inside & " + strings.ReplaceAll(listens, "way-out", "inside") + "probe ask-abstract inside; status=$?; kill $!; exit $status'")
 	}
 }
