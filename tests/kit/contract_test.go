@@ -9,7 +9,6 @@ import (
 	"maps"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -200,15 +199,14 @@ func hostState(t *testing.T) string {
 }
 
 // tracesOf takes note of what a program has made, and returns a function that
-// lists how much of it is left: its descendants, whatever is in their
-// namespaces, and their cgroups.
+// lists how much of it is left: its descendants, and their cgroups.
 func tracesOf(t *testing.T, program int) func() []string {
 	t.Helper()
 	cgroup := func(pid int) string {
 		out, _ := exec.Command("sh", "-c", fmt.Sprintf("echo $(findmnt -nfo TARGET -t cgroup2)$(sed -n s/^0:://p /proc/%d/cgroup)", pid)).Output()
 		return strings.TrimSpace(string(out))
 	}
-	processes, namespaces, cgroups := map[int]int{}, map[string]bool{}, map[string]bool{}
+	processes, cgroups := map[int]int{}, map[string]bool{}
 	var noteChildren func(of int)
 	noteChildren = func(of int) {
 		out, _ := exec.Command("pgrep", "-P", strconv.Itoa(of)).Output()
@@ -220,16 +218,6 @@ func tracesOf(t *testing.T, program int) func() []string {
 			}
 			t.Cleanup(func() { unix.Close(fd) })
 			processes[pid] = fd
-			for _, kind := range []string{"mnt", "net", "pid", "uts", "ipc"} {
-				link := "/ns/" + kind
-				name, _ := os.Readlink("/proc/" + child + link)
-				own, _ := os.Readlink("/proc/self" + link)
-				// One that is open shares its name with no later one.
-				if open, err := os.Open("/proc/" + child + link); name != own && err == nil {
-					t.Cleanup(func() { open.Close() })
-					namespaces[name] = true
-				}
-			}
 			if group := cgroup(pid); group != cgroup(os.Getpid()) {
 				cgroups[group] = true
 			}
@@ -241,12 +229,6 @@ func tracesOf(t *testing.T, program int) func() []string {
 		for pid, fd := range processes {
 			if unix.PidfdSendSignal(fd, 0, nil, 0) == nil {
 				left = append(left, fmt.Sprint("process ", pid))
-			}
-		}
-		links, _ := filepath.Glob("/proc/[0-9]*/ns/*")
-		for _, link := range links {
-			if name, _ := os.Readlink(link); namespaces[name] {
-				left = append(left, link+" is "+name)
 			}
 		}
 		for group := range cgroups {

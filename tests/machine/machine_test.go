@@ -1,11 +1,7 @@
 package machine_test
 
 import (
-	"bufio"
-	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,27 +13,6 @@ import (
 func TestMain(m *testing.M) {
 	machine.Init()
 	os.Exit(m.Run())
-}
-
-func TestMachinesAreFreshAndApart(t *testing.T) {
-	one, other := kit.StartMachine(t, machine.Options{}), kit.StartMachine(t, machine.Options{})
-	kit.Sh(t, one, `touch /etc/mark /tmp/mark /run/mark /dev/shm/mark; rm -r /etc/init.d; ip netns add mark
-		ip link add mark type veth peer name mark2; mkdir /sys/fs/cgroup/mark; hostname mark; mount -t tmpfs mark /mnt`)
-	for what, script := range map[string]string{
-		"a file":       "ls -d /*/mark /dev/shm/mark 2>&1 | grep -v 'cannot access'",
-		"a removal":    "! ls /etc/init.d",
-		"a namespace":  "ip netns | grep .",
-		"a device":     "ip link show mark 2>&1 | grep -v 'not exist'",
-		"a cgroup":     "ls -d /sys/fs/cgroup/mark 2>&1 | grep -v 'cannot access'",
-		"the hostname": "hostname | grep mark",
-		"a mount":      "grep mark /proc/self/mountinfo",
-		"a process":    "ps -A -o comm= | grep -v -e machine-init -e sh -e ps -e grep",
-	} {
-		if seen := other.Run(script); seen.Code == 0 {
-			t.Errorf("the other machine sees %s: %s", what, seen.Output)
-		}
-	}
-	kit.StartMachine(t, machine.Options{})
 }
 
 // What makes a busy host of OpenRC 0.56 miss the end of a script is made to
@@ -53,56 +28,6 @@ func TestMissedEndOfAScript(t *testing.T) {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in:\n%s", want, out)
 		}
-	}
-}
-
-func TestInstall(t *testing.T) {
-	m := kit.StartMachine(t, machine.Options{})
-	tree := t.TempDir()
-	fill := exec.Command("sh", "-ec", `umask 077; mkdir -p sbin etc/init.d
-		echo '#!/bin/sh' >sbin/tool; chmod 755 sbin/tool; ln -s tool sbin/link; chown 7:7 sbin/tool`)
-	fill.Dir = tree
-	if out, err := fill.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	const folders = "stat -c '%n %a %F' / /etc /etc/init.d /sbin"
-	before := kit.Sh(t, m, folders)
-	if err := m.Install(tree); err != nil {
-		t.Fatal(err)
-	}
-	if after := kit.Sh(t, m, folders); after != before {
-		t.Errorf("folders were\n%s and are\n%s", before, after)
-	}
-	got := kit.Sh(t, m, "link; stat -c '%a %u %N' /usr/sbin/tool /usr/sbin/link")
-	if want := "755 0 '/usr/sbin/tool'\n777 0 '/usr/sbin/link' -> 'tool'"; got != want {
-		t.Errorf("installed %q, not %q", got, want)
-	}
-	if err := m.Install(filepath.Join(tree, "nowhere")); err == nil {
-		t.Error("installing a folder that is not there is no error")
-	}
-}
-
-func TestCloseTellsWhatIsLeft(t *testing.T) {
-	kit.Require(t)
-	m, err := machine.Start(machine.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Not in the machine's PID namespace, it does not end with it.
-	guest := exec.Command("nsenter", "-t", fmt.Sprint(m.PID()), "-n", "sh", "-c", "echo inside; exec sleep 1000")
-	stdout, err := guest.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := guest.Start(); err != nil {
-		t.Fatal(err)
-	}
-	bufio.NewReader(stdout).ReadString('\n')
-	err = m.Close()
-	guest.Process.Kill()
-	guest.Wait()
-	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("in its namespaces: %d (", guest.Process.Pid)) {
-		t.Errorf("close with a process left: %v", err)
 	}
 }
 

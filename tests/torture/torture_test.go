@@ -1,6 +1,6 @@
 // Package torture attacks the launchers and judges every launch from outside:
 // races with whoever makes and deletes namespaces, system calls that fail,
-// things that run out, and ways out. README.md says how to read and repeat what
+// and things that run out. README.md says how to read and repeat what
 // it finds.
 package torture
 
@@ -8,7 +8,6 @@ import (
 	"flag"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,19 +16,12 @@ import (
 	"openrc-netns/tests/internal/apart"
 )
 
-// escapeName is the name under which this binary is a command that looks for a
-// way out.
-const escapeName = "escape"
-
 var (
 	seed = flag.Uint64("seed", 0, "repeat the run of this seed; 0 takes a new one")
 	only = flag.String("only", "", "run this part, or this one case, of those that the report names")
 )
 
 func TestMain(m *testing.M) {
-	if filepath.Base(os.Args[0]) == escapeName {
-		escape(os.Args[1:])
-	}
 	flag.Parse()
 	os.Exit(apart.Main(m, makeHost))
 }
@@ -63,7 +55,6 @@ func TestTorture(t *testing.T) {
 		share float64 // of the time that is left
 	}{
 		{"limit", attackLimits, 0.2},
-		{"escape", attackEscapes, 0.5},
 		{"inject", attackCalls, 0.35},
 		{"race", attackRaces, 1},
 	} {

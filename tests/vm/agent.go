@@ -52,7 +52,7 @@ func serve(boot bool) error {
 	if err != nil {
 		return err
 	}
-	if err := makeRaw(line); err != nil {
+	if err := shell("stty raw -echo <" + line.Name()); err != nil {
 		return err
 	}
 	// The folder can be reached by descriptor 3 alone.
@@ -76,19 +76,6 @@ func serve(boot bool) error {
 	}
 	server.ServeConn(&postbox{bell: line, folder: folder, out: "answer", in: "call"})
 	return nil
-}
-
-// makeRaw is cfmakeraw(3).
-func makeRaw(tty *os.File) error {
-	mode, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
-	if err != nil {
-		return err
-	}
-	mode.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
-	mode.Oflag &^= unix.OPOST
-	mode.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
-	mode.Cflag = mode.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8
-	return unix.IoctlSetTermios(int(tty.Fd()), unix.TCSETS, mode)
 }
 
 // booted tells whether the "openrc default" that openrc-init runs has entered
