@@ -58,9 +58,9 @@ var hosts = []struct{ name, script string }{
 		while :; do
 			mkdir -p /run/netns /run/openrc/started; : >/run/openrc/softlevel >/run/openrc/started/sshd
 			: >/run/netns/vpn; mount --bind /proc/self/ns/net /run/netns/vpn
-			find /sys/fs/cgroup -name cgroup.procs | sed 's,cgroup.procs$,openrc.sshd,' | xargs mkdir -p
+			mkdir -p /sys/fs/cgroup/openrc.sshd /sys/fs/cgroup/box/openrc-netns.sshd
 			sleep 0.1
-			find /sys/fs/cgroup -depth -type d -name openrc.sshd -exec rmdir {} \;
+			rmdir /sys/fs/cgroup/openrc.sshd /sys/fs/cgroup/box/openrc-netns.sshd /sys/fs/cgroup/box
 			umount /run/netns/vpn; rm -r /run/netns/vpn /run/openrc
 			sleep 0.1
 		done >/dev/null 2>&1 &`},
@@ -102,14 +102,14 @@ for path in /*; do
 	esac
 done
 chmod 1777 tmp
-mkdir -p suites go-cache ".$3"
-mount --rbind "$3" ".$3"
+mkdir tree suites go-cache
+mount --rbind "$3" tree
 mount --bind "$4" suites
 mount --bind "$GOCACHE" go-cache
 export GOCACHE=/go-cache TORTURE_S=4
 pivot_root . .
 umount -l .
-cd "$3"
+cd /tree
 `
 
 func TestHosts(t *testing.T) {
