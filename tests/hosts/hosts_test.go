@@ -60,9 +60,9 @@ var hosts = []struct{ name, script string }{
 		while :; do
 			mkdir -p /run/netns /run/openrc/started; : >/run/openrc/softlevel >/run/openrc/started/sshd
 			: >/run/netns/vpn; mount --bind /proc/self/ns/net /run/netns/vpn
-			mkdir -p /sys/fs/cgroup/openrc.sshd
+			mkdir -p /sys/fs/cgroup/openrc.sshd /sys/fs/cgroup/box/openrc-netns.sshd
 			sleep 0.1
-			rmdir /sys/fs/cgroup/openrc.sshd
+			rmdir /sys/fs/cgroup/openrc.sshd /sys/fs/cgroup/box/openrc-netns.sshd /sys/fs/cgroup/box
 			umount /run/netns/vpn; rm -r /run/netns/vpn /run/openrc
 			sleep 0.1
 		done >/dev/null 2>&1 &`},
@@ -104,15 +104,15 @@ for path in /*; do
 	esac
 done
 chmod 1777 tmp
-mkdir -p suites go-cache ".$3"
-mount --rbind "$3" ".$3"
+mkdir tree suites go-cache
+mount --rbind "$3" tree
 mount --bind "$4" suites
 mount --bind "$GOCACHE" go-cache
 export GOCACHE=/go-cache TORTURE_S=4 OPENRC_NETNS_INSTALLED=/suites/installed
 unset OPENRC_NETNS_TABLE
 pivot_root . .
 umount -l .
-cd "$3"
+cd /tree
 `
 
 func TestHosts(t *testing.T) {
@@ -137,7 +137,7 @@ func TestHosts(t *testing.T) {
 		command(t, "go", "test", "-c", "-o", filepath.Join(bin, program), "../../"+s.dir)
 		run += fmt.Sprintf("(cd %s && /suites/%s -test.timeout 10m -test.run '%s') || failed=\"$failed %s\"\n", s.dir, program, tests, s.dir)
 	}
-	run = "tests/watch sh -c '" + strings.ReplaceAll(run, "'", `'\''`) + `[ -z "$failed" ] || { echo "What failed:$failed"; exit 1; }'`
+	run += `[ -z "$failed" ] || { echo "What failed:$failed"; exit 1; }`
 	for _, name := range []string{"GOCACHE", "GOMODCACHE"} {
 		caches = append(caches, name+"="+strings.TrimSpace(command(t, "go", "env", name)))
 	}

@@ -16,7 +16,17 @@ import (
 func fakeBuilder(t *testing.T, script string) (cache string) {
 	t.Helper()
 	kit.Require(t)
-	bin, cache := t.TempDir(), t.TempDir()
+	cache = t.TempDir()
+	// Where this test is, programs can be executed.
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin, err := os.MkdirTemp(filepath.Dir(self), "bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(bin) })
 	script = "#!/bin/sh\nfor root; do :; done\nmkdir \"$root\"\n" + script
 	if err := os.WriteFile(filepath.Join(bin, "mmdebstrap"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
