@@ -40,6 +40,20 @@ func (h *history[S]) change(next S, do func() error) error {
 	return err
 }
 
+// lasted reports whether a state that may have been seen between the two was
+// there for so many nanoseconds.
+func (h *history[S]) lasted(begin, end, time int64, is func(S) bool) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := len(h.spans) - 1; i >= 0 && h.spans[i].to >= begin; i-- {
+		s := h.spans[i]
+		if s.from <= end && is(s.state) && min(s.to, end)-s.from >= time {
+			return true
+		}
+	}
+	return false
+}
+
 // during lists the states that may have been seen between the two.
 func (h *history[S]) during(begin, end int64) []S {
 	h.mu.Lock()

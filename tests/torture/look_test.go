@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -132,6 +133,9 @@ func look(pid int) ([]string, error) {
 		text, err := os.ReadFile(dir + name)
 		if err != nil {
 			return nil, err
+		}
+		if name == "cgroup" { // others make hierarchies of cgroup v1, and remove them
+			text = regexp.MustCompile(`(?m)^[0-9]+:name=.*\n`).ReplaceAll(text, nil)
 		}
 		add("%s %q", name, text)
 	}
