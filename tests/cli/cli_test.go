@@ -70,6 +70,15 @@ func emulate(bin, emulator string) error {
 	if err != nil {
 		return err
 	}
+	// Where it is, other users may not look.
+	program, err := os.ReadFile(emulator)
+	emulator = filepath.Join(filepath.Dir(bin), "emulator")
+	if err == nil {
+		err = os.WriteFile(emulator, program, 0o755)
+	}
+	if err != nil {
+		return err
+	}
 	for _, path := range programs {
 		dir := path + ".d"
 		if err := os.Mkdir(dir, 0o755); err != nil {
