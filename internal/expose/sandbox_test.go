@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -147,6 +148,31 @@ var attempts = []attempt{
 	{"memfd", direct(unix.SYS_MEMFD_CREATE, at(&root), 0)},
 }
 
+// inMemory is a program that any user may run, whatever the umask and the mount
+// options of the directory that it was built in.
+func inMemory(t *testing.T, program string) string {
+	t.Helper()
+	text, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.MemfdCreate("static.test", unix.MFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := os.NewFile(uintptr(fd), "/proc/self/fd/"+strconv.Itoa(fd))
+	defer written.Close() // what is open for writing cannot be executed
+	if _, err := written.Write(text); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(written.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	return "/proc/self/fd/" + strconv.Itoa(int(file.Fd()))
+}
+
 // connectorMay is what a connector needs, and has in the namespace alone. That
 // it has no socket of the host's to connect TestExposeProcesses of tests/openrc
 // says.
@@ -197,6 +223,7 @@ func TestNeitherProcessGetsOut(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	program = inMemory(t, program)
 	for part, may := range map[string]map[string]bool{"relay": {}, "connector": connectorMay} {
 		// The arguments of mmap(2) are in memory there, where no filter can look.
 		may["executable memory"] = runtime.GOARCH == "s390x"
