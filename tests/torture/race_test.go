@@ -187,8 +187,8 @@ func (c *racer) judgeFailure(id, kind string, n *name, o *outcome, states []name
 		promise, text = "failed for the sake of another", fmt.Sprintf("the name led to one namespace all the time, but: %s", o.stderr)
 	case strings.Contains(o.stderr, "is stale") && !slices.Contains(kinds, file) &&
 		// On a busy machine an administrator too may stop for longer than a
-		// launcher waits.
-		!n.states.lasted(o.begin, o.end, int64(time.Second), func(s nameState) bool { return s.kind == between }):
+		// launcher looks at an old file: 30 times, every 10 ms.
+		!n.states.lasted(o.begin, o.end, int64(300*time.Millisecond), func(s nameState) bool { return s.kind == between }):
 		promise, text = "advice to remove a good name", fmt.Sprintf("the name was %s: %s", describe(states), o.stderr)
 	case kind == "start":
 		if _, err := os.Lstat("/run/openrc/options/" + c.service); err == nil {
