@@ -126,7 +126,7 @@ func (h *Host) Sh(script string) string { h.T.Helper(); return Sh(h.T, h, script
 // the last newline. It gives up after minutes.
 func (h *Host) Await(script string) string {
 	h.T.Helper()
-	return h.Sh("for i in $(seq 2000); do out=$(" + script + ") && break; sleep 0.1; done && printf '%s\\n' \"$out\"")
+	return h.Sh("for i in $(seq 2000); do if out=$(" + script + "); then printf '%s\\n' \"$out\"; exit; fi; sleep 0.1; done; exit 1")
 }
 
 // Fails runs a script that has to fail, and returns what it printed as errors.
