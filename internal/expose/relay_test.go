@@ -142,6 +142,46 @@ func TestRelayPassesAll(t *testing.T) {
 	all.Wait()
 }
 
+// A connection that is faster than the relay does not keep others from their turn.
+func TestRelayTakesTurns(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	const size = 256 << 20
+	came := make(chan int64)
+	go func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		n, _ := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{conn}, make([]byte, 1<<20))
+		came <- n
+	}()
+	r := start(t, roomy, listener.Addr().String(), echoes(t))
+	fast, other := dial(t, "tcp", r.addresses[0]), dial(t, "tcp", r.addresses[1])
+	go func() {
+		block := make([]byte, 1<<20)
+		for range size / len(block) {
+			_, _ = fast.Write(block)
+		}
+		fast.Close()
+	}()
+	for {
+		select {
+		case n := <-came:
+			if n != size {
+				t.Errorf("%d bytes came, of %d", n, size)
+			}
+			return
+		default:
+			echoed(t, other, "me too")
+		}
+	}
+}
+
 // Where the target ends its side first, what the client still sends arrives.
 func TestRelayHalfClosedInside(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
