@@ -149,7 +149,7 @@ func TestRelayTakesTurns(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	const size = 256 << 20
+	const size = 128 << 20
 	came := make(chan int64)
 	go func() {
 		conn, err := listener.Accept()
