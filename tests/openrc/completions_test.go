@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"io/fs"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -53,15 +51,6 @@ function report
 end
 bind \cg report
 `},
-}
-
-// keystroke is what somebody types, and sees.
-type keystroke struct {
-	typed string   // what is typed before Tab
-	left  int      // how far the cursor is moved back before Tab
-	line  string   // what it becomes; as typed if empty
-	lists []string // what is listed below it
-	omits []string // and what is not
 }
 
 func TestCompletions(t *testing.T) {
@@ -119,142 +108,76 @@ func (h *host) furnish() {
 }
 
 func (s *terminal) namespaces() {
-	s.press(
-		keystroke{typed: "netns-exec tu", line: "netns-exec tunnel "},
-		keystroke{typed: "netns-exec ", lists: []string{"vpn", "tunnel", "a:b", "my"}, omits: []string{"-x"}},
-		keystroke{typed: "netns-exec my", line: `netns-exec my\ vpn `},
-		keystroke{typed: `netns-exec "my`, line: `netns-exec "my vpn" `},
-		keystroke{typed: `netns-exec 'my`, line: `netns-exec 'my vpn' `},
-		keystroke{typed: `netns-exec my\ `, line: `netns-exec my\ vpn `},
-		keystroke{typed: "netns-exec it", line: `netns-exec it\'s\ \"x\" `},
-		keystroke{typed: `netns-exec it\'`, line: `netns-exec it\'s\ \"x\" `},
-		keystroke{typed: "netns-exec '$", line: "netns-exec '$(touch ran)' "},
-		keystroke{typed: "netns-exec a", line: `netns-exec a:b `},
-		keystroke{typed: "netns-exec a:", line: "netns-exec a:b "},
-		keystroke{typed: "netns-exec /proc/1/ns/ne", line: "netns-exec /proc/1/ns/net "},
-		keystroke{typed: "netns-exec -nu nobody --lock tu", line: "netns-exec -nu nobody --lock tunnel "},
-		keystroke{typed: "netns-exec --hide /srv --cgroup /x --lock tu", line: "netns-exec --hide /srv --cgroup /x --lock tunnel "},
-		keystroke{typed: "netns-exec --lock --lock-keep mknod tu", line: "netns-exec --lock --lock-keep mknod tunnel "},
-		keystroke{typed: "netns-exec --user=nobody:nogroup tu", line: "netns-exec --user=nobody:nogroup tunnel "},
-	)
+	s.lists("netns-exec ", "vpn tunnel a:b my", "-x")
+	s.completes("netns-exec ",
+		"tu|nnel ", "a|:b ", "a:|b ", "/proc/1/ns/ne|t ",
+		`my|\ vpn `, `"my| vpn" `, `'my| vpn' `, `my\ |vpn `, `it|\'s\ \"x\" `, `it\'|s\ \"x\" `, "'$|(touch ran)' ",
+		"-nu nobody --lock tu|nnel ", "--hide /srv --cgroup /x --lock tu|nnel ", "--lock --lock-keep mknod tu|nnel ",
+		"--user=nobody:nogroup tu|nnel ")
 }
 
 func (s *terminal) options() {
-	s.press(
-		keystroke{typed: "netns-exec --", lists: []string{"--service", "--user", "--etc", "--hide", "--vrf", "--lock", "--lock-keep", "--cgroup", "--dry-run", "--help", "--version"}},
-		keystroke{typed: "netns-exec -", lists: []string{"-s", "-u", "-n", "-h", "-V"}},
-		keystroke{typed: "netns-exec --hide /etc/conf", line: "netns-exec --hide /etc/conf.d/"},
-		keystroke{typed: "netns-exec --dr", line: "netns-exec --dry-run "},
-		keystroke{typed: "netns-exec --lock --dr", line: "netns-exec --lock --dry-run "},
-		keystroke{typed: "netns-exec vpn --", line: "netns-exec vpn -- "},
-		keystroke{typed: "netns-exec --lock --lock-keep ne", line: "netns-exec --lock --lock-keep net_admin "},
-		keystroke{typed: "netns-exec --etc n", line: "netns-exec --etc none "},
-		keystroke{typed: "netns-exec --etc=b", line: "netns-exec --etc=bind "},
-		keystroke{typed: "netns-exec --user nobo", line: "netns-exec --user nobody "},
-		keystroke{typed: "netns-exec -u nobo", line: "netns-exec -u nobody "},
-		keystroke{typed: "netns-exec --user=nobo", line: "netns-exec --user=nobody "},
-		keystroke{typed: "netns-exec -u nobody:nogr", line: "netns-exec -u nobody:nogroup "},
-		keystroke{typed: "netns-exec --user=nobody:nogr", line: "netns-exec --user=nobody:nogroup "},
-		keystroke{typed: "netns-exec --service w", line: "netns-exec --service web "},
-		keystroke{typed: "netns-exec --service=w", line: "netns-exec --service=web "},
-		keystroke{typed: "netns-exec -s ", lists: []string{"web", "relay", "relay.two"}, omits: []string{"plain", "netns.lab", "README"}},
-		keystroke{typed: "netns-exec --vrf mg", line: "netns-exec --vrf mgmt "},
-		keystroke{typed: "netns-exec --vrf=mg", line: "netns-exec --vrf=mgmt "},
-		keystroke{typed: "netns-exec --vrf v", line: `netns-exec --vrf v\'rf `},
-		keystroke{typed: "netns-exec --vrf ", lists: []string{"mgmt", "rf"}, omits: []string{"blue", "other", "lo"}},
-		keystroke{typed: "netns-exec --service web --vrf mg"},
-	)
+	s.lists("netns-exec --", "--service --user --etc --hide --vrf --lock --lock-keep --cgroup --dry-run --help --version", "")
+	s.lists("netns-exec -", "-s -u -n -h -V", "")
+	s.lists("netns-exec -s ", "web relay relay.two", "plain netns.lab README")
+	s.lists("netns-exec --vrf ", "mgmt rf", "blue other lo")
+	s.completes("netns-exec ",
+		"--hide /etc/conf|.d/", "--dr|y-run ", "--lock --dr|y-run ", "vpn --| ", "--cal|ler ",
+		"--lock --lock-keep ne|t_admin ", "--etc n|one ", "--etc=b|ind ",
+		"--user nobo|dy ", "-u nobo|dy ", "--user=nobo|dy ", "-u nobody:nogr|oup ", "--user=nobody:nogr|oup ",
+		"--service w|eb ", "--service=w|eb ", "--vrf mg|mt ", "--vrf=mg|mt ", `--vrf v|\'rf `, "--service web --vrf mg|")
 }
 
 func (s *terminal) vrfBeforeNamespace(release string) {
 	if s.shell == "fish" && release != "trixie" {
 		// Of these, only fish 4.0 shows what stands after the cursor.
-		s.press(keystroke{typed: "netns-exec --vrf m vpn", left: 4, line: "netns-exec --vrf mgmt vpn"})
+		s.completes("netns-exec ", "--vrf m|gmt| vpn")
 		return
 	}
-	s.press(
-		keystroke{typed: "netns-exec --vrf  vpn", left: 4, line: "netns-exec --vrf blue vpn"},
-		keystroke{typed: "netns-exec --vrf= vpn", left: 4, line: "netns-exec --vrf=blue vpn"},
-		keystroke{typed: "netns-exec --vrf b /run/netns/vpn", left: 15, line: "netns-exec --vrf blue /run/netns/vpn"},
-		keystroke{typed: "netns-exec --vrf m vpn", left: 4},
-		keystroke{typed: "netns-exec --vrf b 'my vpn'", left: 9},
-	)
+	s.completes("netns-exec ",
+		"--vrf |blue| vpn", "--vrf=|blue| vpn", "--vrf b|lue| /run/netns/vpn", "--vrf m|| vpn", "--vrf b|| 'my vpn'")
 }
 
 // commands complete to what they complete to without netns-exec.
 func (s *terminal) commands() {
-	alone := func(command string) string {
-		s.t.Helper()
-		line := s.complete(keystroke{typed: command})
-		if line == command {
+	const list = "ls --almost"
+	alone := map[string]string{}
+	for _, command := range []string{"dnsmas", "ip rout", "ip -s lin", list, "cat /etc/hostn"} {
+		line := s.complete(command, "")
+		alone[command] = strings.TrimPrefix(line, command)
+		if alone[command] == "" {
 			s.t.Errorf("%q completes to nothing", command)
 		}
-		return line
+		s.completes("netns-exec vpn ", command+"|"+alone[command])
 	}
-	for _, command := range []string{"dnsmas", "ip rout", "ip -s lin", "ls --almost", "cat /etc/hostn"} {
-		line := alone(command)
-		s.press(keystroke{typed: "netns-exec vpn " + command, line: "netns-exec vpn " + line})
-	}
-	const command = "ls --almost"
-	line := alone(command)
 	for _, before := range []string{
-		"netns-exec vpn -- ", "netns-exec --vrf mgmt -- ", "netns-exec --vrf=mgmt vpn ", "netns-exec --service web ",
-		"netns-exec -s web -- ", "netns-exec 'my vpn' ", "netns-exec a:b ", "netns-exec -nu nobody:nogroup a:b -- ",
+		"vpn -- ", "--vrf mgmt -- ", "--vrf=mgmt vpn ", "--service web ", "-s web -- ", "'my vpn' ", "a:b ", "-nu nobody:nogroup a:b -- ",
 	} {
-		s.press(keystroke{typed: before + command, line: before + line})
+		s.completes("netns-exec ", before+list+"|"+alone[list])
 	}
-	s.press(
-		keystroke{typed: "netns-exec --vrf mgmt -- dnsmas", line: "netns-exec --vrf mgmt -- dnsmasq "},
-		keystroke{typed: "netns-exec --service web dnsmas", line: "netns-exec --service web dnsmasq "},
-		keystroke{typed: "netns-exec --vrf mgmt -- ls --al", lists: []string{"--all", "--almost-all"}},
-	)
+	s.completes("netns-exec ", "--vrf mgmt -- dnsmas|q ", "--service web dnsmas|q ")
+	s.lists("netns-exec --vrf mgmt -- ls --al", "--all --almost-all", "")
 }
 
 func (s *terminal) rcNetns() {
-	s.press(
-		keystroke{typed: "rc-netns ", lists: []string{"status", "check", "egress", "grant", "mend", "settings", "up", "down"}},
-		keystroke{typed: "rc-netns --", lists: []string{"--help", "--version"}},
-		keystroke{typed: "rc-netns st", line: "rc-netns status "},
-		keystroke{typed: "rc-netns status we", line: "rc-netns status web "},
-		keystroke{typed: "rc-netns status --js", line: "rc-netns status --json "},
-		keystroke{typed: "rc-netns status web pla", line: "rc-netns status web plain "},
-		keystroke{typed: "rc-netns check --js", line: "rc-netns check --json "},
-		keystroke{typed: "rc-netns check ", lists: []string{"web", "plain", "netns.lab"}, omits: []string{"README"}},
-		keystroke{typed: "rc-netns check --w"},
-		keystroke{typed: "rc-netns grant nobod", line: "rc-netns grant nobody "},
-		keystroke{typed: "rc-netns grant nobody vp", line: "rc-netns grant nobody vpn "},
-		keystroke{typed: "netns-exec --cal", line: "netns-exec --caller "},
-		keystroke{typed: "rc-netns mend we", line: "rc-netns mend web "},
-		keystroke{typed: "rc-netns mend --q", line: "rc-netns mend --quiet "},
-		keystroke{typed: "rc-netns settings we", line: "rc-netns settings web "},
-		keystroke{typed: "rc-netns down la", line: "rc-netns down lab "},
-		keystroke{typed: "rc-netns down my", line: `rc-netns down my\ vpn `},
-		keystroke{typed: "rc-netns up ", lists: []string{"vpn", "tunnel", "lab"}},
-		keystroke{typed: "rc-netns up --interface mg", line: "rc-netns up --interface mgmt "},
-		keystroke{typed: "rc-netns up --wireguard /etc/fst", line: "rc-netns up --wireguard /etc/fstab "},
-		keystroke{typed: "rc-netns up --dr", line: "rc-netns up --dry-run "},
-		keystroke{typed: "rc-netns down --r", line: "rc-netns down --restart "},
-	)
+	s.lists("rc-netns ", "status check egress grant mend settings up down", "")
+	s.lists("rc-netns --", "--help --version", "")
+	s.lists("rc-netns check ", "web plain netns.lab", "README")
+	s.lists("rc-netns up ", "vpn tunnel lab", "")
+	s.completes("rc-netns ",
+		"st|atus ", "status we|b ", "status --js|on ", "status web pla|in ", "check --js|on ", "check --w|",
+		"grant nobod|y ", "grant nobody vp|n ", "mend we|b ", "mend --q|uiet ", "settings we|b ",
+		"up --interface mg|mt ", "up --wireguard /etc/fst|ab ", "up --dr|y-run ", "down la|b ", `down my|\ vpn `, "down --r|estart ")
 }
 
 func (s *terminal) unprivileged() {
-	s.press(
-		keystroke{typed: "netns-exec tu", line: "netns-exec tunnel "},
-		keystroke{typed: "netns-exec --service w", line: "netns-exec --service web "},
-		keystroke{typed: "netns-exec --vrf mg", line: "netns-exec --vrf mgmt "},
-		keystroke{typed: "netns-exec --vrf b vpn", left: 4},
-		keystroke{typed: "rc-netns status we", line: "rc-netns status web "},
-	)
+	s.completes("netns-exec ", "tu|nnel ", "--service w|eb ", "--vrf mg|mt ", "--vrf b|| vpn")
+	s.completes("rc-netns ", "status we|b ")
 }
 
 func (s *terminal) nothingThere() {
-	s.press(
-		keystroke{typed: "netns-exec t"},
-		keystroke{typed: "netns-exec --vrf b vpn", left: 4},
-		keystroke{typed: "netns-exec --service w"},
-		keystroke{typed: "rc-netns status w"},
-		keystroke{typed: "rc-netns down l"},
-	)
+	s.completes("netns-exec ", "t|", "--vrf b|| vpn", "--service w|")
+	s.completes("rc-netns ", "status w|", "down l|")
 }
 
 // installCompletions puts the files where this system's shells look for them.
@@ -282,15 +205,11 @@ func TestUninstall(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			t.Errorf("%s is left", strings.TrimPrefix(path, dir))
-		}
-		return err
-	})
+	left, err := exec.Command("find", dir, "!", "-type", "d").CombinedOutput()
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
 	}
+	kit.Equal(t, "left", string(left), "")
 }
 
 // inEach plays in each of the shells at once, as a user.
@@ -319,14 +238,11 @@ func (s *terminal) scene(name string, play func()) {
 
 // terminal is a terminal with a shell in a machine.
 type terminal struct {
-	t     *testing.T
-	shell string
-	keys  io.Writer
-
-	turn   sync.Mutex
-	screen bytes.Buffer  // all output since the last report, without escapes
-	more   chan struct{} // closed when there is more of it
-	ended  bool
+	t      *testing.T
+	shell  string
+	keys   io.Writer
+	output chan string // what appears, without escapes, until the shell ends
+	screen string      // all of that since the last report
 }
 
 func openTerminal(t *testing.T, h *host, user, home, shell string) *terminal {
@@ -347,13 +263,14 @@ func openTerminal(t *testing.T, h *host, user, home, shell string) *terminal {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	term := &terminal{t: t, shell: shell, keys: keys, more: make(chan struct{})}
-	var reading sync.WaitGroup
-	reading.Go(func() { term.read(output) })
+	const most = 1000 // that come between two looks
+	term := &terminal{t: t, shell: shell, keys: keys, output: make(chan string, most)}
+	go term.read(output)
 	t.Cleanup(func() {
 		keys.Close()
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		reading.Wait()
+		for range term.output {
+		}
 		_ = cmd.Wait()
 	})
 	term.await("ready> ")
@@ -370,10 +287,14 @@ var (
 // read takes in what appears on the screen, and answers the terminal's part:
 // fish asks what it is, and waits for the answer.
 func (s *terminal) read(output io.Reader) {
+	defer close(s.output)
 	var raw []byte
 	buffer := make([]byte, 4096)
 	for {
 		n, err := output.Read(buffer)
+		if err != nil {
+			return
+		}
 		for _, question := range []string{"\x1b[c", "\x1b[0c"} {
 			if bytes.Contains(buffer[:n], []byte(question)) {
 				io.WriteString(s.keys, "\x1b[?62;22c")
@@ -385,16 +306,8 @@ func (s *terminal) read(output io.Reader) {
 		if i := bytes.LastIndexByte(raw, '\x1b'); i >= 0 && !escapes.Match(raw[i:]) && len(raw)-i < 64 {
 			whole = i
 		}
-		s.turn.Lock()
-		s.screen.Write(escapes.ReplaceAll(raw[:whole], nil))
-		s.ended = err != nil
-		close(s.more)
-		s.more = make(chan struct{})
-		s.turn.Unlock()
-		raw = append(raw[:0], raw[whole:]...)
-		if err != nil {
-			return
-		}
+		s.output <- string(escapes.ReplaceAll(raw[:whole], nil))
+		raw = raw[whole:]
 	}
 }
 
@@ -402,75 +315,76 @@ func (s *terminal) read(output io.Reader) {
 func (s *terminal) await(texts ...string) string {
 	s.t.Helper()
 	deadline := time.After(time.Minute) // the shells are slow beside other tests
-	for {
-		s.turn.Lock()
-		screen, more, ended := s.screen.String(), s.more, s.ended
-		s.turn.Unlock()
-		missing := ""
-		for _, text := range texts {
-			if !strings.Contains(screen, text) {
-				missing = text
+	for _, text := range texts {
+		for !strings.Contains(s.screen, text) {
+			select {
+			case more, runs := <-s.output:
+				if !runs {
+					s.t.Fatalf("the shell has ended, without %q:\n%s", text, s.screen)
+				}
+				s.screen += more
+			case <-deadline:
+				s.t.Fatalf("no %q on the screen:\n%q", text, s.screen)
 			}
 		}
-		if missing == "" {
-			return screen
-		}
-		if ended {
-			s.t.Fatalf("the shell has ended, without %q:\n%s", missing, screen)
-		}
-		select {
-		case <-more:
-		case <-deadline:
-			s.t.Fatalf("no %q on the screen:\n%q", missing, screen)
-		}
 	}
+	return s.screen
 }
 
-// press types the keys, and looks at what comes of it.
-func (s *terminal) press(keystrokes ...keystroke) {
+// completes types each of the cases behind the command, presses Tab at "|", and
+// looks whether that inserts what follows, up to the next "|" if what stands
+// there was typed too.
+func (s *terminal) completes(command string, cases ...string) {
 	s.t.Helper()
-	for _, k := range keystrokes {
-		want := k.line
-		if want == "" {
-			want = k.typed
-		}
-		line := s.complete(k)
-		if k.left > 0 { // zsh adds a blank where there is one
+	for _, text := range cases {
+		before, rest, _ := strings.Cut(command+text, "|")
+		inserted, after, _ := strings.Cut(rest, "|")
+		line, want := s.complete(before, after), before+inserted+after
+		if after != "" { // zsh adds a blank where there is one
 			line = strings.ReplaceAll(line, "  ", " ")
 			want = strings.ReplaceAll(want, "  ", " ")
 		}
 		if line != want {
-			s.t.Errorf("%q became\n%q, want\n%q", k.typed, line, want)
+			s.t.Errorf("%q and %q became\n%q, want\n%q", before, after, line, want)
 		}
 	}
 }
 
-// complete types the keys, and returns what the command line has become.
-func (s *terminal) complete(k keystroke) string {
+// lists types a text, presses Tab, and looks at what is listed below it.
+func (s *terminal) lists(typed, words, none string) {
 	s.t.Helper()
-	s.turn.Lock()
-	s.screen.Reset()
-	s.turn.Unlock()
+	if line := s.complete(typed, "", strings.Fields(words)...); line != typed {
+		s.t.Errorf("%q became %q", typed, line)
+	}
+	list, _, _ := strings.Cut(strings.TrimPrefix(s.screen, typed), "[[")
+	for _, word := range strings.Fields(none) {
+		if regexp.MustCompile(`(^|\s)` + regexp.QuoteMeta(word) + `(\s|$)`).MatchString(list) {
+			s.t.Errorf("%q offers %q:\n%q", typed, word, list)
+		}
+	}
+}
+
+// complete types two texts, presses Tab between them, waits for what is to be
+// listed, and returns what the command line has become.
+func (s *terminal) complete(before, after string, listed ...string) string {
+	s.t.Helper()
+	for s.screen = ""; len(s.output) > 0; {
+		<-s.output
+	}
 	tab := "\t"
-	if s.shell == "bash" && k.lists != nil {
+	if s.shell == "bash" && listed != nil {
 		tab = "\t\t"
 	}
-	io.WriteString(s.keys, k.typed+strings.Repeat("\x02", k.left)+tab)
-	s.await(k.lists...)
+	io.WriteString(s.keys, before+after+strings.Repeat("\x02", len(after))+tab)
+	s.await(listed...)
 	io.WriteString(s.keys, "\x07")
 	screen := s.await("]]")
 	found := report.FindStringSubmatch(screen)
 	if found == nil {
-		s.t.Fatalf("%q: no report on the screen:\n%q", k.typed, screen)
+		s.t.Fatalf("%q: no report on the screen:\n%q", before+after, screen)
 	}
 	if complaint := complaints.FindString(screen); complaint != "" {
-		s.t.Errorf("%q: %q on the screen:\n%q", k.typed, complaint, screen)
-	}
-	list, _, _ := strings.Cut(strings.TrimPrefix(screen, k.typed), "[[")
-	for _, text := range k.omits {
-		if regexp.MustCompile(`(^|\s)` + regexp.QuoteMeta(text) + `(\s|$)`).MatchString(list) {
-			s.t.Errorf("%q offers %q:\n%q", k.typed, text, list)
-		}
+		s.t.Errorf("%q: %q on the screen:\n%q", before+after, complaint, screen)
 	}
 	return found[1]
 }
