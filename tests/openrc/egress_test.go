@@ -11,94 +11,92 @@ import (
 	"openrc-netns/tests/machine"
 )
 
+// egress is what "rc-netns egress" prints, with this exit status.
+func (h *host) egress(code int, args string) string {
+	h.T.Helper()
+	result := h.Run("rc-netns egress " + args)
+	kit.Equal(h.T, "status of egress "+args, fmt.Sprint(result.Code), fmt.Sprint(code))
+	return result.Output
+}
+
 // Where packets leave, as an administrator changes what leads out of a
 // namespace.
 func TestEgress(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
 	h.Sh("echo netns=vpn >/etc/conf.d/daemon; ip netns add lab; ip -n vpn link set lo up; mount -t devtmpfs none /dev 2>/dev/null; [ -e /dev/net/tun ] || { mkdir -p /dev/net; mknod /dev/net/tun c 10 200; }")
-	egress := func(code int, args string) string {
-		t.Helper()
-		result := h.Run("rc-netns egress " + args)
-		if result.Code != code {
-			t.Errorf("egress %s: status %d, want %d\n%s", args, result.Code, code, result.Output)
-		}
-		return result.Output
-	}
-	kit.Equal(t, "none", egress(0, ""), "no confined service runs\n")
-	kit.Equal(t, "not started", egress(0, "daemon"), "daemon: no way out\n  IPv4: no route\n  IPv6: no route\n")
+	kit.Equal(t, "none", h.egress(0, ""), "no confined service runs\n")
+	kit.Equal(t, "not started", h.egress(0, "daemon"), "daemon: no way out\n  IPv4: no route\n  IPv6: no route\n")
 	h.Sh("rc-service daemon start")
-	kit.Contains(t, egress(0, ""), "daemon: no way out (process "+h.Sh("cat /run/daemon.pid")+")")
+	kit.Contains(t, h.egress(0, ""), "daemon: no way out (process "+h.Sh("cat /run/daemon.pid")+")")
 
 	// One way, to the host.
 	h.Sh(`ip link add name to-vpn type veth peer name out netns vpn; ip address add 198.51.100.1/24 dev to-vpn; ip link set to-vpn up
 		ip -n vpn address add 198.51.100.2/24 dev out; ip -n vpn link set out up
 		ip -n vpn route add default via 198.51.100.1`)
-	out := egress(0, "daemon")
+	out := h.egress(0, "daemon")
 	kit.Contains(t, out, "daemon: through out, no tunnel")
 	kit.Contains(t, out, "  IPv4: through out by 198.51.100.1 from 198.51.100.2\n  IPv6: no route\n")
 	kit.Contains(t, out, "  out: veth to to-vpn on the host's network, leads to default, 198.51.100.0/24\n")
-	kit.Contains(t, egress(0, "vpn"), "vpn: through out, no tunnel\n")
+	kit.Contains(t, h.egress(0, "vpn"), "vpn: through out, no tunnel\n")
 
 	// To a namespace with a name; an address beside the default route is a way
 	// too.
 	h.Sh(`ip -n lab link add name side type veth peer name lab0 netns vpn
 		ip -n vpn address add 203.0.113.2/30 dev lab0; ip -n lab link set side up; ip -n vpn link set lab0 up`)
-	kit.Contains(t, egress(0, "daemon"), "  lab0: veth to side in network namespace \"lab\", leads to 203.0.113.0/30\n")
+	kit.Contains(t, h.egress(0, "daemon"), "  lab0: veth to side in network namespace \"lab\", leads to 203.0.113.0/30\n")
 
 	// A tunnel beside them, with the two routes that halve the default route.
 	h.Sh(`ip netns exec vpn ip tuntap add tun0 mode tun; ip -n vpn address add 10.9.0.2/32 dev tun0; ip -n vpn link set tun0 up
 		ip -n vpn route add 0.0.0.0/1 dev tun0; ip -n vpn route add 128.0.0.0/1 dev tun0`)
-	out = egress(1, "daemon")
+	out = h.egress(1, "daemon")
 	kit.Contains(t, out, "daemon: through tun0, also through out, lab0")
 	kit.Contains(t, out, "  IPv4: through tun0 from 10.9.0.2\n  IPv6: no route\n")
 	// Nothing else leads out.
 	h.Sh("ip link delete to-vpn; ip -n lab link delete side")
-	kit.Contains(t, egress(0, "daemon"), "daemon: tunnel only, through tun0")
+	kit.Contains(t, h.egress(0, "daemon"), "daemon: tunnel only, through tun0")
 
 	// IPv6 beside the tunnel; and a table that only a rule leads to.
 	h.Sh(`ip link add name to-vpn type veth peer name six netns vpn; ip link set to-vpn up; ip -n vpn link set six up
 		ip -n vpn -6 address add 2001:db8:1::2/64 dev six nodad; ip -n vpn -6 route add default via 2001:db8:1::1`)
-	out = egress(1, "daemon")
+	out = h.egress(1, "daemon")
 	kit.Contains(t, out, "daemon: through tun0, also through six")
 	kit.Contains(t, out, "  IPv6: through six by 2001:db8:1::1 from 2001:db8:1::2\n")
 	h.Sh(`ip -n vpn -6 route del default via 2001:db8:1::1; ip -n vpn -6 address del 2001:db8:1::2/64 dev six
 		ip -n vpn route add default dev six table 7`)
-	kit.Contains(t, egress(0, "daemon"), "daemon: tunnel only, through tun0")
+	kit.Contains(t, h.egress(0, "daemon"), "daemon: tunnel only, through tun0")
 	h.Sh("ip -n vpn rule add uidrange 33-33 table 7 priority 5")
-	kit.Contains(t, egress(1, "daemon"), "daemon: through tun0, also through six")
+	kit.Contains(t, h.egress(1, "daemon"), "daemon: through tun0, also through six")
 	h.Sh("ip -n vpn rule del priority 5; ip link delete to-vpn")
 
 	// The resolvers of the daemon's own resolv.conf, and a socket that it can
 	// reach.
 	h.Sh("mkdir -p /etc/netns/vpn; printf 'nameserver 10.9.0.1\\nnameserver 127.0.0.1\\nnameserver 2001:db8::53\\n' >/etc/netns/vpn/resolv.conf; rc-service daemon restart")
-	out = egress(0, "daemon")
-	kit.Contains(t, out, "  DNS 10.9.0.1: through tun0 from 10.9.0.2\n  DNS 127.0.0.1: through lo\n  DNS 2001:db8::53: no route\n")
+	kit.Contains(t, h.egress(0, "daemon"), "  DNS 10.9.0.1: through tun0 from 10.9.0.2\n  DNS 127.0.0.1: through lo\n  DNS 2001:db8::53: no route\n")
 	h.Sh("rm -rf /run/nscd; mkdir -p /run/avahi-daemon; perl -MSocket -e 'socket(S, PF_UNIX, SOCK_STREAM, 0); bind(S, sockaddr_un(\"/run/avahi-daemon/socket\")) or die'")
-	out = egress(1, "daemon")
-	kit.Contains(t, out, "daemon: through tun0, also through /run/avahi-daemon/socket")
+	kit.Contains(t, h.egress(1, "daemon"), "daemon: through tun0, also through /run/avahi-daemon/socket")
 	h.Sh("rm /run/avahi-daemon/socket")
 
 	// Who holds a tunnel, and where that is.
 	h.Sh(`perl -e 'open my $t, "+<", "/dev/net/tun" or die; my $r = pack("a16 s x22", "tun9", 0x1001); ioctl($t, 0x400454ca, $r) or die "$!";
 		system("ip link set tun9 netns vpn; ip -n vpn link set tun9 up; ip -n vpn address add 10.8.0.2/24 dev tun9"); $0 = "holder"; sleep 600' >/dev/null 2>&1 &
 		until ip -n vpn address show tun9 2>/dev/null | grep -q 10.8; do sleep 0.1; done`)
-	kit.Contains(t, egress(1, "daemon"), "(holder) on the host's network, leads to 10.8.0.0/24")
+	kit.Contains(t, h.egress(1, "daemon"), "(holder) on the host's network, leads to 10.8.0.0/24")
 
 	// For programs.
-	kit.Contains(t, egress(1, "--json daemon"), `"verdict": "also"`)
+	kit.Contains(t, h.egress(1, "--json daemon"), `"verdict": "also"`)
 	// What the host can reach is no way out, and is listed.
 	h.Sh(`ln -s netns /etc/init.d/netns.vpn; ln -s netns-expose /etc/init.d/netns-expose.vpn; sleep 1
 		ip link set lo up; echo netns_expose="127.0.0.1:53=10.9.0.1:53" >/etc/conf.d/netns.vpn; rc-service netns-expose.vpn start`)
 	const reached = "  the host reaches 10.9.0.1:53 at 127.0.0.1:53\n"
 	h.Sh("until rc-netns egress vpn | grep -q 'the host reaches'; do sleep 0.1; done")
 	for _, name := range []string{"daemon", "vpn"} {
-		kit.Contains(t, egress(1, name), reached)
+		kit.Contains(t, h.egress(1, name), reached)
 	}
 	kit.Contains(t, h.Run("rc-netns status").Output, reached)
-	kit.Contains(t, egress(1, "--json vpn"), `"target": "10.9.0.1:53"`)
+	kit.Contains(t, h.egress(1, "--json vpn"), `"target": "10.9.0.1:53"`)
 	h.Sh("ip netns add far")
-	if out := egress(0, "far"); strings.Contains(out, "reaches") {
+	if out := h.egress(0, "far"); strings.Contains(out, "reaches") {
 		t.Error(out)
 	}
 	// What is wrong is said, and no more.
@@ -108,7 +106,7 @@ func TestEgress(t *testing.T) {
 		"--frob":       "rc-netns: egress: unknown flag: --frob; see: rc-netns --help",
 		"/nowhere/net": `rc-netns: egress: /nowhere/net: `,
 	} {
-		if out := egress(125, args); !strings.HasPrefix(out, want) {
+		if out := h.egress(125, args); !strings.HasPrefix(out, want) {
 			t.Errorf("egress %s: %s", args, out)
 		}
 	}
@@ -122,14 +120,6 @@ func TestEgressOfWireGuard(t *testing.T) {
 	s := newTunnelScene(t, machine.Options{})
 	if s.kernel() {
 		t.Skip("the kernel has WireGuard, and wireguard-go is not asked")
-	}
-	egress := func(code int, args string) string {
-		t.Helper()
-		result := s.Run("rc-netns egress " + args)
-		if result.Code != code {
-			t.Errorf("egress %s: status %d, want %d\n%s", args, result.Code, code, result.Output)
-		}
-		return result.Output
 	}
 	matches := func(text, want string) {
 		t.Helper()
@@ -146,7 +136,7 @@ func TestEgressOfWireGuard(t *testing.T) {
 	s.Conf("daemon", "netns=vpn")
 	// With nobody there yet: the kernel sends words of its own into a tunnel.
 	s.Sh("pkill -f '^wireguard-go far0'; rc-update -u; rc-service daemon start")
-	out := egress(0, "daemon")
+	out := s.egress(0, "daemon")
 	kit.Contains(t, out, "daemon: tunnel only, through wg0 (process "+s.daemon()+")\n")
 	kit.Contains(t, out, "  IPv4: through wg0 from "+insideAddress+"\n  IPv6: through wg0 from "+inside6+"\n")
 	kit.Contains(t, out, "  DNS "+farAddress+": through wg0 from "+insideAddress+"\n")
@@ -154,8 +144,8 @@ func TestEgressOfWireGuard(t *testing.T) {
 	s.Sh("pkill -x probe")
 	s.peerUp()
 	s.reaches("netns-exec vpn")
-	matches(egress(0, "daemon"), held+from+`, last handshake (\d+m)?\d+s ago\n$`)
-	matches(egress(0, "vpn"), `^vpn: tunnel only, through wg0\n`)
+	matches(s.egress(0, "daemon"), held+from+`, last handshake (\d+m)?\d+s ago\n$`)
+	matches(s.egress(0, "vpn"), `^vpn: tunnel only, through wg0\n`)
 
 	// For programs, the same.
 	document := struct {
@@ -173,7 +163,7 @@ func TestEgressOfWireGuard(t *testing.T) {
 			}
 		}
 	}{}
-	if err := json.Unmarshal([]byte(egress(0, "--json daemon")), &document); err != nil {
+	if err := json.Unmarshal([]byte(s.egress(0, "--json daemon")), &document); err != nil {
 		t.Fatal(err)
 	}
 	shown := fmt.Sprintf("%+v", document)
@@ -181,41 +171,41 @@ func TestEgressOfWireGuard(t *testing.T) {
 		`Peers:\[\{Endpoint:198\.51\.100\.2:51820 Handshake:[0-9.]+ Through:\{Interface:eth1 Source:198\.51\.100\.1\} Host:true\}\]\}\]\}\]\}$`)
 
 	// The other end, whose packets do not go through the host's network.
-	out = egress(1, "peer")
+	out = s.egress(1, "peer")
 	kit.Contains(t, out, "peer: through far0, also through eth0\n")
 	matches(out, `  far0: tun of process \d+ \(wireguard-go\) in the same namespace, leads to 10\.66\.0\.0/24, fd66::/64\n    peer 198\.51\.100\.1:\d+, from there through eth0 from 198\.51\.100\.2, last handshake `)
 
 	// A tun device that is only called like it, and leads elsewhere.
 	s.Sh("ip netns add lab; ip netns exec lab ip tuntap add wg0 mode tun; ip -n lab link set wg0 up; ip -n lab route add default dev wg0")
-	kit.Equal(t, "another wg0", egress(0, "lab"), "lab: tunnel only, through wg0\n  IPv4: through wg0\n  IPv6: no route\n  wg0: tun, leads to default\n")
+	kit.Equal(t, "another wg0", s.egress(0, "lab"), "lab: tunnel only, through wg0\n  IPv4: through wg0\n  IPv6: no route\n  wg0: tun, leads to default\n")
 
 	// A second way out for IPv6, whether or not it is preferred to the first.
 	s.Sh(`ip link add to-vpn type veth peer name side netns vpn; ip link set to-vpn up; ip -n vpn link set side up
 		ip -n vpn -6 address add 2001:db8:7::2/64 dev side nodad`)
-	matches(egress(1, "daemon"), `^daemon: through wg0, also through side `)
+	matches(s.egress(1, "daemon"), `^daemon: through wg0, also through side `)
 	s.Sh("ip -n vpn -6 route add default via 2001:db8:7::1 metric 2048")
-	out = egress(1, "daemon")
+	out = s.egress(1, "daemon")
 	kit.Contains(t, out, "  IPv6: through wg0 from "+inside6+"\n")
 	kit.Contains(t, out, "  side: veth to to-vpn on the host's network, leads to default, 2001:db8:7::/64\n")
 	s.Sh("ip -n vpn -6 route add default via 2001:db8:7::1 metric 1")
-	out = egress(1, "daemon")
+	out = s.egress(1, "daemon")
 	kit.Contains(t, out, "  IPv4: through wg0 from "+insideAddress+"\n  IPv6: through side by 2001:db8:7::1 from 2001:db8:7::2\n")
 	s.Sh("ip link delete to-vpn")
-	egress(0, "daemon")
+	s.egress(0, "daemon")
 
 	// A resolver that is not behind the tunnel.
 	s.Sh(`ip link add to-vpn type veth peer name side netns vpn; ip link set to-vpn up; ip -n vpn link set side up
 		ip -n vpn address add 203.0.113.2/24 dev side
 		mkdir -p /etc/netns/vpn; printf 'nameserver 203.0.113.53\nnameserver ` + farAddress + `\n' >/etc/netns/vpn/resolv.conf
 		rc-service daemon restart`)
-	out = egress(1, "daemon")
+	out = s.egress(1, "daemon")
 	kit.Contains(t, out, "daemon: through wg0, also through side ")
 	kit.Contains(t, out, "  DNS 203.0.113.53: through side from 203.0.113.2\n  DNS "+farAddress+": through wg0 from "+insideAddress+"\n")
 	s.Sh("ip link delete to-vpn")
-	kit.Contains(t, egress(0, "daemon"), "  DNS 203.0.113.53: through wg0 from "+insideAddress+"\n")
+	kit.Contains(t, s.egress(0, "daemon"), "  DNS 203.0.113.53: through wg0 from "+insideAddress+"\n")
 
 	// No tunnel, no way out.
 	s.Sh("ip -n vpn link delete wg0")
-	kit.Contains(t, egress(0, "daemon"), "daemon: no way out (process ")
+	kit.Contains(t, s.egress(0, "daemon"), "daemon: no way out (process ")
 	s.noKeys(shown + out)
 }

@@ -20,14 +20,11 @@ import (
 
 // exposed is a machine whose namespace vpn has ports on the host. The test
 // itself is the daemon inside, and who asks from the host.
-type exposed struct {
-	*host
-	t *testing.T
-}
+type exposed struct{ *host }
 
-func expose(t *testing.T, shell string, conf ...string) *exposed {
-	t.Helper()
-	h := &exposed{boot(t, shell, true), t}
+func expose(m *host, conf ...string) *exposed {
+	m.T.Helper()
+	h := &exposed{m}
 	h.Sh("ip link set lo up; ip -n vpn link set lo up; ln -s netns-expose /etc/init.d/netns-expose.vpn")
 	h.service("vpn", conf...)
 	return h
@@ -35,9 +32,9 @@ func expose(t *testing.T, shell string, conf ...string) *exposed {
 
 // in calls f in a network namespace of the machine.
 func (h *exposed) in(path string, f func() error) {
-	h.t.Helper()
+	h.T.Helper()
 	if err := within(h.path(path), f); err != nil {
-		h.t.Fatal(err)
+		h.T.Fatal(err)
 	}
 }
 
@@ -69,13 +66,13 @@ const (
 
 // serve answers connections inside, each by a call of f.
 func (h *exposed) serve(address string, f func(net.Conn)) {
-	h.t.Helper()
+	h.T.Helper()
 	h.in(inVPN, func() error {
 		listener, err := net.Listen("tcp", address)
 		if err != nil {
 			return err
 		}
-		h.t.Cleanup(func() { listener.Close() })
+		h.T.Cleanup(func() { listener.Close() })
 		go func() {
 			for {
 				conn, err := listener.Accept()
@@ -91,15 +88,15 @@ func (h *exposed) serve(address string, f func(net.Conn)) {
 
 // dial connects on the host's network.
 func (h *exposed) dial(network, address string) net.Conn {
-	h.t.Helper()
+	h.T.Helper()
 	var conn net.Conn
 	h.in(onHost, func() (err error) {
 		conn, err = net.Dial(network, address)
 		return err
 	})
-	h.t.Cleanup(func() { conn.Close() })
+	h.T.Cleanup(func() { conn.Close() })
 	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
-		h.t.Fatal(err)
+		h.T.Fatal(err)
 	}
 	return conn
 }
@@ -137,17 +134,17 @@ func greet(word string) func(net.Conn) {
 
 // asks sends a line and wants an answer.
 func (h *exposed) asks(conn net.Conn, line, want string) {
-	h.t.Helper()
+	h.T.Helper()
 	if _, err := conn.Write([]byte(line)); err != nil {
-		h.t.Error(err)
+		h.T.Error(err)
 		return
 	}
 	buffer := make([]byte, 100)
 	n, err := conn.Read(buffer)
 	if err != nil {
-		h.t.Error(err)
+		h.T.Error(err)
 	}
-	kit.Equal(h.t, "answer", string(buffer[:n]), want)
+	kit.Equal(h.T, "answer", string(buffer[:n]), want)
 }
 
 // processes are the relay and the connector.
@@ -156,14 +153,14 @@ func (h *exposed) processes() []string {
 }
 
 func (h *exposed) start() {
-	h.t.Helper()
+	h.T.Helper()
 	h.Sh("rc-service netns-expose.vpn start")
 	h.ready()
 }
 
 // ready waits until the two processes have given up everything.
 func (h *exposed) ready() {
-	h.t.Helper()
+	h.T.Helper()
 	h.Sh(`for i in $(seq 600); do
 		[ "$(grep -ls '^Seccomp:.2' $(pgrep -x netns-expose | sed 's|.*|/proc/&/status|') /dev/null | wc -l)" = 2 ] && exit
 		sleep 0.1
@@ -178,10 +175,8 @@ const expositions = `netns_expose="127.0.0.1:9091 [::1]:8080=127.0.0.1:9091
 // service.
 func TestExpose(t *testing.T) {
 	inEachShell(t, func(t *testing.T, m *host) {
-		h := &exposed{m, t}
-		h.Sh("ip link set lo up; ip -n vpn link set lo up; ln -s netns-expose /etc/init.d/netns-expose.vpn")
 		// Functions and settings of the namespace's service are not for this one.
-		h.service("vpn", expositions, "start_pre() { echo leaked >/run/leaked.$RC_SVCNAME; }", "command_user=nobody",
+		h := expose(m, expositions, "start_pre() { echo leaked >/run/leaked.$RC_SVCNAME; }", "command_user=nobody",
 			`netns_expose_options="--timeout 60"`)
 		h.serve("127.0.0.1:9091", greet("four"))
 		h.serve("[::1]:9092", greet("six"))
@@ -248,7 +243,7 @@ func TestExpose(t *testing.T) {
 // What is left of the two processes, and what each of them holds.
 func TestExposeProcesses(t *testing.T) {
 	t.Parallel()
-	h := expose(t, "dash", expositions)
+	h := expose(boot(t, "dash", true), expositions)
 	h.start()
 	processes := h.processes()
 	if len(processes) != 2 {
@@ -301,7 +296,7 @@ func TestExposeProcesses(t *testing.T) {
 // all arrives.
 func TestExposeBackPressure(t *testing.T) {
 	t.Parallel()
-	h := expose(t, "dash", `netns_expose="127.0.0.1:9091"`)
+	h := expose(boot(t, "dash", true), `netns_expose="127.0.0.1:9091"`)
 	begin, sum := make(chan bool), make(chan int64, 1)
 	h.serve("127.0.0.1:9091", func(conn net.Conn) {
 		defer conn.Close()
@@ -361,7 +356,7 @@ func TestExposeBackPressure(t *testing.T) {
 // line says why, once in a while.
 func TestExposeUnreachable(t *testing.T) {
 	t.Parallel()
-	h := expose(t, "dash", `netns_expose="127.0.0.1:9091 127.0.0.1:9092 127.0.0.1:9093=192.0.2.1:80 udp:127.0.0.1:5353"`)
+	h := expose(boot(t, "dash", true), `netns_expose="127.0.0.1:9091 127.0.0.1:9092 127.0.0.1:9093=192.0.2.1:80 udp:127.0.0.1:5353"`)
 	h.in(inVPN, func() error { // its queue is full with one connection, and stays so
 		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 		if err != nil {
@@ -409,7 +404,7 @@ func TestExposeUnreachable(t *testing.T) {
 // and nothing is left.
 func TestExposeFailsTheStart(t *testing.T) {
 	t.Parallel()
-	h := expose(t, "dash")
+	h := expose(boot(t, "dash", true))
 	h.Sh("touch /run/file; rc-update -u")
 	h.in(onHost, func() error {
 		listener, err := net.Listen("tcp", "127.0.0.1:9999")

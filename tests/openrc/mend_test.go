@@ -21,16 +21,13 @@ const (
 // replace is what a DHCP client does on the host.
 const replace = "cp /etc/resolv.conf /etc/resolv.new; mv /etc/resolv.new /etc/resolv.conf; "
 
-// bootResolved starts a machine with a daemon in vpn that sees a resolv.conf of
-// vpn's. It returns the daemon too.
-func bootResolved(t *testing.T) (h *host, pid string) {
+// bootResolved starts a machine on which vpn has a resolv.conf of its own.
+func bootResolved(t *testing.T) *host {
 	t.Helper()
-	h = boot(t, "dash", true)
+	h := boot(t, "dash", true)
 	h.Write("/etc/resolv.conf", hostsServer+"\n")
 	h.Write("/etc/netns/vpn/resolv.conf", vpnsServer+"\n")
-	h.Conf("daemon", "netns=vpn")
-	h.Sh("rc-service daemon start")
-	return h, h.daemon()
+	return h
 }
 
 // sees asserts which resolv.conf a process sees.
@@ -39,10 +36,11 @@ func (h *host) sees(pid, want string) {
 	kit.Equal(h.T, "resolv.conf of process "+pid, h.Sh("cat /proc/"+pid+"/root/etc/resolv.conf"), want)
 }
 
-// mends asserts what mend prints, and that nothing is left to be mended.
-func (h *host) mends(args, want string) {
+// mends asserts the exit status of mend, and the lines that it prints.
+func (h *host) mends(code int, args string, want ...string) {
 	h.T.Helper()
-	kit.Equal(h.T, "mend "+args, h.Sh("exec 2>&1; rc-netns mend "+args), want)
+	result := h.Run("rc-netns mend " + args)
+	kit.Equal(h.T, "mend "+args, fmt.Sprint(result.Code, "\n", result.Output), fmt.Sprint(code, "\n", strings.Join(append(want, ""), "\n")))
 }
 
 // mountsOf counts what is mounted for a process.
@@ -55,17 +53,20 @@ func (h *host) mountsOf(pid string) string {
 // does not notice, and nowhere else.
 func TestMendEtc(t *testing.T) {
 	t.Parallel()
-	h, pid := bootResolved(t)
+	h := bootResolved(t)
+	h.Conf("daemon", "netns=vpn")
+	h.Sh("rc-service daemon start")
+	pid := h.daemon()
 	mounted, host := h.mountsOf(pid), h.Sh("cat /proc/1/mountinfo")
-	h.mends("", "")
+	h.mends(0, "")
 	h.Sh(replace)
 	h.sees(pid, hostsServer)
 	bound := "/etc/resolv.conf bound again in process " + pid + " (sleeper)"
-	h.mends("--dry-run daemon", "daemon: would be mended: "+bound)
+	h.mends(0, "--dry-run daemon", "daemon: would be mended: "+bound)
 	h.sees(pid, hostsServer)
-	h.mends("daemon", "daemon: "+bound)
+	h.mends(0, "daemon", "daemon: "+bound)
 	h.sees(pid, vpnsServer)
-	h.mends("daemon", "")
+	h.mends(0, "daemon")
 	kit.Equal(t, "daemon", h.daemon(), pid)
 	kit.Equal(t, "the host's", h.Sh("cat /etc/resolv.conf"), hostsServer)
 
@@ -73,7 +74,7 @@ func TestMendEtc(t *testing.T) {
 	const other = "nameserver 192.0.2.54"
 	h.Sh("cd /etc/netns/vpn; echo " + other + " >new; mv new resolv.conf")
 	h.sees(pid, vpnsServer)
-	h.mends("--quiet", "")
+	h.mends(0, "--quiet")
 	h.sees(pid, other)
 	kit.Equal(t, "mounts of the daemon", h.mountsOf(pid), mounted)
 	kit.Equal(t, "mounts of the host", h.Sh("cat /proc/1/mountinfo"), host)
@@ -81,50 +82,44 @@ func TestMendEtc(t *testing.T) {
 	// What the start refuses, mend does; and a service without a namespace of
 	// its own is none of its business.
 	h.Sh("rm /etc/resolv.conf")
-	result := h.Run("rc-netns mend daemon")
-	kit.Equal(t, "without a target", fmt.Sprint(result.Code, " ", result.Output),
-		`1 rc-netns: mend: daemon: cannot bind "/etc/netns/vpn/resolv.conf" over "/etc/resolv.conf", which does not exist; create it, or remove /etc/netns/vpn/resolv.conf`+"\n")
+	h.mends(1, "daemon",
+		`rc-netns: mend: daemon: cannot bind "/etc/netns/vpn/resolv.conf" over "/etc/resolv.conf", which does not exist; create it, or remove /etc/netns/vpn/resolv.conf`)
 	h.fixed("daemon", "etc", "it sees no /etc/resolv.conf", "ok")
 	h.sees(pid, other)
 	for args, want := range map[string]string{
-		"plain":   `rc-netns: mend: service "plain" is not confined: /etc/conf.d sets none of netns, vrf and netns_lock for it`,
-		"nosuch":  `rc-netns: mend: unknown service "nosuch": there is no /etc/init.d/nosuch`,
-		"--frob":  `rc-netns: mend: unknown flag: --frob; see: rc-netns --help`,
-		"../../x": `rc-netns: mend: bad service name "../../x"`,
+		"plain":   `service "plain" is not confined: /etc/conf.d sets none of netns, vrf and netns_lock for it`,
+		"nosuch":  `unknown service "nosuch": there is no /etc/init.d/nosuch`,
+		"--frob":  `unknown flag: --frob; see: rc-netns --help`,
+		"../../x": `bad service name "../../x"`,
 	} {
-		result := h.Run("rc-netns mend " + args)
-		kit.Equal(t, args, fmt.Sprint(result.Code, " ", strings.TrimSpace(result.Output)), "125 "+want)
+		h.mends(125, args, "rc-netns: mend: "+want)
 	}
-	result = h.Run("setpriv --reuid nobody --regid nogroup --clear-groups rc-netns mend")
+	result := h.Run("setpriv --reuid nobody --regid nogroup --clear-groups rc-netns mend")
 	kit.Contains(t, result.Stderr, "rc-netns: mend: ")
 	kit.Equal(t, "without root", fmt.Sprint(result.Code), "125")
 
 	// What takes a restart.
 	h.Sh("ip netns add mgmt")
 	h.Conf("daemon", "netns=mgmt")
-	result = h.Run("rc-netns mend")
-	kit.Equal(t, "outside", fmt.Sprint(result.Code, " ", result.Output),
-		`1 rc-netns: mend: daemon: it was started in network namespace "vpn", but its settings now put it in network namespace "mgmt"; fix it with: rc-service daemon restart`+"\n")
+	h.mends(1, "",
+		`rc-netns: mend: daemon: it was started in network namespace "vpn", but its settings now put it in network namespace "mgmt"; fix it with: rc-service daemon restart`)
 	kit.Equal(t, "outside, quiet", h.Run("rc-netns mend --quiet").Output, "")
 	h.Conf("daemon", "netns=vpn")
 
 	// The files of a name belong to the namespace that has it.
 	h.Write("/etc/resolv.conf", hostsServer+"\n")
 	h.Sh("ip netns delete vpn; ip netns add vpn; " + replace)
-	result = h.Run("rc-netns mend daemon")
-	kit.Contains(t, result.Stderr, `the name "vpn" leads to a different network namespace than at the start; fix it with: rc-service daemon restart`)
+	kit.Contains(t, h.Fails("rc-netns mend daemon"), `the name "vpn" leads to a different network namespace than at the start; fix it with: rc-service daemon restart`)
 	h.sees(pid, hostsServer)
 	h.Sh("rc-service daemon stop")
-	h.mends("daemon", "")
+	h.mends(0, "daemon")
 }
 
 // A service has as many views as its processes have mount namespaces, and only
 // its own are touched.
 func TestMendViews(t *testing.T) {
 	t.Parallel()
-	h := boot(t, "dash", true)
-	h.Write("/etc/resolv.conf", hostsServer+"\n")
-	h.Write("/etc/netns/vpn/resolv.conf", vpnsServer+"\n")
+	h := bootResolved(t)
 	const mgmts = "nameserver 192.0.2.54"
 	h.Write("/etc/netns/mgmt/resolv.conf", mgmts+"\n")
 	h.Sh("ip netns add mgmt; mkdir -p /srv/jail/etc /srv/jail/usr; cp -d /bin /lib* /srv/jail; mount --bind /usr /srv/jail/usr; echo jail >/srv/jail/etc/resolv.conf")
@@ -137,10 +132,10 @@ nsenter --mount=/proc/1/ns/mnt sleeper 1003 &
 nsenter --mount=/proc/$(cat /run/daemon.pid)/ns/mnt sleeper 1004 &
 exec sleeper 1000
 `)
-	h.Sh("sed s,/usr/local/bin/sleeper,/usr/local/bin/family, /etc/init.d/daemon >/etc/init.d/family; chmod 755 /etc/init.d/family; rc-service daemon start; rc-service family start")
+	h.Sh("sed s,bin/sleeper,bin/family, /etc/init.d/daemon >/etc/init.d/family; chmod 755 /etc/init.d/family; rc-service daemon start; rc-service family start")
 	pid := func(argument string) string {
 		t.Helper()
-		return h.Sh("for i in $(seq 600); do pgrep -fx '.*sleeper " + argument + "' && exit; sleep 0.1; done; exit 1")
+		return h.Await("pgrep -fx '.*sleeper " + argument + "'")
 	}
 	main, worker, jailed, host, guest, other := pid("1000"), pid("1001"), pid("1002"), pid("1003"), pid("1004"), pid("3600")
 	h.Sh(replace)
@@ -169,9 +164,7 @@ exec sleeper 1000
 // until it is mended, and never after. Where /etc/resolv.conf is a link, never.
 func TestMendWindow(t *testing.T) {
 	t.Parallel()
-	h := boot(t, "dash", true)
-	h.Write("/etc/resolv.conf", hostsServer+"\n")
-	h.Write("/etc/netns/vpn/resolv.conf", vpnsServer+"\n")
+	h := bootResolved(t)
 	h.Conf("reader", "netns=vpn")
 	h.Write("/usr/local/bin/reader", `#!/bin/sh
 n=0
@@ -185,10 +178,10 @@ while :; do
 	[ $((n % 100)) != 0 ] || echo $n >/run/reads
 done
 `)
-	h.Sh("sed s,/usr/local/bin/sleeper,/usr/local/bin/reader, /etc/init.d/daemon >/etc/init.d/reader; chmod 755 /etc/init.d/reader; rc-service reader start")
+	h.Sh("sed s,bin/sleeper,bin/reader, /etc/init.d/daemon >/etc/init.d/reader; chmod 755 /etc/init.d/reader; rc-service reader start")
 	// More reads than it takes to see a change.
-	const reads = "n=$(cat /run/reads); for i in $(seq 600); do [ $(cat /run/reads) -lt $((n + 300)) ] || exit 0; sleep 0.1; done; exit 1"
-	h.Sh("until [ -e /run/reads ]; do sleep 0.1; done")
+	const reads = "n=$(cat /run/reads); until [ $(cat /run/reads) -ge $((n + 300)) ]; do sleep 0.1; done"
+	h.Await("[ -e /run/reads ]")
 	read := func(what string, want ...string) {
 		t.Helper()
 		h.Sh(reads)
@@ -204,7 +197,7 @@ done
 	read("as it was started", vpnsServer)
 	h.Sh("cp /run/r/resolv.conf /run/r/new; mv /run/r/new /run/r/resolv.conf")
 	read("what the link leads to was replaced", vpnsServer)
-	h.mends("", "")
+	h.mends(0, "")
 	// Nor is there a moment without any where vpn's own file was replaced.
 	const other = "nameserver 192.0.2.54"
 	h.Sh("cd /etc/netns/vpn; echo " + other + " >new; mv new resolv.conf")
@@ -223,6 +216,7 @@ func TestMendCgroup(t *testing.T) {
 	const cgroup = "/sys/fs/cgroup/openrc.daemon"
 	leave := "echo " + pid + " >/sys/fs/cgroup/cgroup.procs; "
 	moved := "daemon: process " + pid + " (sleeper) moved back to its cgroup /openrc.daemon"
+	would := func(line string) string { return strings.Replace(line, "daemon: ", "daemon: would be mended: ", 1) }
 	const attached = "daemon: BPF program attached again to its cgroup /openrc.daemon"
 	locked := func() {
 		t.Helper()
@@ -233,44 +227,39 @@ func TestMendCgroup(t *testing.T) {
 	}
 	locked()
 	h.Sh(leave)
-	h.mends("-n", "daemon: would be mended: process "+pid+" (sleeper) moved back to its cgroup /openrc.daemon")
-	h.mends("", moved)
+	h.mends(0, "-n", would(moved))
+	h.mends(0, "", moved)
 	locked()
 	h.Sh(leave + "rmdir " + cgroup + "; mkdir " + cgroup + "; echo " + pid + " >" + cgroup + "/cgroup.procs")
-	h.mends("", attached)
+	h.mends(0, "", attached)
 	locked()
 	h.Sh(leave + "rmdir " + cgroup)
-	h.mends("-n", "daemon: would be mended: BPF program attached again to its cgroup /openrc.daemon\ndaemon: would be mended: process "+pid+" (sleeper) moved back to its cgroup /openrc.daemon")
+	h.mends(0, "-n", would(attached), would(moved))
 	h.Sh("[ ! -e " + cgroup + " ]")
-	h.mends("", attached+"\n"+moved)
+	h.mends(0, "", attached, moved)
 	locked()
 
 	// Neither one that is not its own, nor one of settings that the start did
 	// not have.
 	h.Sh(leave + "rmdir " + cgroup + "; mkdir /sys/fs/cgroup/shared; echo " + pid + " >/sys/fs/cgroup/shared/cgroup.procs; sed -i 3s,.*,/shared, /run/openrc/options/daemon/netns")
-	const restart = "; fix it with: rc-service daemon restart\n"
-	refused := func(want string) {
-		t.Helper()
-		result := h.Run("rc-netns mend")
-		kit.Equal(t, "mend", fmt.Sprint(result.Code, " ", result.Output), "1 rc-netns: mend: daemon: "+want+restart)
-	}
-	refused("no BPF program of ours is on its cgroup /shared: new sockets are not bound")
+	const restart = ": new sockets are not bound; fix it with: rc-service daemon restart"
+	h.mends(1, "", "rc-netns: mend: daemon: no BPF program of ours is on its cgroup /shared"+restart)
 	kit.Equal(t, "programs", h.Sh("probe programs /sys/fs/cgroup/shared"), "")
 	h.Sh("mkdir " + cgroup + "; echo " + pid + " >" + cgroup + "/cgroup.procs; rmdir /sys/fs/cgroup/shared; sed -i 3s,.*,/openrc.daemon, /run/openrc/options/daemon/netns")
 	h.Conf("daemon", "netns=vpn", "netns_lock=yes", "netns_lock_keep=mknod")
-	refused("no BPF program of ours is on its cgroup /openrc.daemon: new sockets are not bound")
+	h.mends(1, "", "rc-netns: mend: daemon: no BPF program of ours is on its cgroup /openrc.daemon"+restart)
 	kit.Equal(t, "programs", h.Sh("probe programs "+cgroup), "")
 	h.Sh("rc-service daemon stop")
-	h.mends("", "")
+	h.mends(0, "")
 }
 
 // Many at once, while the host replaces the file and the daemon is restarted,
 // get in nobody's way.
 func TestMendTogether(t *testing.T) {
 	t.Parallel()
-	h, _ := bootResolved(t)
+	h := bootResolved(t)
 	h.Conf("daemon", "netns=vpn", "netns_lock=yes")
-	h.Sh("rc-service daemon restart")
+	h.Sh("rc-service daemon start")
 	mounted := h.mountsOf(h.daemon())
 	// Each bind is made once.
 	h.Sh("for i in $(seq 10); do " + replace + "for j in $(seq 8); do rc-netns mend & done >/run/output; wait; done")
@@ -341,7 +330,10 @@ func TestMendHooks(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			h, pid := bootResolved(t)
+			h := bootResolved(t)
+			h.Conf("daemon", "netns=vpn")
+			h.Sh("rc-service daemon start")
+			pid := h.daemon()
 			for _, tool := range test.tools {
 				if err := h.Install(filepath.Join(root, "writers", tool)); err != nil {
 					t.Fatal(err)
