@@ -1,11 +1,14 @@
 package openrc
 
 import (
+	"fmt"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"openrc-netns/tests/kit"
 	"openrc-netns/tests/machine"
@@ -29,7 +32,7 @@ func (h *host) sshd(when, want string) {
 	if want == "nowhere" {
 		wait = "! -e"
 	}
-	h.Sh("for i in $(seq 600); do [ " + wait + " /run/sshd.pid ] && exit; sleep 0.1; done; exit 1")
+	h.Await("[ " + wait + " /run/sshd.pid ]")
 	got := "nowhere"
 	for where, prefix := range map[string]string{"inside": "ip netns exec vpn ", "outside": ""} {
 		out := h.Run(prefix + "timeout 5 bash -c 'exec 3<>/dev/tcp/127.0.0.1/22 && head -1 <&3'").Output
@@ -58,42 +61,40 @@ func TestLSBScripts(t *testing.T) {
 			if shell != "" && way.name != "the script" {
 				continue // another shell is nothing to them
 			}
+			does := func(action, settings, want string) {
+				t.Helper()
+				h.Sh(way.command + action)
+				h.sshd(way.name+" "+action+" "+settings, want)
+			}
 			// Without settings nothing changes.
 			h.Sh("rm -f /etc/conf.d/ssh")
-			h.Sh(way.command + "start")
-			h.sshd(way.name+" start without netns", "outside")
-			h.Sh(way.command + "stop")
-			h.sshd(way.name+" stop without netns", "nowhere")
+			does("start", "without netns", "outside")
+			does("stop", "without netns", "nowhere")
 
 			h.Conf("ssh", "netns=nowhere")
 			kit.Contains(t, h.Fails(way.command+"start"), `ssh: network namespace "nowhere" does not exist`)
 			h.sshd(way.name+" start without the namespace", "nowhere")
 
 			h.Conf("ssh", "netns=vpn")
-			h.Sh(way.command + "start")
-			h.sshd(way.name+" start", "inside")
+			does("start", "", "inside")
 			kit.Equal(t, "state", h.state("ssh"), "started")
 			h.Sh(way.command + "status")
 			first := h.Sh("cat /run/sshd.pid")
-			h.Sh(way.command + "reload")
-			h.sshd(way.name+" reload", "inside")
+			does("reload", "", "inside")
 			kit.Equal(t, "process after reload", h.Sh("cat /run/sshd.pid"), first)
-			h.Sh(way.command + "restart")
-			h.sshd(way.name+" restart", "inside")
+			does("restart", "", "inside")
 			if h.Sh("cat /run/sshd.pid") == first {
 				t.Errorf("%s restart left the old sshd", way.name)
 			}
-			h.Sh(way.command + "stop")
-			h.sshd(way.name+" stop", "nowhere")
+			does("stop", "", "nowhere")
 			kit.Equal(t, "state", h.state("ssh"), "stopped")
 			if h.Run(way.command+"status").Code == 0 {
 				t.Errorf("%s status of a stopped sshd succeeds", way.name)
 			}
 			h.Sh("rm /etc/conf.d/ssh; echo netns_default=vpn >/etc/rc.conf.d/all.conf")
-			h.Sh(way.command + "start")
-			h.sshd(way.name+" start by default", "inside")
-			h.Sh(way.command + "stop; rm /etc/rc.conf.d/all.conf")
-			h.sshd(way.name+" stop by default", "nowhere")
+			does("start", "by default", "inside")
+			does("stop", "by default", "nowhere")
+			h.Sh("rm /etc/rc.conf.d/all.conf")
 			if t.Failed() {
 				t.FailNow()
 			}
@@ -164,11 +165,10 @@ func TestLSBScriptIsConfined(t *testing.T) {
 		pid := h.Sh("cat /run/sshd.pid")
 		kit.Contains(t, cgroup, h.Sh("sed -n s/^0:://p /proc/"+pid+"/cgroup"))
 		kit.Equal(t, "programs", h.Sh("probe programs "+cgroup), "openrc_netns CGroupSock, 16 instructions")
-		const sysAdmin = "echo $((0x$(sed -n 's/^CapBnd:\t//p' /proc/%/status) >> 21 & 1))"
-		kit.Equal(t, "CAP_SYS_ADMIN of this shell", h.Sh(strings.ReplaceAll(sysAdmin, "%", "self")), "1")
-		kit.Equal(t, "CAP_SYS_ADMIN of sshd", h.Sh(strings.ReplaceAll(sysAdmin, "%", pid)), "0")
+		kit.Equal(t, "CAP_SYS_ADMIN of this shell", fmt.Sprint(h.capabilities("self", "CapBnd")>>unix.CAP_SYS_ADMIN&1), "1")
+		kit.Equal(t, "capabilities of sshd", fmt.Sprintf("%x", h.capabilities(pid, "CapBnd")&lockedAway), "0")
 		h.Sh("rc-service ssh stop")
-		h.Sh("for i in $(seq 600); do [ -z \"$(cat " + cgroup + "/cgroup.procs)\" ] && exit; sleep 0.1; done; exit 1") // sshd may be ending
+		h.Await("[ -z \"$(cat " + cgroup + "/cgroup.procs)\" ]") // sshd may be ending
 
 		// Moved out of that cgroup on the way, it does not start.
 		h.Sh("sed -i 's,^lsbh=.*,&\\necho 0 >" + path.Dir(cgroup) + "/cgroup.procs; cgroup2_set_limits() { :; },' $(find /lib/rc/ -name openrc-run.sh)")
@@ -192,7 +192,7 @@ func TestOtherLSBScripts(t *testing.T) {
 				t.Helper()
 				// The process found may be the parent of the daemon, at its
 				// end.
-				out := h.Sh("for i in $(seq 600); do pid=$(pgrep -o -x " + process + ") && readlink /proc/$pid/ns/net && exit; sleep 0.1; done; exit 1")
+				out := h.Await("pid=$(pgrep -o -x " + process + ") && readlink /proc/$pid/ns/net")
 				kit.Equal(t, service+" after "+when, out, want)
 			}
 			// (testdata has scripts of the same names.)
