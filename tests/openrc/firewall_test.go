@@ -1,6 +1,7 @@
 package openrc
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -15,8 +16,7 @@ type firewall struct {
 	script  string
 	netns   string
 	variant string // which iptables, as its conf.d file says it
-	saved   string // the file of saved rules
-	rules   string // the content of that file, about the address one
+	rules   string // those saved, about the address one
 	load    string // loads rules from standard input
 	look    string // prints the rules in force
 	add     string // adds a rule about the address two
@@ -30,28 +30,24 @@ type firewall struct {
 var firewalls = []firewall{
 	{
 		script: "nftables", netns: "vpn",
-		saved: "/var/lib/nftables/rules-save",
 		rules: "table inet guard {\n\tchain input {\n\t\ttype filter hook input priority filter; policy accept;\n\t\tip saddr 192.0.2.7 drop\n\t}\n}\n",
 		load:  "nft -f -", look: "nft list ruleset", add: "nft add rule inet guard input ip saddr 192.0.2.99 drop", drops: "policy drop",
 		one: "192.0.2.7", two: "192.0.2.99",
 	},
 	{
 		script: "iptables", netns: "vpn", variant: "IPTABLES_VARIANT=-legacy",
-		saved: "/var/lib/iptables/rules-save",
 		rules: "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -s 192.0.2.7/32 -j DROP\nCOMMIT\n",
 		load:  "iptables-legacy-restore", look: "iptables-legacy-save", add: "iptables-legacy -A INPUT -s 192.0.2.99 -j DROP", drops: "INPUT DROP",
 		one: "192.0.2.7", two: "192.0.2.99",
 	},
 	{
 		script: "ip6tables", netns: "six", variant: "IPTABLES_VARIANT=-nft",
-		saved: "/var/lib/ip6tables/rules-save",
 		rules: "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -s 2001:db8::7/128 -j DROP\nCOMMIT\n",
 		load:  "ip6tables-nft-restore", look: "ip6tables-nft-save", add: "ip6tables-nft -A INPUT -s 2001:db8::99 -j DROP", drops: "INPUT DROP",
 		one: "2001:db8::7", two: "2001:db8::99",
 	},
 	{
 		script: "ipset", netns: "vpn",
-		saved: "/var/lib/ipset/rules-save",
 		rules: "create blocked hash:ip\nadd blocked 192.0.2.7\n",
 		load:  "ipset restore", look: "ipset save", add: "ipset add blocked 192.0.2.99",
 		one: "192.0.2.7", two: "192.0.2.99",
@@ -64,6 +60,9 @@ type firewallScene struct {
 	firewall
 }
 
+// saved is the file of saved rules.
+func (f firewall) saved() string { return "/var/lib/" + f.script + "/rules-save" }
+
 // configure writes the service's conf.d file.
 func (s firewallScene) configure(lines ...string) {
 	s.T.Helper()
@@ -75,7 +74,7 @@ func (s firewallScene) anew() {
 	s.T.Helper()
 	kit.Equal(s.T, s.script+" before the scene", s.state(s.script), "stopped")
 	s.Sh("ip netns delete " + s.netns + " 2>/dev/null; ip netns add " + s.netns)
-	s.Write(s.saved, s.rules)
+	s.Write(s.saved(), s.rules)
 	s.configure("netns="+s.netns, "SAVE_ON_STOP=no")
 }
 
@@ -98,14 +97,16 @@ func (s firewallScene) within(script string) string {
 	return s.Sh("nsenter --net=/run/netns/" + s.netns + " sh -c '" + script + "'")
 }
 
-func (s firewallScene) wantRules(when, want string) {
+// leaves runs commands of the service, and asserts what rules are there then.
+func (s firewallScene) leaves(want string, commands ...string) {
 	s.T.Helper()
-	kit.Equal(s.T, s.script+"'s rules after "+when, s.about(s.within(s.look)), want)
+	s.rc(commands...)
+	kit.Equal(s.T, fmt.Sprint(s.script, "'s rules after ", commands), s.about(s.within(s.look)), want)
 }
 
 func (s firewallScene) wantSaved(when, want string) {
 	s.T.Helper()
-	kit.Equal(s.T, s.script+"'s saved rules after "+when, s.about(s.Sh("cat "+s.saved)), want)
+	kit.Equal(s.T, s.script+"'s saved rules after "+when, s.about(s.Sh("cat "+s.saved())), want)
 }
 
 // about tells what rules are about.
@@ -126,59 +127,48 @@ var firewallPlays = []struct {
 	play func(s firewallScene)
 }{
 	{"an ordinary life", func(s firewallScene) {
-		s.rc("start")
-		s.wantRules("start", "one")
+		s.leaves("one", "start")
 		kit.Contains(s.T, s.Sh("rc-service "+s.script+" list"), s.one)
 		s.within(s.add)
 		s.rc("save")
 		s.wantSaved("save", "one two")
-		s.Write(s.saved, s.rules)
-		s.rc("reload")
-		s.wantRules("reload", "one")
+		s.Write(s.saved(), s.rules)
+		s.leaves("one", "reload")
 		s.within(s.add)
-		s.rc("restart")
-		s.wantRules("restart", "one")
-		s.rc("stop")
-		s.wantRules("stop", "")
+		s.leaves("one", "restart")
+		s.leaves("", "stop")
 		s.wantSaved("stop", "one")
 	}},
 	{"a stop that saves", func(s firewallScene) {
 		s.configure("netns=" + s.netns)
 		s.rc("start")
 		s.within(s.add)
-		s.rc("stop")
-		s.wantRules("stop", "")
+		s.leaves("", "stop")
 		s.wantSaved("stop", "one two")
 	}},
 	{"panic", func(s firewallScene) {
 		if s.drops == "" {
 			return
 		}
-		s.rc("start", "panic")
-		s.wantRules("panic", "panic")
+		s.leaves("panic", "start", "panic")
 		kit.Equal(s.T, "state after panic", s.state(s.script), "stopped")
-		s.rc("start")
-		s.wantRules("start", "one")
-		s.rc("stop", "panic")
-		s.wantRules("panic of a stopped service", "panic")
+		s.leaves("one", "start")
+		s.leaves("panic", "stop", "panic")
 	}},
 	{"a stop of what was never started", func(s firewallScene) {
-		s.within(s.load + " <" + s.saved)
+		s.within(s.load + " <" + s.saved())
 		s.within(s.add)
-		s.rc("stop", "zap", "stop")
+		s.rc("stop", "zap")
 		s.Sh("rc-service -D " + s.script + " stop")
-		s.wantRules("stop", "one two")
+		s.leaves("one two", "stop")
 		s.rc("save")
 		s.wantSaved("save", "one two")
 	}},
 	{"zap", func(s firewallScene) {
-		s.rc("start", "zap", "stop")
-		s.wantRules("zap", "one")
+		s.leaves("one", "start", "zap", "stop")
 		s.within(s.add)
-		s.rc("start")
-		s.wantRules("start after zap", "one")
-		s.rc("stop")
-		s.wantRules("stop", "")
+		s.leaves("one", "start")
+		s.leaves("", "stop")
 	}},
 	{"a start without the namespace", func(s firewallScene) {
 		s.Sh("ip netns delete " + s.netns)
@@ -210,20 +200,17 @@ var firewallPlays = []struct {
 		s.rc("start")
 		anew := func() {
 			s.Sh("ip netns delete " + s.netns + "; ip netns add " + s.netns)
-			s.within(s.load + " <" + s.saved)
+			s.within(s.load + " <" + s.saved())
 			s.within(s.add)
 		}
 		anew()
 		s.refused("save", `the network namespace "`+s.netns+`" that the service was started in is gone`)
-		s.rc("stop")
-		s.wantRules("stop", "one two")
+		s.leaves("one two", "stop")
 		s.wantSaved("stop", "one")
 		s.rc("start")
 		anew()
-		s.rc("restart")
-		s.wantRules("restart", "one")
-		s.rc("stop")
-		s.wantRules("stop", "")
+		s.leaves("one", "restart")
+		s.leaves("", "stop")
 	}},
 	{"netns removed from conf.d", func(s firewallScene) {
 		s.rc("start")
@@ -231,25 +218,21 @@ var firewallPlays = []struct {
 		s.configure("SAVE_ON_STOP=yes")
 		s.rc("save")
 		s.wantSaved("save", "one two")
-		s.rc("stop")
-		s.wantRules("stop", "")
+		s.leaves("", "stop")
 		s.wantSaved("stop", "one two")
 	}},
 }
 
-// allRules are the rules and sets of a namespace, of every kind. The iptables
-// programs put the date into comments, and each set that is made has a new seed
-// for its hashes.
-func (h *host) allRules(namespace string) string {
+// hostRules are the rules and sets of the machine's own network, of every kind.
+// The iptables programs put the date into comments, and each set that is made
+// has a new seed for its hashes.
+func (h *host) hostRules() string {
 	h.T.Helper()
-	return h.Sh("nsenter --net=" + namespace + ` sh -c '
-		for save in "nft list ruleset" iptables-nft-save ip6tables-nft-save iptables-legacy-save ip6tables-legacy-save "ipset save"; do
+	return h.Sh(`for save in "nft list ruleset" iptables-nft-save ip6tables-nft-save iptables-legacy-save ip6tables-legacy-save "ipset save"; do
 			echo "$save:"
 			$save 2>&1
-		done' | sed '/^#/d; s/ initval 0x[0-9a-f]*//'`)
+		done | sed '/^#/d; s/ initval 0x[0-9a-f]*//'`)
 }
-
-func (h *host) hostRules() string { h.T.Helper(); return h.allRules("/proc/1/ns/net") }
 
 // firewallHost is a machine with rules of every kind of its own.
 func firewallHost(t *testing.T, options machine.Options) *host {
