@@ -30,33 +30,25 @@ func expose(m *host, conf ...string) *exposed {
 	return h
 }
 
-// in calls f in a network namespace of the machine.
+// in calls f in a network namespace of the machine, and comes back: the first
+// thread of a process outlives its goroutine.
 func (h *exposed) in(path string, f func() error) {
 	h.T.Helper()
-	if err := within(h.path(path), f); err != nil {
-		h.T.Fatal(err)
-	}
-}
-
-// within calls f in a network namespace, and comes back: the first thread of a
-// process outlives its goroutine.
-func within(path string, f func() error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	back, err := os.Open("/proc/thread-self/ns/net")
-	if err != nil {
-		return err
+	back, noWay := os.Open("/proc/thread-self/ns/net")
+	there, err := os.Open(h.path(path))
+	if err := errors.Join(noWay, err); err != nil {
+		h.T.Fatal(err)
 	}
 	defer back.Close()
-	there, err := os.Open(path)
-	if err != nil {
-		return err
-	}
 	defer there.Close()
-	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
-		return err
+	if err = unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err == nil {
+		err = errors.Join(f(), unix.Setns(int(back.Fd()), unix.CLONE_NEWNET))
 	}
-	return errors.Join(f(), unix.Setns(int(back.Fd()), unix.CLONE_NEWNET))
+	if err != nil {
+		h.T.Fatal(err)
+	}
 }
 
 const (
@@ -125,9 +117,7 @@ func greet(word string) func(net.Conn) {
 			if err != nil {
 				return
 			}
-			if _, err := conn.Write(append([]byte(word+" "), buffer[:n]...)); err != nil {
-				return
-			}
+			fmt.Fprintf(conn, "%s %s", word, buffer[:n])
 		}
 	}
 }

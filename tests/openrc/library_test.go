@@ -42,6 +42,7 @@ func lostLibrary(t *testing.T, h *host) { loseLibrary(t, h, losses) }
 // Without its library, or with one of another version, nothing starts and all
 // that runs can be stopped.
 func loseLibrary(t *testing.T, h *host, losses []loss) {
+	const restore = "cd /; rm -rf " + library + "; cp -a /run/library/. " + library + "; cp -a /run/dropin " + dropin + "; "
 	h.Sh("cp -a " + library + " /run/library; cp -a " + dropin + " /run/dropin; echo netns_etc=none >/etc/conf.d/plain")
 	for _, test := range losses {
 		// Nothing of the script runs outside, and the reason is told once.
@@ -80,15 +81,14 @@ func loseLibrary(t *testing.T, h *host, losses []loss) {
 
 		// With the name gone and the daemon dead the stop acts in an empty
 		// namespace.
-		h.Sh("cd /; rm -rf " + library + "; cp -a /run/library " + strings.TrimSuffix(library, "/") + "; cp -a /run/dropin " + dropin)
 		h.Conf("daemon", "netns=vpn")
-		h.Sh("rc-service daemon start; rm /run/trace.daemon; " + test.change + "; ip netns delete vpn")
+		h.Sh(restore + "rc-service daemon start; rm /run/trace.daemon; " + test.change + "; ip netns delete vpn")
 		h.killDaemon()
 		h.Run("rc-service daemon stop || { rc-service daemon zap; rm -f /run/daemon.pid; }") // dpkg's start-stop-daemon wants one
 		if where := trace(h, "daemon")["stop_pre"]; where == "" || where == h.outside() {
 			t.Errorf("%s: with all gone, stop_pre ran in %q", test.name, where)
 		}
-		h.Sh("cd /; rm -rf " + library + "; cp -a /run/library " + strings.TrimSuffix(library, "/") + "; cp -a /run/dropin " + dropin + "; ip netns add vpn")
+		h.Sh(restore + "ip netns add vpn")
 		if t.Failed() {
 			return
 		}

@@ -40,7 +40,8 @@ func (h *host) sees(pid, want string) {
 func (h *host) mends(code int, args string, want ...string) {
 	h.T.Helper()
 	result := h.Run("rc-netns mend " + args)
-	kit.Equal(h.T, "mend "+args, fmt.Sprint(result.Code, "\n", result.Output), fmt.Sprint(code, "\n", strings.Join(append(want, ""), "\n")))
+	lines := strings.Join(append(want, ""), "\n")
+	kit.Equal(h.T, "mend "+args, fmt.Sprint(result.Code, "\n", result.Output), fmt.Sprint(code, "\n", lines))
 }
 
 // mountsOf counts what is mounted for a process.
