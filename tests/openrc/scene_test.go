@@ -33,6 +33,7 @@ var commands = map[string]struct {
 	"conf":       {"conf SERVICE [LINE]...", 1, false, (*transcript).conf},
 	"daemon":     {"daemon SERVICE", 1, false, (*transcript).daemon},
 	"rc":         {"[!] rc [OPTION]... SERVICE ACTION", 2, true, (*transcript).rc},
+	"belongs":    {"belongs SERVICE NETNS", 2, false, (*transcript).belongs},
 	"sh":         {"[!] sh COMMAND...", 1, true, (*transcript).sh},
 	"until":      {"until COMMAND...", 1, false, (*transcript).until},
 	"where":      {"[!] where PROCESS NETNS", 2, true, (*transcript).where},
@@ -110,6 +111,9 @@ func playTranscript(t *testing.T, h *host, options machine.Options, file string,
 		}
 	}
 	testscript.RunT(player{t, lacks}, params)
+	if pids := s.processes("sleeper"); len(pids) > 0 {
+		t.Errorf("a daemon runs: %q", pids)
+	}
 }
 
 // staysInside refuses what would reach past the machine: what testscript has
@@ -171,6 +175,13 @@ func (s *transcript) sh(ts *testscript.TestScript, neg bool, args []string) {
 
 func (s *transcript) rc(ts *testscript.TestScript, neg bool, args []string) {
 	s.run(ts, neg, "rc-service "+quote(args...))
+}
+
+func (s *transcript) belongs(ts *testscript.TestScript, _ bool, args []string) {
+	s.rc(ts, false, []string{args[0], "start"})
+	s.where(ts, false, []string{"sleeper", args[1]})
+	s.rc(ts, false, []string{args[0], "stop"})
+	s.running(ts, true, []string{"sleeper"})
 }
 
 func (s *transcript) until(ts *testscript.TestScript, neg bool, args []string) {
