@@ -43,9 +43,8 @@ func unknownOpenRC(t *testing.T, h *host) {
 	h.doctor("sed -i 's/sourcex/load/g' openrc-run.sh") // another name
 	guarded(h)
 	h.cure()
-	h.Sh("rc-service daemon start")
-	kit.Equal(t, "daemon", h.where(h.daemon()), h.inside())
-	h.Sh("rc-service daemon stop")
+	h.starts("daemon", h.inside())
+	h.stops("daemon")
 }
 
 // Other changes that the guard is to notice.

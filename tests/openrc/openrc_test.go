@@ -142,6 +142,21 @@ func (h *host) where(pid string) string {
 	return namespace
 }
 
+// cgroup is that of the daemon.
+func (h *host) cgroup() string {
+	h.T.Helper()
+	return h.Sh("sed -n s/^0:://p /proc/" + h.daemon() + "/cgroup")
+}
+
+// likeness is what the daemon was given at its start, but for the network.
+func (h *host) likeness() string {
+	h.T.Helper()
+	return h.Sh("pid=" + h.daemon() + `; cd /proc/$pid; readlink cwd; cat limits oom_score_adj
+		tr '\0' '\n' <environ | sed 's/_PID=.*/_PID=/' | sort
+		tr '\0' ' ' <cmdline; ls -l fd | cut -c60- | sed 's/:\[.*//'
+		grep -E '^(Umask|Uid|Gid|Groups|Sig[BIC]|Cap|NoNew)' status; ps -o user=,group=,ni=,tty= -p $pid`)
+}
+
 // state is what OpenRC has on record of a service; of a stopped one nothing.
 func (h *host) state(service string) string {
 	state := "stopped"
@@ -151,6 +166,41 @@ func (h *host) state(service string) string {
 		}
 	}
 	return state
+}
+
+// starts asserts that a service starts, and that its daemon is in a network
+// namespace. It returns the daemon.
+func (h *host) starts(service, netns string) (pid string) {
+	h.T.Helper()
+	h.Sh("rc-service " + service + " start")
+	pid = h.daemon()
+	kit.Equal(h.T, "daemon of "+service, h.where(pid), netns)
+	return pid
+}
+
+// stops asserts that a service stops, and nothing runs then.
+func (h *host) stops(service string) {
+	h.T.Helper()
+	h.Sh("rc-service " + service + " stop")
+	h.noDaemon()
+	kit.Equal(h.T, "state of "+service, h.state(service), "stopped")
+}
+
+// refuses asserts that a service does not start, and says why.
+func (h *host) refuses(service, why string) {
+	h.T.Helper()
+	kit.Contains(h.T, h.Fails("rc-service "+service+" start"), why)
+	h.noDaemon()
+	kit.Equal(h.T, "state of "+service, h.state(service), "stopped")
+}
+
+// refusesRestart asserts that a service says why it does not restart, and that
+// its daemon runs on.
+func (h *host) refusesRestart(service, why string) {
+	h.T.Helper()
+	running := h.daemon()
+	kit.Contains(h.T, h.Fails("rc-service "+service+" restart"), why)
+	kit.Equal(h.T, "daemon of "+service, h.daemon(), running)
 }
 
 // noDaemon asserts that nothing runs.

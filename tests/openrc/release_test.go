@@ -27,25 +27,21 @@ func TestCgroupModes(t *testing.T) {
 		h := bootRelease(t, machine.Options{Release: test.release}, true)
 		h.Sh(test.before)
 		h.Conf("daemon", "netns=nowhere")
-		kit.Contains(t, h.Fails("rc-service daemon start"), `daemon: network namespace "nowhere" does not exist`)
-		h.noDaemon()
+		h.refuses("daemon", `daemon: network namespace "nowhere" does not exist`)
 
 		h.Conf("daemon", "netns=vpn", "netns_lock=yes")
 		h.Sh("rc-service daemon start; rm /run/trace.daemon")
-		cgroup := func() string { return h.Sh("sed -n s/^0:://p /proc/" + h.daemon() + "/cgroup") }
 		for _, when := range []string{"start", "restart"} {
 			h.Sh("rc-service daemon " + when)
 			kit.Equal(t, "daemon after "+when, h.where(h.daemon()), h.inside())
-			kit.Equal(t, "cgroup after "+when, cgroup(), test.cgroup)
+			kit.Equal(t, "cgroup after "+when, h.cgroup(), test.cgroup)
 			kit.Equal(t, "programs after "+when, h.Sh("probe programs "+test.mounted+test.cgroup), "openrc_netns CGroupSock, 16 instructions")
 		}
 		h.Sh("rm -f /run/trace.daemon; rc-service daemon status; rc-service daemon reload; rc-service daemon checkconfig")
 		ran(h, "daemon", h.inside(), "status", "reload", "checkconfig")
 		h.Sh("ip netns delete vpn")
-		kit.Contains(t, h.Fails("rc-service daemon restart"), "not stopped, because the start would fail")
-		h.Sh("rc-service daemon stop")
-		h.noDaemon()
-		kit.Equal(t, "state", h.state("daemon"), "stopped")
+		h.refusesRestart("daemon", "not stopped, because the start would fail")
+		h.stops("daemon")
 		kit.Equal(t, "cgroups", h.Sh("find "+test.mounted+" -name '*daemon'"), "")
 	})
 }

@@ -8,7 +8,6 @@ import (
 
 	"openrc-netns/tests/internal/build"
 	"openrc-netns/tests/kit"
-	"openrc-netns/tests/machine"
 )
 
 // What make install says of the machine's OpenRC.
@@ -18,19 +17,11 @@ func TestInstallNamesTheSeam(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, test := range map[string]struct {
-		options machine.Options
-		version string
-	}{
-		"bookworm":     {machine.Options{Release: "bookworm"}, "0.45.2"},
-		"trixie":       {machine.Options{Release: "trixie"}, "0.56"},
-		"sid":          {machine.Options{}, "0.64.1"},
-		"sid, bash":    {machine.Options{Shell: "bash"}, "0.64.1"},
-		"sid, busybox": {machine.Options{Shell: "busybox"}, "0.64.1"},
-	} {
+	versions := map[string]string{"bookworm": "0.45.2", "trixie": "0.56", "": "0.64.1"}
+	for name, options := range openRCs {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := bootRelease(t, test.options, true)
+			h, version := bootRelease(t, options, true), versions[options.Release]
 			h.Write("/usr/local/sbin/seam", string(script))
 			// Whoever asks, from wherever, it is one line and no failure.
 			ask := func(want string) {
@@ -48,25 +39,25 @@ func TestInstallNamesTheSeam(t *testing.T) {
 			// Nothing of a script runs, and nothing of it is left.
 			h.Sh("echo 'touch /run/ran' >>/etc/init.d/netns")
 			state := h.Sh("find /run /etc /tmp | sort")
-			ask("OpenRC " + test.version + " works with openrc-netns")
+			ask("OpenRC " + version + " works with openrc-netns")
 			kit.Equal(t, "files", h.Sh("find /run /etc /tmp | sort"), state)
 
 			// An OpenRC that is run in a namespace is named too.
 			h.Sh("echo 'vpn:3:wait:/sbin/ip netns exec vpn /sbin/openrc vpn' >/etc/inittab")
-			ask("OpenRC " + test.version + " works with openrc-netns\n" +
+			ask("OpenRC " + version + " works with openrc-netns\n" +
 				"/etc/inittab runs OpenRC in a network namespace, and its services without netns would go to the host's network: see netns_inherit in openrc-netns(7)")
 			h.Sh("echo netns_inherit=yes >>/etc/rc.conf")
-			ask("OpenRC " + test.version + " works with openrc-netns")
+			ask("OpenRC " + version + " works with openrc-netns")
 			h.Sh("rm /etc/inittab; sed -i /netns_inherit/d /etc/rc.conf")
 
 			run := h.Sh("ls -d /lib/rc/sh/openrc-run.sh /usr/lib/rc/sh/openrc-run.sh 2>/dev/null | head -n 1")
 			h.Sh("sed -i.stock 's/sourcex/load/g' " + run)
-			ask("OpenRC " + test.version + " starts services in a way that openrc-netns does not know: do not set netns or vrf")
+			ask("OpenRC " + version + " starts services in a way that openrc-netns does not know: do not set netns or vrf")
 			h.Sh("mv " + run + ".stock " + run)
 
 			h.Sh("mkdir -p /opt/etc/init.d; cp /etc/init.d/netns /opt/etc/init.d; mv /etc/rc.conf.d/50-netns.conf /root")
 			kit.Equal(t, "elsewhere", h.Sh("sh /usr/local/sbin/seam /opt/etc"),
-				"OpenRC "+test.version+" does not read /opt/etc/rc.conf.d/50-netns.conf, and would start services outside: install with SYSCONFDIR=/etc")
+				"OpenRC "+version+" does not read /opt/etc/rc.conf.d/50-netns.conf, and would start services outside: install with SYSCONFDIR=/etc")
 
 			h.Sh("rm -f $(command -v -p openrc-run) /sbin/openrc-run /usr/sbin/openrc-run")
 			ask("No OpenRC on this machine: not asked whether it works with openrc-netns")

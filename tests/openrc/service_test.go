@@ -1,7 +1,9 @@
 package openrc
 
 import (
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -125,35 +127,35 @@ func TestNamespaceIsTheHosts(t *testing.T) {
 	h.Sh("rc-service daemon stop; kill " + sleeper)
 }
 
-func TestStartStopDaemonOptions(t *testing.T) {
-	inEachShell(t, func(t *testing.T, h *host) {
-		h.scripts("picky")
-		h.Conf("picky", "netns=vpn")
-		kit.Contains(t, h.Fails("rc-service picky start"), "picky.conf' is not readable")
-		kit.Equal(t, "state", h.state("picky"), "stopped")
-		h.noDaemon()
-		h.Write("/etc/picky.conf", "")
+// All that OpenRC's start-stop-daemon or dpkg's is told to take care of is as it
+// is without us, but for the namespace.
+func TestStartStopDaemons(t *testing.T) {
+	eachOf(t, slices.Sorted(maps.Keys(openRCs)), func(t *testing.T, name string) {
+		h := bootRelease(t, openRCs[name], true)
+		h.scripts("watched")
 		h.Sh("echo 'rc_env_allow=\"ODD GODEBUG GOMEMLIMIT GOTRACEBACK\"' >>/etc/rc.conf")
-		// All as it is without us, but for the namespace.
-		look := func() string {
-			h.Sh("ODD=\"$(printf 'a\\001b\\nc')\" GODEBUG=inittrace=1 GOMEMLIMIT=nonsense GOTRACEBACK=crash rc-service picky start")
-			pid := h.daemon()
-			kit.Equal(t, "pidfile", h.Sh("cat /run/picky.pid"), pid)
-			return h.Sh("cd /proc/" + pid + "; readlink cwd; cat limits oom_score_adj; tr '\\0' '\\n' <environ | sort; ls -l fd | cut -c60-; " +
-				"grep -E '^(Umask|Uid|Gid|Groups|Sig[BIC]|Cap|NoNew)' status; ps -o user=,group=,ni=,tty= -p " + pid)
+		settings := []string{"command_background=yes", "command_user=daemon:daemon", "directory=/usr", "umask=027", "required_files=/etc/watched.conf",
+			"required_dirs=/usr", "start_stop_daemon_args='--nicelevel 5'", "retry=TERM/5/KILL/5"}
+		if name != "bookworm" { // whose dpkg cannot
+			settings = append(settings, "output_log=/tmp/watched.log")
 		}
-		inside := look()
-		kit.Equal(t, "daemon", h.where(h.daemon()), h.inside())
+		h.Conf("watched", append(settings, "netns=vpn")...)
+		h.refuses("watched", "watched.conf' is not readable")
+		h.Write("/etc/watched.conf", "")
+		look := func(netns string) string {
+			h.Sh("ODD=\"$(printf 'a\\001b\\nc')\" GODEBUG=inittrace=1 GOMEMLIMIT=nonsense GOTRACEBACK=crash rc-service watched start")
+			kit.Equal(t, "pidfile", h.Sh("cat /run/watched.pid"), h.daemon())
+			kit.Equal(t, "daemon", h.where(h.daemon()), netns)
+			defer h.stops("watched")
+			return h.likeness()
+		}
+		inside := look(h.inside())
 		kit.Contains(t, inside, "ODD=a\x01b\n")
 		kit.Contains(t, inside, "GODEBUG=inittrace=1\nGOMEMLIMIT=nonsense\nGOTRACEBACK=crash\n")
-		h.Sh("rc-service picky stop")
-		h.Sh("rm /etc/conf.d/picky")
-		outside := look()
-		if diff := cmp.Diff(outside, inside); diff != "" {
+		h.Conf("watched", settings...)
+		if diff := cmp.Diff(look(h.outside()), inside); diff != "" {
 			t.Errorf("the daemon differs (-without +with netns):\n%s", diff)
 		}
-		h.Sh("rc-service picky stop")
-		h.noDaemon()
 	})
 }
 
@@ -214,8 +216,8 @@ func noTax(t *testing.T, h *host) {
 // not ignored either.
 func TestLateSettings(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
-		h.scripts("late-netns")
-		const refusal = "late-netns: a function of the init script sets netns, vrf or a netns_ variable, which is too late: set it in /etc/conf.d/late-netns"
+		h.scripts("watched")
+		const refusal = "watched: a function of the init script sets netns, vrf or a netns_ variable, which is too late: set it in /etc/conf.d/watched"
 		for _, test := range []struct{ conf, late string }{
 			{"", "netns=vpn"},
 			{"", "vrf=mgmt"},
@@ -223,21 +225,18 @@ func TestLateSettings(t *testing.T) {
 			{"netns=vpn", "netns_lock=yes"},
 			{"supervisor=supervise-daemon", "netns=vpn"},
 		} {
-			h.Conf("late-netns", test.conf, "late='"+test.late+"'")
-			kit.Contains(t, h.Fails("rc-service late-netns start"), refusal)
-			kit.Equal(t, "state", h.state("late-netns"), "stopped")
-			h.noDaemon()
+			h.Conf("watched", "command_background=yes", test.conf, "before='"+test.late+"'")
+			h.refuses("watched", refusal)
 			// With colours there is other machinery around the messages.
-			out := h.Run("script -qec 'TERM=xterm rc-service late-netns start' /dev/null")
+			out := h.Run("script -qec 'TERM=xterm rc-service watched start' /dev/null")
 			kit.Contains(t, out.Output, refusal)
 			h.noDaemon()
 		}
 
 		// The remedy; and what says the same again does no harm.
-		h.Conf("late-netns", "netns=vpn", "late='netns=vpn'")
-		h.Sh("rc-service late-netns start")
-		kit.Equal(t, "daemon", h.where(h.daemon()), h.inside())
-		h.Sh("rc-service late-netns stop")
+		h.Conf("watched", "command_background=yes", "netns=vpn", "before='netns=vpn'")
+		h.starts("watched", h.inside())
+		h.Sh("rc-service watched stop")
 
 		// Nor does a variable of that name in a script that starts nothing
 		// itself.
@@ -245,11 +244,11 @@ func TestLateSettings(t *testing.T) {
 		h.Sh("rc-service maker start")
 
 		// The messages are what they are without us.
-		h.Conf("late-netns", "late=:")
+		h.Conf("watched", "command_background=yes", "before=:")
 		for _, command := range []string{
-			"rc-service late-netns start; rc-service late-netns stop",
-			"script -qec 'export TERM=xterm; rc-service late-netns start; rc-service late-netns stop' /dev/null",
-			"script -qec 'export TERM=xterm; rc-service -C late-netns start; rc-service late-netns stop' /dev/null",
+			"rc-service watched start; rc-service watched stop",
+			"script -qec 'export TERM=xterm; rc-service watched start; rc-service watched stop' /dev/null",
+			"script -qec 'export TERM=xterm; rc-service -C watched start; rc-service watched stop' /dev/null",
 		} {
 			// (Not at a time when OpenRC has to work out dependencies as well.)
 			without := h.Run("mv /etc/rc.conf.d/50-netns.conf /run; rc-update -u >/dev/null; " + command).Output

@@ -393,11 +393,11 @@ func TestStatusOfAll(t *testing.T) {
 	h.Sh("kill -STOP " + fmt.Sprint(n[0].Processes[0].PID) + " $(cat /run/daemon.pid); timeout 20 " + statusCommand)
 	h.Sh("echo 1 >/sys/fs/cgroup/openrc.daemon/cgroup.freeze; timeout 20 " + statusCommand + "; echo 0 >/sys/fs/cgroup/openrc.daemon/cgroup.freeze; kill -CONT $(cat /run/daemon.pid)")
 
-	h.scripts("picky")
+	h.scripts("watched")
 	for args, want := range map[string]string{
 		"nosuch":           `rc-netns: status: unknown service "nosuch": there is no /etc/init.d/nosuch`,
 		"../daemon":        `rc-netns: status: bad service name "../daemon"`,
-		"picky":            `rc-netns: status: service "picky" is not confined: /etc/conf.d sets none of netns, vrf and netns_lock for it`,
+		"watched":          `rc-netns: status: service "watched" is not confined: /etc/conf.d sets none of netns, vrf and netns_lock for it`,
 		"--watch":          `rc-netns: status: --watch needs a terminal that it can clear: leave it out, and call status again and again`,
 		"--watch=0":        `rc-netns: status: --watch=0: give a number of seconds from 1 to 86400`,
 		"--watch=2 --json": `rc-netns: status: --watch is for people and --json for programs: give one of the two`,

@@ -23,28 +23,21 @@ func TestS6(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
 		h.scripts("six")
 		h.Sh("ip netns add other; mkdir -p /srv")
-		look := func() string {
-			h.Sh("rc-service six start")
-			return h.Sh("cd /proc/" + h.daemon() + "; readlink cwd; cat limits oom_score_adj; tr '\\0' '\\n' <environ | sort; ls -l fd | cut -c60- | sed 's/:.*//'; " +
-				"grep -E '^(Umask|Uid|Gid|Groups|Sig[BIC]|Cap|NoNew)' status; tr '\\0' ' ' <cmdline")
-		}
 		more := []string{"command_user=daemon", "directory=/srv", "umask=027"}
 		h.Conf("six", more...)
-		outside := look()
-		kit.Equal(t, "daemon without settings", h.where(h.daemon()), h.outside())
+		h.starts("six", h.outside())
+		outside := h.likeness()
 
 		// It runs, and is to move inside. All else is as it was.
 		h.Conf("six", append(more, "netns=vpn")...)
 		h.Sh("rc-service six restart; rc-service six stop")
-		inside := look()
-		kit.Equal(t, "daemon", h.where(h.daemon()), h.inside())
-		if diff := cmp.Diff(outside, inside); diff != "" {
+		first := h.starts("six", h.inside())
+		if diff := cmp.Diff(outside, h.likeness()); diff != "" {
 			t.Errorf("the daemon differs (-without +with netns):\n%s", diff)
 		}
 		kit.Equal(t, "state", h.state("six"), "started")
-		kit.Contains(t, h.Sh("rc-service six status"), "up (pid "+h.daemon())
+		kit.Contains(t, h.Sh("rc-service six status"), "up (pid "+first)
 
-		first := h.daemon()
 		h.Sh("rc-service six restart")
 		if h.daemon() == first {
 			t.Error("the restart left the old daemon")
@@ -63,19 +56,15 @@ func TestS6(t *testing.T) {
 		h.Sh("rc-service six restart")
 		kit.Equal(t, "daemon with settings removed", h.where(h.daemon()), h.outside())
 		kit.Contains(t, h.Sh("rc-service six restart"), "using cached service directory")
-		h.Sh("rc-service six stop")
-		h.noDaemon()
-		kit.Equal(t, "state", h.state("six"), "stopped")
+		h.stops("six")
 
 		// Without what the drop-in knows of s6, the start fails with settings,
 		// and is as it was without.
 		h.Sh("mv /usr/share/openrc-netns/supervisors.sh /root")
 		h.Conf("six", append(more, "netns=vpn")...)
-		kit.Contains(t, h.Fails("rc-service six start"), "six: /usr/share/openrc-netns/supervisors.sh is missing or of another version than the drop-in, install openrc-netns again")
-		h.noDaemon()
+		h.refuses("six", "six: /usr/share/openrc-netns/supervisors.sh is missing or of another version than the drop-in, install openrc-netns again")
 		h.Conf("six", more...)
-		h.Sh("rc-service six start")
-		kit.Equal(t, "daemon", h.where(h.daemon()), h.outside())
+		h.starts("six", h.outside())
 		h.Sh("rc-service six stop")
 	})
 }
@@ -86,12 +75,9 @@ func TestS6NamespaceGone(t *testing.T) {
 	h := boot(t, "dash", true)
 	h.scripts("six")
 	h.Conf("six", "netns=vpn")
-	h.Sh("rc-service six start")
-	first := h.daemon()
-	h.Sh("ip netns delete vpn")
-	kit.Contains(t, h.Fails("rc-service six restart"), "not stopped, because the start would fail")
-	kit.Equal(t, "daemon", h.daemon(), first)
-	h.Sh("kill -9 " + first)
+	h.Sh("rc-service six start; ip netns delete vpn")
+	h.refusesRestart("six", "not stopped, because the start would fail")
+	h.killDaemon()
 	h.Sh("until grep 'netns-exec: network namespace \"vpn\" does not exist' /run/s6.log; do sleep 0.1; done")
 	h.noDaemon()
 	h.Sh("until rc-service six status | grep 'want up'; do sleep 0.1; done") // not while it tries
@@ -101,11 +87,8 @@ func TestS6NamespaceGone(t *testing.T) {
 	kit.Equal(t, "daemon", h.where(h.daemon()), h.inside())
 
 	h.Sh("ip netns delete vpn; kill -9 " + h.daemon())
-	h.Sh("exec 2>&1; rc-service six stop")
-	h.noDaemon()
-	kit.Equal(t, "state", h.state("six"), "stopped")
-	kit.Contains(t, h.Fails("rc-service six start"), `six: network namespace "vpn" does not exist`)
-	h.noDaemon()
+	h.stops("six")
+	h.refuses("six", `six: network namespace "vpn" does not exist`)
 }
 
 // The daemon of s6 has a private view of its own, so what the start has mounted
@@ -186,8 +169,7 @@ exec sleeper 3600
 			t.Run(test.name, func(t *testing.T) {
 				h := h.with(t)
 				h.Conf("six", append(test.lines, "netns=vpn")...)
-				h.Sh("rc-service six start")
-				kit.Equal(t, "daemon", h.where(h.daemon()), h.inside())
+				h.starts("six", h.inside())
 				test.check(t, h)
 				h.Sh("rc-service six stop; while pgrep -x sleeper; do sleep 0.1; done >/dev/null")
 			})
@@ -204,31 +186,30 @@ func TestS6Locked(t *testing.T) {
 	h.Sh("rc-service six start")
 	pid := h.daemon()
 	kit.Equal(t, "CAP_SYS_ADMIN", h.Sh("echo $((0x$(sed -n 's/^CapBnd:.//p' /proc/"+pid+"/status) >> 21 & 1))"), "0")
-	cgroup := h.Sh("sed -n s/^0:://p /proc/" + pid + "/cgroup")
-	kit.Equal(t, "cgroup", cgroup, "/openrc.six")
+	const cgroup = "/openrc.six"
+	kit.Equal(t, "cgroup", h.cgroup(), cgroup)
 	kit.Equal(t, "programs", h.Sh("probe programs /sys/fs/cgroup"+cgroup), "openrc_netns CGroupSock, 16 instructions")
-	pid = h.respawned()
-	kit.Equal(t, "respawned daemon", h.where(pid), h.inside())
-	kit.Equal(t, "its cgroup", h.Sh("sed -n s/^0:://p /proc/"+pid+"/cgroup"), cgroup)
+	kit.Equal(t, "respawned daemon", h.where(h.respawned()), h.inside())
+	kit.Equal(t, "its cgroup", h.cgroup(), cgroup)
 	h.Sh("rc-service six restart")
-	kit.Equal(t, "cgroup after restart", h.Sh("sed -n s/^0:://p /proc/"+h.daemon()+"/cgroup"), cgroup)
+	kit.Equal(t, "cgroup after restart", h.cgroup(), cgroup)
 	h.Sh("rc-service six stop")
 	kit.Equal(t, "cgroups", h.Sh("find /sys/fs/cgroup -name '*six' -o -name 'netns-exec.*'"), "")
 
 	// Without OpenRC's cgroups it has one of ours.
 	h.Sh("echo rc_cgroup_mode=legacy >>/etc/rc.conf; rc-service six start")
-	kit.Contains(t, h.Sh("sed -n s/^0:://p /proc/"+h.daemon()+"/cgroup"), "/openrc-netns.six")
+	kit.Contains(t, h.cgroup(), "/openrc-netns.six")
 	h.respawned()
-	kit.Contains(t, h.Sh("sed -n s/^0:://p /proc/"+h.daemon()+"/cgroup"), "/openrc-netns.six")
+	kit.Contains(t, h.cgroup(), "/openrc-netns.six")
 	h.Sh("rc-service six stop; sed -i /rc_cgroup_mode=legacy/d /etc/rc.conf")
 	kit.Equal(t, "cgroups", h.Sh("find /sys/fs/cgroup -name '*six' -o -name 'netns-exec.*'"), "")
 
 	// The lock alone is one to the host's network, wherever s6 is.
 	h.Conf("six", "netns_lock=yes")
 	h.Conf("s6-svscan", "netns=vpn")
-	h.Sh("rc-service s6-svscan restart; rc-service six start")
+	h.Sh("rc-service s6-svscan restart")
 	kit.Equal(t, "s6-svscan", h.where(h.Sh("pgrep s6-svscan")), h.inside())
-	kit.Equal(t, "daemon", h.where(h.daemon()), h.outside())
+	h.starts("six", h.outside())
 }
 
 // What cannot be done inside is not done, neither by a start nor by a restart.
@@ -259,28 +240,23 @@ func TestS6Refused(t *testing.T) {
 			{[]string{"netns=vpn", "before='supervisor=runit'"}, "six: runit would start the daemon outside: remove the settings from conf.d, and start it in the run script with: exec netns-exec vpn -- COMMAND", !restart},
 		} {
 			h.Conf("six", test.lines...)
-			kit.Contains(t, h.Fails("rc-service six start"), " * "+test.want+"\n * ERROR: six failed to start\n")
-			h.noDaemon()
-			kit.Equal(t, "state", h.state("six"), "stopped")
+			h.refuses("six", " * "+test.want+"\n * ERROR: six failed to start\n")
 			if !test.restart {
 				continue
 			}
 			h.Conf("six", "netns=vpn")
 			h.Sh("rc-service six start")
-			first := h.daemon()
 			h.Conf("six", test.lines...)
-			kit.Contains(t, h.Fails("rc-service six restart"), " * "+test.want+"\n * ERROR: six failed to stop\n")
-			kit.Equal(t, "daemon", h.daemon(), first)
+			h.refusesRestart("six", " * "+test.want+"\n * ERROR: six failed to stop\n")
 			h.Sh("rc-service six stop")
 		}
 
 		// Where s6.sh writes something else than expected, it is not used.
 		h.Sh(`sed -i 's/printf .* \$1 ; shift/shift $(($# - 2))/' /usr/lib/rc/sh/s6.sh`)
 		h.Conf("six", "netns=vpn")
-		kit.Contains(t, h.Fails("rc-service six start"), "six: this OpenRC uses s6 in a way that openrc-netns does not know: use supervisor=supervise-daemon")
-		h.noDaemon()
-		h.Sh("rm /etc/conf.d/six; rc-service six start")
-		kit.Equal(t, "daemon without settings", h.where(h.daemon()), h.outside())
+		h.refuses("six", "six: this OpenRC uses s6 in a way that openrc-netns does not know: use supervisor=supervise-daemon")
+		h.Sh("rm /etc/conf.d/six")
+		h.starts("six", h.outside())
 	})
 }
 
@@ -313,15 +289,12 @@ func TestOwnRunScript(t *testing.T) {
 			h.Write(test.run, "#!/bin/sh\nexec sleeper 3600\n")
 
 			h.Conf("own-run", append(test.supervisor, test.settings...)...)
-			out := h.Fails("rc-service own-run start")
 			where := "the run script"
 			if test.supervisor[0] == "supervisor=s6" {
 				where = test.run
 			}
-			kit.Contains(t, out, " * own-run: "+strings.TrimPrefix(test.supervisor[0], "supervisor=")+
+			h.refuses("own-run", " * own-run: "+strings.TrimPrefix(test.supervisor[0], "supervisor=")+
 				" would start the daemon outside: remove the settings from conf.d, and start it in "+where+" with: "+test.line+"\n * ERROR: own-run failed to start\n")
-			h.noDaemon()
-			kit.Equal(t, "state", h.state("own-run"), "stopped")
 
 			h.Write(test.run, "#!/bin/sh\n"+strings.Replace(test.line, "COMMAND", "sleeper 3600", 1)+"\n")
 			rest := test.supervisor
@@ -331,25 +304,22 @@ func TestOwnRunScript(t *testing.T) {
 				}
 			}
 			h.Conf("own-run", rest...)
-			h.Sh("rc-service own-run start")
 			where = h.outside()
 			for _, line := range test.settings {
 				if name, set := strings.CutPrefix(line, "netns="); set {
 					where = h.namespace(strings.Trim(name, "'"))
 				}
 			}
-			pid := h.daemon()
-			kit.Equal(t, "daemon", h.where(pid), where)
+			pid := h.starts("own-run", where)
 			locked := strings.Contains(test.line, "--lock")
-			if cgroup := h.Sh("cat /proc/" + pid + "/cgroup"); strings.Contains(cgroup, ".lock") != locked {
+			if cgroup := h.cgroup(); strings.Contains(cgroup, ".lock") != locked {
 				t.Errorf("locked: %t, in %s", locked, cgroup)
 			}
 			if strings.Contains(test.line, "--hide") {
 				kit.Equal(t, "hidden", h.Sh("find /proc/"+pid+"/root/run/secret /proc/"+pid+"/root/run/it*s -name socket"), "")
 			}
 			kit.Equal(t, "daemon after kill -9", h.where(h.respawned()), where)
-			h.Sh("rc-service own-run stop")
-			h.noDaemon()
+			h.stops("own-run")
 		})
 	}
 }
@@ -379,7 +349,7 @@ sleep 1 while 1;
 		kit.Equal(t, "reload", reload(), inside)
 
 		h.Sh("ip netns delete vpn")
-		kit.Contains(t, h.Fails("rc-service watched restart"), "not stopped, because the start would fail")
+		h.refusesRestart("watched", "not stopped, because the start would fail")
 		h.Sh("kill -9 " + pid)
 		again := started()
 		if again == pid {
@@ -434,42 +404,9 @@ func TestNotify(t *testing.T) {
 			// OpenRC 0.64 leaves the socket behind, and then cannot make it.
 			h.Sh("rm -f /run/ready /run/openrc/supervise-watched.sock; rc-service watched start; [ -e /run/ready ]")
 			kit.Equal(t, "daemon", h.where(h.daemon()), h.inside())
-			h.Sh("rc-service watched stop")
-			h.noDaemon()
+			h.stops("watched")
 		}
 	}
-}
-
-// The options of OpenRC's start-stop-daemon and of dpkg's mean what they do
-// without us.
-func TestStartStopDaemons(t *testing.T) {
-	eachOf(t, releases, func(t *testing.T, release string) {
-		h := bootRelease(t, machine.Options{Release: release}, true)
-		h.scripts("watched")
-		settings := []string{"command_background=yes", "command_user=daemon", "directory=/usr", "umask=027",
-			"start_stop_daemon_args='--nicelevel 5'", "retry=TERM/5/KILL/5"}
-		look := func() string {
-			h.Sh("rc-service watched start")
-			pid := h.daemon()
-			kit.Equal(t, "pidfile", h.Sh("cat /run/watched.pid"), pid)
-			return h.Sh("cd /proc/" + pid + "; readlink cwd; cat limits oom_score_adj; tr '\\0' '\\n' <environ | grep -v _PID= | sort; ls -l fd | cut -c60-; " +
-				"grep -E '^(Umask|Uid|Gid|Groups|Sig[BIC]|Cap|NoNew)' status; ps -o user=,group=,ni=,tty= -p " + pid)
-		}
-		h.Conf("watched", settings...)
-		outside := look()
-		kit.Equal(t, "daemon without netns", h.where(h.daemon()), h.outside())
-		h.Sh("rc-service watched stop")
-		h.noDaemon()
-		h.Conf("watched", append(settings, "netns=vpn")...)
-		inside := look()
-		kit.Equal(t, "daemon", h.where(h.daemon()), h.inside())
-		if diff := cmp.Diff(outside, inside); diff != "" {
-			t.Errorf("the daemon differs (-without +with netns):\n%s", diff)
-		}
-		h.Sh("rc-service watched stop")
-		h.noDaemon()
-		kit.Equal(t, "state", h.state("watched"), "stopped")
-	})
 }
 
 // A service of s6 without settings pays no fork for them.

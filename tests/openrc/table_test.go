@@ -43,6 +43,12 @@ var (
 	shellOf   = map[string]string{"bookworm": "bash", "trixie": "dash", "sid": "busybox"} // for a test that takes a shell as it comes
 )
 
+// openRCs are each release, and sid with each shell.
+var openRCs = map[string]machine.Options{
+	"bookworm": {Release: "bookworm"}, "trixie": {Release: "trixie"}, "sid": {},
+	"sid, bash": {Shell: "bash"}, "sid, busybox": {Shell: "busybox"},
+}
+
 // columns are the OpenRCs and shells that the scenes have been played on.
 var (
 	columns     []*column

@@ -97,8 +97,7 @@ stop()
 	if out := h.Sh("rc-service jailed reload"); out == own {
 		t.Errorf("reload ran in the daemon's own mount namespace: %s", out)
 	}
-	h.Sh("rc-service jailed stop")
-	h.noDaemon()
+	h.stops("jailed")
 	h.Sh("rm /etc/init.d/jailed /etc/conf.d/jailed")
 }
 
@@ -127,8 +126,7 @@ in_background_fake="start stop"
 		h.Sh("IN_BACKGROUND=yes rc-service late start")
 		kit.Equal(t, "state", h.state("late"), "started")
 		kit.Equal(t, "daemon", h.where(h.daemon()), h.inside())
-		h.Sh("rc-service late stop")
-		h.noDaemon()
+		h.stops("late")
 	})
 }
 
