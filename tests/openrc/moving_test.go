@@ -64,7 +64,7 @@ func TestMovingFromIPNetnsExec(t *testing.T) {
 			kit.Contains(t, h.Sh(command), "/etc/init.d/web:")
 		}
 		kit.Equal(t, "check before", h.check("rc-netns check").ids(), "script-enters")
-		h.starts("web", h.inside())
+		h.starts("web", "vpn")
 		h.Sh("rc-service web stop; sleep 1") // OpenRC does not see what changes in the second in which it looked
 		h.Write("/etc/init.d/web", after)
 		h.Write("/etc/conf.d/web", conf+setting)
@@ -73,7 +73,7 @@ func TestMovingFromIPNetnsExec(t *testing.T) {
 		}
 		kit.Equal(t, "places after", h.Run(grep).Output, "")
 		kit.Equal(t, "check after", h.check("rc-netns check").ids(), "")
-		h.starts("web", h.inside())
+		h.starts("web", "vpn")
 		kit.Contains(t, h.Sh("rc-netns status web"), "web      started  vpn    -    1          ok")
 		if makes {
 			kit.Equal(t, "netns.vpn", h.state("netns.vpn"), "started")
@@ -99,7 +99,7 @@ func TestMovingFromAlpinesPatches(t *testing.T) {
 	h.Sh(patched)
 	h.Write("/etc/init.d/web", before)
 	h.Write("/etc/conf.d/web", setting)
-	h.starts("web", h.inside())
+	h.starts("web", "vpn")
 	kit.Equal(t, "forwarding outside, inside", h.Sh(forwards), "1\n0")
 	h.Sh("rc-service web stop")
 
@@ -109,7 +109,7 @@ func TestMovingFromAlpinesPatches(t *testing.T) {
 	h.Sh("sysctl -q -w net.ipv4.ip_forward=0; sleep 1")
 	h.Write("/etc/init.d/forwarding", forwarding)
 	h.Write("/etc/init.d/web", after)
-	h.starts("web", h.inside())
+	h.starts("web", "vpn")
 	kit.Equal(t, "forwarding outside, inside", h.Sh(forwards), "1\n0")
 	// The patch has not entered a second time.
 	h.Sh("grep /sys/fs/cgroup /proc/$(pgrep -x sleeper)/mountinfo")
@@ -117,7 +117,7 @@ func TestMovingFromAlpinesPatches(t *testing.T) {
 
 	h.Sh("cp -p /root/stock/* /usr/lib/rc/sh")
 	h.Fails(patched)
-	h.starts("web", h.inside())
+	h.starts("web", "vpn")
 	h.stops("web")
 }
 
@@ -125,15 +125,15 @@ func TestMovingFromAlpinesPatches(t *testing.T) {
 func TestMovingFromUnits(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
-	blocks := movingBlocks(t, "Units of systemd", 4)
-	maker, setting := blocks[2], blocks[3]
+	blocks := movingBlocks(t, "Units of systemd", 3)
+	maker, setting := blocks[1], blocks[2]
 	h.Sh("ip netns delete vpn; ip link add eth1 type veth peer name peer; ln -s netns /etc/init.d/netns.vpn; ln -s daemon /etc/init.d/web; sleep 1")
 	h.Sh("mkdir -p /etc/netns/vpn; echo nameserver 192.0.2.53 >/etc/netns/vpn/resolv.conf; : >/etc/resolv.conf")
 	h.Write("/etc/conf.d/netns.vpn", maker)
 	h.Write("/etc/conf.d/web", setting)
 	h.Write("/etc/conf.d/net", "netns_eth1=\"vpn\"\nnetns_lo=vpn\n")
 	h.Sh("rc-netns check")
-	h.starts("web", h.inside())
+	h.starts("web", "vpn")
 	kit.Contains(t, h.Sh("ip -n vpn -br address show eth1"), "192.0.2.2/24")
 	kit.Equal(t, "resolv.conf", h.Sh("nsenter -t $(pgrep -x sleeper) -m cat /etc/resolv.conf"), "nameserver 192.0.2.53")
 	h.Sh("rc-service web stop; rc-service netns.vpn stop; ip link show eth1")

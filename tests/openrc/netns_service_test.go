@@ -34,9 +34,16 @@ func (h *host) devices(netns string) string {
 // there is no journal of any namespace.
 func (h *host) nothingRecorded(service string) {
 	h.T.Helper()
-	if left := h.Sh("find /run/openrc/options -path '*" + service + "*'; find /run/openrc-netns 2>/dev/null || :"); left != "" {
-		h.T.Errorf("recorded: %s", left)
-	}
+	kit.Equal(h.T, "recorded", h.Sh("find /run/openrc/options -path '*"+service+"*'; find /run/openrc-netns 2>/dev/null || :"), "")
+}
+
+// undone asserts that nothing is recorded of a service, and which devices of the
+// machine and names there are.
+func (h *host) undone(service, devices, names string) {
+	h.T.Helper()
+	kit.Equal(h.T, "devices outside", h.devices(""), devices)
+	kit.Equal(h.T, "names", h.names(), names)
+	h.nothingRecorded(service)
 }
 
 func TestFailedStartIsUndone(t *testing.T) {
@@ -79,15 +86,12 @@ func TestStopWithThingsGone(t *testing.T) {
 		h.service("lan", "netns_interfaces='eth1:wan eth2'", "netns_down() { echo ran >/run/trace.down; }")
 		stop := func(wants ...string) {
 			t.Helper()
-			out := h.Run("rc-service netns.lan stop")
-			if err := out.Err(); err != nil {
-				t.Error(err)
-			}
+			errors := h.Sh("exec 2>&1 >/dev/null; rc-service netns.lan stop")
 			for _, want := range wants {
-				kit.Contains(t, out.Output, want)
+				kit.Contains(t, errors, want)
 			}
-			if n := strings.Count(out.Stderr, " * "); n != len(wants) {
-				t.Errorf("%d lines, want %d:\n%s", n, len(wants), out.Stderr)
+			if n := strings.Count(errors, " * "); n != len(wants) {
+				t.Errorf("%d lines, want %d:\n%s", n, len(wants), errors)
 			}
 			kit.Equal(t, "state", h.state("netns.lan"), "stopped")
 			kit.Equal(t, "names", h.names(), "vpn")
@@ -155,9 +159,7 @@ func TestStopAfterZap(t *testing.T) {
 		kit.Equal(t, "devices inside", h.devices("lan"), "eth2 lo wan")
 		kit.Contains(t, h.Sh("ip -n lan link show lo"), "LOOPBACK,UP")
 		h.Sh("rc-service netns.lan stop")
-		kit.Equal(t, "devices outside", h.devices(""), "eth1 eth1p eth2 eth2p lo")
-		kit.Equal(t, "names", h.names(), "vpn")
-		h.nothingRecorded("netns.lan")
+		h.undone("netns.lan", "eth1 eth1p eth2 eth2p lo", "vpn")
 
 		// In one that was there before, all that any of the starts did is
 		// undone.
@@ -165,8 +167,7 @@ func TestStopAfterZap(t *testing.T) {
 		h.Sh("rc-service netns.vpn start; rc-service netns.vpn zap; rc-service netns.vpn start; rc-service netns.vpn stop")
 		kit.Equal(t, "devices inside", h.devices("vpn"), "lo")
 		kit.Equal(t, "sysctl", h.Sh("ip netns exec vpn sysctl -n net.ipv4.ip_forward"), "0")
-		kit.Equal(t, "names", h.names(), "vpn")
-		h.nothingRecorded("netns.vpn")
+		h.undone("netns.vpn", "eth1 eth1p eth2 eth2p lo", "vpn")
 
 		// Interrupted in netns_up, with Ctrl-C.
 		h.service("lan", "netns_interfaces=eth1:wan", "netns_up() { [ -e /run/go ] || { echo $$ >/run/waits; sleeper 1000; }; }")
@@ -175,9 +176,7 @@ func TestStopAfterZap(t *testing.T) {
 			kill -INT -$pid; while pgrep -x 'sleeper|rc-service|openrc-run' >/dev/null; do sleep 0.05; done; touch /run/go`)
 		kit.Equal(t, "state", h.state("netns.lan"), "stopped")
 		h.Sh("rc-service netns.lan start; rc-service netns.lan stop")
-		kit.Equal(t, "devices outside", h.devices(""), "eth1 eth1p eth2 eth2p lo")
-		kit.Equal(t, "names", h.names(), "vpn")
-		h.nothingRecorded("netns.lan")
+		h.undone("netns.lan", "eth1 eth1p eth2 eth2p lo", "vpn")
 	})
 }
 
@@ -196,23 +195,20 @@ func TestStaleJournalDeletesNothing(t *testing.T) {
 		done`)
 	kit.Contains(t, h.Sh("rc-service netns.lan start"), `network namespace "lan" is there already, and stays`)
 	h.Sh("rc-service netns.lan stop")
-	kit.Equal(t, "names", h.names(), "lan vpn")
+	h.undone("netns.lan", "lo", "lan vpn")
 	kit.Equal(t, "sysctl", h.Sh("ip netns exec lan sysctl -n net.ipv4.ip_forward"), "0")
-	h.nothingRecorded("netns.lan")
 
 	// A /run that outlives a boot has the numbers of another boot's namespaces.
 	h.Sh("ip netns delete lan; rc-service netns.lan start; boot=$(cat /proc/sys/kernel/random/boot_id); grep -q $boot /run/openrc-netns/lan/setup && sed -i s/$boot/00000000-0000-4000-8000-000000000000/ /run/openrc-netns/lan/setup")
 	kit.Contains(t, h.Run("rc-service netns.lan stop").Output, "nothing is on record that would have to be undone")
-	kit.Equal(t, "names", h.names(), "lan vpn")
-	h.nothingRecorded("netns.lan")
+	h.undone("netns.lan", "lo", "lan vpn")
 
 	// Names that look alike have journals of their own.
 	h.Sh("ip netns delete lan; for name in lan lan.new setup setup.new; do rc-netns up $name; done; rc-netns up --sysctl net.ipv4.ip_forward=1 lan")
 	for _, name := range []string{"setup.new", "lan", "lan.new", "setup"} {
 		h.Sh("rc-netns down " + name)
 	}
-	kit.Equal(t, "names", h.names(), "vpn")
-	h.nothingRecorded("netns.lan")
+	h.undone("netns.lan", "lo", "vpn")
 }
 
 // steps are the calls at which a step has been written down, and where: a
@@ -245,9 +241,7 @@ func TestStartMendsWhatACrashLeft(t *testing.T) {
 			kit.Contains(t, h.Sh("ip -n lan link show lo"), "LOOPBACK,UP")
 			kit.Equal(t, what+"sysctls", h.Sh("ip netns exec lan sysctl -n net.ipv4.ip_forward"), "1")
 			h.Sh("rc-service netns.lan stop")
-			kit.Equal(t, what+"devices outside", h.devices(""), "eth1 eth1p lo")
-			kit.Equal(t, what+"names", h.names(), "vpn")
-			h.nothingRecorded("netns.lan")
+			h.undone("netns.lan", "eth1 eth1p lo", "vpn")
 		}
 	}
 	// Killed, and another namespace under the name since.
@@ -275,20 +269,16 @@ func TestNamespaceServiceTakesNoNetns(t *testing.T) {
 			kit.Contains(t, h.Fails("rc-service netns.lan restart"), "netns.lan: not stopped, because the start would fail: "+strings.TrimPrefix(want, "netns.lan: "))
 			kit.Equal(t, setting+": state", h.state("netns.lan"), "started")
 			h.Sh("rc-service netns.lan status")
-			out := h.Run("rc-service netns.lan stop")
-			if err := out.Err(); err != nil {
-				t.Error(err)
-			}
-			kit.Contains(t, out.Stderr, want)
-			kit.Equal(t, setting+": lines", fmt.Sprint(strings.Count(out.Stderr, " * ")), "1")
+			errors := h.Sh("exec 2>&1 >/dev/null; rc-service netns.lan stop")
+			kit.Contains(t, errors, want)
+			kit.Equal(t, setting+": lines", fmt.Sprint(strings.Count(errors, " * ")), "1")
 			kit.Equal(t, setting+": netns_down", h.Sh("cat /run/trace.down"), "net:["+inside+"]")
 			kit.Equal(t, setting+": names", h.names(), "vpn")
-			out = h.Run("rc-service netns.lan start")
+			out := h.Run("rc-service netns.lan start")
 			kit.Equal(t, setting+": status of start", fmt.Sprint(out.Code), "1")
 			kit.Contains(t, out.Stderr, want)
 			kit.Equal(t, setting+": state", h.state("netns.lan"), "stopped")
-			kit.Equal(t, setting+": names", h.names(), "vpn")
-			h.nothingRecorded("netns.lan")
+			h.undone("netns.lan", "lo", "vpn")
 			// The remedy.
 			h.Sh("sed -i '$d' /etc/conf.d/netns.lan; rc-service netns.lan start; rc-service netns.lan stop")
 		}
@@ -321,12 +311,8 @@ func TestNamespaceServiceAfterTheNetwork(t *testing.T) {
 		h.service("vpn", "rc_need=tunnel", `rc_before="!net"`, "netns_interfaces=tun0", "netns_up() { echo vpn >>/run/trace; }")
 		h.Conf("daemon", "netns=vpn")
 		h.Sh("for s in netns.vpn host-net daemon; do rc-update add $s default; done")
-		out := h.Run("rc-update -u; openrc default")
-		if err := out.Err(); err != nil {
-			t.Error(err)
-		}
-		if strings.Contains(out.Output, "loop") {
-			t.Errorf("OpenRC finds fault with the dependencies:\n%s", out.Output)
+		if out := h.Sh("exec 2>&1; rc-update -u; openrc default"); strings.Contains(out, "loop") {
+			t.Errorf("OpenRC finds fault with the dependencies:\n%s", out)
 		}
 		kit.Equal(t, "order", h.Sh("xargs </run/trace"), "net tunnel vpn")
 		kit.Equal(t, "daemon", h.where(h.daemon()), h.inside())
@@ -361,8 +347,7 @@ func TestUpByHand(t *testing.T) {
 	kit.Equal(t, "devices inside", h.devices("lan"), "eth1 lo wan")
 	kit.Equal(t, "sysctl", h.Sh("ip netns exec lan sysctl -n net.ipv4.ip_local_port_range"), "2000\t3000")
 	h.Sh("rc-netns down lan")
-	kit.Equal(t, "devices outside", h.devices(""), "eth1 eth1p eth2 eth2p lo")
-	h.nothingRecorded("netns.lan")
+	h.undone("netns.lan", "eth1 eth1p eth2 eth2p lo", "vpn")
 	for command, want := range map[string]string{
 		"up /run/netns/lan":           `bad network namespace name "/run/netns/lan": give a name without a slash`,
 		"down --all lan":              "rc-netns: down: unknown flag: --all",
@@ -388,6 +373,5 @@ func TestUpByHand(t *testing.T) {
 	h.Sh("netns-exec vpn nsenter -t 1 -m -n rc-netns up --interface eth1 lan")
 	kit.Equal(t, "devices inside", h.devices("lan"), "eth1 lo")
 	h.Sh("rc-netns down lan")
-	kit.Equal(t, "names", h.names(), "vpn")
-	h.nothingRecorded("netns")
+	h.undone("netns", "eth1 eth1p eth2 eth2p lo", "vpn")
 }

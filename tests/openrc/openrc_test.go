@@ -168,13 +168,24 @@ func (h *host) state(service string) string {
 	return state
 }
 
-// starts asserts that a service starts, and that its daemon is in a network
-// namespace. It returns the daemon.
+// startWith starts a service with settings.
+func (h *host) startWith(service string, lines ...string) {
+	h.T.Helper()
+	h.Conf(service, lines...)
+	h.Sh("rc-service " + service + " start")
+}
+
+// starts asserts that a service starts, and that its daemon is in the network
+// namespace of a name, or in "host". It returns the daemon.
 func (h *host) starts(service, netns string) (pid string) {
 	h.T.Helper()
 	h.Sh("rc-service " + service + " start")
 	pid = h.daemon()
-	kit.Equal(h.T, "daemon of "+service, h.where(pid), netns)
+	want := h.outside()
+	if netns != "host" {
+		want = h.namespace(netns)
+	}
+	kit.Equal(h.T, "daemon of "+service, h.where(pid), want)
 	return pid
 }
 
@@ -206,7 +217,5 @@ func (h *host) refusesRestart(service, why string) {
 // noDaemon asserts that nothing runs.
 func (h *host) noDaemon() {
 	h.T.Helper()
-	if out := h.Run("pgrep -a sleeper").Stdout; out != "" {
-		h.T.Errorf("a daemon runs: %s", out)
-	}
+	kit.Equal(h.T, "daemons", h.Run("pgrep -a sleeper").Stdout, "")
 }

@@ -116,7 +116,38 @@ func TestStatusVerdicts(t *testing.T) {
 			h.Sh("rm -f /etc/conf.d/*daemon* /etc/conf.d/plain; ip netns add vpn 2>/dev/null || :")
 			play(t)
 			h.T = t
-			h.Sh("for s in daemon plain supervised; do rc-service $s stop; done; pkill -x sleeper || :; rm -rf /etc/netns")
+			h.Sh("for s in daemon plain supervised; do rc-service $s stop; done; pkill -x sleeper || :; rm -rf /etc/netns; ip netns delete mgmt 2>/dev/null || :")
+		})
+	}
+
+	// What the remedy puts right, in one step. "PID" is the daemon.
+	const confined = "echo netns=vpn >/etc/conf.d/"
+	for _, test := range []struct{ name, service, before, verdict, text string }{
+		{"outside, started before it was configured", "daemon", "rc-service daemon start; " + confined + "daemon",
+			"outside", "outside: process PID (sleeper) is on the host's network"},
+		{"outside, a script without a daemon", "plain", "rc-service plain start; " + confined + "plain",
+			"outside", `it was not started in network namespace "vpn": what it has set up is outside`},
+		{"outside, in another namespace", "daemon", "ip netns add mgmt; echo netns=mgmt >/etc/conf.d/daemon; rc-service daemon start; " + confined + "daemon",
+			"outside", `it was started in network namespace "mgmt", but its settings now put it in network namespace "vpn"`},
+		{"stale, recreated", "daemon", confined + "daemon; rc-service daemon start; ip netns delete vpn; ip netns add vpn",
+			"stale", `the name "vpn" leads to a different network namespace than at the start`},
+		{"stale, an ordinary file left", "daemon", confined + "daemon; rc-service daemon start; umount /run/netns/vpn",
+			"stale", `the name "vpn" was deleted since the start`},
+		// The record of another namespace, that had this one's number.
+		{"stale, without a process and the inode given again", "plain",
+			confined + "plain; rc-service plain start; sed -i 2s/.*/12345678/ /run/openrc/options/plain/netns",
+			"stale", "leads to a different network namespace"},
+	} {
+		scene(test.name, func(t *testing.T) {
+			h.Sh(test.before)
+			text := test.text
+			if strings.Contains(text, "PID") {
+				text = strings.Replace(text, "PID", h.daemon(), 1)
+			}
+			h.fixed(test.service, test.verdict, text, "ok")
+			if test.service == "daemon" {
+				kit.Equal(t, "daemon", h.where(h.daemon()), h.inside())
+			}
 		})
 	}
 
@@ -136,35 +167,12 @@ func TestStatusVerdicts(t *testing.T) {
 		h.says("daemon", "stopped", "")
 	})
 
-	scene("outside, started before it was configured", func(t *testing.T) {
-		h.Sh("rc-service daemon start")
-		pid := h.daemon()
-		h.Conf("daemon", "netns=vpn")
-		h.fixed("daemon", "outside", "outside: process "+pid+" (sleeper) is on the host's network", "ok")
-		kit.Equal(t, "daemon", h.where(h.daemon()), h.inside())
-	})
-
-	scene("outside, a script without a daemon", func(t *testing.T) {
-		h.Sh("rc-service plain start")
-		h.Conf("plain", "netns=vpn")
-		h.fixed("plain", "outside", `it was not started in network namespace "vpn": what it has set up is outside`, "ok")
-	})
-
 	scene("outside, a child that went there", func(t *testing.T) {
 		h.Conf("daemon", "netns=vpn", `start_post() { setsid nsenter --net=/proc/1/ns/net sleeper 1000 </dev/null >/dev/null 2>&1 & }`)
 		h.Sh("sed -i '/^start_post/,/^}/d' /etc/init.d/daemon; rc-service daemon start; until [ $(pgrep -xc sleeper) = 2 ]; do sleep 0.1; done")
 		kit.Contains(t, h.says("daemon", "outside", ""), "kill ")
 		h.Conf("daemon", "netns=vpn")
 		h.fixed("daemon", "outside", " is on the host's network", "ok")
-	})
-
-	scene("outside, in another namespace", func(t *testing.T) {
-		h.Sh("ip netns add mgmt")
-		h.Conf("daemon", "netns=mgmt")
-		h.Sh("rc-service daemon start")
-		h.Conf("daemon", "netns=vpn")
-		h.fixed("daemon", "outside", `it was started in network namespace "mgmt", but its settings now put it in network namespace "vpn"`, "ok")
-		h.Sh("ip netns delete mgmt")
 	})
 
 	scene("outside or missing, by a name of the host's namespace", func(t *testing.T) {
@@ -225,8 +233,7 @@ func TestStatusVerdicts(t *testing.T) {
 		h.says("loose", "unknown", "its start made do with one that runs elsewhere")
 		h.Sh("rc-service loose zap; rm /etc/init.d/loose /etc/conf.d/loose")
 		// A firewall has none to have.
-		h.Conf("plain", "netns=vpn")
-		h.Sh("rc-service plain start")
+		h.startWith("plain", "netns=vpn")
 		h.says("plain", "ok", "")
 	})
 
@@ -241,29 +248,9 @@ func TestStatusVerdicts(t *testing.T) {
 		h.Sh("rm /run/other.pid")
 	})
 
-	scene("stale, recreated", func(t *testing.T) {
-		h.Conf("daemon", "netns=vpn")
-		h.Sh("rc-service daemon start; ip netns delete vpn; ip netns add vpn")
-		h.fixed("daemon", "stale", `the name "vpn" leads to a different network namespace than at the start`, "ok")
-	})
-
-	scene("stale, an ordinary file left", func(t *testing.T) {
-		h.Conf("daemon", "netns=vpn")
-		h.Sh("rc-service daemon start; umount /run/netns/vpn")
-		h.fixed("daemon", "stale", `the name "vpn" was deleted since the start`, "ok")
-	})
-
-	scene("stale, without a process and the inode given again", func(t *testing.T) {
-		h.Conf("plain", "netns=vpn")
-		// The record of another one, that had this one's number.
-		h.Sh("rc-service plain start; sed -i 2s/.*/12345678/ /run/openrc/options/plain/netns")
-		h.fixed("plain", "stale", "leads to a different network namespace", "ok")
-	})
-
 	scene("unbound, by a lock", func(t *testing.T) {
 		const cgroup = "/sys/fs/cgroup/openrc.daemon"
-		h.Conf("daemon", "netns=vpn")
-		h.Sh("rc-service daemon start")
+		h.startWith("daemon", "netns=vpn")
 		h.Conf("daemon", "netns=vpn", "netns_lock=yes")
 		h.fixed("daemon", "unbound", "it was started before vrf or netns_lock was set", "ok")
 		pid := h.daemon()
@@ -277,8 +264,7 @@ func TestStatusVerdicts(t *testing.T) {
 
 	scene("etc, the host's file renamed over", func(t *testing.T) {
 		h.Sh("mkdir -p /etc/netns/vpn; echo nameserver 192.0.2.53 >/etc/netns/vpn/resolv.conf")
-		h.Conf("daemon", "netns=vpn")
-		h.Sh("rc-service daemon start")
+		h.startWith("daemon", "netns=vpn")
 		h.says("daemon", "ok", "")
 		h.Sh("cp /etc/resolv.conf /etc/resolv.new; mv /etc/resolv.new /etc/resolv.conf")
 		h.fixed("daemon", "etc", "it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf", "ok")
@@ -349,8 +335,7 @@ func TestStatusVerdicts(t *testing.T) {
 	})
 
 	scene("children, respawned ones and crashes", func(t *testing.T) {
-		h.Conf("supervised", "netns=vpn")
-		h.Sh("rc-service supervised start")
+		h.startWith("supervised", "netns=vpn")
 		pid := h.daemon()
 		h.says("supervised", "ok", pid+"  sleeper")
 		h.says("supervised", "ok", "supervise-daemo")
@@ -570,10 +555,6 @@ func TestStatusOfSessions(t *testing.T) {
 	const ssh = "ip netns exec peer ssh -o BatchMode=yes -o StrictHostKeyChecking=no -o ConnectTimeout=5 root@192.0.2.1 "
 	h.Sh("mkdir -p /etc/netns/vpn; cp /etc/resolv.conf /etc/netns/vpn/; echo netns=vpn >>/etc/conf.d/sshd; rc-service sshd start")
 	h.says("sshd", "ok", "")
-	until := func(condition string) {
-		t.Helper()
-		h.Sh("for i in $(seq 600); do " + condition + " && exit; sleep 0.1; done; exit 1")
-	}
 
 	// What one sees in there is what one sees outside, also of what was mounted
 	// since: here a namespace.
@@ -586,26 +567,26 @@ func TestStatusOfSessions(t *testing.T) {
 	// With a terminal.
 	h.Sh(ssh + "-tt nsenter --net=/proc/1/ns/net /usr/local/bin/sleeper 1000 </dev/null >/dev/null 2>&1 &")
 	pid := h.daemon()
-	until("[ /proc/" + pid + "/ns/net -ef /proc/1/ns/net ]")
+	h.Await("[ /proc/" + pid + "/ns/net -ef /proc/1/ns/net ]")
 	h.says("sshd", "ok", "process "+pid+" (sleeper) belongs to a person who has logged in, on the host's network")
 	h.Sh("kill " + pid)
-	until("! pgrep -x sleeper >/dev/null")
+	h.Await("! pgrep -x sleeper >/dev/null")
 
 	// Without one it is what a daemon would be.
 	h.Sh(ssh + "nsenter --net=/proc/1/ns/net /usr/local/bin/sleeper 1000 </dev/null >/dev/null 2>&1 &")
 	pid = h.daemon()
-	until("[ /proc/" + pid + "/ns/net -ef /proc/1/ns/net ]")
+	h.Await("[ /proc/" + pid + "/ns/net -ef /proc/1/ns/net ]")
 	h.fixed("sshd", "outside", "process "+pid+" (sleeper) is on the host's network", "ok")
 
 	// In a namespace of its own, as browsers and some servers make for their
 	// workers; and by hand, in a cgroup below.
 	h.Sh(ssh + "'unshare --net /usr/local/bin/sleeper 1000' </dev/null >/dev/null 2>&1 &")
 	pid = h.daemon()
-	until("! [ /proc/" + pid + "/ns/net -ef /run/netns/vpn ]")
+	h.Await("! [ /proc/" + pid + "/ns/net -ef /run/netns/vpn ]")
 	h.says("sshd", "ok", "process "+pid+" (sleeper) is in a network namespace without a name, net:[")
 	h.Sh("kill " + pid)
 	h.Sh(ssh + "netns-exec --lock vpn /usr/local/bin/sleeper 1000 </dev/null >/dev/null 2>&1 &")
-	until("pgrep -x sleeper >/dev/null && grep -q netns-exec /proc/$(pgrep -x sleeper)/cgroup")
+	h.Await("pgrep -x sleeper >/dev/null && grep -q netns-exec /proc/$(pgrep -x sleeper)/cgroup")
 	pid = h.daemon()
 	kit.Contains(t, h.Sh("cat /proc/"+pid+"/cgroup"), "/openrc.sshd/netns-exec.")
 	h.says("sshd", "ok", pid+"  sleeper ")
@@ -628,8 +609,7 @@ func TestStatusOfManyServices(t *testing.T) {
 			sh -c "echo 0 >/sys/fs/cgroup/openrc.daemon.$i/cgroup.procs; exec nsenter --net=/run/netns/vpn /usr/local/bin/sleeper 1000" >/dev/null 2>&1 &
 		done; until [ $(pgrep -xc sleeper) -gt %d ]; do sleep 0.1; done`, n, n)
 	}
-	h.Conf("daemon", "netns=vpn")
-	h.Sh("rc-service daemon start")
+	h.startWith("daemon", "netns=vpn")
 	// The best of several runs, in milliseconds.
 	best := func() int {
 		var ms int

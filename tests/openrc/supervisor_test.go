@@ -25,13 +25,13 @@ func TestS6(t *testing.T) {
 		h.Sh("ip netns add other; mkdir -p /srv")
 		more := []string{"command_user=daemon", "directory=/srv", "umask=027"}
 		h.Conf("six", more...)
-		h.starts("six", h.outside())
+		h.starts("six", "host")
 		outside := h.likeness()
 
 		// It runs, and is to move inside. All else is as it was.
 		h.Conf("six", append(more, "netns=vpn")...)
 		h.Sh("rc-service six restart; rc-service six stop")
-		first := h.starts("six", h.inside())
+		first := h.starts("six", "vpn")
 		if diff := cmp.Diff(outside, h.likeness()); diff != "" {
 			t.Errorf("the daemon differs (-without +with netns):\n%s", diff)
 		}
@@ -64,7 +64,7 @@ func TestS6(t *testing.T) {
 		h.Conf("six", append(more, "netns=vpn")...)
 		h.refuses("six", "six: /usr/share/openrc-netns/supervisors.sh is missing or of another version than the drop-in, install openrc-netns again")
 		h.Conf("six", more...)
-		h.starts("six", h.outside())
+		h.starts("six", "host")
 		h.Sh("rc-service six stop")
 	})
 }
@@ -75,7 +75,8 @@ func TestS6NamespaceGone(t *testing.T) {
 	h := boot(t, "dash", true)
 	h.scripts("six")
 	h.Conf("six", "netns=vpn")
-	h.Sh("rc-service six start; ip netns delete vpn")
+	h.starts("six", "vpn")
+	h.Sh("ip netns delete vpn")
 	h.refusesRestart("six", "not stopped, because the start would fail")
 	h.killDaemon()
 	h.Sh("until grep 'netns-exec: network namespace \"vpn\" does not exist' /run/s6.log; do sleep 0.1; done")
@@ -169,7 +170,7 @@ exec sleeper 3600
 			t.Run(test.name, func(t *testing.T) {
 				h := h.with(t)
 				h.Conf("six", append(test.lines, "netns=vpn")...)
-				h.starts("six", h.inside())
+				h.starts("six", "vpn")
 				test.check(t, h)
 				h.Sh("rc-service six stop; while pgrep -x sleeper; do sleep 0.1; done >/dev/null")
 			})
@@ -182,8 +183,7 @@ func TestS6Locked(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
 	h.scripts("six")
-	h.Conf("six", "netns=vpn", "netns_lock=yes")
-	h.Sh("rc-service six start")
+	h.startWith("six", "netns=vpn", "netns_lock=yes")
 	pid := h.daemon()
 	kit.Equal(t, "CAP_SYS_ADMIN", h.Sh("echo $((0x$(sed -n 's/^CapBnd:.//p' /proc/"+pid+"/status) >> 21 & 1))"), "0")
 	const cgroup = "/openrc.six"
@@ -209,7 +209,7 @@ func TestS6Locked(t *testing.T) {
 	h.Conf("s6-svscan", "netns=vpn")
 	h.Sh("rc-service s6-svscan restart")
 	kit.Equal(t, "s6-svscan", h.where(h.Sh("pgrep s6-svscan")), h.inside())
-	h.starts("six", h.outside())
+	h.starts("six", "host")
 }
 
 // What cannot be done inside is not done, neither by a start nor by a restart.
@@ -244,8 +244,7 @@ func TestS6Refused(t *testing.T) {
 			if !test.restart {
 				continue
 			}
-			h.Conf("six", "netns=vpn")
-			h.Sh("rc-service six start")
+			h.startWith("six", "netns=vpn")
 			h.Conf("six", test.lines...)
 			h.refusesRestart("six", " * "+test.want+"\n * ERROR: six failed to stop\n")
 			h.Sh("rc-service six stop")
@@ -256,7 +255,7 @@ func TestS6Refused(t *testing.T) {
 		h.Conf("six", "netns=vpn")
 		h.refuses("six", "six: this OpenRC uses s6 in a way that openrc-netns does not know: use supervisor=supervise-daemon")
 		h.Sh("rm /etc/conf.d/six")
-		h.starts("six", h.outside())
+		h.starts("six", "host")
 	})
 }
 
@@ -304,13 +303,13 @@ func TestOwnRunScript(t *testing.T) {
 				}
 			}
 			h.Conf("own-run", rest...)
-			where = h.outside()
+			netns := "host"
 			for _, line := range test.settings {
 				if name, set := strings.CutPrefix(line, "netns="); set {
-					where = h.namespace(strings.Trim(name, "'"))
+					netns = strings.Trim(name, "'")
 				}
 			}
-			pid := h.starts("own-run", where)
+			pid := h.starts("own-run", netns)
 			locked := strings.Contains(test.line, "--lock")
 			if cgroup := h.cgroup(); strings.Contains(cgroup, ".lock") != locked {
 				t.Errorf("locked: %t, in %s", locked, cgroup)
@@ -318,7 +317,8 @@ func TestOwnRunScript(t *testing.T) {
 			if strings.Contains(test.line, "--hide") {
 				kit.Equal(t, "hidden", h.Sh("find /proc/"+pid+"/root/run/secret /proc/"+pid+"/root/run/it*s -name socket"), "")
 			}
-			kit.Equal(t, "daemon after kill -9", h.where(h.respawned()), where)
+			before := h.where(pid)
+			kit.Equal(t, "daemon after kill -9", h.where(h.respawned()), before)
 			h.stops("own-run")
 		})
 	}

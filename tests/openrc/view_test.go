@@ -134,8 +134,7 @@ in_background_fake="start stop"
 // stop.
 func TestViewWithAnotherRoot(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
-		h.Conf("daemon", "netns=vpn")
-		h.Sh("rc-service daemon start")
+		h.startWith("daemon", "netns=vpn")
 		h.Sh("nsenter -t " + h.daemon() + " -m sh -c 'mkdir -p /srv/root && mount -t tmpfs root /srv/root && mkdir /srv/root/old && cd /srv/root && busybox pivot_root . old'")
 		kit.Contains(t, h.Sh("exec 2>&1; rc-service daemon stop"), "the mount namespace of the service has another root directory: acting in a new view")
 		h.noDaemon()
