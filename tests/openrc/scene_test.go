@@ -33,6 +33,8 @@ var commands = map[string]struct {
 	"conf":       {"conf SERVICE [LINE]...", 1, false, (*transcript).conf},
 	"daemon":     {"daemon SERVICE", 1, false, (*transcript).daemon},
 	"rc":         {"[!] rc [OPTION]... SERVICE ACTION", 2, true, (*transcript).rc},
+	"starts":     {"starts SERVICE NETNS", 2, false, (*transcript).starts},
+	"stops":      {"stops SERVICE", 1, false, (*transcript).stops},
 	"belongs":    {"belongs SERVICE NETNS", 2, false, (*transcript).belongs},
 	"sh":         {"[!] sh COMMAND...", 1, true, (*transcript).sh},
 	"until":      {"until COMMAND...", 1, false, (*transcript).until},
@@ -177,11 +179,20 @@ func (s *transcript) rc(ts *testscript.TestScript, neg bool, args []string) {
 	s.run(ts, neg, "rc-service "+quote(args...))
 }
 
-func (s *transcript) belongs(ts *testscript.TestScript, _ bool, args []string) {
+func (s *transcript) starts(ts *testscript.TestScript, _ bool, args []string) {
 	s.rc(ts, false, []string{args[0], "start"})
 	s.where(ts, false, []string{"sleeper", args[1]})
+}
+
+func (s *transcript) stops(ts *testscript.TestScript, _ bool, args []string) {
 	s.rc(ts, false, []string{args[0], "stop"})
 	s.running(ts, true, []string{"sleeper"})
+	s.state(ts, false, []string{args[0], "stopped"})
+}
+
+func (s *transcript) belongs(ts *testscript.TestScript, _ bool, args []string) {
+	s.starts(ts, false, args)
+	s.stops(ts, false, args)
 }
 
 func (s *transcript) until(ts *testscript.TestScript, neg bool, args []string) {

@@ -132,46 +132,32 @@ exec sleeper 3600
 		h.notifiers()
 		h.Write("/usr/local/bin/log", "#!/bin/sh\nreadlink /proc/self/ns/net >/run/logger\nexec cat\n")
 		h.Sh("mkdir -p /etc/netns/vpn /run/secret /run/more; echo nameserver 192.0.2.53 >/etc/netns/vpn/resolv.conf; echo nameserver 192.0.2.1 >/etc/resolv.conf; touch /run/secret/socket /run/more/socket")
-		resolver := func(h *host) string { return h.Sh("cat /proc/" + h.daemon() + "/root/etc/resolv.conf") }
+		const resolver, logger = "cat /proc/$pid/root/etc/resolv.conf", "until [ -s /run/logger ]; do sleep 0.1; done; cat /run/logger; rm /run/logger"
 		for _, test := range []struct {
 			name  string
 			lines []string
-			check func(t *testing.T, h *host)
+			look  string // a script, which has the daemon's ID in pid
+			want  string // of it
 		}{
-			{"arguments", []string{"program=/usr/local/bin/serve", `arguments="-x 'a b' \"c d\" -- '' \\\$HOME"`}, func(t *testing.T, h *host) {
-				kit.Equal(t, "arguments", h.Sh("cat /run/arguments"), "<-x>\n<a b>\n<c d>\n<-->\n<>\n<$HOME>")
-				kit.Equal(t, "resolv.conf", resolver(h), "nameserver 192.0.2.53")
-			}},
-			{"notify=fd", []string{"program=/usr/local/bin/by-fd", "notify=fd:5", "timeout_ready=5000", "command_user=daemon"}, func(t *testing.T, h *host) {
-				kit.Contains(t, h.Sh("rc-service six status"), "ready")
-			}},
-			{"notify=socket:ready", []string{"program=/usr/local/bin/by-socket", "notify=socket:ready", "timeout_ready=5000", "command_user=daemon"}, func(t *testing.T, h *host) {
-				kit.Contains(t, h.Sh("rc-service six status"), "ready")
-				kit.Equal(t, "user", h.Sh("ps -o user= -p "+h.daemon()), "daemon")
-			}},
-			{"netns_etc", []string{"netns_etc=none"}, func(t *testing.T, h *host) { kit.Equal(t, "resolv.conf", resolver(h), "nameserver 192.0.2.1") }},
-			{"netns_hide", []string{`netns_hide="/run/secret /run/more"`}, func(t *testing.T, h *host) {
-				kit.Equal(t, "hidden", h.Sh("cd /proc/"+h.daemon()+"/root/run; ls -A secret more"), "more:\n\nsecret:")
-			}},
-			{"output_logger", []string{`output_logger="/usr/local/bin/log here"`}, func(t *testing.T, h *host) {
-				h.Sh("until [ -s /run/logger ]; do sleep 0.1; done")
-				kit.Equal(t, "logger", h.Sh("cat /run/logger; rm /run/logger"), h.inside())
-			}},
-			{"error_logger", []string{"error_logger=/usr/local/bin/log"}, func(t *testing.T, h *host) {
-				h.Sh("until [ -s /run/logger ]; do sleep 0.1; done")
-				kit.Equal(t, "logger", h.Sh("cat /run/logger; rm /run/logger"), h.inside())
-			}},
-			{"output_logger=auto", []string{"output_logger=auto"}, func(t *testing.T, h *host) { h.Sh("[ -d /var/log/six ]") }},
-			{"command set late", []string{"program=", "before='command=/usr/local/bin/serve command_args=late'"}, func(t *testing.T, h *host) {
-				kit.Equal(t, "arguments", h.Sh("cat /run/arguments"), "<late>")
-			}},
-			{"supervisor set late", []string{"supervisor=", "before='supervisor=s6'"}, func(*testing.T, *host) {}},
+			{"arguments", []string{"program=/usr/local/bin/serve", `arguments="-x 'a b' \"c d\" -- '' \\\$HOME"`},
+				"cat /run/arguments; " + resolver, "<-x>\n<a b>\n<c d>\n<-->\n<>\n<$HOME>\nnameserver 192.0.2.53"},
+			{"notify=fd", []string{"program=/usr/local/bin/by-fd", "notify=fd:5", "timeout_ready=5000", "command_user=daemon"},
+				"rc-service six status | grep -o ready", "ready"},
+			{"notify=socket:ready", []string{"program=/usr/local/bin/by-socket", "notify=socket:ready", "timeout_ready=5000", "command_user=daemon"},
+				"rc-service six status | grep -o ready; ps -o user= -p $pid", "ready\ndaemon"},
+			{"netns_etc", []string{"netns_etc=none"}, resolver, "nameserver 192.0.2.1"},
+			{"netns_hide", []string{`netns_hide="/run/secret /run/more"`}, "cd /proc/$pid/root/run; ls -A secret more", "more:\n\nsecret:"},
+			{"output_logger", []string{`output_logger="/usr/local/bin/log here"`}, logger, h.inside()},
+			{"error_logger", []string{"error_logger=/usr/local/bin/log"}, logger, h.inside()},
+			{"output_logger=auto", []string{"output_logger=auto"}, "[ -d /var/log/six ]", ""},
+			{"command set late", []string{"program=", "before='command=/usr/local/bin/serve command_args=late'"}, "cat /run/arguments", "<late>"},
+			{"supervisor set late", []string{"supervisor=", "before='supervisor=s6'"}, ":", ""},
 		} {
 			t.Run(test.name, func(t *testing.T) {
 				h := h.with(t)
 				h.Conf("six", append(test.lines, "netns=vpn")...)
-				h.starts("six", "vpn")
-				test.check(t, h)
+				pid := h.starts("six", "vpn")
+				kit.Equal(t, test.look, h.Sh("pid="+pid+"; "+test.look), test.want)
 				h.Sh("rc-service six stop; while pgrep -x sleeper; do sleep 0.1; done >/dev/null")
 			})
 		}

@@ -106,27 +106,21 @@ stop()
 // locked.
 func TestSettingsChangedWhileInactive(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
-		h.Write("/etc/init.d/late", `#!/sbin/openrc-run
-command=/usr/local/bin/sleeper
-command_args=3600
-command_background=yes
-pidfile=/run/late.pid
-start_inactive=yes
-in_background_fake="start stop"
-`)
-		h.Conf("late", "netns=vpn")
-		h.Run("rc-service late start")
-		kit.Equal(t, "state", h.state("late"), "inactive")
+		h.scripts("watched")
+		settings := []string{"command_background=yes", "start_inactive=yes", "in_background_fake='start stop'", "netns=vpn"}
+		h.Conf("watched", settings...)
+		h.Run("rc-service watched start")
+		kit.Equal(t, "state", h.state("watched"), "inactive")
 		for _, change := range []string{"netns_hide=/srv", "netns_lock=yes", "netns_etc=none"} {
-			h.Conf("late", "netns=vpn", change)
-			kit.Contains(t, h.Fails("IN_BACKGROUND=yes rc-service late start"),
+			h.Conf("watched", append(settings, change)...)
+			kit.Contains(t, h.Fails("IN_BACKGROUND=yes rc-service watched start"),
 				"netns_etc, netns_hide, netns_lock or netns_lock_keep has changed since the start began: stop and start it again")
 		}
-		h.Conf("late", "netns=vpn")
-		h.Sh("IN_BACKGROUND=yes rc-service late start")
-		kit.Equal(t, "state", h.state("late"), "started")
+		h.Conf("watched", settings...)
+		h.Sh("IN_BACKGROUND=yes rc-service watched start")
+		kit.Equal(t, "state", h.state("watched"), "started")
 		kit.Equal(t, "daemon", h.where(h.daemon()), h.inside())
-		h.stops("late")
+		h.stops("watched")
 	})
 }
 
