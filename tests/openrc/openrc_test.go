@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -212,6 +213,14 @@ func (h *host) refusesRestart(service, why string) {
 	running := h.daemon()
 	kit.Contains(h.T, h.Fails("rc-service "+service+" restart"), why)
 	kit.Equal(h.T, "daemon of "+service, h.daemon(), running)
+}
+
+// lacks asserts that a text has not another in it.
+func lacks(t testing.TB, text, unwanted string) {
+	t.Helper()
+	if strings.Contains(text, unwanted) {
+		t.Errorf("%q in:\n%s", unwanted, text)
+	}
 }
 
 // noDaemon asserts that nothing runs.

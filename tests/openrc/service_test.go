@@ -83,9 +83,7 @@ func TestDamagedRecord(t *testing.T) {
 		h.Conf("daemon", "netns=vpn")
 		h.Sh("record=/run/openrc/options/daemon/netns; rc-service daemon start; rm /run/trace.daemon; " + damage + "$record")
 		out = h.Sh("exec 2>&1; rc-service daemon stop")
-		if strings.Contains(out, "it was not started in a network namespace") {
-			t.Errorf("it was:\n%s", out)
-		}
+		lacks(t, out, "it was not started in a network namespace")
 		ran(h, "daemon", h.inside(), "stop_pre", "stop_post")
 	}
 }
@@ -164,9 +162,7 @@ func TestOddActions(t *testing.T) {
 		for _, action := range []string{"'start '", "' start'", "''", "\"$(printf 'start\\nx')\"", "nosuch", "'*'", "/etc/init.d/daemonstart"} {
 			out := h.Fails("/etc/init.d/daemon " + action)
 			t.Logf("%s: %s", action, out)
-			if strings.Contains(out, "openrc-netns-hook") {
-				t.Errorf("%s: this is for the drop-in, not for an administrator: %s", action, out)
-			}
+			lacks(t, out, "openrc-netns-hook") // which is for the drop-in, not for an administrator
 			h.noDaemon()
 		}
 		kit.Contains(t, h.Sh("rc-service daemon describe"), "A daemon that start-stop-daemon starts")

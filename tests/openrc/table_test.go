@@ -56,35 +56,31 @@ var (
 )
 
 type column struct {
-	release, openrc, shell string
-	special                string            // what else there is to it
-	cells                  map[string]string // by the name of the scene
+	openrc, shell string
+	special       string            // what else there is to it
+	cells         map[string]string // by the name of the scene
 }
 
 func TestTable(t *testing.T) {
 	t.Parallel()
+	play := func(name, special string, options machine.Options, prepare string, turn int) {
+		c := &column{special: special, cells: map[string]string{}}
+		columns = append(columns, c)
+		t.Run(name, func(t *testing.T) {
+			if prepare != "" {
+				kit.Whole(t)
+			}
+			t.Parallel()
+			playAll(t, options, prepare, c, turn)
+		})
+	}
 	for r, release := range releases {
 		for s, shell := range binShells {
-			c := &column{release: release, cells: map[string]string{}}
-			columns = append(columns, c)
-			t.Run(release+"/"+shell, func(t *testing.T) {
-				t.Parallel()
-				playAll(t, machine.Options{Release: release, Shell: shell}, "", c, chosen(s-r))
-			})
+			play(release+"/"+shell, "", machine.Options{Release: release, Shell: shell}, "", s-r)
 		}
 	}
-	busyboxAlone := &column{release: "sid", special: "alone", cells: map[string]string{}}
-	patched := &column{release: "sid", special: "patched", cells: map[string]string{}}
-	columns = append(columns, busyboxAlone, patched)
-	t.Run("sid/service_loaded", func(t *testing.T) {
-		kit.Whole(t)
-		t.Parallel()
-		playAll(t, machine.Options{Release: "sid", Shell: "dash"}, upstream(t), patched, chosen(0))
-	})
-	t.Run("sid/busybox_alone", func(t *testing.T) {
-		t.Parallel()
-		playAll(t, alone, "", busyboxAlone, chosen(1))
-	})
+	play("sid/busybox_alone", "alone", alone, "", 1)
+	play("sid/service_loaded", "patched", machine.Options{Release: "sid", Shell: "dash"}, upstream(t), 0)
 }
 
 // upstream is a script that patches OpenRC as docs/upstream.md says, and has it
@@ -106,22 +102,17 @@ func upstream(t *testing.T) string {
 		sed -i '/^unset _c _f _conf_d$/r /run/sourcex' openrc-run.sh; rm /run/sourcex; sh -n openrc-run.sh`
 }
 
-// chosen tells which rows a column plays in a short run: a third, so that each
-// row meets each release and each shell once.
-func chosen(column int) func(row int) bool {
-	return func(row int) bool { return !testing.Short() || (row+column)%3 == 0 }
-}
-
-// playAll plays the chosen scenes one after the other on one machine, and on a
-// new one after each failure.
-func playAll(t *testing.T, options machine.Options, prepare string, c *column, chosen func(row int) bool) {
+// playAll plays the scenes one after the other on one machine, and on a new one
+// after each failure. In a short run it plays a third, whose turn it is, so that
+// each row meets each release and each shell once.
+func playAll(t *testing.T, options machine.Options, prepare string, c *column, turn int) {
 	stage := newStage(t, options, prepare)
 	columnsLock.Lock()
 	version := strings.Fields(stage.Sh("openrc --version"))
 	c.openrc, c.shell = version[len(version)-1], stage.Sh("basename $(readlink /bin/sh)")
 	columnsLock.Unlock()
 	for i, s := range scenes {
-		if !chosen(i) {
+		if testing.Short() && (i+turn)%3 != 0 {
 			continue
 		}
 		cell := "" // go test -run wants others

@@ -201,15 +201,8 @@ func (s *tunnelScene) onlyTheTunnel(lines []string) {
 	}
 }
 
-// pest is a service that never stops asking everybody for everything.
-const pest = `#!/sbin/openrc-run
-command=/bin/sh
-command_args=/usr/local/bin/pest
-command_background=yes
-pidfile=/run/pest.pid
-`
-
-const pestProgram = `#!/bin/sh
+// pest never stops asking everybody for everything.
+const pest = `#!/bin/sh
 while :; do
 	for address in 10.66.0.1 fd66::1 198.51.100.2 2001:db8:51::2 198.51.100.53; do
 		probe ask $address
@@ -222,10 +215,10 @@ done
 
 func (s *tunnelScene) pest() {
 	s.T.Helper()
-	s.Write("/etc/init.d/pest", pest)
-	s.Conf("pest", "netns=vpn")
-	s.Write("/usr/local/bin/pest", pestProgram)
-	s.Sh("rc-update -u")
+	s.scripts("watched")
+	s.Conf("pest", "netns=vpn", "program=/bin/sh", "arguments=/usr/local/bin/pest", "command_background=yes")
+	s.Write("/usr/local/bin/pest", pest)
+	s.Sh("ln -s watched /etc/init.d/pest; rc-update -u")
 }
 
 // inVPN asserts that the service pest is inside.
