@@ -56,8 +56,14 @@ func TestFailedStartIsUndone(t *testing.T) {
 	}
 	before := state("netns")
 	kit.Contains(t, before, "stopped, names vpn, inside lo, outside eth1 eth1p lo\nnet.ipv4.ip_forward = 0\n")
+	fails := func(service, what, want string) {
+		t.Helper()
+		kit.Contains(t, h.Fails("rc-service "+service+" start"), want)
+		kit.Equal(t, what, state(service), before)
+		h.nothingRecorded(service)
+	}
+	fails("netns", "no name", "netns: no network namespace is named")
 	for _, test := range []struct{ conf, want string }{
-		{"", "netns: no network namespace is named"},
 		{"netns_interfaces='eth1:wan eth9'", `interface "eth9" does not exist`},
 		{"netns_interfaces='eth1 eth2:abcdefghijklmnop'", `bad interface "eth2:abcdefghijklmnop"`},
 		{"netns_interfaces=eth1\nnetns_sysctl='net.ipv4.ip_forward=1 net.ipv4.conf.eth1.forwarding=x'", `set sysctl "net.ipv4.conf.eth1.forwarding=x": invalid argument`},
@@ -65,17 +71,9 @@ func TestFailedStartIsUndone(t *testing.T) {
 		{"netns_interfaces=eth1\nnetns_up() { return 3; }", `netns_up failed: undoing the start`},
 		{"netns_interfaces=eth1\nnetns_up() { exit 3; }", `netns_up failed: undoing the start`},
 	} {
-		services := []string{"netns.lan", "netns.vpn"}
-		if test.conf == "" {
-			services = []string{"netns"}
-		}
-		for _, service := range services {
-			if name, named := strings.CutPrefix(service, "netns."); named {
-				h.service(name, test.conf)
-			}
-			kit.Contains(t, h.Fails("rc-service "+service+" start"), test.want)
-			kit.Equal(t, test.conf, state(service), before)
-			h.nothingRecorded(service)
+		for _, name := range []string{"lan", "vpn"} {
+			h.service(name, test.conf)
+			fails("netns."+name, test.conf, test.want)
 		}
 	}
 }
@@ -342,6 +340,7 @@ func TestUpByHand(t *testing.T) {
 	kit.Equal(t, "sysctl", h.Sh("ip netns exec lan sysctl -n net.ipv4.ip_local_port_range"), "2000\t3000")
 	h.Sh("rc-netns down lan")
 	h.undone("netns.lan", "eth1 eth1p eth2 eth2p lo", "vpn")
+	h.Sh("ip netns attach host 1")
 	for command, want := range map[string]string{
 		"up /run/netns/lan":           `bad network namespace name "/run/netns/lan": give a name without a slash`,
 		"down --all lan":              "rc-netns: down: unknown flag: --all",
@@ -349,9 +348,6 @@ func TestUpByHand(t *testing.T) {
 		"up host 3</proc/1/ns/net":    `"host" is the host's own network namespace`,
 		"up lan; rc-netns down lan/":  `bad network namespace name "lan/"`,
 	} {
-		if command == "up host 3</proc/1/ns/net" {
-			h.Sh("ip netns attach host 1")
-		}
 		kit.Contains(t, h.Fails("rc-netns "+command), want)
 	}
 	h.Sh("rc-netns down lan; ip netns delete host")

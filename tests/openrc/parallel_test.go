@@ -28,6 +28,7 @@ func TestParallelStart(t *testing.T) {
 				done
 			done`
 	kit.Equal(t, "services that are not where they belong", h.Sh(misplaced), "")
-	kit.Equal(t, "daemons", h.Sh("for i in $(seq 600); do [ $(pgrep -xc sleeper) != 50 ] || break; sleep 0.1; done; pgrep -xc sleeper"), "50")
-	h.Sh("openrc shutdown >/run/output 2>&1 || :; for i in $(seq 600); do pgrep -x sleeper >/dev/null || exit 0; sleep 0.1; done; exit 1")
+	h.Await("[ $(pgrep -xc sleeper) = 50 ]")
+	h.Sh("openrc shutdown >/run/output 2>&1 || :")
+	h.Await("! pgrep -x sleeper >/dev/null")
 }

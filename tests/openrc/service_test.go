@@ -53,8 +53,12 @@ func TestDamagedRecord(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
 	for _, damage := range []string{": >", "rm $record; mkdir "} {
-		h.Conf("daemon", "netns=vpn")
-		h.Sh("record=/run/openrc/options/daemon/netns; rc-service daemon start; rm /run/trace.daemon; " + damage + "$record")
+		start := func(service string) {
+			t.Helper()
+			h.startWith(service, "netns=vpn")
+			h.Sh("rm -f /run/trace." + service + "; record=/run/openrc/options/" + service + "/netns; " + damage + "$record")
+		}
+		start("daemon")
 
 		// The setting says where.
 		out := h.Sh("exec 2>&1; rc-service daemon status")
@@ -75,13 +79,12 @@ func TestDamagedRecord(t *testing.T) {
 
 		// It sees no devices of the host there.
 		h.Write("/etc/init.d/wall", "#!/sbin/openrc-run\nstart() { :; }\nstop() { ls /sys/class/net >/run/trace.wall; }\n")
-		h.Conf("wall", "netns=vpn")
-		h.Sh("record=/run/openrc/options/wall/netns; rc-service wall start; " + damage + "$record; rm /etc/conf.d/wall; ip link add eth9 type veth peer name eth8; rc-service wall stop")
+		start("wall")
+		h.Sh("rm /etc/conf.d/wall; ip link add eth9 type veth peer name eth8; rc-service wall stop")
 		kit.Equal(t, "devices", h.Sh("cat /run/trace.wall; ip link delete eth9"), "lo")
 
 		// A stop does not claim what nobody knows.
-		h.Conf("daemon", "netns=vpn")
-		h.Sh("record=/run/openrc/options/daemon/netns; rc-service daemon start; rm /run/trace.daemon; " + damage + "$record")
+		start("daemon")
 		out = h.Sh("exec 2>&1; rc-service daemon stop")
 		lacks(t, out, "it was not started in a network namespace")
 		ran(h, "daemon", h.inside(), "stop_pre", "stop_post")

@@ -14,8 +14,7 @@ import (
 // starts in its place.
 func (h *host) respawned() string {
 	h.T.Helper()
-	first := h.daemon()
-	h.Sh("kill -9 " + first + "; until [ ! -e /proc/" + first + " ] && pgrep -x sleeper >/dev/null; do sleep 0.1; done")
+	h.killDaemon()
 	return h.daemon()
 }
 
@@ -255,16 +254,17 @@ func TestOwnRunScript(t *testing.T) {
 		release    string
 		supervisor []string
 		run        string // the run script
+		netns      string // where the daemon is then
 		settings   []string
 		line       string
 	}{
-		"runit, 0.64":             {"sid", runit, "/etc/sv/own-run/run", []string{"netns=vpn"}, "exec netns-exec vpn -- COMMAND"},
-		"runit, 0.56":             {"trixie", runit, "/etc/sv/own-run/run", []string{"netns=vpn", "netns_etc=none", "netns_lock=yes", `netns_hide="/run/secret /run/it's"`}, `exec netns-exec --lock --etc none --hide /run/secret --hide '/run/it'\''s' vpn -- COMMAND`},
-		"runit, 0.45":             {"bookworm", runit, "/etc/sv/own-run/run", []string{"netns='two words'"}, "exec netns-exec 'two words' -- COMMAND"},
-		"s6, 0.64":                {"sid", s6, "/var/svc.d/own-run/run", []string{"netns=-vpn"}, "exec netns-exec /run/netns/-vpn -- COMMAND"},
-		"s6, 0.64, without netns": {"sid", s6, "/var/svc.d/own-run/run", []string{"netns_lock=yes", "netns_lock_keep='net_admin mknod'"}, "exec netns-exec --lock --lock-keep net_admin --lock-keep mknod -- COMMAND"},
-		"s6, 0.56":                {"trixie", s6, "/var/svc.d/own-run/run", []string{"netns=vpn", "netns_lock=yes"}, "exec netns-exec --lock vpn -- COMMAND"},
-		"s6, 0.45":                {"bookworm", s6, "/srv/run-of-six/run", []string{"s6_service_path=/srv/run-of-six", "netns=vpn"}, "exec netns-exec vpn -- COMMAND"},
+		"runit, 0.64":             {"sid", runit, "/etc/sv/own-run/run", "vpn", []string{"netns=vpn"}, "exec netns-exec vpn -- COMMAND"},
+		"runit, 0.56":             {"trixie", runit, "/etc/sv/own-run/run", "vpn", []string{"netns=vpn", "netns_etc=none", "netns_lock=yes", `netns_hide="/run/secret /run/it's"`}, `exec netns-exec --lock --etc none --hide /run/secret --hide '/run/it'\''s' vpn -- COMMAND`},
+		"runit, 0.45":             {"bookworm", runit, "/etc/sv/own-run/run", "two words", []string{"netns='two words'"}, "exec netns-exec 'two words' -- COMMAND"},
+		"s6, 0.64":                {"sid", s6, "/var/svc.d/own-run/run", "-vpn", []string{"netns=-vpn"}, "exec netns-exec /run/netns/-vpn -- COMMAND"},
+		"s6, 0.64, without netns": {"sid", s6, "/var/svc.d/own-run/run", "host", []string{"netns_lock=yes", "netns_lock_keep='net_admin mknod'"}, "exec netns-exec --lock --lock-keep net_admin --lock-keep mknod -- COMMAND"},
+		"s6, 0.56":                {"trixie", s6, "/var/svc.d/own-run/run", "vpn", []string{"netns=vpn", "netns_lock=yes"}, "exec netns-exec --lock vpn -- COMMAND"},
+		"s6, 0.45":                {"bookworm", append(s6, "s6_service_path=/srv/run-of-six"), "/srv/run-of-six/run", "vpn", []string{"netns=vpn"}, "exec netns-exec vpn -- COMMAND"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -282,20 +282,8 @@ func TestOwnRunScript(t *testing.T) {
 				" would start the daemon outside: remove the settings from conf.d, and start it in "+where+" with: "+test.line+"\n * ERROR: own-run failed to start\n")
 
 			h.Write(test.run, "#!/bin/sh\n"+strings.Replace(test.line, "COMMAND", "sleeper 3600", 1)+"\n")
-			rest := test.supervisor
-			for _, line := range test.settings {
-				if strings.HasPrefix(line, "s6_") {
-					rest = append(rest, line)
-				}
-			}
-			h.Conf("own-run", rest...)
-			netns := "host"
-			for _, line := range test.settings {
-				if name, set := strings.CutPrefix(line, "netns="); set {
-					netns = strings.Trim(name, "'")
-				}
-			}
-			pid := h.starts("own-run", netns)
+			h.Conf("own-run", test.supervisor...)
+			pid := h.starts("own-run", test.netns)
 			locked := strings.Contains(test.line, "--lock")
 			if cgroup := h.cgroup(); strings.Contains(cgroup, ".lock") != locked {
 				t.Errorf("locked: %t, in %s", locked, cgroup)

@@ -65,16 +65,21 @@ func TestWaysOut(t *testing.T) {
 			t.Logf("%s: without the lock: %s", name, open[name])
 		}
 	}
+	judge := func(what string, said map[string]string) {
+		t.Helper()
+		for name, answer := range said {
+			if want, shut := ways[name]; shut && answer != want && !(missing(open[name]) && answer != "done") {
+				t.Errorf("%s: %s: %s, want %s", what, name, answer, want)
+			}
+		}
+	}
 	for what, launch := range map[string]string{
 		"in a namespace": "netns-exec --lock vpn", "at home": "netns-exec --lock --",
 		"where it had been": "cd /proc/sys/kernel && netns-exec --lock vpn",
 	} {
 		said, every := tryWays(h, launch)
+		judge(what, said)
 		for name, answer := range said {
-			want, shut := ways[name]
-			if shut && answer != want && !(missing(open[name]) && answer != "done") {
-				t.Errorf("%s: %s: %s, want %s", what, name, answer, want)
-			}
 			if every[name] == "" { // admitted, or shut to whoever asks
 				kit.Equal(t, what+": "+name, answer, open[name])
 			}
@@ -117,11 +122,7 @@ func TestWaysOut(t *testing.T) {
 			kit.Equal(t, keep+": "+name, said[name], want)
 			delete(said, name)
 		}
-		for name, answer := range said {
-			if want, shut := ways[name]; shut && answer != want && !missing(open[name]) {
-				t.Errorf("%s: %s: %s, want %s", keep, name, answer, want)
-			}
-		}
+		judge(keep, said)
 	}
 
 	// By the working directory, and by another mount of proc.
