@@ -165,39 +165,34 @@ func (s *tunnelScene) reaches(prefix string) {
 }
 
 // capture writes down what goes through the machine's own network until the
-// function that it returns is called.
-func (s *tunnelScene) capture() (stop func() []string) {
-	s.T.Helper()
-	s.Sh("rm -f /run/capture; probe capture /run/capture >/dev/null 2>&1 </dev/null & until [ -e /run/capture ]; do sleep 0.05; done")
-	return func() []string {
-		s.T.Helper()
-		text := s.Sh("pid=$(pgrep -f '^probe capture'); kill $pid; while [ -e /proc/$pid ]; do sleep 0.05; done; cat /run/capture")
-		lines := strings.Split(text, "\n")
-		kit.Equal(s.T, "end of the capture", lines[len(lines)-1], "missed 0")
-		return lines[:len(lines)-1]
-	}
-}
-
-// onlyTheTunnel asserts that nothing but the packets of the tunnel went out,
-// and what two hosts on one wire have to ask each other. Either may say that
-// nobody is at the other end of the tunnel by now.
-func (s *tunnelScene) onlyTheTunnel(lines []string) {
+// function that it returns is called. That asserts that nothing but the packets
+// of the tunnel went out, and what two hosts on one wire have to ask each other.
+// Either may say that nobody is at the other end of the tunnel by now.
+func (s *tunnelScene) capture() (onlyTheTunnel func()) {
 	s.T.Helper()
 	tunnel := regexp.MustCompile(`^eth1 (out udp 198\.51\.100\.1:\d+ > 198\.51\.100\.2:51820|in udp 198\.51\.100\.2:51820 > 198\.51\.100\.1:\d+)$`)
 	wire := regexp.MustCompile(`^eth1 (out|in) (arp 198\.51\.100\.[12]|icmp6 type 13[56] .*|next header 0 .* > ff02::.*)$`)
 	unreachable := regexp.MustCompile(`^(eth1|lo) (in|out) icmp type 3 198\.51\.100\.[12] > 198\.51\.100\.[12]$`)
-	there, strange := 0, map[string]int{}
-	for _, line := range lines {
-		switch {
-		case tunnel.MatchString(line):
-			there++
-		case !wire.MatchString(line) && !unreachable.MatchString(line):
-			strange[line]++
+	s.Sh("rm -f /run/capture; probe capture /run/capture >/dev/null 2>&1 </dev/null & until [ -e /run/capture ]; do sleep 0.05; done")
+	return func() {
+		s.T.Helper()
+		text := s.Sh("pid=$(pgrep -f '^probe capture'); kill $pid; while [ -e /proc/$pid ]; do sleep 0.05; done; cat /run/capture")
+		lines := strings.Split(text, "\n")
+		last := len(lines) - 1
+		kit.Equal(s.T, "end of the capture", lines[last], "missed 0")
+		there, strange := 0, map[string]int{}
+		for _, line := range lines[:last] {
+			switch {
+			case tunnel.MatchString(line):
+				there++
+			case !wire.MatchString(line) && !unreachable.MatchString(line):
+				strange[line]++
+			}
 		}
-	}
-	s.T.Logf("%d packets, %d of the tunnel", len(lines), there)
-	if there == 0 || len(strange) > 0 {
-		s.T.Errorf("%d packets of the tunnel, and besides: %v", there, strange)
+		s.T.Logf("%d packets, %d of the tunnel", last, there)
+		if there == 0 || len(strange) > 0 {
+			s.T.Errorf("%d packets of the tunnel, and besides: %v", there, strange)
+		}
 	}
 }
 
@@ -232,10 +227,10 @@ func (s *tunnelScene) inVPN() {
 // leaves but what the tunnel sends to its endpoint, whatever becomes of the
 // tunnel.
 func TestTunnelIsTheOnlyWayOut(t *testing.T) {
-	inEachTunnelScene(t, func(s *tunnelScene) {
-		t := s.T
+	eachOf(t, releases, func(t *testing.T, release string) {
+		s := newTunnelScene(t, machine.Options{Release: release, Shell: shellOf[release]})
 		s.secret("/etc/wireguard/wg0.conf", s.file("DNS = "+farAddress+", vpn.example", "MTU = 1380"))
-		stopCapture := s.capture()
+		onlyTheTunnel := s.capture()
 		s.Sh("ln -s netns /etc/init.d/netns.vpn; echo netns_wireguard=/etc/wireguard/wg0.conf >/etc/conf.d/netns.vpn")
 		s.pest()
 		s.noKeys(s.Sh("exec 2>&1; rc-service pest start || exit; cat /run/openrc-netns/vpn/*; grep -rs . /run/openrc"))
@@ -283,14 +278,7 @@ func TestTunnelIsTheOnlyWayOut(t *testing.T) {
 		kit.Equal(t, "state of pest", s.state("pest"), "stopped")
 		s.Sh("sleep 1; kill " + stray)
 		s.nothingOnHost()
-		s.onlyTheTunnel(stopCapture())
-	})
-}
-
-// inEachTunnelScene plays on each OpenRC, with another shell on each.
-func inEachTunnelScene(t *testing.T, play func(s *tunnelScene)) {
-	eachOf(t, releases, func(t *testing.T, release string) {
-		play(newTunnelScene(t, machine.Options{Release: release, Shell: shellOf[release]}))
+		onlyTheTunnel()
 	})
 }
 
