@@ -185,26 +185,31 @@ func (h *host) forks(command string) string {
 	return forks
 }
 
-// A service without netns forks and execs exactly what it does without us, and
-// runs where it would.
-func noTax(t *testing.T, h *host) {
+// untaxed asserts that the start of a service without settings forks and execs
+// exactly what it does without us.
+func (h *host) untaxed(service string) {
+	h.T.Helper()
 	count := func() string {
-		h.Sh("rc-update -u") // an init script of ours is read for its dependencies, once
-		forks := h.forks("rc-service plain start")
-		h.Sh("rc-service plain stop")
+		h.Sh("rc-update -u; rm -rf /run/openrc/s6-services/" + service) // an init script of ours is read for its dependencies, once
+		forks := h.forks("rc-service " + service + " start")
+		h.Sh("rc-service " + service + " stop")
 		return forks
 	}
 	with := count()
+	h.Sh("mv /etc/rc.conf.d/50-netns.conf /root")
+	without := count()
+	h.Sh("mv /root/50-netns.conf /etc/rc.conf.d")
+	h.T.Logf("calls without the drop-in:\n%s", without)
+	kit.Equal(h.T, "with the drop-in", with, without)
+}
+
+// A service without netns pays nothing for us, and runs where it would.
+func noTax(t *testing.T, h *host) {
+	h.untaxed("plain")
 	pid := h.starts("daemon", "host")
 	kit.Equal(t, "mounts", h.Sh("readlink /proc/"+pid+"/ns/mnt"), h.Sh("readlink /proc/1/ns/mnt"))
 	h.Sh("rc-service daemon stop")
 	ran(h, "daemon", h.outside(), "start_pre", "start_post", "stop_pre", "stop_post")
-
-	h.Sh("mv /etc/rc.conf.d/50-netns.conf /root")
-	without := count()
-	h.Sh("mv /root/50-netns.conf /etc/rc.conf.d")
-	t.Logf("calls without the drop-in:\n%s", without)
-	kit.Equal(t, "with the drop-in", with, without)
 }
 
 // Settings that a function of the script makes are too late to be followed, and
