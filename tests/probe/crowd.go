@@ -4,50 +4,38 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // echo is a server that sends back what comes in on each of many connections.
-func echo(port string) error {
+func echo(port int) error {
 	raiseLimit()
-	listener, err := net.Listen("tcp4", "127.0.0.1:"+port)
+	listener, err := net.Listen("tcp4", fmt.Sprint("127.0.0.1:", port))
 	if err != nil {
 		return err
 	}
-	for {
-		conn, err := listener.Accept()
-		if err != nil {
-			return err
-		}
-		go func() {
-			defer conn.Close()
-			buffer := make([]byte, 100)
-			for {
-				n, err := conn.Read(buffer)
-				if err == nil {
-					_, err = conn.Write(buffer[:n])
-				}
-				if err != nil {
-					return
-				}
+	return eachClient(listener, func(client net.Conn) {
+		buffer := make([]byte, 100)
+		for {
+			n, err := client.Read(buffer)
+			if err == nil {
+				_, err = client.Write(buffer[:n])
 			}
-		}()
-	}
+			if err != nil {
+				return
+			}
+		}
+	})
 }
 
 // crowd is as many clients of it at once.
-func crowd(port, count string) error {
-	n, err := strconv.Atoi(count)
-	if err != nil {
-		return err
-	}
+func crowd(port, count int) error {
 	raiseLimit()
 	var open []net.Conn
-	for i := range n {
-		conn, err := net.Dial("tcp4", "127.0.0.1:"+port)
+	for i := range count {
+		conn, err := net.Dial("tcp4", fmt.Sprint("127.0.0.1:", port))
 		if err != nil {
 			return fmt.Errorf("connection %d: %w", i, err)
 		}

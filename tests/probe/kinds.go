@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strconv"
 	"strings"
 	"time"
 	"unsafe"
@@ -59,17 +58,7 @@ func sctp() error {
 	if err := getsockopt(many, peeloff, unsafe.Pointer(&peeled), unsafe.Sizeof(peeled)); err != nil {
 		return err
 	}
-	for _, s := range []struct {
-		name string
-		fd   int
-	}{{"accepted", accepted}, {"peeled off", int(peeled.fd)}} {
-		device, err := unix.GetsockoptString(s.fd, unix.SOL_SOCKET, unix.SO_BINDTODEVICE)
-		if err != nil {
-			return err
-		}
-		fmt.Printf("%s: %q\n", s.name, device)
-	}
-	return nil
+	return errors.Join(printBound("accepted", accepted), printBound("peeled off", int(peeled.fd)))
 }
 
 func sctpListen(kind, port int) (int, error) {
@@ -106,19 +95,12 @@ func getsockopt(fd, option int, value unsafe.Pointer, size uintptr) error {
 	length := uint32(size)
 	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.IPPROTO_SCTP, uintptr(option),
 		uintptr(value), uintptr(unsafe.Pointer(&length)), 0)
-	if errno != 0 {
-		return errno
-	}
-	return nil
+	return failure(errno)
 }
 
 // stray listens for TCP on a port with a socket that is bound to no device,
 // which a process of a service can have from elsewhere or can free, and stays.
-func stray(text string) error {
-	port, err := strconv.Atoi(text)
-	if err != nil {
-		return err
-	}
+func stray(port int) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	if err != nil {
 		return err
@@ -136,11 +118,7 @@ func stray(text string) error {
 }
 
 // rxrpc has the kernel make a UDP socket of its own, and stays.
-func rxrpc(text string) error {
-	port, err := strconv.Atoi(text)
-	if err != nil {
-		return err
-	}
+func rxrpc(port int) error {
 	fd, err := unix.Socket(unix.AF_RXRPC, unix.SOCK_DGRAM, unix.AF_INET)
 	if err != nil {
 		return err
@@ -170,6 +148,14 @@ func stay() error {
 // say prints what answer reads.
 func say(err error) error {
 	fmt.Println(errnoOf(err))
+	return nil
+}
+
+// failure is what a system call has answered, as an error.
+func failure(errno unix.Errno) error {
+	if errno != 0 {
+		return errno
+	}
 	return nil
 }
 

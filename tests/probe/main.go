@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -17,80 +19,55 @@ import (
 	"openrc-netns/tests/internal/deny"
 )
 
-const usage = `probe sockets          make a socket of every kind, print what each is bound to
-probe programs CGROUP  read back the programs on a cgroup
-probe detach CGROUP    take the programs off a cgroup
-probe attach CGROUP NAME
-                       put a program of that name on it, which admits each socket
-probe serve TEXT       answer every TCP and UDP client on port 7 with TEXT
-probe ask HOST         print what the server at HOST answers by TCP and UDP
-probe deny SYSCALL ERROR COMMAND [ARG]...
-                       become COMMAND on a kernel that answers SYSCALL with ERROR
-probe kinds            make sockets of rarer kinds, print what each is bound to
-probe sctp             wait for a client, print what its sockets are bound to
-probe ask-sctp ADDRESS be that client
-probe stray PORT       listen with a socket that is bound to no device
-probe rxrpc PORT       have the kernel listen on a UDP port, for AF_RXRPC
-probe abstract NAME    listen at a Unix socket of the abstract kind
-probe ask-abstract NAME
-                       be its client
-probe hand-out         hand a UDP socket to whoever asks at a Unix socket, and have a
-                       FIFO open, for the way that leads there
-probe leave-open COMMAND [ARG]...
-                       become COMMAND, with a UDP socket for the way that is one
-probe ways PID DEVICE  try each way out of a lock: PID is a process outside that
-                       holds a socket, DEVICE the index of a device there
-probe capture FILE     write down all packets of the network namespace, a line each,
-                       until it is terminated
-probe echo PORT        send back what comes in on each of many connections
-probe crowd PORT N     open that many at once, and ask each of them twice
-probe whoami ADDRESS   be a name server whose answer is the address of who asks
+// command is something that the probe does. Its usage begins with its name; of
+// a last argument that ends in "..." there can be more.
+type command struct {
+	usage, what string
+	do          func(args []string) error
+}
 
-These print a line for each ADDRESS, with the answer or why there is none,
-and for DNS one for UDP and one for TCP:
+var commands = []command{
+	{"sockets", "make a socket of every kind, print what each is bound to", none(func() error { return sockets(ordinaryKinds) })},
+	{"kinds", "the same with rarer kinds", none(func() error { return sockets(rarerKinds) })},
+	{"programs CGROUP", "read back the programs on a cgroup", one(programs)},
+	{"detach CGROUP", "take the programs off a cgroup", one(detach)},
+	{"attach CGROUP NAME", "put a program of that name on it, which admits each socket", two(attach)},
+	{"serve TEXT", "answer every TCP and UDP client on port 7 with TEXT", one(serve)},
+	{"ask HOST", "print what the server at HOST answers by TCP and UDP", one(ask)},
+	{"deny SYSCALL ERROR COMMAND...", "become COMMAND on a kernel that answers SYSCALL with ERROR",
+		func(args []string) error { deny.Exec(args); return nil }},
+	{"sctp", "wait for a client, print what its sockets are bound to", none(sctp)},
+	{"ask-sctp ADDRESS", "be that client", one(askSCTP)},
+	{"stray PORT", "listen with a socket that is bound to no device", number(stray)},
+	{"rxrpc PORT", "have the kernel listen on a UDP port, for AF_RXRPC", number(rxrpc)},
+	{"abstract NAME", "listen at a Unix socket of the abstract kind", one(abstract)},
+	{"ask-abstract NAME", "be its client", one(askAbstract)},
+	{"hand-out", "hand a UDP socket to each client of a Unix socket, and have a FIFO open, for two ways", none(handOut)},
+	{"leave-open COMMAND...", "become COMMAND, with a UDP socket for the way that is one", leaveOpen},
+	{"ways PID INDEX", "try each way out of a lock; outside are a process that holds a socket, and a device", numbers(ways)},
+	{"capture FILE", "write down all packets of the network namespace, a line each, until it is terminated", one(capture)},
+	{"echo PORT", "send back what comes in on each of many connections", number(echo)},
+	{"crowd PORT N", "open that many at once, and ask each of them twice", numbers(crowd)},
+	{"whoami ADDRESS", "be a name server whose answer is the address of who asks", one(whoami)},
 
-probe http PORT ADDRESS...
-probe dns NAME ADDRESS...
-probe ntp ADDRESS...
-probe ssh ADDRESS...
-`
+	// These print a line for each address, with the answer or why there is none,
+	// and for DNS one for UDP and one for TCP.
+	{"http PORT ADDRESS...", "ask for a page", func(args []string) error { return put(args[1:], over("tcp", args[0], askHTTP)) }},
+	{"dns NAME ADDRESS...", "ask for the addresses of a name", func(args []string) error {
+		ask := askDNS(args[0])
+		return put(args[1:], over("udp", "53", ask), over("tcp", "53", ask))
+	}},
+	{"ntp ADDRESS...", "ask for the time", func(args []string) error { return put(args, over("udp", "123", askNTP)) }},
+	{"ssh ADDRESS...", "wait for what the server says first", func(args []string) error { return put(args, over("tcp", "22", askSSH)) }},
 
-// commands are functions with the number of their arguments, or the least.
-var commands = map[string]struct {
-	arguments int
-	more      bool
-	do        func(args []string) error
-}{
-	"sockets":      {0, false, func([]string) error { return sockets(ordinaryKinds) }},
-	"kinds":        {0, false, func([]string) error { return sockets(rarerKinds) }},
-	"sctp":         {0, false, func([]string) error { return sctp() }},
-	"ask-sctp":     {1, false, one(askSCTP)},
-	"stray":        {1, false, one(stray)},
-	"rxrpc":        {1, false, one(rxrpc)},
-	"abstract":     {1, false, one(abstract)},
-	"ask-abstract": {1, false, one(askAbstract)},
-	"hand-out":     {0, false, func([]string) error { return handOut() }},
-	"leave-open":   {1, true, leaveOpen},
-	"ways":         {2, false, two(ways)},
-	"programs":     {1, false, one(programs)},
-	"detach":       {1, false, one(detach)},
-	"attach":       {2, false, two(attach)},
-	"serve":        {1, false, one(serve)},
-	"ask":          {1, false, one(ask)},
-	"capture":      {1, false, one(capture)},
-	"echo":         {1, false, one(echo)},
-	"crowd":        {2, false, two(crowd)},
-	"whoami":       {1, false, one(whoami)},
-	"deny":         {1, true, func(args []string) error { deny.Exec(args); return nil }},
-	"http":         {2, true, func(args []string) error { return put(args[1:], overHTTP(args[0])) }},
-	"dns":          {2, true, func(args []string) error { return put(args[1:], overDNS("udp", args[0]), overDNS("tcp", args[0])) }},
-	"ntp":          {1, true, func(args []string) error { return put(args, overNTP) }},
-	"ssh":          {1, true, func(args []string) error { return put(args, overSSH) }},
-	// What the ways call.
-	"new-proc":    {0, false, func([]string) error { return say(newProcInside()) }},
-	"new-socket":  {0, false, func([]string) error { return say(socket(unix.AF_INET, unix.SOCK_DGRAM)) }},
-	"new-macvlan": {2, false, two(newMacvlan)},
-	"type-ahead":  {0, false, func([]string) error { return say(typeAheadInside()) }},
+	{"new-proc", "what a way calls", none(func() error { return say(newProcInside()) })},
+	{"new-socket", "what a way calls", none(func() error { return say(socket(unix.AF_INET, unix.SOCK_DGRAM)) })},
+	{"new-macvlan PID INDEX", "what a way calls", numbers(func(pid, index int) error { return say(onDeviceOf(pid, index)) })},
+	{"type-ahead", "what a way calls", none(func() error { return say(typeAheadInside()) })},
+}
+
+func none(f func() error) func([]string) error {
+	return func([]string) error { return f() }
 }
 
 func one(f func(string) error) func([]string) error {
@@ -101,20 +78,45 @@ func two(f func(a, b string) error) func([]string) error {
 	return func(args []string) error { return f(args[0], args[1]) }
 }
 
+func number(f func(int) error) func([]string) error {
+	return one(func(text string) error {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return err
+		}
+		return f(n)
+	})
+}
+
+func numbers(f func(a, b int) error) func([]string) error {
+	return func(args []string) error {
+		a, err := strconv.Atoi(args[0])
+		b, wrong := strconv.Atoi(args[1])
+		if err := errors.Join(err, wrong); err != nil {
+			return err
+		}
+		return f(a, b)
+	}
+}
+
 func main() {
-	args := os.Args[1:]
-	if len(args) == 0 {
-		args = []string{""}
+	for _, c := range commands {
+		words := strings.Fields(c.usage)
+		given := len(os.Args) - 1
+		if given == 0 || os.Args[1] != words[0] || given < len(words) || given > len(words) && !strings.HasSuffix(c.usage, "...") {
+			continue
+		}
+		if err := c.do(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "probe:", err)
+			os.Exit(1)
+		}
+		return
 	}
-	c, known := commands[args[0]]
-	if n := len(args) - 1; !known || n < c.arguments || n > c.arguments && !c.more {
-		fmt.Fprint(os.Stderr, "usage:\n", usage)
-		os.Exit(1)
+	fmt.Fprintln(os.Stderr, "usage:")
+	for _, c := range commands {
+		fmt.Fprintf(os.Stderr, "probe %s\n\t%s\n", c.usage, c.what)
 	}
-	if err := c.do(args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "probe:", err)
-		os.Exit(1)
-	}
+	os.Exit(1)
 }
 
 // socketKind is one of those that a VRF or a lock may have to confine.
@@ -140,14 +142,21 @@ func sockets(kinds []socketKind) error {
 			fmt.Printf("%s: %v\n", kind.name, err)
 			continue
 		}
-		device, err := unix.GetsockoptString(fd, unix.SOL_SOCKET, unix.SO_BINDTODEVICE)
+		err = printBound(kind.name, fd)
+		unix.Close(fd)
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%s: %q\n", kind.name, device)
-		unix.Close(fd)
 	}
 	return nil
+}
+
+func printBound(name string, fd int) error {
+	device, err := unix.GetsockoptString(fd, unix.SOL_SOCKET, unix.SO_BINDTODEVICE)
+	if err == nil {
+		fmt.Printf("%s: %q\n", name, device)
+	}
+	return err
 }
 
 func programs(cgroup string) error {
@@ -215,35 +224,55 @@ func attach(cgroup, name string) error {
 func serve(text string) error {
 	failed := make(chan error)
 	for _, version := range []string{"4", "6"} {
-		listener, err := net.Listen("tcp"+version, ":7")
+		err := listen(version, ":7", failed,
+			func(client net.Conn) { _, _ = io.WriteString(client, text) },
+			func([]byte, net.Addr) []byte { return []byte(text) })
 		if err != nil {
 			return err
 		}
-		packets, err := net.ListenPacket("udp"+version, ":7")
-		if err != nil {
-			return err
-		}
-		go func() {
-			buffer := make([]byte, 100)
-			for {
-				if _, from, err := packets.ReadFrom(buffer); err == nil {
-					_, _ = packets.WriteTo([]byte(text), from)
-				}
-			}
-		}()
-		go func() {
-			for {
-				client, err := listener.Accept()
-				if err != nil {
-					failed <- err
-					return
-				}
-				_, _ = io.WriteString(client, text)
-				client.Close()
-			}
-		}()
 	}
 	return <-failed
+}
+
+// listen serves at an address from now on: talk has each client of TCP, and
+// answer makes an answer, or nil, of each packet of UDP.
+func listen(version, address string, failed chan<- error, talk func(net.Conn), answer func([]byte, net.Addr) []byte) error {
+	listener, err := net.Listen("tcp"+version, address)
+	if err != nil {
+		return err
+	}
+	packets, err := net.ListenPacket("udp"+version, address)
+	if err != nil {
+		return err
+	}
+	go func() { failed <- eachClient(listener, talk) }()
+	go func() {
+		buffer := make([]byte, 1<<16)
+		for {
+			n, from, err := packets.ReadFrom(buffer)
+			if err != nil {
+				continue
+			}
+			if reply := answer(buffer[:n], from); reply != nil {
+				_, _ = packets.WriteTo(reply, from)
+			}
+		}
+	}()
+	return nil
+}
+
+// eachClient talks with all clients at a time.
+func eachClient(listener net.Listener, talk func(net.Conn)) error {
+	for {
+		client, err := listener.Accept()
+		if err != nil {
+			return err
+		}
+		go func() {
+			defer client.Close()
+			talk(client)
+		}()
+	}
 }
 
 // ask asks once more where there was no answer: a packet can be lost.
@@ -265,15 +294,11 @@ func ask(host string) error {
 }
 
 func askOnce(network, host string) (string, error) {
-	const patience = 2 * time.Second
-	server, err := net.DialTimeout(network, net.JoinHostPort(host, "7"), patience)
+	server, err := dial(network, host, "7", 2*time.Second)
 	if err != nil {
 		return "", err
 	}
 	defer server.Close()
-	if err := server.SetDeadline(time.Now().Add(patience)); err != nil {
-		return "", err
-	}
 	if network == "udp" {
 		if _, err := io.WriteString(server, "?"); err != nil {
 			return "", err

@@ -103,11 +103,6 @@ func firewall() error {
 	return unix.SetsockoptString(fd, unix.SOL_IP, replace, "")
 }
 
-const (
-	progAttach = unix.BPF_PROG_ATTACH
-	progDetach = unix.BPF_PROG_DETACH
-)
-
 // ownCgroup opens the cgroup of this process.
 func ownCgroup() (int, error) {
 	text, err := os.ReadFile("/proc/self/cgroup")
@@ -131,10 +126,8 @@ func onOwnCgroup(command, program int) error {
 	}
 	defer unix.Close(dir)
 	attr := struct{ target, program, kind, flags uint32 }{uint32(dir), uint32(program), unix.BPF_CGROUP_INET_SOCK_CREATE, 0}
-	if _, _, errno := unix.Syscall(unix.SYS_BPF, uintptr(command), uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr)); errno != 0 {
-		return errno
-	}
-	return nil
+	_, _, errno := unix.Syscall(unix.SYS_BPF, uintptr(command), uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
+	return failure(errno)
 }
 
 // detachOwn takes the program off the cgroup of this process, as somebody does
@@ -166,15 +159,15 @@ func detachOwn() error {
 		return errno
 	}
 	defer unix.Close(int(program))
-	if err := onOwnCgroup(progDetach, int(program)); err != nil {
+	if err := onOwnCgroup(unix.BPF_PROG_DETACH, int(program)); err != nil {
 		return err
 	}
-	return onOwnCgroup(progAttach, int(program))
+	return onOwnCgroup(unix.BPF_PROG_ATTACH, int(program))
 }
 
-func perfEvent(attr *unix.PerfEventAttr) error {
-	attr.Size = uint32(unsafe.Sizeof(*attr))
-	fd, err := unix.PerfEventOpen(attr, 0, -1, -1, unix.PERF_FLAG_FD_CLOEXEC)
+func perfEvent(attr unix.PerfEventAttr, pid, cpu int) error {
+	attr.Size = uint32(unsafe.Sizeof(attr))
+	fd, err := unix.PerfEventOpen(&attr, pid, cpu, -1, unix.PERF_FLAG_FD_CLOEXEC)
 	if err == nil {
 		unix.Close(fd)
 	}
@@ -200,7 +193,7 @@ func tracepoint() error {
 	if err != nil {
 		return err
 	}
-	return perfEvent(&unix.PerfEventAttr{Type: unix.PERF_TYPE_TRACEPOINT, Config: id})
+	return perfEvent(unix.PerfEventAttr{Type: unix.PERF_TYPE_TRACEPOINT, Config: id}, 0, -1)
 }
 
 // kprobe asks for a probe on a function that the kernel does not have: that it
@@ -214,7 +207,7 @@ func kprobe() error {
 	defer pin.Unpin()
 	name := []byte("no_such_function_way_out\x00")
 	pin.Pin(&name[0])
-	err = perfEvent(&unix.PerfEventAttr{Type: uint32(kind), Ext1: uint64(uintptr(unsafe.Pointer(&name[0])))})
+	err = perfEvent(unix.PerfEventAttr{Type: uint32(kind), Ext1: uint64(uintptr(unsafe.Pointer(&name[0])))}, 0, -1)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) {
 		return nil
 	}
@@ -233,10 +226,7 @@ func choosePID() error {
 		flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
 	}{exitSignal: uint64(unix.SIGCHLD), setTID: uint64(uintptr(unsafe.Pointer(&pid))), setTIDSize: 1}
 	_, _, errno := unix.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args), 0)
-	if errno != 0 {
-		return errno
-	}
-	return nil
+	return failure(errno)
 }
 
 // openMapped opens a file by where this process has it mapped, which takes a
@@ -259,10 +249,8 @@ func callX86(number uintptr, args ...uintptr) error {
 		return errNotHere
 	}
 	args = append(args, make([]uintptr, 6)...)
-	if _, _, errno := unix.RawSyscall6(number, args[0], args[1], args[2], args[3], args[4], args[5]); errno != 0 {
-		return errno
-	}
-	return nil
+	_, _, errno := unix.RawSyscall6(number, args[0], args[1], args[2], args[3], args[4], args[5])
+	return failure(errno)
 }
 
 // Numbers of arch/x86/entry/syscalls/syscall_64.tbl, which package unix has not

@@ -67,10 +67,7 @@ func typeAhead() error {
 func typeAheadInside() error {
 	letter := byte('x')
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, 0, unix.TIOCSTI, uintptr(unsafe.Pointer(&letter)))
-	if errno != 0 {
-		return errno
-	}
-	return nil
+	return failure(errno)
 }
 
 // answer runs this program, which prints what errnoOf says.

@@ -45,7 +45,7 @@ func put(addresses []string, asked ...question) error {
 }
 
 // dial connects for one question and its answer.
-func dial(network, address, port string) (net.Conn, error) {
+func dial(network, address, port string, patience time.Duration) (net.Conn, error) {
 	conn, err := net.DialTimeout(network, net.JoinHostPort(address, port), patience)
 	if err != nil {
 		return nil, err
@@ -53,50 +53,45 @@ func dial(network, address, port string) (net.Conn, error) {
 	return conn, conn.SetDeadline(time.Now().Add(patience))
 }
 
-// overHTTP asks for the page "/" on a port.
-func overHTTP(port string) question {
+// over asks on a connection of its own for each address.
+func over(network, port string, ask func(net.Conn) (string, error)) question {
 	return func(address string) (string, error) {
-		conn, err := dial("tcp", address, port)
+		conn, err := dial(network, address, port, patience)
 		if err != nil {
 			return "", err
 		}
 		defer conn.Close()
-		// (The package net/http would double the size of this program, which
-		// every machine gets.)
-		if _, err := io.WriteString(conn, "GET / HTTP/1.0\r\n\r\n"); err != nil {
-			return "", err
-		}
-		reply, err := io.ReadAll(conn)
-		if err != nil {
-			return "", err
-		}
-		head, page, _ := strings.Cut(string(reply), "\r\n\r\n")
-		if status, _, _ := strings.Cut(head, "\r\n"); !strings.HasSuffix(status, " 200 OK") {
-			return status, nil
-		}
-		return strings.TrimSpace(page), nil
+		return ask(conn)
 	}
 }
 
-// overSSH waits for what an SSH server says first.
-func overSSH(address string) (string, error) {
-	conn, err := dial("tcp", address, "22")
+// askHTTP asks for the page "/".
+func askHTTP(conn net.Conn) (string, error) {
+	// (The package net/http would double the size of this program, which every
+	// machine gets.)
+	if _, err := io.WriteString(conn, "GET / HTTP/1.0\r\n\r\n"); err != nil {
+		return "", err
+	}
+	reply, err := io.ReadAll(conn)
 	if err != nil {
 		return "", err
 	}
-	defer conn.Close()
+	head, page, _ := strings.Cut(string(reply), "\r\n\r\n")
+	if status, _, _ := strings.Cut(head, "\r\n"); !strings.HasSuffix(status, " 200 OK") {
+		return status, nil
+	}
+	return strings.TrimSpace(page), nil
+}
+
+// askSSH waits for what an SSH server says first.
+func askSSH(conn net.Conn) (string, error) {
 	line, err := bufio.NewReader(conn).ReadString('\n')
 	software, _, _ := strings.Cut(line, "_") // and its version
 	return software, err
 }
 
-// overNTP asks for the time, as in RFC 5905, section 7.3.
-func overNTP(address string) (string, error) {
-	conn, err := dial("udp", address, "123")
-	if err != nil {
-		return "", err
-	}
-	defer conn.Close()
+// askNTP asks for the time, as in RFC 5905, section 7.3.
+func askNTP(conn net.Conn) (string, error) {
 	request := make([]byte, 48)
 	request[0] = 4<<3 | 3 // version 4, mode 3: client
 	now := uint64(time.Now().UnixNano())
@@ -115,9 +110,9 @@ func overNTP(address string) (string, error) {
 	return fmt.Sprintf("mode %d stratum %d", reply[0]&7, reply[1]), nil
 }
 
-// overDNS asks for the IPv4 addresses of a name by "udp" or "tcp".
-func overDNS(network, name string) question {
-	return func(address string) (string, error) {
+// askDNS asks for the IPv4 addresses of a name.
+func askDNS(name string) func(net.Conn) (string, error) {
+	return func(conn net.Conn) (string, error) {
 		host, err := dnsmessage.NewName(name + ".")
 		if err != nil {
 			return "", err
@@ -130,11 +125,6 @@ func overDNS(network, name string) question {
 		if err != nil {
 			return "", err
 		}
-		conn, err := dial(network, address, "53")
-		if err != nil {
-			return "", err
-		}
-		defer conn.Close()
 		if err := sendDNS(conn, packed); err != nil {
 			return "", err
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"strconv"
 	"unsafe"
 
 	"github.com/vishvananda/netlink"
@@ -17,17 +16,9 @@ import (
 // locked root is to be told, empty where a lock changes nothing, and what the
 // kernel says: "done", or the name of the error. Nothing is done by it: a file is
 // opened and not written to, and what is made goes again.
-func ways(victim, device string) error {
+func ways(pid, index int) error {
 	runtime.LockOSThread()
-	pid, err := strconv.Atoi(victim)
-	if err != nil {
-		return err
-	}
-	index, err := strconv.Atoi(device)
-	if err != nil {
-		return err
-	}
-	proc := "/proc/" + victim
+	proc := fmt.Sprint("/proc/", pid)
 	for _, way := range []struct {
 		name, shut string
 		try        func() error
@@ -49,20 +40,20 @@ func ways(victim, device string) error {
 		{"route", "EPERM", route},
 		{"firewall", "EPERM", firewall},
 		{"BPF program off its cgroup", "EPERM", detachOwn},
-		{"the same without its descriptor", "EINVAL", func() error { return onOwnCgroup(progDetach, -1) }},
+		{"the same without its descriptor", "EINVAL", func() error { return onOwnCgroup(unix.BPF_PROG_DETACH, -1) }},
 		{"pidfd_getfd", "EPERM", func() error { return stealSocket(pid) }},
 		{"ptrace", "EPERM", func() error {
-			err := ptrace(unix.PTRACE_SEIZE, pid)
+			err := unix.PtraceSeize(pid)
 			if err == nil {
-				err = ptrace(unix.PTRACE_INTERRUPT, pid)
+				err = unix.PtraceInterrupt(pid)
 				_, _ = unix.Wait4(pid, nil, unix.WALL, nil)
-				_ = ptrace(unix.PTRACE_DETACH, pid)
+				_ = unix.PtraceDetach(pid)
 			}
 			return err
 		}},
 		{"memory of another process", "EACCES", func() error { return open(proc+"/mem", unix.O_RDWR) }},
 		{"root of another process", "EACCES", func() error { return open(proc+"/root/", unix.O_RDONLY) }},
-		{"another process as its user", "EPERM", func() error { return asNobody(func() error { return stealSocketOf("nobody") }) }},
+		{"another process as its user", "EPERM", func() error { return asNobody(stealFromNobody) }},
 		{"PID of one's choice", "EPERM", choosePID},
 		{"the same by ns_last_pid", "EROFS", func() error { return open("/proc/sys/kernel/ns_last_pid", unix.O_WRONLY) }},
 		{"core_pattern", "EROFS", func() error { return open("/proc/sys/kernel/core_pattern", unix.O_WRONLY) }},
@@ -102,13 +93,7 @@ func ways(victim, device string) error {
 			return unix.Close(int(fd))
 		}},
 		{"perf event of the kernel", "EACCES", func() error {
-			attr := unix.PerfEventAttr{Type: unix.PERF_TYPE_SOFTWARE, Config: unix.PERF_COUNT_SW_CPU_CLOCK}
-			attr.Size = uint32(unsafe.Sizeof(attr))
-			fd, err := unix.PerfEventOpen(&attr, -1, 0, -1, 0)
-			if err == nil {
-				unix.Close(fd)
-			}
-			return err
+			return perfEvent(unix.PerfEventAttr{Type: unix.PERF_TYPE_SOFTWARE, Config: unix.PERF_COUNT_SW_CPU_CLOCK}, -1, 0)
 		}},
 		{"tracepoint", "EACCES", tracepoint},
 		{"probe in the kernel", "EACCES", kprobe},
@@ -128,7 +113,7 @@ func ways(victim, device string) error {
 		{"FIFO in the file system", "", func() error { return open("/run/way-out.fifo", unix.O_WRONLY|unix.O_NONBLOCK) }},
 		{"file that others execute", "", func() error { return open("/etc/init.d/daemon", unix.O_WRONLY|unix.O_APPEND) }},
 		{"macvlan from a user namespace", "", func() error {
-			return inUserNamespace(unix.CLONE_NEWNET, "new-macvlan", victim, device)
+			return inUserNamespace(unix.CLONE_NEWNET, "new-macvlan", fmt.Sprint(pid), fmt.Sprint(index))
 		}},
 		{"socket to the hypervisor", "", func() error { return socket(unix.AF_VSOCK, unix.SOCK_STREAM) }},
 		{"input for its terminal", "", typeAhead},
@@ -197,19 +182,6 @@ func newNSID(pid int) error {
 
 func macvlan(index int) error { return newLink("macvlan", index, nsid) }
 
-// newMacvlan is what the way by a user namespace runs there.
-func newMacvlan(victim, device string) error {
-	pid, err := strconv.Atoi(victim)
-	if err != nil {
-		return err
-	}
-	index, err := strconv.Atoi(device)
-	if err != nil {
-		return err
-	}
-	return say(onDeviceOf(pid, index))
-}
-
 // newLink makes a device of a kind, on the one with that index in the namespace
 // of that number if there are any, and deletes it.
 func newLink(kind string, index, number int) error {
@@ -226,12 +198,7 @@ func newLink(kind string, index, number int) error {
 	request.AddData(info)
 	_, err := request.Execute(unix.NETLINK_ROUTE, 0)
 	if err == nil {
-		request = nl.NewNetlinkRequest(unix.RTM_DELLINK, unix.NLM_F_REQUEST|unix.NLM_F_ACK)
-		request.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
-		request.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
-		if _, gone := request.Execute(unix.NETLINK_ROUTE, 0); gone != nil {
-			return gone
-		}
+		err = netlink.LinkDel(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Name: name}})
 	}
 	return err
 }
@@ -249,18 +216,13 @@ func stealSocket(pid int) error {
 	return err
 }
 
-// stealSocketOf is given the name of a user; the number of a process of that
-// user is in a file that the test wrote.
-func stealSocketOf(user string) error {
-	text, err := os.ReadFile("/run/process-of-" + user)
+// stealFromNobody takes it from a process whose number the test wrote to a file.
+func stealFromNobody() error {
+	pid, err := numberIn("/run/process-of-nobody")
 	if err != nil {
 		return err
 	}
-	pid, err := strconv.Atoi(string(text))
-	if err != nil {
-		return err
-	}
-	return stealSocket(pid)
+	return stealSocket(int(pid))
 }
 
 // asNobody runs f on a thread of user 65534, as root can.
@@ -279,14 +241,6 @@ func becomeNobody() error {
 		if _, _, errno := unix.RawSyscall(call, 65534, 65534, 65534); errno != 0 {
 			return errno
 		}
-	}
-	return nil
-}
-
-func ptrace(request, pid int) error {
-	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, uintptr(request), uintptr(pid), 0, 0, 0, 0)
-	if errno != 0 {
-		return errno
 	}
 	return nil
 }

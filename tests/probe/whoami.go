@@ -12,52 +12,28 @@ import (
 // address with that of who asks, and prints both. It tells what a forwarder
 // looks like from its upstream.
 func whoami(address string) error {
-	packets, err := net.ListenPacket("udp", net.JoinHostPort(address, "53"))
-	if err != nil {
-		return err
+	failed := make(chan error)
+	talk := func(client net.Conn) {
+		// A forwarder may keep the connection for further questions.
+		for {
+			request, err := receiveDNS(client)
+			if err != nil {
+				return
+			}
+			answer, err := answerDNS(request, client.RemoteAddr())
+			if err != nil || sendDNS(client, answer) != nil {
+				return
+			}
+		}
 	}
-	listener, err := net.Listen("tcp", net.JoinHostPort(address, "53"))
-	if err != nil {
+	answer := func(request []byte, from net.Addr) []byte {
+		reply, _ := answerDNS(request, from)
+		return reply
+	}
+	if err := listen("", net.JoinHostPort(address, "53"), failed, talk, answer); err != nil {
 		return err
 	}
 	fmt.Println("ready")
-	failed := make(chan error)
-	go func() {
-		buffer := make([]byte, 1<<16)
-		for {
-			n, from, err := packets.ReadFrom(buffer)
-			if err != nil {
-				failed <- err
-				return
-			}
-			if answer, err := answerDNS(buffer[:n], from); err == nil {
-				_, _ = packets.WriteTo(answer, from)
-			}
-		}
-	}()
-	go func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				failed <- err
-				return
-			}
-			go func() {
-				defer client.Close()
-				// A forwarder may keep the connection for further questions.
-				for {
-					request, err := receiveDNS(client)
-					if err != nil {
-						return
-					}
-					answer, err := answerDNS(request, client.RemoteAddr())
-					if err != nil || sendDNS(client, answer) != nil {
-						return
-					}
-				}
-			}()
-		}
-	}()
 	return <-failed
 }
 
