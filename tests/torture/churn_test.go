@@ -278,28 +278,26 @@ func (n *name) disturbFile() error {
 	token := fmt.Sprintf("# %s %d\n", n.text, n.count)
 	s := fileState{token: token}
 	var replace func() error
-	rename := func() error { return os.Rename(fresh, path) }
 	// Rename puts no file over a directory and no directory over a file.
 	if err := n.files[f].change(fileState{token: hostToken}, func() error { return os.RemoveAll(path) }); err != nil {
 		return err
 	}
-	switch n.random.IntN(10) {
+	choice := n.random.IntN(10)
+	s.bad = choice <= 3
+	switch choice {
 	case 0:
 		return nil
 	case 1:
-		s.bad = true
 		replace = func() error { return os.Mkdir(path, 0o755) }
 	case 2:
-		s.bad = true
 		replace = func() error { return unix.Mkfifo(path, 0o644) }
 	case 3:
-		s.bad = true
 		replace = func() error { return os.Symlink("nowhere", path) }
 	default:
 		if err := os.WriteFile(fresh, []byte(token), 0o644); err != nil {
 			return err
 		}
-		replace = rename
+		replace = func() error { return os.Rename(fresh, path) }
 	}
 	return n.files[f].change(s, replace)
 }

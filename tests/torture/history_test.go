@@ -2,6 +2,7 @@ package torture
 
 import (
 	"math"
+	"slices"
 	"sync"
 )
 
@@ -43,26 +44,27 @@ func (h *history[S]) change(next S, do func() error) error {
 // lasted reports whether a state that may have been seen between the two was
 // there for so many nanoseconds.
 func (h *history[S]) lasted(begin, end, time int64, is func(S) bool) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for i := len(h.spans) - 1; i >= 0 && h.spans[i].to >= begin; i-- {
-		s := h.spans[i]
-		if s.from <= end && is(s.state) && min(s.to, end)-s.from >= time {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(h.within(begin, end), func(s span[S]) bool {
+		return is(s.state) && min(s.to, end)-s.from >= time
+	})
 }
 
 // during lists the states that may have been seen between the two.
-func (h *history[S]) during(begin, end int64) []S {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	var states []S
-	for i := len(h.spans) - 1; i >= 0 && h.spans[i].to >= begin; i-- {
-		if h.spans[i].from <= end {
-			states = append(states, h.spans[i].state)
-		}
+func (h *history[S]) during(begin, end int64) (states []S) {
+	for _, s := range h.within(begin, end) {
+		states = append(states, s.state)
 	}
 	return states
+}
+
+// within lists the spans that touch this one, the last one first.
+func (h *history[S]) within(begin, end int64) (spans []span[S]) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := len(h.spans) - 1; i >= 0 && h.spans[i].to >= begin; i-- {
+		if h.spans[i].from <= end {
+			spans = append(spans, h.spans[i])
+		}
+	}
+	return spans
 }

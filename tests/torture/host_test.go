@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -99,17 +98,6 @@ func outerPID() int {
 	return pid
 }
 
-// removeCgroups removes the directory and all below it that is empty.
-func removeCgroups(dir string) {
-	entries, _ := os.ReadDir(dir)
-	for _, entry := range entries {
-		if entry.IsDir() {
-			removeCgroups(filepath.Join(dir, entry.Name()))
-		}
-	}
-	_ = unix.Rmdir(dir)
-}
-
 // cgroupOf is the cgroup v2 of a process, as in /proc/PID/cgroup.
 func cgroupOf(pid string) (string, error) {
 	table, err := os.ReadFile("/proc/" + pid + "/cgroup")
@@ -140,34 +128,34 @@ func inodeOf(path string) (uint64, error) {
 
 // newNetns makes a network namespace, on a thread that goes with it.
 func newNetns(mark string) (*netns, error) {
-	type result struct {
-		n   *netns
-		err error
+	n := &netns{mark: mark}
+	err := onThread(func() (err error) {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return err
+		}
+		if err := addMark(mark); err != nil {
+			return err
+		}
+		if n.file, err = os.Open("/proc/thread-self/ns/net"); err != nil {
+			return err
+		}
+		n.inode, err = inodeOf("/proc/thread-self/ns/net")
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make a network namespace: %w", err)
 	}
-	done := make(chan result)
+	return n, nil
+}
+
+// onThread calls a function on a thread that goes with it.
+func onThread(call func() error) error {
+	done := make(chan error)
 	go func() {
-		runtime.LockOSThread()
-		n, err := func() (*netns, error) {
-			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-				return nil, err
-			}
-			if err := addMark(mark); err != nil {
-				return nil, err
-			}
-			file, err := os.Open("/proc/thread-self/ns/net")
-			if err != nil {
-				return nil, err
-			}
-			inode, err := inodeOf("/proc/thread-self/ns/net")
-			return &netns{file, inode, mark}, err
-		}()
-		done <- result{n, err}
+		runtime.LockOSThread() // for good
+		done <- call()
 	}()
-	r := <-done
-	if r.err != nil {
-		return nil, fmt.Errorf("make a network namespace: %w", r.err)
-	}
-	return r.n, nil
+	return <-done
 }
 
 // addMark makes a device to know the calling thread's network namespace by, and
@@ -188,14 +176,4 @@ func addMark(name string) error {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = name
 	return handle.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "peer"})
-}
-
-// bindName makes a name of the namespace whose file is source, as ip-netns(8)
-// does.
-func bindName(name, source string) error {
-	path := "/run/netns/" + name
-	if err := os.WriteFile(path, nil, 0o444); err != nil {
-		return err
-	}
-	return unix.Mount(source, path, "", unix.MS_BIND, "")
 }

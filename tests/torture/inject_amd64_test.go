@@ -132,23 +132,6 @@ func (f fault) String() string {
 	return fmt.Sprintf("%s.%d=%s,%s", f.call, f.n, unix.ErrnoName(f.errno), often)
 }
 
-// parseFault is the opposite of String.
-func parseFault(text string) (fault, bool) {
-	var f fault
-	place, how, _ := strings.Cut(text, "=")
-	errno, often, _ := strings.Cut(how, ",")
-	call, n, _ := strings.Cut(place, ".")
-	f.call, f.forever = call, often == "forever"
-	var err error
-	f.n, err = strconv.Atoi(n)
-	for e := unix.Errno(1); e < 134; e++ {
-		if unix.ErrnoName(e) == errno {
-			f.errno = e
-		}
-	}
-	return f, err == nil && f.errno != 0
-}
-
 // program is a launcher, with what has to be known of it to trace it.
 type program struct {
 	path string
@@ -279,10 +262,10 @@ func (p *program) trace(l *lane, c launch, f *fault) (t *traced, err error) {
 			if err != nil {
 				break // it has been killed
 			}
-			if info.op == opExit {
+			if info.op == unix.PTRACE_SYSCALL_INFO_EXIT {
 				if errno, fails := failing[tid]; fails {
 					delete(failing, tid)
-					setResult(tid, errno)
+					setRegs(tid, func(regs *unix.PtraceRegs) { regs.Rax = uint64(-int64(errno)) })
 				} else if where, asks := asking[tid]; asks {
 					asVRF(tid, where)
 				}
@@ -307,7 +290,7 @@ func (p *program) trace(l *lane, c launch, f *fault) (t *traced, err error) {
 				_ = unix.Kill(pid, unix.SIGKILL)
 				break
 			}
-			skipCall(tid)
+			setRegs(tid, func(regs *unix.PtraceRegs) { regs.Orig_rax = ^uint64(0) }) // no call
 		case signal == unix.SIGTRAP && status.TrapCause() == unix.PTRACE_EVENT_EXEC:
 			t.running = true
 			if t.portrait, err = portrait(pid); err != nil {
@@ -353,32 +336,21 @@ type callInfo struct {
 	_    [2]uint64
 }
 
-const opExit = 2 // PTRACE_SYSCALL_INFO_EXIT
-
 func syscallInfo(tid int) (*callInfo, error) {
-	const getSyscallInfo = 0x420e // PTRACE_GET_SYSCALL_INFO
 	var info callInfo
-	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, getSyscallInfo, uintptr(tid), unsafe.Sizeof(info), uintptr(unsafe.Pointer(&info)), 0, 0)
+	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_GET_SYSCALL_INFO, uintptr(tid),
+		unsafe.Sizeof(info), uintptr(unsafe.Pointer(&info)), 0, 0)
 	if errno != 0 {
 		return nil, errno
 	}
 	return &info, nil
 }
 
-// skipCall has the kernel do nothing for the call that a thread is about to
-// make.
-func skipCall(tid int) {
+// setRegs changes the registers of a thread that stands at a system call.
+func setRegs(tid int, change func(*unix.PtraceRegs)) {
 	var regs unix.PtraceRegs
 	if unix.PtraceGetRegs(tid, &regs) == nil {
-		regs.Orig_rax = ^uint64(0)
-		_ = unix.PtraceSetRegs(tid, &regs)
-	}
-}
-
-func setResult(tid int, errno unix.Errno) {
-	var regs unix.PtraceRegs
-	if unix.PtraceGetRegs(tid, &regs) == nil {
-		regs.Rax = uint64(-int64(errno))
+		change(&regs)
 		_ = unix.PtraceSetRegs(tid, &regs)
 	}
 }
@@ -403,6 +375,9 @@ type injection struct {
 	away     bool // it comes from the mounts of another service
 }
 
+// id is the case of a fault.
+func (k injection) id(f fault) string { return fmt.Sprintf("inject/%s/%s", k.kind, f) }
+
 // dir is the working directory of the launch; OpenRC starts all in that of
 // root.
 func (k injection) dir() string {
@@ -421,9 +396,7 @@ func (k injection) start() bool { return strings.HasPrefix(k.kind, "start") }
 
 func injections() []injection {
 	hand := func(options ...string) func(string, string) []string {
-		return func(name, _ string) []string {
-			return append(append([]string{bin + "/netns-exec"}, options...), name, "--", probe)
-		}
+		return func(name, _ string) []string { return byHand(name, probe, options...) }
 	}
 	action := func(action string, settings ...string) func(string, string) []string {
 		return func(name, service string) []string { return hook(service, name, action, settings...) }
@@ -432,7 +405,7 @@ func injections() []injection {
 		{kind: "plain", argv: hand("--etc", "none")},
 		{kind: "etc", argv: hand()},
 		{kind: "user", argv: hand("-u", "nobody")},
-		{kind: "service", argv: func(name, _ string) []string { return []string{bin + "/netns-exec", "--service", name, "--", probe} }},
+		{kind: "service", argv: hand("--service")},
 		{kind: "lock", argv: hand("--lock")},
 		{kind: "lock-user", argv: hand("--lock", "-u", "nobody")},
 		{kind: "vrf", argv: hand("--vrf", benchMark)},
@@ -459,7 +432,8 @@ type bench struct {
 	inode         uint64
 	mark          string
 	daemonLane    *lane
-	daemon        *outcome // of the service, if it lives
+	daemon        *outcome            // of the service, if it lives
+	whole         map[string][]string // by kind, the portrait of a command that was launched without a fault
 }
 
 // argv is the command line of a kind of launch.
@@ -475,7 +449,7 @@ func (b *bench) argv(k injection) []string {
 
 func newBench(i int) (*bench, error) {
 	i %= len(pool)
-	b := &bench{name: fmt.Sprintf("bench%d", i), service: fmt.Sprintf("benched%d", i), programs: map[bool]*program{}}
+	b := &bench{name: fmt.Sprintf("bench%d", i), service: fmt.Sprintf("benched%d", i), programs: map[bool]*program{}, whole: map[string][]string{}}
 	var err error
 	for _, l := range []**lane{&b.lane, &b.daemonLane} {
 		if *l, err = newLane(); err != nil {
@@ -489,22 +463,22 @@ func newBench(i int) (*bench, error) {
 	}
 	n := pool[i]
 	b.inode, b.mark = n.inode, n.mark
-	if err := bindName(b.name, n.path()); err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll("/etc/netns/"+b.name, 0o755); err != nil {
-		return nil, err
-	}
-	for _, f := range tokenFiles {
-		if err := os.WriteFile("/etc/netns/"+b.name+"/"+f, []byte("# "+b.name+"\n"), 0o644); err != nil {
+	b.cgroupDir = cgroupRoot + "/" + b.name
+	for _, dir := range []string{"/etc/netns/" + b.name, b.cgroupDir} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, err
 		}
 	}
-	if err := os.WriteFile("/etc/conf.d/"+b.name, []byte("netns="+b.name+"\n"), 0o644); err != nil {
-		return nil, err
+	files := map[string]string{"/run/netns/" + b.name: "", "/etc/conf.d/" + b.name: "netns=" + b.name + "\n"}
+	for _, f := range tokenFiles {
+		files["/etc/netns/"+b.name+"/"+f] = "# " + b.name + "\n"
 	}
-	b.cgroupDir = cgroupRoot + "/" + b.name
-	if err := os.Mkdir(b.cgroupDir, 0o755); err != nil {
+	for path, text := range files {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			return nil, err
+		}
+	}
+	if err := unix.Mount(n.path(), "/run/netns/"+b.name, "", unix.MS_BIND, ""); err != nil {
 		return nil, err
 	}
 	b.cgroup, err = unix.Open(b.cgroupDir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -517,7 +491,7 @@ func (b *bench) close() {
 	_ = os.RemoveAll("/etc/netns/" + b.name)
 	b.sweep()
 	unix.Close(b.cgroup)
-	removeCgroups(b.cgroupDir)
+	_ = unix.Rmdir(b.cgroupDir)
 	b.lane.close()
 	b.daemonLane.close()
 }
@@ -549,8 +523,8 @@ func (b *bench) end() {
 func (b *bench) sweep() {
 	b.end()
 	_ = os.RemoveAll("/run/openrc/options/" + b.service)
-	for _, dir := range cgroupsBelow(b.cgroupDir) {
-		removeCgroups(dir)
+	for _, dir := range slices.Backward(cgroupsBelow(b.cgroupDir)) {
+		_ = unix.Rmdir(dir)
 	}
 }
 
@@ -569,10 +543,10 @@ func (b *bench) traces() []string {
 
 // recorded is what a record says of where the service is, but for the mount
 // namespace, which each start makes anew.
-func (b *bench) recorded() []string {
+func (b *bench) recorded() string {
 	text, _ := os.ReadFile("/run/openrc/options/" + b.service + "/netns")
 	lines := strings.Split(string(text), "\n")
-	return []string{fmt.Sprintf("recorded %q", lines[:min(len(lines), 4)])}
+	return fmt.Sprintf("recorded %q", lines[:min(len(lines), 4)])
 }
 
 func (b *bench) trace(k injection, f *fault) (t *traced, err error) {
@@ -583,32 +557,24 @@ func (b *bench) trace(k injection, f *fault) (t *traced, err error) {
 	if !k.away {
 		return t, trace()
 	}
-	return t, inRoom(empty(awayMark), trace)
+	return t, inRoom(empty("/run/away"), trace) // where the machine has a mark
 }
-
-// awayMark shows nothing in the mounts of the machine.
-const awayMark = "/run/away"
 
 // inRoom calls a function on a thread that goes with it, and in mounts of its
 // own if room, which makes them what they are to be, is not nil.
 func inRoom(room, call func() error) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // for good
-		done <- func() error {
-			if room == nil {
-				return call()
-			}
-			if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
-				return err
-			}
-			if err := room(); err != nil {
-				return fmt.Errorf("make the room: %w", err)
-			}
+	return onThread(func() error {
+		if room == nil {
 			return call()
-		}()
-	}()
-	return <-done
+		}
+		if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+			return err
+		}
+		if err := room(); err != nil {
+			return fmt.Errorf("make the room: %w", err)
+		}
+		return call()
+	})
 }
 
 // asks reports whether the launch may have rc-netns tell it something, which is
@@ -626,15 +592,15 @@ func attackCalls(r *report, until time.Time) {
 		fault
 	}
 	var todo []work
-	failed := func(err error) { r.broken("inject", "the attack itself failed", err.Error()) }
 	b, err := newBench(0)
 	if err != nil {
-		failed(err)
+		r.failed("inject", err)
 		return
 	}
 	runtime.LockOSThread()
 	for _, k := range injections() {
-		if !wanted("inject/"+k.kind) && !strings.HasPrefix(*only, "inject/"+k.kind+"/") {
+		id := "inject/" + k.kind
+		if !wanted(id) && !strings.HasPrefix(*only, id+"/") {
 			continue
 		}
 		var t *traced
@@ -644,13 +610,12 @@ func attackCalls(r *report, until time.Time) {
 		if err == nil && !t.running {
 			err = fmt.Errorf("without a fault: %s: %s", statusText(t.status), t.stderr)
 		}
+		if err == nil && t.calls["execve"] != 1 {
+			err = fmt.Errorf("these calls were seen: %v", t.calls)
+		}
 		b.sweep()
 		if err != nil {
-			failed(fmt.Errorf("inject/%s: %w", k.kind, err))
-			continue
-		}
-		if t.calls["execve"] != 1 {
-			failed(fmt.Errorf("inject/%s: these calls were seen: %v", k.kind, t.calls))
+			r.failed(id, err)
 			continue
 		}
 		for call, times := range t.calls {
@@ -669,10 +634,8 @@ func attackCalls(r *report, until time.Time) {
 				}
 			}
 		}
-		if f, one := parseFault(strings.TrimPrefix(*only, "inject/"+k.kind+"/")); one {
-			todo = append(todo[:0], work{k, f})
-		}
 	}
+	todo = slices.DeleteFunc(todo, func(w work) bool { return !wanted(w.kind.id(w.fault)) })
 	slices.SortFunc(todo, func(a, b work) int {
 		return strings.Compare(a.kind.kind+" "+a.String(), b.kind.kind+" "+b.String())
 	})
@@ -698,7 +661,7 @@ func onBenches(r *report, part string, work int, until time.Time, do func(b *ben
 			runtime.LockOSThread()
 			b, err := newBench(i)
 			if err != nil {
-				r.broken(part, "the attack itself failed", err.Error())
+				r.failed(part, err)
 				return
 			}
 			defer b.close()
@@ -708,7 +671,7 @@ func onBenches(r *report, part string, work int, until time.Time, do func(b *ben
 					break
 				}
 				if err := do(b, i); err != nil {
-					r.broken(part, "the attack itself failed", err.Error())
+					r.failed(part, err)
 				}
 				done.Add(1)
 			}
@@ -718,20 +681,13 @@ func onBenches(r *report, part string, work int, until time.Time, do func(b *ben
 	fmt.Printf("%s: %d of %d cases\n", part, done.Load(), work)
 }
 
-// whole are portraits of commands that were launched without a fault, by bench
-// and kind.
-var whole sync.Map
-
 // inject launches with a fault, and judges what becomes of it.
 func (b *bench) inject(r *report, k injection, f fault) error {
-	id := fmt.Sprintf("inject/%s/%s", k.kind, f)
 	defer b.sweep()
 	if err := b.set(k); err != nil {
 		return err
 	}
-	key := b.name + " " + k.kind
-	right, known := whole.Load(key)
-	if !known {
+	if b.whole[k.kind] == nil {
 		t, err := b.trace(k, nil)
 		if err != nil {
 			return err
@@ -739,8 +695,7 @@ func (b *bench) inject(r *report, k injection, f fault) error {
 		if problem := b.checkWhole(k, t); problem != "" {
 			return fmt.Errorf("inject/%s without a fault: %s", k.kind, problem)
 		}
-		right = append(t.portrait, b.recorded()...)
-		whole.Store(key, right)
+		b.whole[k.kind] = append(t.portrait, b.recorded())
 		b.sweep()
 		if err := b.set(k); err != nil {
 			return err
@@ -752,10 +707,6 @@ func (b *bench) inject(r *report, k injection, f fault) error {
 		return err
 	}
 	promise, text := "", ""
-	documented := execStatuses
-	if k.hook {
-		documented = hookStatuses
-	}
 	left := unlike(b.traces(), before)
 	class := "failed cleanly"
 	switch {
@@ -765,7 +716,7 @@ func (b *bench) inject(r *report, k injection, f fault) error {
 		class = "complete: the call did not come again"
 	case t.running:
 		class = "complete"
-		odd := slices.DeleteFunc(unlike(append(t.portrait, b.recorded()...), right.([]string)), volatile)
+		odd := slices.DeleteFunc(unlike(append(t.portrait, b.recorded()), b.whole[k.kind]), volatile)
 		warned := slices.DeleteFunc(slices.Clone(odd), func(line string) bool { return excused(k, f, line, t) })
 		if len(warned) > 0 {
 			promise, text = "half of what was asked", strings.Join(warned, "; ")
@@ -775,7 +726,7 @@ func (b *bench) inject(r *report, k injection, f fault) error {
 			promise, text = "a trace", t.stderr
 		}
 	default:
-		promise, text = t.unclean(documented)
+		promise, text = t.unclean(k.hook)
 		if promise == "" && len(left) > 0 {
 			if f.forever && slices.Contains(cleaners, f.call) {
 				class = "failed, and could not clean up with " + f.call + " failing for ever"
@@ -784,11 +735,7 @@ func (b *bench) inject(r *report, k injection, f fault) error {
 			promise, text = "something is left", fmt.Sprintf("%s, after: %s", strings.Join(left, ", "), t.stderr)
 		}
 	}
-	if promise != "" {
-		r.broken(id, promise, fmt.Sprintf("%s: %s", id, text))
-	} else {
-		r.count(id, class)
-	}
+	r.judged(k.id(f), class, promise, text)
 	return nil
 }
 

@@ -148,16 +148,14 @@ func (l *lane) gather(o *outcome) {
 	o.stderr += text.String()
 }
 
-// The statuses of the launchers' own failures.
-var (
-	execStatuses = []int{125, 126, 127}
-	hookStatuses = []int{1}
-)
-
 // unclean says what is wrong with a launch that has failed; empty if nothing
 // is: it has ended by itself with a status that the manual names, and said so
 // in one line.
-func (o *outcome) unclean(documented []int) (promise, text string) {
+func (o *outcome) unclean(hook bool) (promise, text string) {
+	documented := []int{125, 126, 127}
+	if hook {
+		documented = []int{1}
+	}
 	first := firstLine(o.stderr)
 	switch {
 	case o.hung:

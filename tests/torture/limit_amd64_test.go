@@ -20,8 +20,8 @@ import (
 // shortage is a state of the machine, or of the process, that a launch meets.
 type shortage struct {
 	name     string
-	admitted string // why the runtime may die in it, as README.md names it; empty if it may not
-	complete bool   // a launch has to succeed all the same
+	admitted string // why the runtime may die in it, or rc-netns, as README.md names it; empty if neither may
+	complete bool   // a launch without rc-netns has to succeed all the same
 	env      []string
 	closed   int
 	unshare  uintptr
@@ -55,18 +55,12 @@ func shortages() []shortage {
 	// From 1090 MiB on the runtime reserves more, and has too little left up to
 	// 1190.
 	for _, n := range []uint64{8, 64, 256, 512, 800, 1024, 1100, 1150, 1300} {
-		s := shortage{name: fmt.Sprintf("as-%dM", n), prepare: rlimit(unix.RLIMIT_AS, n*mega), complete: n == 800 || n == 1024 || n >= 1300}
-		if !s.complete {
-			s.admitted = addressSpace
-		}
-		add(s)
+		add(shortage{name: fmt.Sprintf("as-%dM", n), prepare: rlimit(unix.RLIMIT_AS, n*mega), admitted: addressSpace,
+			complete: n == 800 || n == 1024 || n >= 1300})
 	}
 	for _, n := range []uint64{1, 16, 64, 256, 1024} {
-		s := shortage{name: fmt.Sprintf("data-%dM", n), prepare: rlimit(unix.RLIMIT_DATA, n*mega), complete: n >= 64}
-		if n < 64 {
-			s.admitted = addressSpace
-		}
-		add(s)
+		add(shortage{name: fmt.Sprintf("data-%dM", n), prepare: rlimit(unix.RLIMIT_DATA, n*mega), admitted: addressSpace,
+			complete: n >= 64})
 	}
 	for name, resource := range map[string]int{"fsize": unix.RLIMIT_FSIZE, "memlock": unix.RLIMIT_MEMLOCK, "core": unix.RLIMIT_CORE, "locks": unix.RLIMIT_LOCKS,
 		"sigpending": unix.RLIMIT_SIGPENDING, "msgqueue": unix.RLIMIT_MSGQUEUE, "nproc": unix.RLIMIT_NPROC} {
@@ -74,18 +68,12 @@ func shortages() []shortage {
 	}
 	add(shortage{name: "stack-128K", prepare: rlimit(unix.RLIMIT_STACK, 128<<10)})
 	for n := 1; n <= 8; n++ {
-		s := shortage{name: fmt.Sprintf("pids-%d", n), prepare: joinWith("pids", "pids.max", n), complete: n >= 5}
-		if n < 5 {
-			s.admitted = secondThread
-		}
-		add(s)
+		add(shortage{name: fmt.Sprintf("pids-%d", n), prepare: joinWith("pids", "pids.max", n), admitted: secondThread,
+			complete: n >= 5})
 	}
 	for _, n := range []int{1, 2, 4, 8, 32} {
-		s := shortage{name: fmt.Sprintf("memory-%dM", n), prepare: joinWith("memory", "memory.limit_in_bytes", n*mega), complete: n >= 32}
-		if n < 32 {
-			s.admitted = memory
-		}
-		add(s)
+		add(shortage{name: fmt.Sprintf("memory-%dM", n), prepare: joinWith("memory", "memory.limit_in_bytes", n*mega), admitted: memory,
+			complete: n >= 32})
 	}
 	for closed := 1; closed < 8; closed++ {
 		name := ""
@@ -214,10 +202,8 @@ func attackLimits(r *report, until time.Time) {
 // limit tries one shortage with one kind of launch, on a thread and in mounts
 // of its own.
 func (b *bench) limit(r *report, id string, s shortage, k injection) error {
-	for prefix, admitted := range map[string]string{"pids-": secondThread, "data-": addressSpace, "as-": addressSpace, "memory-": memory} {
-		if k.asks() && strings.HasPrefix(s.name, prefix) {
-			s.complete, s.admitted = false, admitted // rc-netns needs more, or as much once more
-		}
+	if k.asks() && s.admitted != "" {
+		s.complete = false // rc-netns needs more, or as much once more
 	}
 	before := b.traces()
 	var direct, t *traced
@@ -242,10 +228,6 @@ func (b *bench) limit(r *report, id string, s shortage, k injection) error {
 		return err
 	}
 	promise, text := "", ""
-	documented := execStatuses
-	if k.hook {
-		documented = hookStatuses
-	}
 	class := "failed cleanly"
 	left := unlike(b.traces(), before)
 	switch {
@@ -258,25 +240,20 @@ func (b *bench) limit(r *report, id string, s shortage, k injection) error {
 		} else if t.stderr != "" && s.env != nil {
 			promise, text = "not transparent", fmt.Sprintf("it said %q", t.stderr)
 		}
-	case s.admitted != "" && !t.hung && (t.status.Signaled() || t.status.ExitStatus() != 0):
-		class = "failed, which is admitted: " + s.admitted
-		if promise, _ := t.unclean(documented); promise == "" {
-			class = "failed cleanly"
-		}
 	case s.complete:
 		promise, text = "failed where it must not", fmt.Sprintf("%s: %s", statusText(t.status), firstLine(t.stderr))
+	case s.admitted != "" && !t.hung && (t.status.Signaled() || t.status.ExitStatus() != 0):
+		if unclean, _ := t.unclean(k.hook); unclean != "" {
+			class = "failed, which is admitted: " + s.admitted
+		}
 	case s.closed&4 != 0:
 		// Nobody hears what it says.
 	default:
-		promise, text = t.unclean(documented)
+		promise, text = t.unclean(k.hook)
 	}
 	if promise == "" && !t.running && !t.status.Signaled() && len(left) > 0 {
 		promise, text = "something is left", fmt.Sprintf("%s, after: %s", strings.Join(left, ", "), t.stderr)
 	}
-	if promise != "" {
-		r.broken(id, promise, fmt.Sprintf("%s: %s", id, text))
-	} else {
-		r.count(id, class)
-	}
+	r.judged(id, class, promise, text)
 	return nil
 }

@@ -17,13 +17,7 @@ import (
 // What a process is, looked at from outside while it waits.
 
 // netInode is the inode of the network namespace of a process.
-func netInode(pid int) (uint64, error) {
-	link, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", pid))
-	if err != nil {
-		return 0, err
-	}
-	return strconv.ParseUint(strings.TrimSuffix(strings.TrimPrefix(link, "net:["), "]"), 10, 64)
-}
+func netInode(pid int) (uint64, error) { return inodeOf(fmt.Sprintf("/proc/%d/ns/net", pid)) }
 
 // readSmall reads a file of at most a page without the poller.
 func readSmall(path string) (string, error) {
@@ -109,8 +103,9 @@ func look(pid int) ([]string, error) {
 	own, _ := os.Readlink("/proc/self/ns/mnt")
 	mnt, _ := os.Readlink(dir + "ns/mnt")
 	add("own mounts %t", own != mnt)
-	for _, mark := range append([]string{"in-host"}, marks()...) {
-		add("/sys shows %s %t", mark, sysShows(pid, mark))
+	add("/sys shows in-host %t", sysShows(pid, "in-host"))
+	for _, n := range pool {
+		add("/sys shows %s %t", n.mark, sysShows(pid, n.mark))
 	}
 	add("cgroups in sight %t", unix.Access(dir+"root"+cgroupRoot+"/cgroup.procs", unix.F_OK) == nil)
 	add("nscd in sight %t", unix.Access(dir+"root/run/nscd/socket", unix.F_OK) == nil)
@@ -156,14 +151,6 @@ func look(pid int) ([]string, error) {
 	nice, _ := unix.Getpriority(unix.PRIO_PROCESS, pid)
 	add("nice %d", nice)
 	return lines, nil
-}
-
-func marks() []string {
-	var names []string
-	for _, n := range pool {
-		names = append(names, n.mark)
-	}
-	return names
 }
 
 // unlike lists the lines of one portrait that another one has not.

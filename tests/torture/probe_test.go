@@ -2,6 +2,7 @@ package torture
 
 import (
 	"bytes"
+	"debug/elf"
 	"encoding/binary"
 	"os"
 	"runtime"
@@ -35,19 +36,21 @@ func writeProbe(path string) (string, error) {
 	}
 	// The two headers of elf(5), and the code right after them.
 	const base, headers = 0x400000, 64 + 56
+	size := uint64(headers + len(code))
 	var file bytes.Buffer
-	for _, field := range []any{
-		[16]byte{0x7f, 'E', 'L', 'F', 2 /* 64 bits */, 1 /* little-endian */, 1},
-		uint16(2) /* ET_EXEC */, uint16(62) /* EM_X86_64 */, uint32(1),
-		uint64(base + headers) /* entry */, uint64(64) /* program headers */, uint64(0), uint32(0),
-		uint16(64), uint16(56), uint16(1), uint16(0), uint16(0), uint16(0),
-
-		uint32(1) /* PT_LOAD */, uint32(5), /* R, X */
-		uint64(0), uint64(base), uint64(base),
-		uint64(headers + len(code)), uint64(headers + len(code)), uint64(0x1000),
+	for _, part := range []any{
+		elf.Header64{
+			Ident: [elf.EI_NIDENT]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
+			Type:  uint16(elf.ET_EXEC), Machine: uint16(elf.EM_X86_64), Version: uint32(elf.EV_CURRENT),
+			Entry: base + headers, Phoff: 64, Ehsize: 64, Phentsize: 56, Phnum: 1,
+		},
+		elf.Prog64{
+			Type: uint32(elf.PT_LOAD), Flags: uint32(elf.PF_R | elf.PF_X),
+			Vaddr: base, Paddr: base, Filesz: size, Memsz: size, Align: 0x1000,
+		},
 		code,
 	} {
-		if err := binary.Write(&file, binary.LittleEndian, field); err != nil {
+		if err := binary.Write(&file, binary.LittleEndian, part); err != nil {
 			return "", err
 		}
 	}

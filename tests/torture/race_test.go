@@ -32,7 +32,7 @@ func attackRaces(r *report, until time.Time) {
 	for text, order := range map[string]string{"steady": "steady", "admin": "admin", "admin2": "admin", "again": "again", "wild": "wild"} {
 		n, err := newName(text, order, rand.New(rand.NewPCG(random.Uint64(), 2)))
 		if err != nil {
-			r.broken("race", "the attack itself failed", err.Error())
+			r.failed("race", err)
 			return
 		}
 		names = append(names, n)
@@ -44,13 +44,13 @@ func attackRaces(r *report, until time.Time) {
 		random := rand.New(rand.NewPCG(*seed, uint64(10+i)))
 		wait.Go(func() {
 			if err := race(r, i, names, random, until); err != nil {
-				r.broken("race", "the attack itself failed", err.Error())
+				r.failed("race", err)
 			}
 		})
 	}
 	wait.Wait()
 	if err := stop(); err != nil {
-		r.broken("race", "the attack itself failed", err.Error())
+		r.failed("race", err)
 	}
 	var changes int64
 	for _, n := range names {
@@ -112,28 +112,21 @@ func race(r *report, i int, names []*name, random *rand.Rand, until time.Time) e
 var environment = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "RC_SVCDIR=/run/openrc", "A=1"}
 
 func (c *racer) raceHand(id, kind string, n *name) error {
-	argv := []string{bin + "/netns-exec"}
-	command := probe
+	options := map[string][]string{
+		"user": {"-u", "nobody"}, "lock": {"--lock"}, "doomed": {"--lock"}, "service": {"--service"},
+	}[kind]
+	name, command := n.text, probe
 	switch kind {
-	case "hand":
-		argv = append(argv, n.text)
 	case "path":
-		argv = append(argv, n.path())
-	case "user":
-		argv = append(argv, "-u", "nobody", n.text)
-	case "lock":
-		argv = append(argv, "--lock", n.text)
-	case "service":
-		argv = append(argv, "--service", n.text)
+		name = n.path()
 	case "doomed":
-		argv = append(argv, "--lock", n.text)
 		command = c.doomed
 	}
-	o, err := c.run(launch{argv: append(argv, "--", command), env: environment, dir: "/"})
+	o, err := c.run(launch{argv: byHand(name, command, options...), env: environment, dir: "/"})
 	if err != nil {
 		return err
 	}
-	c.judge(id, kind, n, &o, execStatuses)
+	c.judge(id, kind, n, &o)
 	if o.running {
 		c.finish(&o)
 	}
@@ -141,10 +134,10 @@ func (c *racer) raceHand(id, kind string, n *name) error {
 }
 
 // judge decides what became of a launch, by what its name led to meanwhile.
-func (c *racer) judge(id, kind string, n *name, o *outcome, documented []int) {
+func (c *racer) judge(id, kind string, n *name, o *outcome) {
 	states := n.states.during(o.begin, o.end)
 	if !o.running {
-		c.judgeFailure(id, kind, n, o, states, documented)
+		c.judgeFailure(id, kind, n, o, states)
 		return
 	}
 	promise, text := judgeInside(kind, n, o, states)
@@ -154,20 +147,15 @@ func (c *racer) judge(id, kind string, n *name, o *outcome, documented []int) {
 			promise, text = "not transparent", fmt.Sprintf("not as without the launcher: %s (%v)", strings.Join(odd, "; "), err)
 		}
 	}
-	if promise != "" {
-		c.report.broken(id, promise, fmt.Sprintf("%s: %s", id, text))
-		return
-	}
 	class := "inside"
 	if len(states) > 1 {
 		class = "inside, while the name changed"
 	}
-	c.report.count(id, class)
+	c.report.judged(id, class, promise, text)
 }
 
-func (c *racer) judgeFailure(id, kind string, n *name, o *outcome, states []nameState, documented []int) {
-	promise, text := o.unclean(documented)
-	message := messageClass(o.stderr)
+func (c *racer) judgeFailure(id, kind string, n *name, o *outcome, states []nameState) {
+	promise, text := o.unclean(kind == "start")
 	kinds := make([]string, 0, len(states))
 	excuse := len(states) > 1
 	for _, s := range states {
@@ -195,11 +183,7 @@ func (c *racer) judgeFailure(id, kind string, n *name, o *outcome, states []name
 			promise, text = "something is left", "the record of a failed start, after "+o.stderr
 		}
 	}
-	if promise != "" {
-		c.report.broken(id, promise, fmt.Sprintf("%s: %s", id, text))
-		return
-	}
-	c.report.count(id, "failed: "+message)
+	c.report.judged(id, "failed: "+messageClass(o.stderr), promise, text)
 }
 
 func isService(kind string) bool { return kind == "service" || kind == "start" }
@@ -274,7 +258,9 @@ func judgeProcess(kind string, pid int) (promise, text string) {
 			return "half a user", "it is not nobody, or has capabilities"
 		}
 	case "lock":
-		if has, err := hasCapability(status, "CapBnd", unix.CAP_SYS_ADMIN); has || err != nil {
+		_, bounding, _ := strings.Cut(status, "\nCapBnd:\t")
+		bounding, _, _ = strings.Cut(bounding, "\n")
+		if bits, err := strconv.ParseUint(bounding, 16, 64); bits&(1<<unix.CAP_SYS_ADMIN) != 0 || err != nil {
 			return "half a lock", fmt.Sprintf("CAP_SYS_ADMIN is in the bounding set (%v)", err)
 		}
 		cgroup, err := cgroupOf(strconv.Itoa(pid))
@@ -288,13 +274,9 @@ func judgeProcess(kind string, pid int) (promise, text string) {
 	return "", ""
 }
 
-func hasCapability(status, set string, capability int) (bool, error) {
-	_, after, found := strings.Cut(status, "\n"+set+":\t")
-	if !found || len(after) < 16 {
-		return false, errors.New("no " + set)
-	}
-	bits, err := strconv.ParseUint(after[:16], 16, 64)
-	return bits&(1<<capability) != 0, err
+// byHand is a launch of netns-exec.
+func byHand(name, command string, options ...string) []string {
+	return slices.Concat([]string{bin + "/netns-exec"}, options, []string{name, "--", command})
 }
 
 // hook is the launch of a service's action, as the drop-in has it.
@@ -317,7 +299,7 @@ func (c *racer) raceService(id string, n *name) error {
 	if err != nil {
 		return err
 	}
-	c.judge(id, "start", n, &o, hookStatuses)
+	c.judge(id, "start", n, &o)
 	if !o.running {
 		return nil
 	}
@@ -350,11 +332,11 @@ func (c *racer) follow(id string, n *name, action string, started uint64, lives 
 		return err
 	}
 	if !o.running {
-		promise, text := o.unclean(hookStatuses)
+		promise, text := o.unclean(true)
 		if promise == "" {
 			promise, text = "an action that failed", o.stderr
 		}
-		c.report.broken(id, promise, fmt.Sprintf("%s: %s", id, text))
+		c.report.broken(id, promise, text)
 		return nil
 	}
 	defer c.finish(&o)
@@ -362,14 +344,14 @@ func (c *racer) follow(id string, n *name, action string, started uint64, lives 
 	if err != nil {
 		return err
 	}
-	known := inode == hostInode || slices.ContainsFunc(pool, func(n *netns) bool { return n.inode == inode })
+	known := slices.ContainsFunc(pool, func(n *netns) bool { return n.inode == inode })
 	switch {
 	case inode == hostInode:
-		c.report.broken(id, "OUTSIDE", fmt.Sprintf("%s acts on the host's network", id))
+		c.report.broken(id, "OUTSIDE", "it acts on the host's network")
 	case inode == started:
 		c.report.count(id, action+" where the start was")
 	case lives || known:
-		c.report.broken(id, "another namespace", fmt.Sprintf("%s acts in net:[%d], the start in net:[%d]", id, inode, started))
+		c.report.broken(id, "another namespace", fmt.Sprintf("it acts in net:[%d], the start in net:[%d]", inode, started))
 	default:
 		c.report.count(id, action+" in a new namespace")
 	}

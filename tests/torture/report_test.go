@@ -16,31 +16,39 @@ import (
 type report struct {
 	mu         sync.Mutex
 	seed       uint64
-	runs       map[string]int            // by part
-	classes    map[string]map[string]int // by part, then by class
-	times      map[string]time.Duration
+	parts      []*part
 	violations map[string][]violation // by what was violated
-	parts      []string
+}
+
+// part is one of the attack: its launches by class.
+type part struct {
+	name     string
+	launches int
+	classes  map[string]int
+	time     time.Duration
 }
 
 // violation is one launch that broke a promise. Its case is what -only takes.
 type violation struct{ id, text string }
 
-func newReport(seed uint64) *report {
-	return &report{seed: seed, runs: map[string]int{}, classes: map[string]map[string]int{}, times: map[string]time.Duration{}, violations: map[string][]violation{}}
-}
-
 // count counts a launch. The part is the first word of id.
 func (r *report) count(id, class string) {
-	part, _, _ := strings.Cut(id, "/")
+	name, _, _ := strings.Cut(id, "/")
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.classes[part] == nil {
-		r.classes[part] = map[string]int{}
-		r.parts = append(r.parts, part)
+	i := slices.IndexFunc(r.parts, func(p *part) bool { return p.name == name })
+	r.parts[i].launches++
+	r.parts[i].classes[class]++
+}
+
+// judged counts a launch in a class, or, unless that is empty, as one that broke
+// a promise.
+func (r *report) judged(id, class, promise, text string) {
+	if promise == "" {
+		r.count(id, class)
+	} else {
+		r.broken(id, promise, text)
 	}
-	r.runs[part]++
-	r.classes[part][class]++
 }
 
 // broken counts a launch that broke a promise.
@@ -51,19 +59,22 @@ func (r *report) broken(id, promise, text string) {
 	r.violations[promise] = append(r.violations[promise], violation{id, text})
 }
 
-func (r *report) took(part string, d time.Duration) { r.times[part] += d }
+// failed notes what went wrong with the attack, and not with a launch.
+func (r *report) failed(id string, err error) {
+	r.broken(id, "the attack itself failed", err.Error())
+}
 
 // print says how it went. Of violations of one kind it shows the first few, of
 // different cases.
 func (r *report) print(t *testing.T) {
 	const shown = 12
 	fmt.Printf("torture: seed %d\n", r.seed)
-	for _, part := range r.parts {
-		seconds := r.times[part].Seconds()
-		fmt.Printf("%s: %d launches in %.0f s, %.0f a second\n", part, r.runs[part], seconds, float64(r.runs[part])/seconds)
-		classes := r.classes[part]
-		for _, class := range sortedByCount(classes) {
-			fmt.Printf("%10d  %s\n", classes[class], class)
+	for _, p := range r.parts {
+		seconds := p.time.Seconds()
+		fmt.Printf("%s: %d launches in %.0f s, %.0f a second\n", p.name, p.launches, seconds, float64(p.launches)/seconds)
+		byCount := func(a, b string) int { return cmp.Or(p.classes[b]-p.classes[a], strings.Compare(a, b)) }
+		for _, class := range slices.SortedFunc(maps.Keys(p.classes), byCount) {
+			fmt.Printf("%10d  %s\n", p.classes[class], class)
 		}
 	}
 	for _, promise := range slices.Sorted(maps.Keys(r.violations)) {
@@ -73,13 +84,13 @@ func (r *report) print(t *testing.T) {
 				continue
 			}
 			seen[v.id] = true
-			t.Errorf("%s: %s\n\trepeat: %s", promise, strings.TrimSpace(v.text), r.repeat(v.id))
+			t.Errorf("%s: %s: %s\n\trepeat: %s", promise, v.id, strings.TrimSpace(v.text), r.repeat(v.id))
 		}
 		if n := len(r.violations[promise]); n > len(seen) {
 			t.Errorf("%s: %d launches in all", promise, n)
 		}
 	}
-	if len(r.parts) == 0 {
+	if !slices.ContainsFunc(r.parts, func(p *part) bool { return p.launches > 0 }) {
 		t.Errorf("-only %q names nothing that the attack has", *only)
 	}
 }
@@ -88,12 +99,6 @@ func (r *report) print(t *testing.T) {
 // attacks in the same way for a minute.
 func (r *report) repeat(id string) string {
 	return fmt.Sprintf("make torture TORTURE_S=60 TORTURE_ARGS='-seed %d -only %s'", r.seed, id)
-}
-
-func sortedByCount(classes map[string]int) []string {
-	return slices.SortedFunc(maps.Keys(classes), func(a, b string) int {
-		return cmp.Or(classes[b]-classes[a], strings.Compare(a, b))
-	})
 }
 
 var (
@@ -106,10 +111,7 @@ var (
 
 // messageClass is a message without the names in it.
 func messageClass(text string) string {
-	text = strings.TrimSpace(text)
-	if line, _, more := strings.Cut(text, "\n"); more {
-		text = line + " ..."
-	}
+	text = firstLine(text)
 	for _, name := range []string{"netns-exec: ", "openrc-netns-hook: "} {
 		text = strings.TrimPrefix(text, name)
 	}

@@ -48,8 +48,8 @@ func TestTorture(t *testing.T) {
 	if *seed == 0 {
 		*seed = rand.Uint64()>>33 + 1
 	}
-	r := newReport(*seed)
-	for _, part := range []struct {
+	r := &report{seed: *seed, violations: map[string][]violation{}}
+	for _, attack := range []struct {
 		name  string
 		run   func(*report, time.Time)
 		share float64 // of the time that is left
@@ -58,16 +58,18 @@ func TestTorture(t *testing.T) {
 		{"inject", attackCalls, 0.35},
 		{"race", attackRaces, 1},
 	} {
-		if *only != "" && strings.SplitN(*only, "/", 2)[0] != part.name {
+		if *only != "" && strings.SplitN(*only, "/", 2)[0] != attack.name {
 			continue
 		}
-		share := part.share
+		share := attack.share
 		if *only != "" {
 			share = 1
 		}
+		p := &part{name: attack.name, classes: map[string]int{}}
+		r.parts = append(r.parts, p)
 		began := time.Now()
-		part.run(r, began.Add(time.Duration(share*float64(time.Until(until)))))
-		r.took(part.name, time.Since(began))
+		attack.run(r, began.Add(time.Duration(share*float64(time.Until(until)))))
+		p.time = time.Since(began)
 	}
 	r.print(t)
 }
