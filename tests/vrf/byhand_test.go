@@ -11,12 +11,7 @@ import (
 
 func TestByHand(t *testing.T) {
 	g := boot(t, vm.Options{})
-	run := func(name string, scene func(t *testing.T)) {
-		t.Run(name, func(t *testing.T) {
-			g.T = t
-			scene(t)
-		})
-	}
+	run := g.scenes(t)
 
 	run("every socket is bound", func(t *testing.T) {
 		kit.Equal(t, "without us", g.Sh("ip netns exec vpn probe sockets"), bound(""))

@@ -24,11 +24,11 @@ reload() { trace reload; }
 status() { trace status; default_status; }
 `
 
+// supervised is one whose supervisor comes from conf.d.
 const supervised = `#!/sbin/openrc-run
-supervisor=supervise-daemon
 command=/usr/sbin/probe
 command_args="serve supervised"
-command_user=daemon:daemon
+command_user=daemon
 capabilities="^cap_net_bind_service"
 respawn_delay=0
 `
@@ -37,9 +37,7 @@ func service(t *testing.T, options vm.Options) *guest {
 	t.Helper()
 	g := boot(t, options)
 	for name, script := range map[string]string{"web": web, "supervised": supervised} {
-		if err := g.WriteFile("/etc/init.d/"+name, 0o755, script); err != nil {
-			t.Fatal(err)
-		}
+		g.Write("/etc/init.d/"+name, script)
 	}
 	return g
 }
@@ -76,39 +74,49 @@ func (g *guest) listens(enter string) string {
 	return g.Await(enter + " ss -Hltn 'sport = 7' | sed 's/.*%\\(.*\\):7.*/\\1/' | sort | uniq -c | sed -n 's/^ *2 //p' | grep .")
 }
 
+// confined asserts that the daemon of a service is confined to a VRF.
+func (g *guest) confined(service, pid, enter, vrf string) {
+	g.T.Helper()
+	kit.Equal(g.T, "cgroup", g.cgroup(pid), "/openrc."+service)
+	kit.Equal(g.T, "programs", g.Sh("probe programs /sys/fs/cgroup/openrc."+service), oneProgram)
+	kit.Equal(g.T, "listens", g.listens(enter), vrf)
+}
+
+// answers asserts that the peer of mgmt is answered, and the other one is not.
+func (g *guest) answers(service string) {
+	g.T.Helper()
+	kit.Equal(g.T, "its peer", g.Sh("ip netns exec peer-m probe ask 192.0.2.1"), "tcp: "+service+"\nudp: "+service)
+	kit.Contains(g.T, g.Fails("ip netns exec peer-b probe ask 192.0.2.1"), "connection refused")
+}
+
+// stop asserts that nothing is left of a service.
+func (g *guest) stop(service string) {
+	g.T.Helper()
+	g.Sh("rc-service " + service + " stop")
+	kit.Equal(g.T, "cgroups", g.cgroups(service), "")
+}
+
 const inVPN = "ip netns exec vpn"
 
 const oneProgram = "openrc_netns CGroupSock, 16 instructions"
 
 func TestServices(t *testing.T) {
 	g := service(t, vm.Options{})
-	run := func(name string, scene func(t *testing.T)) {
-		t.Run(name, func(t *testing.T) {
-			g.T = t
-			g.Sh("rm -f /run/trace")
-			scene(t)
-		})
-	}
+	run := g.scenes(t)
 
 	run("in a namespace", func(t *testing.T) {
 		g.Conf("web", "netns=vpn", "vrf=mgmt", `rc_cgroup_settings="`, "pids.max 100", `"`)
 		g.Sh("echo +pids >/sys/fs/cgroup/cgroup.subtree_control")
 		g.Sh("rc-service web start")
-		pid := g.daemon()
-		kit.Equal(t, "cgroup", g.cgroup(pid), "/openrc.web")
-		kit.Equal(t, "programs", g.Sh("probe programs /sys/fs/cgroup/openrc.web"), oneProgram)
-		kit.Equal(t, "listens", g.listens(inVPN), "mgmt")
+		g.confined("web", g.daemon(), inVPN, "mgmt")
 		kit.Equal(t, "rc_cgroup_settings", g.Sh("cat /sys/fs/cgroup/openrc.web/pids.max"), "100")
-		kit.Equal(t, "its peer", g.Sh("ip netns exec peer-m probe ask 192.0.2.1"), "tcp: web\nudp: web")
-		kit.Contains(t, g.Fails("ip netns exec peer-b probe ask 192.0.2.1"), "connection refused")
+		g.answers("web")
 
 		g.Sh("rc-service web reload; rc-service web status")
 		g.Sh("rc-service web restart; rc-service web restart")
-		kit.Equal(t, "programs after restarts", g.Sh("probe programs /sys/fs/cgroup/openrc.web"), oneProgram)
-		kit.Equal(t, "listens", g.listens(inVPN), "mgmt")
-		g.Sh("rc-service web stop")
+		g.confined("web", g.daemon(), inVPN, "mgmt")
+		g.stop("web")
 		kit.Equal(t, "functions that ran bound", g.Sh("sort -u /run/trace"), "reload: mgmt\nstart_pre: mgmt\nstatus: mgmt\nstop_pre: mgmt")
-		kit.Equal(t, "cgroups", g.cgroups("web"), "")
 		g.Sh("echo -pids >/sys/fs/cgroup/cgroup.subtree_control")
 	})
 
@@ -117,10 +125,10 @@ func TestServices(t *testing.T) {
 		g.Sh("rc-service web start")
 		pid := g.daemon()
 		kit.Equal(t, "namespace", g.Sh("readlink /proc/"+pid+"/ns/net"), g.Sh("readlink /proc/1/ns/net"))
-		kit.Equal(t, "listens", g.listens(""), "host")
-		g.Sh("rc-service web restart; rc-service web status; rc-service web stop")
+		g.confined("web", pid, "", "host")
+		g.Sh("rc-service web restart; rc-service web status")
+		g.stop("web")
 		kit.Equal(t, "functions that ran bound", g.Sh("sort -u /run/trace"), "start_pre: host\nstatus: host\nstop_pre: host")
-		kit.Equal(t, "cgroups", g.cgroups("web"), "")
 	})
 
 	run("two services, one address", func(t *testing.T) {
@@ -136,48 +144,32 @@ func TestServices(t *testing.T) {
 		g.Sh("rc-service web.mgmt stop; rc-service web.blue stop; rm /etc/conf.d/web.*")
 	})
 
-	run("respawned, and without privileges", func(t *testing.T) {
-		g.Conf("supervised", "netns=vpn", "vrf=mgmt")
-		g.Sh("rc-service supervised start")
-		first := g.daemon()
-		kit.Equal(t, "user", g.Sh("ps -o user= -p "+first), "daemon")
-		kit.Equal(t, "listens", g.listens(inVPN), "mgmt")
-		kit.Equal(t, "cgroup of the respawned", g.cgroup(g.respawned(first)), "/openrc.supervised")
-		kit.Equal(t, "the respawned listens", g.listens(inVPN), "mgmt")
-		g.Sh("rc-service supervised stop")
-		kit.Equal(t, "cgroups", g.cgroups("supervised"), "")
-	})
-
-	run("s6, respawned, and without privileges", func(t *testing.T) {
-		kit.Whole(t)
-		for _, script := range []string{"s6-svscan", "six"} {
-			text, err := os.ReadFile("../openrc/testdata/init.d/" + script)
-			if err != nil {
-				t.Fatal(err)
+	for _, supervisor := range []string{"supervise-daemon", "s6"} {
+		run(supervisor+", respawned, and without privileges", func(t *testing.T) {
+			if supervisor == "s6" { // which gives no capabilities
+				kit.Whole(t)
+				text, err := os.ReadFile("../openrc/testdata/init.d/s6-svscan")
+				if err != nil {
+					t.Fatal(err)
+				}
+				g.Write("/etc/init.d/s6-svscan", string(text))
+				g.Sh("ip netns exec vpn sh -c 'echo 7 >/proc/sys/net/ipv4/ip_unprivileged_port_start'; rc-service s6-svscan start")
+				defer g.Sh("rc-service s6-svscan stop")
 			}
-			if err := g.WriteFile("/etc/init.d/"+script, 0o755, string(text)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		g.Conf("six", "program=/usr/sbin/probe", "arguments='serve six'", "command_user=daemon", "netns=vpn", "vrf=mgmt")
-		g.Sh("ip netns exec vpn sh -c 'echo 7 >/proc/sys/net/ipv4/ip_unprivileged_port_start'")
-		g.Sh("rc-service s6-svscan start; rc-service six start")
-		first := g.daemon()
-		kit.Equal(t, "user", g.Sh("ps -o user= -p "+first), "daemon")
-		kit.Equal(t, "cgroup", g.cgroup(first), "/openrc.six")
-		kit.Equal(t, "programs", g.Sh("probe programs /sys/fs/cgroup/openrc.six"), oneProgram)
-		kit.Equal(t, "listens", g.listens(inVPN), "mgmt")
-		kit.Equal(t, "its peer", g.Sh("ip netns exec peer-m probe ask 192.0.2.1"), "tcp: six\nudp: six")
-		kit.Contains(t, g.Fails("ip netns exec peer-b probe ask 192.0.2.1"), "connection refused")
-		kit.Contains(t, g.Sh("rc-netns status six"), "ok")
-		kit.Equal(t, "cgroup of the respawned", g.cgroup(g.respawned(first)), "/openrc.six")
-		kit.Equal(t, "the respawned listens", g.listens(inVPN), "mgmt")
-		g.Sh("rc-service six restart")
-		kit.Equal(t, "programs after a restart", g.Sh("probe programs /sys/fs/cgroup/openrc.six"), oneProgram)
-		kit.Equal(t, "listens after a restart", g.listens(inVPN), "mgmt")
-		g.Sh("rc-service six stop; rc-service s6-svscan stop")
-		kit.Equal(t, "cgroups", g.cgroups("six"), "")
-	})
+			g.Conf("supervised", "supervisor="+supervisor, "netns=vpn", "vrf=mgmt")
+			g.Sh("rc-service supervised start")
+			first := g.daemon()
+			kit.Equal(t, "user", g.Sh("ps -o user= -p "+first), "daemon")
+			g.Sh("grep -q " + supervisor + " /proc/$(ps -o ppid= -p " + first + " | xargs)/cmdline")
+			g.confined("supervised", first, inVPN, "mgmt")
+			g.answers("supervised")
+			kit.Contains(t, g.Sh("rc-netns status supervised"), "ok")
+			g.confined("supervised", g.respawned(first), inVPN, "mgmt")
+			g.Sh("rc-service supervised restart")
+			g.confined("supervised", g.daemon(), inVPN, "mgmt")
+			g.stop("supervised")
+		})
+	}
 
 	run("cgroup_cleanup", func(t *testing.T) {
 		g.Conf("web", "netns=vpn", "vrf=mgmt")
@@ -209,8 +201,8 @@ func TestServices(t *testing.T) {
 		g.Sh("rc-service web start")
 		kit.Equal(t, "listens", g.listens(inVPN), "mgmt")
 		kit.Equal(t, "CAP_SYS_ADMIN", g.Sh("echo $((0x$(sed -n 's/^CapBnd:.//p' /proc/"+g.daemon()+"/status) >> 21 & 1))"), "0")
-		g.Sh("rc-service web restart; rc-service web stop")
-		kit.Equal(t, "cgroups", g.cgroups("web"), "")
+		g.Sh("rc-service web restart")
+		g.stop("web")
 	})
 
 	run("cgroups of which OpenRC knows nothing", func(t *testing.T) {

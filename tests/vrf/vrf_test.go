@@ -56,6 +56,17 @@ func boot(t *testing.T, options vm.Options) *guest {
 	return g
 }
 
+// scenes returns what plays a scene on the guest, as a test of its own.
+func (g *guest) scenes(t *testing.T) func(name string, scene func(t *testing.T)) {
+	return func(name string, scene func(t *testing.T)) {
+		t.Run(name, func(t *testing.T) {
+			g.T = t
+			g.Sh("rm -f /run/trace")
+			scene(t)
+		})
+	}
+}
+
 // bound is what "probe sockets" prints where every socket is bound to device.
 func bound(device string) string {
 	var lines []string
