@@ -48,16 +48,21 @@ func boot(t *testing.T, shell string) *host {
 	return h
 }
 
-// upload puts a package where the machine can install it.
-func (h *host) upload(name string) string {
+// upload puts the packages of both versions where the machine can install them,
+// and returns their files by version.
+func (h *host) upload(suffix string) map[string]string {
 	h.T.Helper()
-	content, err := os.ReadFile(name)
-	if err != nil {
-		h.T.Fatal(err)
+	files := map[string]string{}
+	for _, version := range []string{older, newer} {
+		name := file(h.T, version, suffix)
+		content, err := os.ReadFile(name)
+		if err != nil {
+			h.T.Fatal(err)
+		}
+		files[version] = "/root/" + path.Base(name)
+		h.Write(files[version], string(content))
 	}
-	to := "/root/" + path.Base(name)
-	h.Write(to, string(content))
-	return to
+	return files
 }
 
 func (h *host) start() {
@@ -189,11 +194,6 @@ type dpkg struct {
 	files map[string]string // by version
 }
 
-func newDpkg(h *host) dpkg {
-	h.T.Helper()
-	return dpkg{h, map[string]string{older: h.upload(file(h.T, older, ".deb")), newer: h.upload(file(h.T, newer, ".deb"))}}
-}
-
 func (d dpkg) install(version string) string {
 	d.T.Helper()
 	return d.Sh("dpkg --force-unsafe-io,downgrade --install " + d.files[version] + " 2>&1")
@@ -218,14 +218,14 @@ func TestDpkg(t *testing.T) {
 	kit.Whole(t)
 	t.Parallel()
 	h := boot(t, "dash")
-	lifecycle(t, h, newDpkg(h))
+	lifecycle(t, h, dpkg{h, h.upload(".deb")})
 }
 
 func TestInterruptedUpgrade(t *testing.T) {
 	kit.Whole(t)
 	t.Parallel()
 	h := boot(t, "dash")
-	mixtures(t, h, newDpkg(h))
+	mixtures(t, h, dpkg{h, h.upload(".deb")})
 }
 
 // pacman installs on a machine, whose OpenRC is a package of pacman's own.
@@ -240,7 +240,7 @@ func TestPacman(t *testing.T) {
 	kit.Whole(t)
 	t.Parallel()
 	h := boot(t, "bash")
-	p := pacman{h, map[string]string{older: h.upload(file(t, older, ".pkg.tar.zst")), newer: h.upload(file(t, newer, ".pkg.tar.zst"))}}
+	p := pacman{h, h.upload(".pkg.tar.zst")}
 	h.Write("/root/pacman.conf", "[options]\nArchitecture = auto\nSigLevel = Never\nLocalFileSigLevel = Never\n")
 	h.Sh(`rm -r /lib/lsb; mkdir -p /var/lib/pacman /root/openrc; cd /root/openrc
 		version=$(dpkg-query --show --showformat '${Version}' openrc)

@@ -59,14 +59,17 @@ func build(tree, version, dir string, formats ...string) error {
 
 var buildOlder = sync.OnceValue(func() error { return build("../..", older, built) })
 
+// copyTree copies the tree into a folder, and goes there.
+const copyTree = `
+	mkdir -p "$1"
+	tar -C ../.. --exclude=./.git --exclude=./bin --exclude=./dist -c . | tar -C "$1" -x
+	cd "$1"`
+
 // buildNewer builds packages that speak another protocol: their drop-in, library
 // and hook do not understand the older ones.
 var buildNewer = sync.OnceValue(func() error {
 	tree := filepath.Join(built, "tree")
-	change := exec.Command("sh", "-ec", `
-		mkdir "$1"
-		tar -C ../.. --exclude=./.git --exclude=./bin --exclude=./dist -c . | tar -C "$1" -x
-		cd "$1"
+	change := exec.Command("sh", "-ec", copyTree+`
 		sed -i 's/^const Protocol = "v1"$/const Protocol = "v2"/' internal/openrc/*.go
 		sed -i -e 's/in v1)/in v2)/' -e 's/_netns_version=v1$/_netns_version=v2/' -e 's/--protocol v1/--protocol v2/' openrc/*
 		! grep -w v1 openrc/* internal/openrc/protocol.go`, "sh", tree)

@@ -20,21 +20,12 @@ type tree struct {
 func newTree(t *testing.T) tree {
 	t.Helper()
 	r := tree{t, t.TempDir()}
-	r.sh(`tar -C "$1" --exclude=./.git --exclude=./bin --exclude=./dist -c . | tar -x
+	output(t, "sh", "-ec", copyTree+`
 		git init -q
 		git config user.name 'A Packager'
-		git config user.email packager@example.org`, absolute(t, "../.."))
+		git config user.email packager@example.org`, "sh", r.dir)
 	r.commit()
 	return r
-}
-
-func absolute(t *testing.T, name string) string {
-	t.Helper()
-	name, err := filepath.Abs(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return name
 }
 
 // sh runs a script in the tree that has to succeed, and returns what it prints.
