@@ -53,7 +53,7 @@ func ways(pid, index int) error {
 		}},
 		{"memory of another process", "EACCES", func() error { return open(proc+"/mem", unix.O_RDWR) }},
 		{"root of another process", "EACCES", func() error { return open(proc+"/root/", unix.O_RDONLY) }},
-		{"another process as its user", "EPERM", func() error { return asNobody(stealFromNobody) }},
+		{"another process as its user", "EPERM", stealAsNobody},
 		{"PID of one's choice", "EPERM", choosePID},
 		{"the same by ns_last_pid", "EROFS", func() error { return open("/proc/sys/kernel/ns_last_pid", unix.O_WRONLY) }},
 		{"core_pattern", "EROFS", func() error { return open("/proc/sys/kernel/core_pattern", unix.O_WRONLY) }},
@@ -216,22 +216,18 @@ func stealSocket(pid int) error {
 	return err
 }
 
-// stealFromNobody takes it from a process whose number the test wrote to a file.
-func stealFromNobody() error {
+// stealAsNobody takes it as user 65534, which root can become, from a process of
+// that user, whose number the test wrote to a file.
+func stealAsNobody() error {
 	pid, err := numberIn("/run/process-of-nobody")
 	if err != nil {
 		return err
 	}
-	return stealSocket(int(pid))
-}
-
-// asNobody runs f on a thread of user 65534, as root can.
-func asNobody(f func() error) error {
 	return onThread(func() error {
 		if err := becomeNobody(); err != nil {
 			return err
 		}
-		return f()
+		return stealSocket(int(pid))
 	})
 }
 

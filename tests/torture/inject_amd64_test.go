@@ -37,62 +37,57 @@ type call struct {
 	errnos []unix.Errno
 }
 
-var someErrors = []unix.Errno{unix.EPERM, unix.ENOMEM, unix.EINVAL}
+var (
+	someErrors = []unix.Errno{unix.EPERM, unix.ENOMEM, unix.EINVAL}
+	pathErrors = []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOMEM, unix.EIO}
+	refusals   = []unix.Errno{unix.EPERM, unix.EINVAL}
+)
 
 var calls = map[uint64]call{
-	unix.SYS_OPENAT:         {"openat", []unix.Errno{unix.ENOENT, unix.EACCES, unix.EMFILE, unix.ENOMEM, unix.EINTR, unix.EIO}},
-	unix.SYS_NEWFSTATAT:     {"newfstatat", []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOMEM, unix.EIO}},
-	unix.SYS_STATX:          {"statx", []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOMEM, unix.EIO}},
-	unix.SYS_FSTAT:          {"fstat", []unix.Errno{unix.ENOMEM, unix.EIO}},
-	unix.SYS_STATFS:         {"statfs", []unix.Errno{unix.ENOSYS, unix.ENOMEM, unix.EIO}},
-	unix.SYS_FSTATFS:        {"fstatfs", []unix.Errno{unix.ENOSYS, unix.ENOMEM, unix.EIO}},
-	unix.SYS_FACCESSAT:      {"faccessat", []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOMEM, unix.EIO}},
-	unix.SYS_FACCESSAT2:     {"faccessat2", []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOSYS, unix.EIO}},
-	unix.SYS_READLINKAT:     {"readlinkat", []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOMEM, unix.EIO}},
-	unix.SYS_GETCWD:         {"getcwd", []unix.Errno{unix.ENOENT, unix.ENOMEM, unix.EACCES}},
-	unix.SYS_CHDIR:          {"chdir", []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOMEM, unix.EIO}},
-	unix.SYS_READ:           {"read", []unix.Errno{unix.EIO, unix.EINTR, unix.ENOMEM}},
-	unix.SYS_PREAD64:        {"pread64", []unix.Errno{unix.EIO, unix.EINTR, unix.ENOMEM}},
-	unix.SYS_GETDENTS64:     {"getdents64", []unix.Errno{unix.EIO, unix.ENOMEM}},
-	unix.SYS_WRITE:          {"write", []unix.Errno{unix.ENOSPC, unix.EIO, unix.EINTR, unix.EBUSY, unix.ENODEV, unix.ENOMEM}},
-	unix.SYS_CLOSE:          {"close", []unix.Errno{unix.EIO, unix.EINTR}},
-	unix.SYS_LSEEK:          {"lseek", []unix.Errno{unix.EINVAL, unix.ESPIPE}},
-	unix.SYS_IOCTL:          {"ioctl", []unix.Errno{unix.ENOTTY, unix.EPERM, unix.ENOMEM, unix.EINVAL}},
-	unix.SYS_FCNTL:          {"fcntl", []unix.Errno{unix.EINVAL, unix.EMFILE}},
-	unix.SYS_SETNS:          {"setns", []unix.Errno{unix.EPERM, unix.EINVAL, unix.ENOMEM}},
-	unix.SYS_UNSHARE:        {"unshare", []unix.Errno{unix.EPERM, unix.ENOSPC, unix.ENOMEM, unix.EINVAL}},
-	unix.SYS_MOUNT:          {"mount", []unix.Errno{unix.EPERM, unix.ENOMEM, unix.EINVAL, unix.EBUSY, unix.ENOSPC}},
-	unix.SYS_UMOUNT2:        {"umount2", []unix.Errno{unix.EPERM, unix.EINVAL, unix.EBUSY, unix.ENOMEM}},
-	unix.SYS_OPEN_TREE:      {"open_tree", []unix.Errno{unix.ENOSYS, unix.EPERM, unix.ENOENT, unix.ENOMEM, unix.EMFILE}},
-	unix.SYS_MOVE_MOUNT:     {"move_mount", []unix.Errno{unix.ENOSYS, unix.EPERM, unix.ENOENT, unix.ENOMEM, unix.EINVAL, unix.ENOSPC}},
-	unix.SYS_FSOPEN:         {"fsopen", []unix.Errno{unix.ENOSYS, unix.EPERM, unix.ENODEV, unix.ENOMEM, unix.EMFILE}},
-	unix.SYS_FSCONFIG:       {"fsconfig", []unix.Errno{unix.EPERM, unix.EINVAL, unix.EBUSY, unix.ENOMEM}},
-	unix.SYS_FSMOUNT:        {"fsmount", []unix.Errno{unix.EPERM, unix.EINVAL, unix.ENOMEM, unix.EMFILE}},
-	unix.SYS_MOUNT_SETATTR:  {"mount_setattr", []unix.Errno{unix.ENOSYS, unix.EPERM, unix.EINVAL, unix.ENOMEM}},
-	unix.SYS_BPF:            {"bpf", []unix.Errno{unix.EPERM, unix.EINVAL, unix.ENOMEM, unix.EAGAIN, unix.ENOSYS, unix.E2BIG, unix.EACCES}},
-	unix.SYS_MKDIRAT:        {"mkdirat", []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOSPC, unix.ENOMEM, unix.EROFS}},
-	unix.SYS_UNLINKAT:       {"unlinkat", []unix.Errno{unix.EBUSY, unix.ENOENT, unix.EACCES, unix.EROFS}},
-	unix.SYS_RENAMEAT:       {"renameat", []unix.Errno{unix.ENOENT, unix.ENOSPC, unix.EACCES, unix.EROFS}},
-	unix.SYS_SOCKET:         {"socket", []unix.Errno{unix.EMFILE, unix.ENOBUFS, unix.EAFNOSUPPORT, unix.EPERM}},
-	unix.SYS_GETSOCKOPT:     {"getsockopt", []unix.Errno{unix.ENOPROTOOPT, unix.ENOMEM, unix.EPERM}},
-	unix.SYS_SETUID:         {"setuid", []unix.Errno{unix.EPERM, unix.EAGAIN}},
-	unix.SYS_SETGID:         {"setgid", []unix.Errno{unix.EPERM, unix.EINVAL}},
-	unix.SYS_SETGROUPS:      {"setgroups", nil},
-	unix.SYS_PRLIMIT64:      {"prlimit64", []unix.Errno{unix.EPERM, unix.EINVAL}},
-	unix.SYS_CAPGET:         {"capget", []unix.Errno{unix.EPERM, unix.EINVAL}},
-	unix.SYS_CAPSET:         {"capset", []unix.Errno{unix.EPERM, unix.EINVAL}},
-	unix.SYS_PRCTL:          {"prctl", nil},
-	unix.SYS_RT_SIGACTION:   {"rt_sigaction", []unix.Errno{unix.EINVAL}},
-	unix.SYS_RT_SIGPROCMASK: {"rt_sigprocmask", nil},
-	unix.SYS_EPOLL_CREATE1:  {"epoll_create1", []unix.Errno{unix.EMFILE, unix.ENOMEM}},
-	unix.SYS_EPOLL_CTL:      {"epoll_ctl", nil},
-	unix.SYS_EVENTFD2:       {"eventfd2", nil},
-	unix.SYS_EXECVE:         {"execve", []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOMEM, unix.E2BIG, unix.ETXTBSY, unix.EIO, unix.EPERM}},
-	unix.SYS_SETRESUID:      {"setresuid", nil},
-	unix.SYS_SETRESGID:      {"setresgid", nil},
-	unix.SYS_EPOLL_PWAIT:    {"epoll_pwait", nil},
-	unix.SYS_LISTMOUNT:      {"listmount", nil},
-	unix.SYS_STATMOUNT:      {"statmount", nil},
+	unix.SYS_OPENAT:        {"openat", []unix.Errno{unix.ENOENT, unix.EACCES, unix.EMFILE, unix.ENOMEM, unix.EINTR, unix.EIO}},
+	unix.SYS_FSTAT:         {"fstat", []unix.Errno{unix.ENOMEM, unix.EIO}},
+	unix.SYS_STATFS:        {"statfs", []unix.Errno{unix.ENOSYS, unix.ENOMEM, unix.EIO}},
+	unix.SYS_FSTATFS:       {"fstatfs", []unix.Errno{unix.ENOSYS, unix.ENOMEM, unix.EIO}},
+	unix.SYS_FACCESSAT2:    {"faccessat2", []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOSYS, unix.EIO}},
+	unix.SYS_GETCWD:        {"getcwd", []unix.Errno{unix.ENOENT, unix.ENOMEM, unix.EACCES}},
+	unix.SYS_READ:          {"read", []unix.Errno{unix.EIO, unix.EINTR, unix.ENOMEM}},
+	unix.SYS_PREAD64:       {"pread64", []unix.Errno{unix.EIO, unix.EINTR, unix.ENOMEM}},
+	unix.SYS_GETDENTS64:    {"getdents64", []unix.Errno{unix.EIO, unix.ENOMEM}},
+	unix.SYS_WRITE:         {"write", []unix.Errno{unix.ENOSPC, unix.EIO, unix.EINTR, unix.EBUSY, unix.ENODEV, unix.ENOMEM}},
+	unix.SYS_CLOSE:         {"close", []unix.Errno{unix.EIO, unix.EINTR}},
+	unix.SYS_LSEEK:         {"lseek", []unix.Errno{unix.EINVAL, unix.ESPIPE}},
+	unix.SYS_IOCTL:         {"ioctl", []unix.Errno{unix.ENOTTY, unix.EPERM, unix.ENOMEM, unix.EINVAL}},
+	unix.SYS_FCNTL:         {"fcntl", []unix.Errno{unix.EINVAL, unix.EMFILE}},
+	unix.SYS_UNSHARE:       {"unshare", []unix.Errno{unix.EPERM, unix.ENOSPC, unix.ENOMEM, unix.EINVAL}},
+	unix.SYS_MOUNT:         {"mount", []unix.Errno{unix.EPERM, unix.ENOMEM, unix.EINVAL, unix.EBUSY, unix.ENOSPC}},
+	unix.SYS_UMOUNT2:       {"umount2", []unix.Errno{unix.EPERM, unix.EINVAL, unix.EBUSY, unix.ENOMEM}},
+	unix.SYS_OPEN_TREE:     {"open_tree", []unix.Errno{unix.ENOSYS, unix.EPERM, unix.ENOENT, unix.ENOMEM, unix.EMFILE}},
+	unix.SYS_MOVE_MOUNT:    {"move_mount", []unix.Errno{unix.ENOSYS, unix.EPERM, unix.ENOENT, unix.ENOMEM, unix.EINVAL, unix.ENOSPC}},
+	unix.SYS_FSOPEN:        {"fsopen", []unix.Errno{unix.ENOSYS, unix.EPERM, unix.ENODEV, unix.ENOMEM, unix.EMFILE}},
+	unix.SYS_FSCONFIG:      {"fsconfig", []unix.Errno{unix.EPERM, unix.EINVAL, unix.EBUSY, unix.ENOMEM}},
+	unix.SYS_FSMOUNT:       {"fsmount", []unix.Errno{unix.EPERM, unix.EINVAL, unix.ENOMEM, unix.EMFILE}},
+	unix.SYS_MOUNT_SETATTR: {"mount_setattr", []unix.Errno{unix.ENOSYS, unix.EPERM, unix.EINVAL, unix.ENOMEM}},
+	unix.SYS_BPF:           {"bpf", []unix.Errno{unix.EPERM, unix.EINVAL, unix.ENOMEM, unix.EAGAIN, unix.ENOSYS, unix.E2BIG, unix.EACCES}},
+	unix.SYS_MKDIRAT:       {"mkdirat", []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOSPC, unix.ENOMEM, unix.EROFS}},
+	unix.SYS_UNLINKAT:      {"unlinkat", []unix.Errno{unix.EBUSY, unix.ENOENT, unix.EACCES, unix.EROFS}},
+	unix.SYS_RENAMEAT:      {"renameat", []unix.Errno{unix.ENOENT, unix.ENOSPC, unix.EACCES, unix.EROFS}},
+	unix.SYS_SOCKET:        {"socket", []unix.Errno{unix.EMFILE, unix.ENOBUFS, unix.EAFNOSUPPORT, unix.EPERM}},
+	unix.SYS_GETSOCKOPT:    {"getsockopt", []unix.Errno{unix.ENOPROTOOPT, unix.ENOMEM, unix.EPERM}},
+	unix.SYS_SETUID:        {"setuid", []unix.Errno{unix.EPERM, unix.EAGAIN}},
+	unix.SYS_RT_SIGACTION:  {"rt_sigaction", []unix.Errno{unix.EINVAL}},
+	unix.SYS_EPOLL_CREATE1: {"epoll_create1", []unix.Errno{unix.EMFILE, unix.ENOMEM}},
+	unix.SYS_EXECVE:        {"execve", []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOMEM, unix.E2BIG, unix.ETXTBSY, unix.EIO, unix.EPERM}},
+
+	unix.SYS_NEWFSTATAT: {"newfstatat", pathErrors}, unix.SYS_STATX: {"statx", pathErrors},
+	unix.SYS_FACCESSAT: {"faccessat", pathErrors}, unix.SYS_READLINKAT: {"readlinkat", pathErrors},
+	unix.SYS_CHDIR:  {"chdir", pathErrors},
+	unix.SYS_SETGID: {"setgid", refusals}, unix.SYS_PRLIMIT64: {"prlimit64", refusals},
+	unix.SYS_CAPGET: {"capget", refusals}, unix.SYS_CAPSET: {"capset", refusals},
+	unix.SYS_SETNS: {"setns", nil}, unix.SYS_SETGROUPS: {"setgroups", nil}, unix.SYS_PRCTL: {"prctl", nil},
+	unix.SYS_RT_SIGPROCMASK: {"rt_sigprocmask", nil}, unix.SYS_EPOLL_CTL: {"epoll_ctl", nil},
+	unix.SYS_EVENTFD2: {"eventfd2", nil}, unix.SYS_SETRESUID: {"setresuid", nil}, unix.SYS_SETRESGID: {"setresgid", nil},
+	unix.SYS_EPOLL_PWAIT: {"epoll_pwait", nil}, unix.SYS_LISTMOUNT: {"listmount", nil},
+	unix.SYS_STATMOUNT: {"statmount", nil},
 }
 
 // infallible calls cannot fail.
@@ -365,15 +360,19 @@ func asVRF(tid int, where uintptr) {
 	}
 }
 
-// injection is a kind of launch whose calls fail.
+// injection is a kind of launch whose calls fail: of netns-exec, or of the hook
+// for an action.
 type injection struct {
 	kind     string
-	hook     bool
-	argv     func(name, service string) []string
+	action   string
+	options  []string
 	recorded bool // the service has been started
 	living   bool // and its daemon lives
 	away     bool // it comes from the mounts of another service
 }
+
+// hook reports whether the launch is one of a service's action.
+func (k injection) hook() bool { return k.action != "" }
 
 // id is the case of a fault.
 func (k injection) id(f fault) string { return fmt.Sprintf("inject/%s/%s", k.kind, f) }
@@ -381,44 +380,37 @@ func (k injection) id(f fault) string { return fmt.Sprintf("inject/%s/%s", k.kin
 // dir is the working directory of the launch; OpenRC starts all in that of
 // root.
 func (k injection) dir() string {
-	if k.hook {
+	if k.hook() {
 		return "/"
 	}
 	return "/usr"
 }
 
+// asks reports whether the launch may have rc-netns tell it something, which is
+// a process more.
+func (k injection) asks() bool { return k.kind == "service" || k.action == "status" }
+
 // benchMark stands for the device of the bench's namespace, which passes for a
 // VRF (asVRF).
 const benchMark = "@mark"
 
-// start reports whether the launch is a service's start, which is strict.
-func (k injection) start() bool { return strings.HasPrefix(k.kind, "start") }
-
-func injections() []injection {
-	hand := func(options ...string) func(string, string) []string {
-		return func(name, _ string) []string { return byHand(name, probe, options...) }
-	}
-	action := func(action string, settings ...string) func(string, string) []string {
-		return func(name, service string) []string { return hook(service, name, action, settings...) }
-	}
-	return []injection{
-		{kind: "plain", argv: hand("--etc", "none")},
-		{kind: "etc", argv: hand()},
-		{kind: "user", argv: hand("-u", "nobody")},
-		{kind: "service", argv: hand("--service")},
-		{kind: "lock", argv: hand("--lock")},
-		{kind: "lock-user", argv: hand("--lock", "-u", "nobody")},
-		{kind: "vrf", argv: hand("--vrf", benchMark)},
-		{kind: "start", hook: true, argv: action("start")},
-		{kind: "start-lock", hook: true, argv: action("start", "--netns_lock", "yes")},
-		{kind: "start-vrf", hook: true, argv: action("start", "--vrf", benchMark)},
-		{kind: "start-away", hook: true, argv: action("start"), away: true},
-		{kind: "status", hook: true, argv: action("status"), recorded: true},
-		{kind: "stop", hook: true, argv: action("stop"), recorded: true},
-		{kind: "status-living", hook: true, argv: action("status"), recorded: true, living: true},
-		{kind: "stop-living", hook: true, argv: action("stop"), recorded: true, living: true},
-		{kind: "stop-fresh", hook: true, argv: action("stop")},
-	}
+var injections = []injection{
+	{kind: "plain", options: []string{"--etc", "none"}},
+	{kind: "etc"},
+	{kind: "user", options: []string{"-u", "nobody"}},
+	{kind: "service", options: []string{"--service"}},
+	{kind: "lock", options: []string{"--lock"}},
+	{kind: "lock-user", options: []string{"--lock", "-u", "nobody"}},
+	{kind: "vrf", options: []string{"--vrf", benchMark}},
+	{kind: "start", action: "start"},
+	{kind: "start-lock", action: "start", options: []string{"--netns_lock", "yes"}},
+	{kind: "start-vrf", action: "start", options: []string{"--vrf", benchMark}},
+	{kind: "start-away", action: "start", away: true},
+	{kind: "status", action: "status", recorded: true},
+	{kind: "stop", action: "stop", recorded: true},
+	{kind: "status-living", action: "status", recorded: true, living: true},
+	{kind: "stop-living", action: "stop", recorded: true, living: true},
+	{kind: "stop-fresh", action: "stop"},
 }
 
 // bench is where launches are injected: a name, a service and a cgroup that
@@ -438,13 +430,14 @@ type bench struct {
 
 // argv is the command line of a kind of launch.
 func (b *bench) argv(k injection) []string {
-	argv := k.argv(b.name, b.service)
-	for i, arg := range argv {
-		if arg == benchMark {
-			argv[i] = b.mark
-		}
+	options := slices.Clone(k.options)
+	if i := slices.Index(options, benchMark); i >= 0 {
+		options[i] = b.mark
 	}
-	return argv
+	if k.hook() {
+		return hook(b.service, b.name, k.action, options...)
+	}
+	return byHand(b.name, probe, options...)
 }
 
 func newBench(i int) (*bench, error) {
@@ -551,7 +544,7 @@ func (b *bench) recorded() string {
 
 func (b *bench) trace(k injection, f *fault) (t *traced, err error) {
 	trace := func() error {
-		t, err = b.programs[k.hook].trace(b.lane, launch{argv: b.argv(k), env: environment, dir: k.dir(), cgroup: b.cgroup}, f)
+		t, err = b.programs[k.hook()].trace(b.lane, launch{argv: b.argv(k), env: environment, dir: k.dir(), cgroup: b.cgroup}, f)
 		return err
 	}
 	if !k.away {
@@ -577,10 +570,6 @@ func inRoom(room, call func() error) error {
 	})
 }
 
-// asks reports whether the launch may have rc-netns tell it something, which is
-// a process more.
-func (k injection) asks() bool { return k.kind == "service" || strings.HasPrefix(k.kind, "status") }
-
 // benches is how many launches are injected at a time.
 const benches = 2
 
@@ -598,7 +587,7 @@ func attackCalls(r *report, until time.Time) {
 		return
 	}
 	runtime.LockOSThread()
-	for _, k := range injections() {
+	for _, k := range injections {
 		id := "inject/" + k.kind
 		if !wanted(id) && !strings.HasPrefix(*only, id+"/") {
 			continue
@@ -726,7 +715,7 @@ func (b *bench) inject(r *report, k injection, f fault) error {
 			promise, text = "a trace", t.stderr
 		}
 	default:
-		promise, text = t.unclean(k.hook)
+		promise, text = t.unclean(k.hook())
 		if promise == "" && len(left) > 0 {
 			if f.forever && slices.Contains(cleaners, f.call) {
 				class = "failed, and could not clean up with " + f.call + " failing for ever"
@@ -765,7 +754,7 @@ func excused(k injection, f fault, line string, t *traced) bool {
 	if isSys && strings.Contains(warning, "the kernel allows no new /sys here") {
 		return true
 	}
-	if !k.hook || k.start() || warning == "" {
+	if !k.hook() || k.action == "start" || warning == "" {
 		return false
 	}
 	// stop and status go on, in a new namespace where they have to.

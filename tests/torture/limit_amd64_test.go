@@ -179,7 +179,7 @@ func attackLimits(r *report, until time.Time) {
 	}
 	var todo []work
 	for _, s := range shortages() {
-		for _, k := range injections() {
+		for _, k := range injections {
 			id := fmt.Sprintf("limit/%s/%s", s.name, k.kind)
 			if s.kinds != nil && !slices.Contains(s.kinds, k.kind) || k.away || !wanted(id) {
 				continue
@@ -217,7 +217,7 @@ func (b *bench) limit(r *report, id string, s shortage, k injection) error {
 			return err
 		}
 		l.argv = b.argv(k)
-		t, err = b.programs[k.hook].trace(b.lane, l, nil)
+		t, err = b.programs[k.hook()].trace(b.lane, l, nil)
 		return err
 	})
 	if errors.Is(err, errNotHere) {
@@ -243,13 +243,13 @@ func (b *bench) limit(r *report, id string, s shortage, k injection) error {
 	case s.complete:
 		promise, text = "failed where it must not", fmt.Sprintf("%s: %s", statusText(t.status), firstLine(t.stderr))
 	case s.admitted != "" && !t.hung && (t.status.Signaled() || t.status.ExitStatus() != 0):
-		if unclean, _ := t.unclean(k.hook); unclean != "" {
+		if unclean, _ := t.unclean(k.hook()); unclean != "" {
 			class = "failed, which is admitted: " + s.admitted
 		}
 	case s.closed&4 != 0:
 		// Nobody hears what it says.
 	default:
-		promise, text = t.unclean(k.hook)
+		promise, text = t.unclean(k.hook())
 	}
 	if promise == "" && !t.running && !t.status.Signaled() && len(left) > 0 {
 		promise, text = "something is left", fmt.Sprintf("%s, after: %s", strings.Join(left, ", "), t.stderr)
