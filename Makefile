@@ -22,7 +22,7 @@
 #                 exec, in a virtual machine; services beside an OpenRC without
 #                 the drop-in, and confined ones beside Alpine's patched one;
 #                 netns-expose beside systemd-socket-proxyd and socat;
-#                 BENCH_ARGS="-shell dash -row start" for some of these,
+#                 BENCH=Services/dash/start for some of these,
 #                 BENCH_SMOKE=1 for a run that only shows that all rows work
 # make torture    attack the programs and judge every launch; TORTURE_S says for
 #                 how many seconds, TORTURE_ARGS what to repeat
@@ -48,6 +48,7 @@ HOOKS ?= $(PREFIX)/lib/dhcpcd/dhcpcd-hooks/90-openrc-netns \
 	$(SYSCONFDIR)/network/if-up.d/openrc-netns
 BIN ?= bin
 FUZZTIME ?= 10m
+BENCH ?= .
 TORTURE_S ?= 600
 PART ?= 1
 
@@ -75,7 +76,7 @@ LIBRARY = $(wildcard openrc/*.sh)
 PATHS = sed -e '1s|^. shellcheck .*|\# openrc-netns $(VERSION)|' -e 's|/usr/sbin/|$(SBINDIR)/|' -e 's|/usr/share/openrc-netns|$(DATADIR)/openrc-netns|'
 MANUALS = openrc-netns.7 netns-exec.8 netns-expose.8 openrc-netns-hook.8 rc-netns.8
 CONFIGS = netns openrc-netns
-SHELL_FILES = .ci/run hooks/openrc-netns openrc/50-netns.conf openrc/50-openrc-netns $(LIBRARY) openrc/seam tests/prepare tests/watch tests/vulncheck tests/othergo tests/bench
+SHELL_FILES = .ci/run hooks/openrc-netns openrc/50-netns.conf openrc/50-openrc-netns $(LIBRARY) openrc/seam tests/prepare tests/watch tests/vulncheck tests/othergo
 SHELL_FILES += $(addprefix packaging/,build postinstall postremove preremove release sbom)
 INIT_SCRIPTS = openrc/netns openrc/netns-expose $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
 
@@ -201,12 +202,8 @@ demo: build
 
 bench: build
 	@tests/prepare hyperfine ip mmdebstrap
-	@tests/bench
-	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
-		$(MAKE) -s install DESTDIR="$$dir" && \
-		$(GO) run ./tests/bench-vrf "$$dir" tests/bench && \
-		$(GO) run ./tests/bench-services $(BENCH_ARGS) "$$dir"
-	$(GO) run ./tests/bench-expose bin
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && $(MAKE) -s install-for-tests DESTDIR="$$dir/root" && \
+		OPENRC_NETNS_INSTALLED="$$dir/root" $(GO) test -timeout=0 -bench '$(BENCH)' ./tests/bench
 
 torture:
 	TORTURE_S=$(TORTURE_S) $(GO) test -v -timeout 0 -count=1 ./tests/torture -args $(TORTURE_ARGS)
