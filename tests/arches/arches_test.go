@@ -8,7 +8,6 @@
 package arches
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,7 +16,6 @@ import (
 
 	"openrc-netns/tests/internal/build"
 	"openrc-netns/tests/kit"
-	"openrc-netns/tests/machine"
 )
 
 // arch is one that the programs are for, and what QEMU calls it.
@@ -47,40 +45,14 @@ var cannot = map[string]string{
 		"TestEveryOtherSocket|TestAcceptedSocketIsBound|TestSocketOfIOUring|TestProgram|TestUndoTakesTheProgramOff",
 }
 
-// each runs a test for each architecture, with the path of its QEMU.
+// each runs a test for each architecture, with the path of its QEMU. Its package is
+// not installed, and the kernel is told nothing of it. It is that of Debian 13:
+// before QEMU 8, the threads of a program for 386 had one another's storage.
 func each(t *testing.T, f func(t *testing.T, a arch, qemu string)) {
-	dir := emulators(t)
+	root := kit.Root(t, "qemu-user", "trixie", "--variant=extract", "--include=qemu-user")
 	for _, a := range archs {
-		t.Run(a.goarch, func(t *testing.T) { f(t, a, filepath.Join(dir, "usr/bin/qemu-"+a.qemu)) })
+		t.Run(a.goarch, func(t *testing.T) { f(t, a, filepath.Join(root, "usr/bin/qemu-"+a.qemu)) })
 	}
-}
-
-// emulators is the directory that Debian's package of them is unpacked in; it
-// is not installed, and the kernel is told nothing of it. It is that of Debian
-// 13: before QEMU 8, the threads of a program for 386 had one another's storage.
-func emulators(t *testing.T) string {
-	t.Helper()
-	cache, err := machine.Cache("qemu-user")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := filepath.Join(cache, "qemu-user")
-	fetch := exec.Command("flock", dir+".lock", "sh", "-ec", `
-		[ ! -e "$0" ] || exit 0
-		rm -rf "$0.unfinished"
-		mmdebstrap --quiet --variant=extract --include=qemu-user trixie "$0.unfinished"
-		mv "$0.unfinished" "$0"`, dir)
-	out, err := fetch.CombinedOutput()
-	if err != nil {
-		err = fmt.Errorf("fetch qemu-user: %w\n%s", err, out)
-	}
-	switch {
-	case err != nil && os.Getenv("CI") == "true":
-		t.Fatal(err)
-	case err != nil:
-		t.Skip(err)
-	}
-	return dir
 }
 
 // command is one for another architecture, in the root of the tree.

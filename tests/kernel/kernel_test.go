@@ -12,7 +12,6 @@ import (
 	"encoding/base64"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,12 +35,6 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run()) // each is skipped
 	}
 	os.Exit(kit.Main(m, &installed))
-}
-
-// recipe is how mmdebstrap unpacks the kernel and what runs it.
-var recipe = []string{
-	"--variant=extract",
-	"--include=linux-image-cloud-amd64,qemu-system-x86,busybox-static",
 }
 
 // tunnels are the modules that a tunnel needs, and those that they need, in
@@ -92,13 +85,8 @@ func (i image) boot(t *testing.T, script string) map[string]string {
 	kit.Require(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	root, err := machine.CachedRoot("kernel-bookworm", "bookworm", recipe, io.Discard)
-	switch {
-	case err != nil && os.Getenv("CI") == "true":
-		t.Fatal(err)
-	case err != nil:
-		t.Skip(err)
-	}
+	root := kit.Root(t, "kernel-bookworm", "bookworm",
+		"--variant=extract", "--include=linux-image-cloud-amd64,qemu-system-x86,busybox-static")
 	dir := t.TempDir()
 	initrd, console := filepath.Join(dir, "initrd"), filepath.Join(dir, "console")
 	i.write(t, initrd, root, start+script+"\nsection end\npoweroff -f\n")
@@ -136,49 +124,31 @@ func (i image) boot(t *testing.T, script string) map[string]string {
 func (i image) write(t *testing.T, path, root, init string) {
 	t.Helper()
 	dir := t.TempDir()
-	add := func(name string, mode os.FileMode, content []byte) {
+	for name, content := range i.files {
 		name = filepath.Join(dir, name)
 		err := os.MkdirAll(filepath.Dir(name), 0o755)
 		if err == nil {
-			err = os.WriteFile(name, content, mode)
+			err = os.WriteFile(name, []byte(content), 0o600)
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	read := func(path string) []byte {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return text
-	}
-	add("init", 0o755, []byte(init))
-	busybox := filepath.Join(root, "bin/busybox")
-	add("bin/busybox", 0o755, read(busybox))
-	for _, program := range []string{"rc-netns", "netns-exec", "netns-expose"} {
-		add("sbin/"+program, 0o755, read(filepath.Join(cmp.Or(i.programs, filepath.Join(installed, "usr/sbin")), program)))
-	}
-	add("sbin/probe", 0o755, read(filepath.Join(installed, "usr/sbin/probe")))
-	for _, module := range i.modules {
-		found := ""
-		err := filepath.WalkDir(filepath.Join(root, "lib/modules"), func(path string, _ os.DirEntry, err error) error {
-			if filepath.Base(path) == module+".ko" {
-				found = path
-			}
-			return err
-		})
-		if err != nil || found == "" {
-			t.Fatalf("module %s: %v", module, err)
-		}
-		add("modules/"+module+".ko", 0o644, read(found))
-	}
-	for name, content := range i.files {
-		add(name, 0o600, []byte(content))
-	}
-	pack := exec.Command("sh", "-ec", `mkdir -p etc/wireguard modules proc sys dev run tmp root
-		find . | "$1" cpio -o -H newc 2>/dev/null | gzip -1 >"$2"`, "sh", busybox, path)
-	pack.Dir = dir
+	sbin := filepath.Join(installed, "usr/sbin")
+	pack := exec.Command("sh", "-ec", `
+		image=$1 root=$2 programs=$3 probe=$4; shift 4
+		mkdir -p bin sbin etc/wireguard modules proc sys dev run tmp root
+		cat >init; chmod 755 init
+		cp "$root/bin/busybox" bin
+		cp "$programs/rc-netns" "$programs/netns-exec" "$programs/netns-expose" "$probe" sbin
+		for module; do
+			found=$(find "$root/lib/modules" -name "$module.ko")
+			cp "${found:-$module}" modules
+		done
+		find . | "$root/bin/busybox" cpio -o -H newc 2>/dev/null | gzip -1 >"$image"`,
+		"sh", path, root, cmp.Or(i.programs, sbin), filepath.Join(sbin, "probe"))
+	pack.Args = append(pack.Args, i.modules...)
+	pack.Dir, pack.Stdin = dir, strings.NewReader(init)
 	if out, err := pack.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -60,6 +60,20 @@ func Whole(t testing.TB) {
 	}
 }
 
+// Root returns a root file system of [machine.CachedRoot], or skips the test where
+// there is none. Under CI=true that is a failure.
+func Root(t testing.TB, name, release string, recipe ...string) string {
+	t.Helper()
+	root, err := machine.CachedRoot(name, release, recipe, io.Discard)
+	switch {
+	case err != nil && os.Getenv("CI") == "true":
+		t.Fatal(err)
+	case err != nil:
+		t.Skip(err)
+	}
+	return root
+}
+
 // StartMachine makes a throw-away machine that ends with the test, or skips the
 // test as [Require] does. What outlives the machine fails the test. Without
 // options.Log, the test's own output is the log.
