@@ -5,6 +5,7 @@ package boot
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -120,17 +121,8 @@ func (g *guest) order() []string {
 // before asserts that in list one entry comes before another.
 func before(t *testing.T, list []string, first, second string) {
 	t.Helper()
-	i, j := index(list, first), index(list, second)
+	i, j := slices.Index(list, first), slices.Index(list, second)
 	if i < 0 || j < 0 || i > j {
 		t.Errorf("%q does not come before %q: %q", first, second, list)
 	}
-}
-
-func index(list []string, entry string) int {
-	for i, e := range list {
-		if e == entry {
-			return i
-		}
-	}
-	return -1
 }

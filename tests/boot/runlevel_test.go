@@ -3,6 +3,7 @@ package boot
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -80,18 +81,10 @@ netns_down() { note down; }
 		before(t, order, pair[0], pair[1])
 	}
 	record := g.Sh("cat /run/order")
-	for service, inside := range map[string]string{"daemon": vpn, "a-web": vpn, "supervised": lab} {
-		name := "vpn"
-		if inside == lab {
-			name = "lab"
-		}
-		found := false
-		for _, line := range strings.Split(record, "\n") {
-			if names, ok := strings.CutPrefix(line, service+" stop "+inside+" shutdown: "); ok {
-				found = index(strings.Fields(names), name) >= 0
-			}
-		}
-		if !found {
+	for service, name := range map[string]string{"daemon": "vpn", "a-web": "vpn", "supervised": "lab"} {
+		inside := map[string]string{"vpn": vpn, "lab": lab}[name]
+		stop := "(?m)^" + regexp.QuoteMeta(service+" stop "+inside+" shutdown:") + ".* " + name + "( |$)"
+		if !regexp.MustCompile(stop).MatchString(record) {
 			t.Errorf("%s did not stop in %s while that had its name:\n%s", service, name, record)
 		}
 	}

@@ -5,34 +5,28 @@ package boot
 const note = `note() { echo "$RC_SVCNAME $1 $(readlink /proc/self/ns/net) $RC_RUNLEVEL: $(ls /run/netns 2>/dev/null | xargs)" >>/run/order; }
 `
 
+// noting is the end of the init scripts of daemons.
+const noting = note + `
+pidfile="/run/$RC_SVCNAME.pid"
+start_pre() { note start; }
+stop_post() { note stop; }
+`
+
 // daemon is the init script of a daemon; web of one that answers on port 7.
-const daemon = note + `
+const daemon = `
 command=/bin/sleep
 command_args=1000
 command_background=yes
-pidfile="/run/$RC_SVCNAME.pid"
-start_pre() { note start; }
-stop_post() { note stop; }
-`
+` + noting
 
-const web = note + `
+const serving = `
 command=/usr/sbin/probe
 command_args="serve $RC_SVCNAME"
-command_background=yes
-pidfile="/run/$RC_SVCNAME.pid"
-start_pre() { note start; }
-stop_post() { note stop; }
-`
+` + noting
 
-const supervised = note + `
-supervisor=supervise-daemon
-command=/usr/sbin/probe
-command_args="serve $RC_SVCNAME"
-pidfile="/run/$RC_SVCNAME.pid"
-respawn_delay=0
-start_pre() { note start; }
-stop_post() { note stop; }
-`
+const web = "command_background=yes\n" + serving
+
+const supervised = "supervisor=supervise-daemon\nrespawn_delay=0\n" + serving
 
 // links makes eth1, with somebody at its other end, in the namespace peer.
 const links = note + `

@@ -1,9 +1,6 @@
 package boot
 
 import (
-	"crypto/ecdh"
-	"crypto/rand"
-	"encoding/base64"
 	"fmt"
 	"regexp"
 	"strings"
@@ -39,15 +36,6 @@ start()
 stop() { note stop; }
 `
 
-func newKey(t *testing.T) (private, public string) {
-	t.Helper()
-	key, err := ecdh.X25519().GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return base64.StdEncoding.EncodeToString(key.Bytes()), base64.StdEncoding.EncodeToString(key.PublicKey().Bytes())
-}
-
 // Three namespaces, each with a tunnel of its own, are set up at once, after
 // the host's network and before what runs in them; in the short run it is one.
 func TestBootWithTunnels(t *testing.T) {
@@ -62,8 +50,8 @@ func TestBootWithTunnels(t *testing.T) {
 	d.write("etc/rc.conf.d/parallel.conf", 0o644, "rc_parallel=\"YES\"\n")
 	var webs []string
 	for i := 1; i <= tunnels; i++ {
-		mine, myPublic := newKey(t)
-		theirs, theirPublic := newKey(t)
+		mine, myPublic := kit.Keys(t)
+		theirs, theirPublic := kit.Keys(t)
 		endpoint := fmt.Sprintf("198.51.100.2:5000%d", i)
 		if i == 2 {
 			endpoint = "two.example:50002"

@@ -7,9 +7,6 @@ package kernel
 import (
 	"cmp"
 	"context"
-	"crypto/ecdh"
-	"crypto/rand"
-	"encoding/base64"
 	"flag"
 	"fmt"
 	"os"
@@ -207,11 +204,7 @@ func TestWireGuard(t *testing.T) {
 	t.Parallel()
 	private, public := [2]string{}, [2]string{}
 	for i := range private {
-		key, err := ecdh.X25519().GenerateKey(rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		private[i], public[i] = base64.StdEncoding.EncodeToString(key.Bytes()), base64.StdEncoding.EncodeToString(key.PublicKey().Bytes())
+		private[i], public[i] = kit.Keys(t)
 	}
 	peer := func(lines ...string) string {
 		return strings.Join(append([]string{"[Interface]"}, lines...), "\n") + "\n"

@@ -4,6 +4,9 @@ package kit
 
 import (
 	"cmp"
+	"crypto/ecdh"
+	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -185,4 +188,14 @@ func Contains(t testing.TB, text, want string) {
 	if !strings.Contains(text, want) {
 		t.Errorf("missing %q in:\n%s", want, text)
 	}
+}
+
+// Keys makes those of one end of a WireGuard tunnel, as wg(8) writes them.
+func Keys(t testing.TB) (private, public string) {
+	t.Helper()
+	key, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return base64.StdEncoding.EncodeToString(key.Bytes()), base64.StdEncoding.EncodeToString(key.PublicKey().Bytes())
 }

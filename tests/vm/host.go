@@ -2,7 +2,6 @@ package vm
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -114,8 +113,12 @@ func fillOwn(s spec) error {
 			return err
 		}
 	}
-	if err := copyProgram("." + guest + "/" + initName); err != nil {
-		return fmt.Errorf("copy the program: %w", err)
+	program, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile("."+guest+"/"+initName, program, 0o755); err != nil {
+		return err
 	}
 	what, err := json.Marshal(s)
 	if err != nil {
@@ -134,18 +137,4 @@ func fillOwn(s spec) error {
 		}
 	}
 	return nil
-}
-
-func copyProgram(to string) error {
-	from, err := os.Open("/proc/self/exe")
-	if err != nil {
-		return err
-	}
-	defer from.Close()
-	file, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE, 0o755)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(file, from)
-	return errors.Join(err, file.Close())
 }
