@@ -39,7 +39,7 @@ BASHCOMPDIR ?= $(DATADIR)/bash-completion/completions
 # Debian and Devuan: ZSHCOMPDIR=/usr/share/zsh/vendor-completions
 ZSHCOMPDIR ?= $(DATADIR)/zsh/site-functions
 FISHCOMPDIR ?= $(DATADIR)/fish/vendor_completions.d
-# What has rc-netns mend called where the host's resolv.conf was written: dhcpcd,
+# What has rc-netns repair called where the host's resolv.conf was written: dhcpcd,
 # openresolv, udhcpc as Alpine runs it, ifupdown. PACKAGING.md says where others
 # look.
 HOOKS ?= $(PREFIX)/lib/dhcpcd/dhcpcd-hooks/90-openrc-netns \

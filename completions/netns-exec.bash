@@ -252,7 +252,7 @@ _rc_netns()
 	if ((cword == 1)); then
 		case "$cur" in
 		-*) _netns_offer --help --version -h -V ;;
-		*) _netns_offer status check egress grant mend settings up down ;;
+		*) _netns_offer status check egress grant repair settings up down ;;
 		esac
 		return
 	fi
@@ -260,7 +260,7 @@ _rc_netns()
 	"status -"*) _netns_offer --json --watch ;;
 	"check -"*) _netns_offer --json ;;
 	"egress -"*) _netns_offer --json ;;
-	"mend -"*) _netns_offer --dry-run --quiet ;;
+	"repair -"*) _netns_offer --dry-run --quiet ;;
 	"settings -"*) _netns_offer --null ;;
 	"grant "*)
 		if ((cword == 2)); then
@@ -269,7 +269,7 @@ _rc_netns()
 			_netns_offer_files /run/netns
 		fi
 		;;
-	"status "* | "check "* | "egress "* | "mend "* | "settings "*) _netns_offer_services all ;;
+	"status "* | "check "* | "egress "* | "repair "* | "settings "*) _netns_offer_services all ;;
 	"up -"*) _netns_offer --interface --wireguard --veth --config --routes --dns --sysctl --dry-run ;;
 	"down -"*) _netns_offer --restart ;;
 	"up "* | "down "*)

@@ -20,7 +20,7 @@ const usage = `Usage: rc-netns [status] [--json | --watch[=SECONDS]] [SERVICE]..
        rc-netns check [--json] [SERVICE]...
        rc-netns egress [--json] [SERVICE | NETNS]...
        rc-netns grant USER NETNS
-       rc-netns mend [-nq] [SERVICE]...
+       rc-netns repair [-nq] [SERVICE]...
        rc-netns settings [--null] SERVICE
        rc-netns up [-n] [OPTION]... NETNS
        rc-netns down [--restart] NETNS
@@ -37,7 +37,7 @@ run.
 grant prints what root writes down for sudo or doas, so that a user may run commands
 in a network namespace, as nobody else and nowhere else.
 
-mend puts right, in services that run and without a restart, what status calls etc,
+repair puts right, in services that run and without a restart, what status calls etc,
 and of what it calls unbound what can be put right without one.
 
 settings prints what conf.d sets for a service, as status, check and netns-exec(8)
@@ -65,16 +65,16 @@ else. The options of up may be repeated.
   --dns SERVER     have SERVER asked for names; or a domain to search
   --sysctl KEY=VALUE
                    set a sysctl below net, as sysctl(8) would
-  -n, --dry-run    find out what would keep up from it, or what mend would do, and do
+  -n, --dry-run    find out what would keep up from it, or what repair would do, and do
                    nothing
-  -q, --quiet      print only what mend could not do
+  -q, --quiet      print only what repair could not do
   --restart        an up is to follow: keep a namespace that has processes in it
 
   -h, --help       print this text
   -V, --version    print the version
 
 Exit status: 0 if all is well, 1 if somebody has to act, if there is a way out
-beside a tunnel, or if up or down failed, 125 if status, check, egress or mend
+beside a tunnel, or if up or down failed, 125 if status, check, egress or repair
 could not look.
 `
 
@@ -104,8 +104,8 @@ func run(args []string) int {
 		return printEgress(args[1:])
 	case "grant":
 		return printGrant(args[1:])
-	case "mend":
-		return mendServices(args[1:])
+	case "repair":
+		return repairServices(args[1:])
 	case "settings":
 		return printSettings(args[1:])
 	case "up":

@@ -106,7 +106,7 @@ func (a *auditor) judgeFiles(s *Service) {
 				v.Foreign = a.foreign(s, inode)
 			}
 			v.Lost = append(v.Lost, entry.bind)
-			remedy := s.mend(before)
+			remedy := s.repair(before)
 			if v.Foreign {
 				remedy = s.restart(before)
 			}

@@ -245,16 +245,16 @@ func (a *auditor) judgeSockets(s *Service) {
 		}
 	}
 	if len(left) > 0 {
-		s.add(finding.Unbound, finding.LeftCgroup, s.mendCgroup(), left, s.Record.Cgroup)
+		s.add(finding.Unbound, finding.LeftCgroup, s.repairCgroup(), left, s.Record.Cgroup)
 	}
 }
 
-// mendCgroup is the remedy where the cgroup is to have its program and its
+// repairCgroup is the remedy where the cgroup is to have its program and its
 // processes again. Its program can be told while the settings are those of the
 // start, and only one that is the service's own may get it.
-func (s *Service) mendCgroup() finding.Remedy {
+func (s *Service) repairCgroup() finding.Remedy {
 	if s.Settings != nil && s.Record.AsSet(*s.Settings) && cgroup.IsOfService(s.Record.Cgroup, s.Name) {
-		return s.mend(finding.Remedy{})
+		return s.repair(finding.Remedy{})
 	}
 	return s.restart(finding.Remedy{})
 }
@@ -314,7 +314,7 @@ func (a *auditor) judgeProgram(s *Service, program *vrf.Confinement, asked, lock
 	}
 	switch {
 	case id == finding.NoProgram && (asked || lock):
-		s.add(finding.Unbound, id, s.mendCgroup(), s.Record.Cgroup)
+		s.add(finding.Unbound, id, s.repairCgroup(), s.Record.Cgroup)
 	case id == finding.NoProgram:
 		s.addRestart(finding.Unbound, id, s.Record.Cgroup)
 	case id == finding.VRFChanged:

@@ -11,20 +11,20 @@ import (
 	"openrc-netns/internal/openrc"
 )
 
-// CanMend reports whether package mend puts right what f says of s.
-func (s *Service) CanMend(f finding.Finding) bool {
-	return slices.ContainsFunc(f.Remedy.Commands, s.mends)
+// CanRepair reports whether package repair puts right what f says of s.
+func (s *Service) CanRepair(f finding.Finding) bool {
+	return slices.ContainsFunc(f.Remedy.Commands, s.repairs)
 }
 
-func (s *Service) mends(c finding.Command) bool {
-	return slices.Equal(c.Args, []string{"rc-netns", "mend", s.Name})
+func (s *Service) repairs(c finding.Command) bool {
+	return slices.Equal(c.Args, []string{"rc-netns", "repair", s.Name})
 }
 
 // remedy puts together those of all findings: what comes before a restart, one
-// restart, and what ends stray processes. What can be mended without one is, if
+// restart, and what ends stray processes. What can be repaired without one is, if
 // there is none. There is no remedy if there is none for one of them.
 func (s *Service) remedy() finding.Remedy {
-	var all, restart, mend finding.Remedy
+	var all, restart, repair finding.Remedy
 	var stray []string
 	for _, f := range s.Findings {
 		if len(f.Remedy.Commands) == 0 {
@@ -36,15 +36,15 @@ func (s *Service) remedy() finding.Remedy {
 				stray = append(stray, c.Args[1:]...)
 			case slices.Equal(c.Args, []string{"rc-service", s.Name, "restart"}):
 				restart.Commands = []finding.Command{c}
-			case s.mends(c):
-				mend.Commands = []finding.Command{c}
+			case s.repairs(c):
+				repair.Commands = []finding.Command{c}
 			default:
 				all.Commands = append(all.Commands, c)
 			}
 		}
 	}
 	if restart.Commands == nil {
-		restart = mend
+		restart = repair
 	}
 	all.Commands = append(all.Commands, restart.Commands...)
 	if stray != nil {
@@ -61,12 +61,12 @@ func (s *Service) restart(r finding.Remedy) finding.Remedy {
 	return r.Run("rc-service", s.Name, "restart")
 }
 
-// mend adds what puts s right while it runs (package mend).
-func (s *Service) mend(r finding.Remedy) finding.Remedy {
+// repair adds what puts s right while it runs (package repair).
+func (s *Service) repair(r finding.Remedy) finding.Remedy {
 	if !s.runs() {
 		return r
 	}
-	return r.Run("rc-netns", "mend", s.Name)
+	return r.Run("rc-netns", "repair", s.Name)
 }
 
 func (s *Service) runs() bool { return s.State != openrc.Stopped && s.State != openrc.Failed }

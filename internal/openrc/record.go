@@ -115,7 +115,7 @@ func ReadRecord(service string) (*Record, error) {
 // not on record.
 func (r *Record) AsSet(s Settings) bool { return r.Netns == s.Netns && r.View == s.viewLine() }
 
-// Lock waits until nobody else mends the service of that name, who would call
+// Lock waits until nobody else repairs the service of that name, who would call
 // this too. It is an error if the service has no record.
 func Lock(service string) (unlock func(), err error) {
 	record, err := files.Open(valuePath(service, recordValue))

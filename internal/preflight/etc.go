@@ -22,7 +22,7 @@ func (s *serviceCheck) checkEtc() {
 	}
 	binds, err := mounts.EtcEntries(name)
 	dir := filepath.Join(mounts.EtcDir, name)
-	// Only the directory itself is mended by making it anew.
+	// Only the directory itself is repaired by making it anew.
 	failed := (*fs.PathError)(nil)
 	if errors.Is(err, fs.ErrPermission) || errors.As(err, &failed) && failed.Path != dir {
 		s.unchecked(finding.UncheckedError, err)

@@ -156,7 +156,7 @@ func ReadFile(path string) (*Config, error) {
 	}
 	config.Name = name
 	if worldAccessible(f, path) {
-		config.Warnings = append(config.Warnings, &Fault{path, 0, "everybody can read it, and the keys in it", "mend it with: chmod 600 " + path})
+		config.Warnings = append(config.Warnings, &Fault{path, 0, "everybody can read it, and the keys in it", "fix it with: chmod 600 " + path})
 	}
 	return config, nil
 }

@@ -218,7 +218,7 @@ func TestFile(t *testing.T) {
 		t.Errorf("%v, %v", config, err)
 	}
 	write(0o644, good)
-	if config, err = ReadFile(path); err != nil || config.Warnings.Error() != path+": everybody can read it, and the keys in it; mend it with: chmod 600 "+path {
+	if config, err = ReadFile(path); err != nil || config.Warnings.Error() != path+": everybody can read it, and the keys in it; fix it with: chmod 600 "+path {
 		t.Errorf("%v, %v", config.Warnings, err)
 	}
 	if err := os.Chmod(dir, 0o700); err != nil {

@@ -93,7 +93,7 @@ func TestOtherCgroups(t *testing.T) {
 			{name: "netns.NAME_made_and_deleted"},
 			{name: "a lock", play: lockedWithoutCgroups},
 			{name: "a VRF that is none", play: noVRF},
-			{name: "mend", play: mendsWithoutCgroups},
+			{name: "repair", play: repairsWithoutCgroups},
 		} {
 			ok := t.Run(scene.name, func(t *testing.T) {
 				h := stage.with(t)
@@ -173,16 +173,16 @@ func noVRF(t *testing.T, h *host) {
 	h.Sh("ip link delete mgmt")
 }
 
-// mendsWithoutCgroups asserts that a service without a lock, which then has no
+// repairsWithoutCgroups asserts that a service without a lock, which then has no
 // cgroup to be found by, is found by what it has on record.
-func mendsWithoutCgroups(t *testing.T, h *host) {
+func repairsWithoutCgroups(t *testing.T, h *host) {
 	h.Write("/etc/netns/vpn/resolv.conf", "nameserver 198.51.100.53\n")
 	h.Conf("daemon", "netns=vpn")
 	h.Sh("rc-service daemon start")
 	pid := h.daemon()
 	h.Sh("cd /etc/netns/vpn; echo nameserver 198.51.100.54 >new; mv new resolv.conf")
 	kit.Contains(t, h.Run("rc-netns status daemon").Output, "resolv.conf")
-	h.Sh("rc-netns mend")
+	h.Sh("rc-netns repair")
 	kit.Contains(t, h.Sh("cat /proc/"+pid+"/root/etc/resolv.conf"), "198.51.100.54")
 	kit.Contains(t, h.Sh("rc-netns status daemon"), " ok")
 	h.Sh("rc-service daemon stop; rm -r /etc/netns")

@@ -160,13 +160,13 @@ func (s *terminal) commands() {
 }
 
 func (s *terminal) rcNetns() {
-	s.lists("rc-netns ", "status check egress grant mend settings up down", "")
+	s.lists("rc-netns ", "status check egress grant repair settings up down", "")
 	s.lists("rc-netns --", "--help --version", "")
 	s.lists("rc-netns check ", "web plain netns.lab", "README")
 	s.lists("rc-netns up ", "vpn tunnel lab", "")
 	s.completes("rc-netns ",
 		"st|atus ", "status we|b ", "status --js|on ", "status web pla|in ", "check --js|on ", "check --w|",
-		"grant nobod|y ", "grant nobody vp|n ", "mend we|b ", "mend --q|uiet ", "settings we|b ",
+		"grant nobod|y ", "grant nobody vp|n ", "repair we|b ", "repair --q|uiet ", "settings we|b ",
 		"up --interface mg|mt ", "up --wireguard /etc/fst|ab ", "up --dr|y-run ", "down la|b ", `down my|\ vpn `, "down --r|estart ")
 }
 

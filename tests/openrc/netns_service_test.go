@@ -216,9 +216,9 @@ func heldAt(call, file, namespace string, step int, command string) string {
 		kill -KILL $pid $tracer`, namespace, call, file, step, command)
 }
 
-// Killed at any point of what it does, a second start mends it and the stop
+// Killed at any point of what it does, a second start repairs it and the stop
 // leaves nothing.
-func TestStartMendsWhatACrashLeft(t *testing.T) {
+func TestStartRepairsWhatACrashLeft(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
 	h.Sh("ip link add eth1 type veth peer name eth1p")

@@ -585,7 +585,7 @@ func TestStatusOfSessions(t *testing.T) {
 	kit.Contains(t, h.Sh("cat /proc/"+pid+"/cgroup"), "/openrc.sshd/netns-exec.")
 	h.says("sshd", "ok", pid+"  sleeper ")
 
-	// An old session is no daemon: it does not keep a restart from mending.
+	// An old session is no daemon: it does not keep a restart from repairing.
 	h.Sh("cp /etc/resolv.conf /etc/new; mv /etc/new /etc/resolv.conf")
 	h.fixed("sshd", "etc", "it sees the host's /etc/resolv.conf", "ok")
 	kit.Contains(t, h.Sh(statusCommand+"sshd"), pid+"  sleeper ")
@@ -650,7 +650,7 @@ func TestStatusActionSaysWhere(t *testing.T) {
 		h.Sh("rc-service daemon start")
 		says(inside, started)
 		h.Sh("mkdir -p /etc/netns/vpn; echo nameserver 192.0.2.53 >/etc/netns/vpn/resolv.conf")
-		says(inside, "daemon: it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf; fix it with: rc-netns mend daemon", started)
+		says(inside, "daemon: it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf; fix it with: rc-netns repair daemon", started)
 		h.Sh("rc-service daemon restart")
 		says(inside, started)
 

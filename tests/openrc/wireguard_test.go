@@ -334,7 +334,7 @@ func TestWireGuardStartsThatFail(t *testing.T) {
 	s.Write(path, good)
 	s.Sh("chmod 755 /etc/wireguard")
 	s.service("vpn", "netns_wireguard="+path)
-	kit.Contains(t, s.Run("rc-service netns.vpn start").Output, path+": everybody can read it, and the keys in it; mend it with: chmod 600 "+path)
+	kit.Contains(t, s.Run("rc-service netns.vpn start").Output, path+": everybody can read it, and the keys in it; fix it with: chmod 600 "+path)
 	s.reaches("netns-exec vpn")
 
 	// A restart that could not succeed is refused, and what runs goes on.
@@ -362,7 +362,7 @@ func (h *host) kernel() bool {
 
 // Killed at any moment, the start is completed by the next one, and undone by
 // the stop.
-func TestWireGuardStartMendsWhatACrashLeft(t *testing.T) {
+func TestWireGuardStartRepairsWhatACrashLeft(t *testing.T) {
 	kit.Whole(t)
 	t.Parallel()
 	s := newTunnelScene(t, machine.Options{})

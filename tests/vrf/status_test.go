@@ -85,9 +85,9 @@ func TestStatusOfVRFs(t *testing.T) {
 	g.Sh("probe detach /sys/fs/cgroup/openrc.web")
 	beside("stray", "7262")
 	kit.Contains(t, g.status("unbound", "no BPF program of ours"), "rc-service web restart")
-	result := g.Run("rc-netns mend web")
-	kit.Equal(t, "mend", fmt.Sprint(result.Code, " ", result.Output), "1 web: BPF program attached again to its cgroup /openrc.web\n"+
-		"rc-netns: mend: web: its TCP port 7262 is not bound to VRF \"mgmt\": it hears other networks; fix it with: rc-service web restart\n")
+	result := g.Run("rc-netns repair web")
+	kit.Equal(t, "repair", fmt.Sprint(result.Code, " ", result.Output), "1 web: BPF program attached again to its cgroup /openrc.web\n"+
+		"rc-netns: repair: web: its TCP port 7262 is not bound to VRF \"mgmt\": it hears other networks; fix it with: rc-service web restart\n")
 	g.Sh("kill $(cat /run/beside); rc-service web stop")
 
 	// Open beside the VRF: by a socket that its process has freed, and by one

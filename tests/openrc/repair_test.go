@@ -12,7 +12,7 @@ import (
 	"openrc-netns/tests/machine"
 )
 
-// The lines in the host's resolv.conf and in that of vpn, in the tests of mend.
+// The lines in the host's resolv.conf and in that of vpn, in the tests of repair.
 const (
 	hostsServer = "nameserver 192.0.2.1"
 	vpnsServer  = "nameserver 192.0.2.53"
@@ -36,12 +36,12 @@ func (h *host) sees(pid, want string) {
 	kit.Equal(h.T, "resolv.conf of process "+pid, h.Sh("cat /proc/"+pid+"/root/etc/resolv.conf"), want)
 }
 
-// mends asserts the exit status of mend, and the lines that it prints.
-func (h *host) mends(code int, args string, want ...string) {
+// repairs asserts the exit status of repair, and the lines that it prints.
+func (h *host) repairs(code int, args string, want ...string) {
 	h.T.Helper()
-	result := h.Run("rc-netns mend " + args)
+	result := h.Run("rc-netns repair " + args)
 	lines := strings.Join(append(want, ""), "\n")
-	kit.Equal(h.T, "mend "+args, fmt.Sprint(result.Code, "\n", result.Output), fmt.Sprint(code, "\n", lines))
+	kit.Equal(h.T, "repair "+args, fmt.Sprint(result.Code, "\n", result.Output), fmt.Sprint(code, "\n", lines))
 }
 
 // mountsOf counts what is mounted for a process.
@@ -52,22 +52,22 @@ func (h *host) mountsOf(pid string) string {
 
 // A file that the host has replaced is bound again in the running daemon, which
 // does not notice, and nowhere else.
-func TestMendEtc(t *testing.T) {
+func TestRepairEtc(t *testing.T) {
 	t.Parallel()
 	h := bootResolved(t)
 	h.Conf("daemon", "netns=vpn")
 	h.Sh("rc-service daemon start")
 	pid := h.daemon()
 	mounted, host := h.mountsOf(pid), h.Sh("cat /proc/1/mountinfo")
-	h.mends(0, "")
+	h.repairs(0, "")
 	h.Sh(replace)
 	h.sees(pid, hostsServer)
 	bound := "/etc/resolv.conf bound again in process " + pid + " (sleeper)"
-	h.mends(0, "--dry-run daemon", "daemon: would be mended: "+bound)
+	h.repairs(0, "--dry-run daemon", "daemon: would be repaired: "+bound)
 	h.sees(pid, hostsServer)
-	h.mends(0, "daemon", "daemon: "+bound)
+	h.repairs(0, "daemon", "daemon: "+bound)
 	h.sees(pid, vpnsServer)
-	h.mends(0, "daemon")
+	h.repairs(0, "daemon")
 	kit.Equal(t, "daemon", h.daemon(), pid)
 	kit.Equal(t, "the host's", h.Sh("cat /etc/resolv.conf"), hostsServer)
 
@@ -75,16 +75,16 @@ func TestMendEtc(t *testing.T) {
 	const other = "nameserver 192.0.2.54"
 	h.Sh("cd /etc/netns/vpn; echo " + other + " >new; mv new resolv.conf")
 	h.sees(pid, vpnsServer)
-	h.mends(0, "--quiet")
+	h.repairs(0, "--quiet")
 	h.sees(pid, other)
 	kit.Equal(t, "mounts of the daemon", h.mountsOf(pid), mounted)
 	kit.Equal(t, "mounts of the host", h.Sh("cat /proc/1/mountinfo"), host)
 
-	// What the start refuses, mend does; and a service without a namespace of
+	// What the start refuses, repair does; and a service without a namespace of
 	// its own is none of its business.
 	h.Sh("rm /etc/resolv.conf")
-	h.mends(1, "daemon",
-		`rc-netns: mend: daemon: cannot bind "/etc/netns/vpn/resolv.conf" over "/etc/resolv.conf", which does not exist; create it, or remove /etc/netns/vpn/resolv.conf`)
+	h.repairs(1, "daemon",
+		`rc-netns: repair: daemon: cannot bind "/etc/netns/vpn/resolv.conf" over "/etc/resolv.conf", which does not exist; create it, or remove /etc/netns/vpn/resolv.conf`)
 	h.fixed("daemon", "etc", "it sees no /etc/resolv.conf", "ok")
 	h.sees(pid, other)
 	for args, want := range map[string]string{
@@ -93,32 +93,32 @@ func TestMendEtc(t *testing.T) {
 		"--frob":  `unknown flag: --frob; see: rc-netns --help`,
 		"../../x": `bad service name "../../x"`,
 	} {
-		h.mends(125, args, "rc-netns: mend: "+want)
+		h.repairs(125, args, "rc-netns: repair: "+want)
 	}
-	result := h.Run("setpriv --reuid nobody --regid nogroup --clear-groups rc-netns mend")
-	kit.Contains(t, result.Stderr, "rc-netns: mend: ")
+	result := h.Run("setpriv --reuid nobody --regid nogroup --clear-groups rc-netns repair")
+	kit.Contains(t, result.Stderr, "rc-netns: repair: ")
 	kit.Equal(t, "without root", fmt.Sprint(result.Code), "125")
 
 	// What takes a restart.
 	h.Sh("ip netns add mgmt")
 	h.Conf("daemon", "netns=mgmt")
-	h.mends(1, "",
-		`rc-netns: mend: daemon: it was started in network namespace "vpn", but its settings now put it in network namespace "mgmt"; fix it with: rc-service daemon restart`)
-	kit.Equal(t, "outside, quiet", h.Run("rc-netns mend --quiet").Output, "")
+	h.repairs(1, "",
+		`rc-netns: repair: daemon: it was started in network namespace "vpn", but its settings now put it in network namespace "mgmt"; fix it with: rc-service daemon restart`)
+	kit.Equal(t, "outside, quiet", h.Run("rc-netns repair --quiet").Output, "")
 	h.Conf("daemon", "netns=vpn")
 
 	// The files of a name belong to the namespace that has it.
 	h.Write("/etc/resolv.conf", hostsServer+"\n")
 	h.Sh("ip netns delete vpn; ip netns add vpn; " + replace)
-	kit.Contains(t, h.Fails("rc-netns mend daemon"), `the name "vpn" leads to a different network namespace than at the start; fix it with: rc-service daemon restart`)
+	kit.Contains(t, h.Fails("rc-netns repair daemon"), `the name "vpn" leads to a different network namespace than at the start; fix it with: rc-service daemon restart`)
 	h.sees(pid, hostsServer)
 	h.Sh("rc-service daemon stop")
-	h.mends(0, "daemon")
+	h.repairs(0, "daemon")
 }
 
 // A service has as many views as its processes have mount namespaces, and only
 // its own are touched.
-func TestMendViews(t *testing.T) {
+func TestRepairViews(t *testing.T) {
 	t.Parallel()
 	h := bootResolved(t)
 	const mgmts = "nameserver 192.0.2.54"
@@ -148,22 +148,22 @@ exec sleeper 1000
 		}
 	}
 	see(hostsServer, hostsServer, "jail", hostsServer, hostsServer, hostsServer)
-	result := h.Run("rc-netns mend family")
+	result := h.Run("rc-netns repair family")
 	for _, pid := range []string{main, worker} {
 		kit.Contains(t, result.Stdout, "family: /etc/resolv.conf bound again in process "+pid+" (sleeper)\n")
 	}
 	kit.Contains(t, result.Stdout, "family: process "+jailed+" (sleeper) has another root directory: its /etc is left alone\n")
 	kit.Equal(t, "lines", fmt.Sprint(strings.Count(result.Stdout, "\n")), "3")
 	kit.Equal(t, "the rest", fmt.Sprint(result.Code, " ", result.Stderr),
-		"1 rc-netns: mend: family: it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf; fix it with: rc-service family restart\n")
+		"1 rc-netns: repair: family: it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf; fix it with: rc-service family restart\n")
 	see(vpnsServer, vpnsServer, "jail", hostsServer, hostsServer, hostsServer)
-	kit.Contains(t, h.Run("rc-netns mend").Stdout, "daemon: /etc/resolv.conf bound again in process "+other+" (sleeper)")
+	kit.Contains(t, h.Run("rc-netns repair").Stdout, "daemon: /etc/resolv.conf bound again in process "+other+" (sleeper)")
 	see(vpnsServer, vpnsServer, "jail", hostsServer, mgmts, mgmts)
 }
 
 // What a daemon reads while the host replaces its file: the host's from then on
-// until it is mended, and never after. Where /etc/resolv.conf is a link, never.
-func TestMendWindow(t *testing.T) {
+// until it is repaired, and never after. Where /etc/resolv.conf is a link, never.
+func TestRepairWindow(t *testing.T) {
 	t.Parallel()
 	h := bootResolved(t)
 	h.Conf("reader", "netns=vpn")
@@ -191,24 +191,24 @@ done
 	read("as it was started", vpnsServer)
 	h.Sh(replace)
 	read("the file was replaced", vpnsServer, hostsServer)
-	h.Sh("rc-netns mend --quiet")
-	read("it was mended", vpnsServer, hostsServer, vpnsServer)
+	h.Sh("rc-netns repair --quiet")
+	read("it was repaired", vpnsServer, hostsServer, vpnsServer)
 
 	h.Sh("rc-service reader stop; rm /run/read /run/reads; mkdir /run/r; mv /etc/resolv.conf /run/r; ln -s /run/r/resolv.conf /etc; rc-service reader start; until [ -e /run/reads ]; do sleep 0.1; done")
 	read("as it was started", vpnsServer)
 	h.Sh("cp /run/r/resolv.conf /run/r/new; mv /run/r/new /run/r/resolv.conf")
 	read("what the link leads to was replaced", vpnsServer)
-	h.mends(0, "")
+	h.repairs(0, "")
 	// Nor is there a moment without any where vpn's own file was replaced.
 	const other = "nameserver 192.0.2.54"
 	h.Sh("cd /etc/netns/vpn; echo " + other + " >new; mv new resolv.conf")
 	read("vpn's file was replaced", vpnsServer)
-	h.Sh("rc-netns mend --quiet")
-	read("it was mended", vpnsServer, other)
+	h.Sh("rc-netns repair --quiet")
+	read("it was repaired", vpnsServer, other)
 }
 
 // The program and the processes of a cgroup, which no other one gets.
-func TestMendCgroup(t *testing.T) {
+func TestRepairCgroup(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
 	h.Conf("daemon", "netns=vpn", "netns_lock=yes")
@@ -217,7 +217,7 @@ func TestMendCgroup(t *testing.T) {
 	const cgroup = "/sys/fs/cgroup/openrc.daemon"
 	leave := "echo " + pid + " >/sys/fs/cgroup/cgroup.procs; "
 	moved := "daemon: process " + pid + " (sleeper) moved back to its cgroup /openrc.daemon"
-	would := func(line string) string { return strings.Replace(line, "daemon: ", "daemon: would be mended: ", 1) }
+	would := func(line string) string { return strings.Replace(line, "daemon: ", "daemon: would be repaired: ", 1) }
 	const attached = "daemon: BPF program attached again to its cgroup /openrc.daemon"
 	locked := func() {
 		t.Helper()
@@ -228,45 +228,45 @@ func TestMendCgroup(t *testing.T) {
 	}
 	locked()
 	h.Sh(leave)
-	h.mends(0, "-n", would(moved))
-	h.mends(0, "", moved)
+	h.repairs(0, "-n", would(moved))
+	h.repairs(0, "", moved)
 	locked()
 	h.Sh(leave + "rmdir " + cgroup + "; mkdir " + cgroup + "; echo " + pid + " >" + cgroup + "/cgroup.procs")
-	h.mends(0, "", attached)
+	h.repairs(0, "", attached)
 	locked()
 	h.Sh(leave + "rmdir " + cgroup)
-	h.mends(0, "-n", would(attached), would(moved))
+	h.repairs(0, "-n", would(attached), would(moved))
 	h.Sh("[ ! -e " + cgroup + " ]")
-	h.mends(0, "", attached, moved)
+	h.repairs(0, "", attached, moved)
 	locked()
 
 	// Neither one that is not its own, nor one of settings that the start did
 	// not have.
 	h.Sh(leave + "rmdir " + cgroup + "; mkdir /sys/fs/cgroup/shared; echo " + pid + " >/sys/fs/cgroup/shared/cgroup.procs; sed -i 3s,.*,/shared, /run/openrc/options/daemon/netns")
 	const restart = ": new sockets are not bound; fix it with: rc-service daemon restart"
-	h.mends(1, "", "rc-netns: mend: daemon: no BPF program of ours is on its cgroup /shared"+restart)
+	h.repairs(1, "", "rc-netns: repair: daemon: no BPF program of ours is on its cgroup /shared"+restart)
 	kit.Equal(t, "programs", h.Sh("probe programs /sys/fs/cgroup/shared"), "")
 	h.Sh("mkdir " + cgroup + "; echo " + pid + " >" + cgroup + "/cgroup.procs; rmdir /sys/fs/cgroup/shared; sed -i 3s,.*,/openrc.daemon, /run/openrc/options/daemon/netns")
 	h.Conf("daemon", "netns=vpn", "netns_lock=yes", "netns_lock_keep=mknod")
-	h.mends(1, "", "rc-netns: mend: daemon: no BPF program of ours is on its cgroup /openrc.daemon"+restart)
+	h.repairs(1, "", "rc-netns: repair: daemon: no BPF program of ours is on its cgroup /openrc.daemon"+restart)
 	kit.Equal(t, "programs", h.Sh("probe programs "+cgroup), "")
 	h.Sh("rc-service daemon stop")
-	h.mends(0, "")
+	h.repairs(0, "")
 }
 
 // Many at once, while the host replaces the file and the daemon is restarted,
 // get in nobody's way.
-func TestMendTogether(t *testing.T) {
+func TestRepairTogether(t *testing.T) {
 	t.Parallel()
 	h := bootResolved(t)
 	h.Conf("daemon", "netns=vpn", "netns_lock=yes")
 	h.Sh("rc-service daemon start")
 	mounted := h.mountsOf(h.daemon())
 	// Each bind is made once.
-	h.Sh("for i in $(seq 10); do " + replace + "for j in $(seq 8); do rc-netns mend & done >/run/output; wait; done")
+	h.Sh("for i in $(seq 10); do " + replace + "for j in $(seq 8); do rc-netns repair & done >/run/output; wait; done")
 	kit.Equal(t, "mounts", h.mountsOf(h.daemon()), mounted)
 	h.Sh(`for i in 1 2 3 4; do
-			while [ ! -e /run/done ]; do rc-netns mend >/dev/null 2>>/run/errors.$i; done &
+			while [ ! -e /run/done ]; do rc-netns repair >/dev/null 2>>/run/errors.$i; done &
 		done
 		for i in 1 2 3 4 5 6; do
 			for j in 1 2 3 4 5; do
@@ -279,7 +279,7 @@ func TestMendTogether(t *testing.T) {
 		wait`)
 	// What one of them cannot do another has done, or status says it.
 	kit.Equal(t, "errors", h.Sh("cat /run/errors.* | grep -v ': it sees the host.s /etc/resolv.conf\\|not in its cgroup' || :"), "")
-	h.Sh("rc-netns mend")
+	h.Sh("rc-netns repair")
 	h.says("daemon", "ok", "")
 	pid := h.daemon()
 	h.sees(pid, vpnsServer)
@@ -298,9 +298,9 @@ var writers = []string{
 	done && rm *.deb`,
 }
 
-// What writes the host's resolv.conf has it mended, by the hook that lies where
+// What writes the host's resolv.conf has it repaired, by the hook that lies where
 // it looks.
-func TestMendHooks(t *testing.T) {
+func TestRepairHooks(t *testing.T) {
 	t.Parallel()
 	kit.Require(t)
 	root, err := machine.CachedRoot("writers-sid", "sid", writers, io.Discard)
@@ -342,7 +342,7 @@ func TestMendHooks(t *testing.T) {
 			}
 			// Without a hook it takes the daemon's file away, with one it
 			// gives it back.
-			h.Sh("rm $(grep -rl 'rc-netns mend --quiet' /etc /usr/lib)")
+			h.Sh("rm $(grep -rl 'rc-netns repair --quiet' /etc /usr/lib)")
 			h.Sh("server=192.0.2.8; " + test.command)
 			kit.Contains(t, h.Sh("cat /proc/"+pid+"/root/etc/resolv.conf"), "192.0.2.8")
 			if err := h.Install(dir); err != nil {
@@ -357,7 +357,7 @@ func TestMendHooks(t *testing.T) {
 
 // Where nothing that is confined is started, the hook starts nothing, and it
 // breaks nothing for who sources it.
-func TestMendHookIsCheap(t *testing.T) {
+func TestRepairHookIsCheap(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
 	const hook = "/usr/lib/dhcpcd/dhcpcd-hooks/90-openrc-netns"
@@ -370,7 +370,7 @@ func TestMendHookIsCheap(t *testing.T) {
 	}
 	h.Conf("daemon", "netns=vpn")
 	h.Sh("rc-service daemon restart; strace -f -qq -e trace=execve -o /run/calls sh " + hook)
-	kit.Contains(t, h.Sh("cat /run/calls"), `execve("/usr/sbin/rc-netns", ["/usr/sbin/rc-netns", "mend", "--quiet"]`)
+	kit.Contains(t, h.Sh("cat /run/calls"), `execve("/usr/sbin/rc-netns", ["/usr/sbin/rc-netns", "repair", "--quiet"]`)
 	// Nor is one of a package that was removed a mistake.
 	h.Sh("mv /usr/sbin/rc-netns /run; sh -eu " + hook)
 }

@@ -7,21 +7,21 @@ import (
 	"github.com/spf13/pflag"
 
 	"openrc-netns/internal/audit"
-	"openrc-netns/internal/mend"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/privilege"
+	"openrc-netns/internal/repair"
 )
 
-// mendServices puts right what status finds wrong with services that run, as
+// repairServices puts right what status finds wrong with services that run, as
 // far as that goes without a restart, and returns the status to exit with.
-func mendServices(args []string) int {
-	problem, err := runMend(args)
-	return conclude("mend", problem, err)
+func repairServices(args []string) int {
+	problem, err := runRepair(args)
+	return conclude("repair", problem, err)
 }
 
-func runMend(args []string) (problem bool, err error) {
+func runRepair(args []string) (problem bool, err error) {
 	var try, quiet bool
-	flags := pflag.NewFlagSet("mend", pflag.ContinueOnError)
+	flags := pflag.NewFlagSet("repair", pflag.ContinueOnError)
 	flags.Usage = func() {}
 	flags.BoolVarP(&try, "dry-run", "n", false, "")
 	flags.BoolVarP(&quiet, "quiet", "q", false, "")
@@ -37,7 +37,7 @@ func runMend(args []string) (problem bool, err error) {
 	if err := mounts.EnterHost(); err != nil {
 		return false, err
 	}
-	report, err := mend.Run(mend.Options{Services: flags.Args(), DryRun: try})
+	report, err := repair.Run(repair.Options{Services: flags.Args(), DryRun: try})
 	if err != nil {
 		return false, err
 	}
@@ -46,9 +46,9 @@ func runMend(args []string) (problem bool, err error) {
 	for _, step := range report.Steps {
 		if step.Err != nil {
 			failed[step.Service] = true
-			fmt.Fprintf(os.Stderr, "rc-netns: mend: %s\n", clean(fmt.Sprintf("%s: %v", step.Service, step.Err)))
+			fmt.Fprintf(os.Stderr, "rc-netns: repair: %s\n", clean(fmt.Sprintf("%s: %v", step.Service, step.Err)))
 		} else if !quiet {
-			text += clean(step.Service+": "+mended(step, try)) + "\n"
+			text += clean(step.Service+": "+repaired(step, try)) + "\n"
 		}
 	}
 	if err := write(text); err != nil {
@@ -57,45 +57,45 @@ func runMend(args []string) (problem bool, err error) {
 	problem = len(failed) > 0
 	for i := range report.Left {
 		s := &report.Left[i]
-		lines := unmended(s, try || failed[s.Name])
+		lines := unrepaired(s, try || failed[s.Name])
 		problem = problem || len(lines) > 0
 		for _, line := range lines {
 			if !quiet {
-				fmt.Fprintf(os.Stderr, "rc-netns: mend: %s\n", clean(s.Name+": "+line))
+				fmt.Fprintf(os.Stderr, "rc-netns: repair: %s\n", clean(s.Name+": "+line))
 			}
 		}
 	}
 	return problem, nil
 }
 
-// mended says what was done, or would be.
-func mended(s mend.Step, try bool) string {
+// repaired says what was done, or would be.
+func repaired(s repair.Step, try bool) string {
 	did, names := "", ""
 	if s.Process.PID != 0 {
 		names, _ = list([]audit.Process{s.Process})
 	}
 	switch s.Kind {
-	case mend.Bound:
+	case repair.Bound:
 		did = fmt.Sprintf("%s bound again in %s", s.What, names)
-	case mend.Attached:
+	case repair.Attached:
 		did = fmt.Sprintf("BPF program attached again to its cgroup %s", s.What)
-	case mend.Moved:
+	case repair.Moved:
 		did = fmt.Sprintf("%s moved back to its cgroup %s", names, s.What)
-	case mend.Skipped:
+	case repair.Skipped:
 		return fmt.Sprintf("%s has another root directory: its /etc is left alone", names)
 	}
 	if try {
-		return "would be mended: " + did
+		return "would be repaired: " + did
 	}
 	return did
 }
 
-// unmended says what is wrong with a service still, and on the last line what to
-// do about it; without what can be mended, where that is said already.
-func unmended(s *audit.Service, said bool) []string {
+// unrepaired says what is wrong with a service still, and on the last line what to
+// do about it; without what can be repaired, where that is said already.
+func unrepaired(s *audit.Service, said bool) []string {
 	var lines []string
 	for _, f := range s.Findings {
-		if !said || !s.CanMend(f) {
+		if !said || !s.CanRepair(f) {
 			lines = append(lines, what(f))
 		}
 	}

@@ -1,4 +1,4 @@
-package mend
+package repair
 
 import (
 	"errors"
@@ -13,7 +13,7 @@ import (
 
 // restoreCgroup puts the program back on the cgroup of the service, and then
 // the processes that have left it into it: their sockets are bound from then on.
-func (m *mending) restoreCgroup() {
+func (m *repairing) restoreCgroup() {
 	path := m.Record.Cgroup
 	root, err := cgroup.OpenRoot()
 	if err != nil {
@@ -46,7 +46,7 @@ func (m *mending) restoreCgroup() {
 }
 
 // putBack puts the program on the cgroup, which it makes if it is missing.
-func (m *mending) putBack(root cgroup.Dir) (made bool, err error) {
+func (m *repairing) putBack(root cgroup.Dir) (made bool, err error) {
 	put := true
 	confinement, err := m.confinement()
 	if err == nil && !m.try {
@@ -63,7 +63,7 @@ func (m *mending) putBack(root cgroup.Dir) (made bool, err error) {
 // confinement is what the program has to do, by the settings. The VRF is that
 // of the network namespace that the service was started in, whatever its name
 // leads to by now.
-func (m *mending) confinement() (c vrf.Confinement, err error) {
+func (m *repairing) confinement() (c vrf.Confinement, err error) {
 	spec, err := m.Settings.Spec()
 	if err != nil {
 		return c, err

@@ -1,10 +1,10 @@
-// Package mend puts right what package audit finds wrong with services that
+// Package repair puts right what package audit finds wrong with services that
 // run, where that can be done from outside: files that no longer stand in for
 // those of /etc, and a cgroup that has lost its program or its processes. The
 // processes do not notice, and what is right is left alone.
 //
 // It tells what it did; the words for it are its callers' business.
-package mend
+package repair
 
 import (
 	"slices"
@@ -42,9 +42,9 @@ const (
 	Skipped Kind = "skipped"
 )
 
-// Options says what to mend.
+// Options says what to repair.
 type Options struct {
-	// Services are the ones to mend; none means all that are confined.
+	// Services are the ones to repair; none means all that are confined.
 	Services []string
 	// DryRun does nothing, and gives the steps that would be taken.
 	DryRun bool
@@ -54,11 +54,11 @@ type Options struct {
 type Report struct {
 	Steps []Step
 	// Left are the services that somebody has to do something about. With
-	// DryRun it is as if nothing had been mended.
+	// DryRun it is as if nothing had been repaired.
 	Left []audit.Service
 }
 
-// Run mends. Its errors are those of audit.Run. It needs root, and a locked
+// Run repairs. Its errors are those of audit.Run. It needs root, and a locked
 // thread in the host's mount namespace.
 func Run(o Options) (*Report, error) {
 	report := &Report{}
@@ -79,7 +79,7 @@ func Run(o Options) (*Report, error) {
 		done := false
 		if round < rounds-1 {
 			for i := range report.Left {
-				steps := mend(&report.Left[i], o.DryRun)
+				steps := repair(&report.Left[i], o.DryRun)
 				report.Steps = append(report.Steps, steps...)
 				done = done || slices.ContainsFunc(steps, func(s Step) bool { return s.Err == nil })
 			}
@@ -109,16 +109,16 @@ func skipped(services []audit.Service) []Step {
 	return steps
 }
 
-// mend does for s what can be done.
-func mend(s *audit.Service, try bool) []Step {
+// repair does for s what can be done.
+func repair(s *audit.Service, try bool) []Step {
 	unlock, err := openrc.Lock(s.Name)
 	if err != nil {
 		return nil // it has no record: it was stopped, or knows nothing of where it belongs
 	}
 	defer unlock()
-	m := mending{Service: s, try: try}
+	m := repairing{Service: s, try: try}
 	for _, f := range s.Findings {
-		if !s.CanMend(f) {
+		if !s.CanRepair(f) {
 			continue
 		}
 		switch {
@@ -139,8 +139,8 @@ func mend(s *audit.Service, try bool) []Step {
 	return m.steps
 }
 
-// mending is the work on one service.
-type mending struct {
+// repairing is the work on one service.
+type repairing struct {
 	*audit.Service
 	try     bool            // do nothing
 	etc     bool            // binds over /etc are gone
@@ -149,6 +149,6 @@ type mending struct {
 	steps   []Step
 }
 
-func (m *mending) add(kind Kind, what string, p audit.Process, err error) {
+func (m *repairing) add(kind Kind, what string, p audit.Process, err error) {
 	m.steps = append(m.steps, Step{m.Name, kind, what, p, err})
 }

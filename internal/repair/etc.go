@@ -1,4 +1,4 @@
-package mend
+package repair
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 )
 
 // bind binds again what is gone, in each mount namespace of the service.
-func (m *mending) bind() {
+func (m *repairing) bind() {
 	for _, v := range m.Views {
 		// Where the name leads elsewhere by now, the files are those of
 		// another network namespace.
@@ -25,7 +25,7 @@ func (m *mending) bind() {
 	}
 }
 
-func (m *mending) bindIn(ns *mounts.Namespace, v audit.View) {
+func (m *repairing) bindIn(ns *mounts.Namespace, v audit.View) {
 	if own, err := mounts.CurrentID(); err != nil || own == ns.ID() {
 		m.add(Bound, v.Lost[0].Target, v.Process, errors.Join(err, errors.New("it shares the mount namespace of this program")))
 		return
