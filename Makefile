@@ -1,4 +1,4 @@
-# make            build bin/netns-exec, bin/netns-expose, bin/openrc-netns-hook
+# make            build bin/netns-exec, bin/netns-publish, bin/openrc-netns-hook
 #                 and bin/rc-netns
 # make install    install them, the drop-in, the init script, the manuals and the
 #                 completions; DESTDIR, PREFIX, SBINDIR, SYSCONFDIR, DATADIR, LSBDIR,
@@ -21,7 +21,7 @@
 # make bench      netns-exec beside ip netns exec, and with a VRF beside ip vrf
 #                 exec, in a virtual machine; services beside an OpenRC without
 #                 the drop-in, and confined ones beside Alpine's patched one;
-#                 netns-expose beside systemd-socket-proxyd and socat;
+#                 netns-publish beside systemd-socket-proxyd and socat;
 #                 BENCH=Services/dash/start for some of these,
 #                 BENCH_SMOKE=1 for a run that only shows that all rows work
 # make torture    attack the programs and judge every launch; TORTURE_S says for
@@ -74,11 +74,11 @@ LIBRARY = $(wildcard openrc/*.sh)
 # The shell files name the programs and the library; and the version, in place of
 # what shellcheck is told.
 PATHS = sed -e '1s|^. shellcheck .*|\# openrc-netns $(VERSION)|' -e 's|/usr/sbin/|$(SBINDIR)/|' -e 's|/usr/share/openrc-netns|$(DATADIR)/openrc-netns|'
-MANUALS = openrc-netns.7 netns-exec.8 netns-expose.8 openrc-netns-hook.8 rc-netns.8
+MANUALS = openrc-netns.7 netns-exec.8 netns-publish.8 openrc-netns-hook.8 rc-netns.8
 CONFIGS = netns openrc-netns
 SHELL_FILES = .ci/run hooks/openrc-netns openrc/50-netns.conf openrc/50-openrc-netns $(LIBRARY) openrc/seam tests/prepare tests/watch tests/vulncheck tests/othergo
 SHELL_FILES += $(addprefix packaging/,build postinstall postremove preremove release sbom)
-INIT_SCRIPTS = openrc/netns openrc/netns-expose $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
+INIT_SCRIPTS = openrc/netns openrc/netns-publish $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
 
 .PHONY: all build install install-completions install-hooks uninstall packages release install-for-tests test test-all soak lint demo bench torture fuzz clean
 
@@ -89,10 +89,10 @@ build:
 
 install: build install-completions install-hooks
 	install -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d' '$(DESTDIR)$(SYSCONFDIR)/conf.d' '$(DESTDIR)$(SYSCONFDIR)/init.d'
-	install -m 755 $(BIN)/netns-exec $(BIN)/netns-expose $(BIN)/openrc-netns-hook $(BIN)/rc-netns '$(DESTDIR)$(SBINDIR)'
+	install -m 755 $(BIN)/netns-exec $(BIN)/netns-publish $(BIN)/openrc-netns-hook $(BIN)/rc-netns '$(DESTDIR)$(SBINDIR)'
 	install -d '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d'
 	ln -sf ../../rc.conf.d/50-netns.conf '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d/50-netns.conf'
-	for script in netns netns-expose; do \
+	for script in netns netns-publish; do \
 		$(PATHS) openrc/$$script >'$(DESTDIR)$(SYSCONFDIR)/init.d/'$$script && \
 			chmod 755 '$(DESTDIR)$(SYSCONFDIR)/init.d/'$$script || exit; \
 	done
@@ -134,12 +134,12 @@ install-hooks:
 
 # The administrator's conf.d files stay.
 uninstall:
-	rm -f '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf' '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d/50-netns.conf' '$(DESTDIR)$(SYSCONFDIR)/init.d/netns' '$(DESTDIR)$(SYSCONFDIR)/init.d/netns-expose'
+	rm -f '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf' '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d/50-netns.conf' '$(DESTDIR)$(SYSCONFDIR)/init.d/netns' '$(DESTDIR)$(SYSCONFDIR)/init.d/netns-publish'
 	rm -f '$(DESTDIR)$(LSBDIR)/init-functions.d/50-openrc-netns' 
 	for file in $(strip $(HOOKS)); do rm -f '$(DESTDIR)'"$$file"; done
 	for file in $(LIBRARY) seam; do rm -f '$(DESTDIR)$(DATADIR)/openrc-netns/'$${file##*/}; done
 	[ ! -d '$(DESTDIR)$(DATADIR)/openrc-netns' ] || rmdir '$(DESTDIR)$(DATADIR)/openrc-netns'
-	rm -f '$(DESTDIR)$(SBINDIR)/netns-exec' '$(DESTDIR)$(SBINDIR)/netns-expose' '$(DESTDIR)$(SBINDIR)/openrc-netns-hook' '$(DESTDIR)$(SBINDIR)/rc-netns'
+	rm -f '$(DESTDIR)$(SBINDIR)/netns-exec' '$(DESTDIR)$(SBINDIR)/netns-publish' '$(DESTDIR)$(SBINDIR)/openrc-netns-hook' '$(DESTDIR)$(SBINDIR)/rc-netns'
 	for file in $(CONFIGS); do \
 		! cmp -s conf.d/$$file '$(DESTDIR)$(SYSCONFDIR)/conf.d/'$$file || \
 			rm '$(DESTDIR)$(SYSCONFDIR)/conf.d/'$$file; \

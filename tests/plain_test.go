@@ -25,7 +25,7 @@ func TestPlainBuild(t *testing.T) {
 		status int
 	}{
 		{[]string{"netns-exec", "/proc/self/ns/net", "echo", "ran"}, 125},
-		{[]string{"netns-expose", "vpn", "127.0.0.1:80"}, 1},
+		{[]string{"netns-publish", "vpn", "127.0.0.1:80"}, 1},
 		{[]string{"openrc-netns-hook", "leave", "--service", "x"}, 1},
 		{[]string{"rc-netns", "status"}, 125},
 	} {

@@ -12,11 +12,11 @@ import (
 
 	"openrc-netns/internal/audit"
 	"openrc-netns/internal/egress"
-	"openrc-netns/internal/expose"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/privilege"
+	"openrc-netns/internal/publish"
 	"openrc-netns/internal/rcdir"
 	"openrc-netns/internal/serviceconf"
 	"openrc-netns/internal/terminal"
@@ -64,19 +64,19 @@ func runEgress(args []string) (problem bool, err error) {
 			return false, fmt.Errorf("%s: %w", s.name, err)
 		}
 		problem = problem || report.Verdict == egress.Also
-		entries, err := exposedIn(s.Netns)
+		entries, err := publishedIn(s.Netns)
 		if err != nil {
 			return false, fmt.Errorf("%s: %w", s.name, err)
 		}
 		described := describeEgress(s, report)
-		described.Exposed = describeExposed(entries)
+		described.Published = describePublished(entries)
 		document.Subjects = append(document.Subjects, described)
 		if i > 0 {
 			lines = append(lines, "")
 		}
 		lines = append(lines, egressLines(s, report)...)
 		for _, e := range entries {
-			lines = append(lines, "  "+clean(exposed(e)))
+			lines = append(lines, "  "+clean(published(e)))
 		}
 	}
 	if len(subjects) == 0 {
@@ -155,14 +155,14 @@ func egressSubject(name string, all bool) (*subject, error) {
 	return s, nil
 }
 
-// exposedIn lists what the host can reach there.
-func exposedIn(netns string) ([]expose.Entry, error) {
+// publishedIn lists what the host can reach there.
+func publishedIn(netns string) ([]publish.Entry, error) {
 	ns, err := namespace.Open(netns)
 	if err != nil {
 		return nil, err
 	}
 	defer ns.Close()
-	return audit.Exposed(ns.Inode()), nil
+	return audit.Published(ns.Inode()), nil
 }
 
 // egressLines is a report for people.
@@ -281,7 +281,7 @@ type (
 		Resolvers []egressResolverJSON `json:"resolvers"`
 		Sockets   []string             `json:"sockets"`
 		Ways      []egressWayJSON      `json:"ways"`
-		Exposed   []jsonExposed        `json:"exposed"`
+		Published []jsonPublished      `json:"published"`
 	}
 	egressRouteJSON struct {
 		Family    string `json:"family"`

@@ -14,10 +14,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"openrc-netns/internal/audit"
-	"openrc-netns/internal/expose"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/publish"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -62,9 +62,9 @@ func audited() *audit.Report {
 			{Name: "old", Err: &namespace.StaleError{Name: "old", Path: "/run/netns/old"}},
 			{Name: "vpn", Inode: 4026532000, Services: []string{"sshd", "web"}, Processes: []audit.Process{inside},
 				Interfaces: []audit.Interface{{Name: "lo", Index: 1, Kind: "device", Up: true}, {Name: "tun0", Index: 2, Kind: "veth"}},
-				Exposed: []expose.Entry{
-					{Network: expose.TCP, Listen: netip.MustParseAddrPort("127.0.0.1:9091"), Target: netip.MustParseAddrPort("127.0.0.1:9091")},
-					{Network: expose.Unix, Path: "/run/web.sock", Target: netip.MustParseAddrPort("[::1]:80")},
+				Published: []publish.Entry{
+					{Network: publish.TCP, Listen: netip.MustParseAddrPort("127.0.0.1:9091"), Target: netip.MustParseAddrPort("127.0.0.1:9091")},
+					{Network: publish.Unix, Path: "/run/web.sock", Target: netip.MustParseAddrPort("[::1]:80")},
 				}},
 		},
 		Unseen: audit.Unseen{Everybody: true, Processes: 1, Programs: 2, Files: 1, Settings: 3, Namespaces: 1},

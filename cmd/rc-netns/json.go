@@ -2,10 +2,10 @@ package main
 
 import (
 	"openrc-netns/internal/audit"
-	"openrc-netns/internal/expose"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/preflight"
+	"openrc-netns/internal/publish"
 	"openrc-netns/internal/serviceconf"
 )
 
@@ -146,12 +146,12 @@ type (
 		Services   []string        `json:"services"`
 		Interfaces []jsonInterface `json:"interfaces"`
 		Processes  []jsonProcess   `json:"processes"`
-		Exposed    []jsonExposed   `json:"exposed"`
+		Published  []jsonPublished `json:"published"`
 	}
-	jsonExposed struct {
-		Network expose.Network `json:"network"`
-		Listen  string         `json:"listen"` // an address and a port, or a path
-		Target  string         `json:"target"`
+	jsonPublished struct {
+		Network publish.Network `json:"network"`
+		Listen  string          `json:"listen"` // an address and a port, or a path
+		Target  string          `json:"target"`
 	}
 	jsonInterface struct {
 		Name  string `json:"name"`
@@ -172,7 +172,7 @@ func describe(r *audit.Report) jsonReport {
 	for _, n := range r.Namespaces {
 		described := jsonNamespace{
 			Name: n.Name, Inode: n.Inode, Sound: n.Err == nil, Services: append([]string{}, n.Services...),
-			Interfaces: []jsonInterface{}, Processes: []jsonProcess{}, Exposed: describeExposed(n.Exposed),
+			Interfaces: []jsonInterface{}, Processes: []jsonProcess{}, Published: describePublished(n.Published),
 		}
 		for _, i := range n.Interfaces {
 			described.Interfaces = append(described.Interfaces, jsonInterface(i))
@@ -185,14 +185,14 @@ func describe(r *audit.Report) jsonReport {
 	return report
 }
 
-func describeExposed(entries []expose.Entry) []jsonExposed {
-	described := []jsonExposed{}
+func describePublished(entries []publish.Entry) []jsonPublished {
+	described := []jsonPublished{}
 	for _, e := range entries {
 		listen := e.Path
-		if e.Network != expose.Unix {
+		if e.Network != publish.Unix {
 			listen = e.Listen.String()
 		}
-		described = append(described, jsonExposed{e.Network, listen, e.Target.String()})
+		described = append(described, jsonPublished{e.Network, listen, e.Target.String()})
 	}
 	return described
 }

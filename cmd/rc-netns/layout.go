@@ -7,9 +7,9 @@ import (
 	"strings"
 
 	"openrc-netns/internal/audit"
-	"openrc-netns/internal/expose"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/preflight"
+	"openrc-netns/internal/publish"
 	"openrc-netns/internal/terminal"
 )
 
@@ -106,8 +106,8 @@ func namespaceTable(r *audit.Report) table {
 		row := row{cells: []cell{
 			{text: n.Name}, items(n.Services), items(interfaces), items(processes),
 		}}
-		for _, e := range n.Exposed {
-			row.notes = append(row.notes, note{text: exposed(e)})
+		for _, e := range n.Published {
+			row.notes = append(row.notes, note{text: published(e)})
 		}
 		if n.Err != nil {
 			row.notes = append(row.notes, note{text: n.Err.Error()})
@@ -117,8 +117,8 @@ func namespaceTable(r *audit.Report) table {
 	return t
 }
 
-// exposed says where a port of the host leads.
-func exposed(e expose.Entry) string {
+// published says where a port of the host leads.
+func published(e publish.Entry) string {
 	return fmt.Sprintf("the host reaches %s at %s", e.Target, e.Name())
 }
 

@@ -13,9 +13,9 @@ import (
 	"slices"
 	"time"
 
-	"openrc-netns/internal/expose"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/publish"
 	"openrc-netns/internal/rcdir"
 	"openrc-netns/internal/serviceconf"
 )
@@ -139,8 +139,8 @@ type Namespace struct {
 	Interfaces []Interface
 	// Processes are those in it that are of no service.
 	Processes []Process
-	// Exposed is what the host can reach in it.
-	Exposed []expose.Entry
+	// Published is what the host can reach in it.
+	Published []publish.Entry
 }
 
 // Interface is one of a namespace.

@@ -178,7 +178,7 @@ func (a *auditor) describe(n *namedNetns, inside map[uint64][]*process) Namespac
 		a.unseen.Namespaces++
 	}
 	described.Interfaces = n.netns.links
-	described.Exposed = Exposed(n.netns.inode)
+	described.Published = Published(n.netns.inode)
 	for _, p := range inside[n.netns.inode] {
 		if owner := a.owners[p.pid]; owner != "" {
 			described.Services = append(described.Services, owner)

@@ -76,35 +76,35 @@ const (
 
 // What is wrong with settings.
 const (
-	SettingGlobal          ID = "setting-global"           // its name
-	SettingUnknown         ID = "setting-unknown"          // its name, that of a setting
-	SettingUnreached       ID = "setting-unreached"        // its name
-	SettingBad             ID = "setting-bad"              // the error
-	SettingBadKeep         ID = "setting-bad/keep"         // the error
-	SettingMisplaced       ID = "setting-misplaced"        // its name
-	SettingMisplacedExpose ID = "setting-misplaced/expose" // its name
-	SettingMisplacedGlobal ID = "setting-misplaced/global" // its name
-	SettingsUnreadable     ID = "settings-unreadable"      // the problem, what to write
-	SettingsConflict       ID = "settings-conflict"        // the name of the setting
-	InterfaceBad           ID = "interface-bad"            // the error
-	SysctlBad              ID = "sysctl-bad"               // the error
-	VethBad                ID = "veth-bad"                 // the error
-	DNSBad                 ID = "dns-bad"                  // the error
-	WireGuardBad           ID = "wireguard-bad"            // the error
-	WireGuardFile          ID = "wireguard-file"           // the problem, what to write
-	WireGuardNoFile        ID = "wireguard-file/none"      // the error
-	WireGuardReadable      ID = "wireguard-readable"       // the problem
-	WireGuardPeers         ID = "wireguard-peers"          // the problem, what to write
-	WireGuardMissing       ID = "wireguard-missing"        // the problem, what to do
-	AddressBad             ID = "address-bad"              // the problem, what to write
-	RouteBad               ID = "route-bad"                // the problem, what to write
-	InterfaceClash         ID = "interface-clash"          // the problem, what to write
-	ExposeBad              ID = "expose-bad"               // the error
-	ExposeNothing          ID = "expose-bad/none"          // the network namespace
-	ExposeTaken            ID = "expose-taken"             // the address, the other service
-	ExposeUnserved         ID = "expose-unserved"          // the service
-	HideMissing            ID = "hide-missing"             // the error
-	HideRelative           ID = "hide-relative"            // the error
+	SettingGlobal           ID = "setting-global"            // its name
+	SettingUnknown          ID = "setting-unknown"           // its name, that of a setting
+	SettingUnreached        ID = "setting-unreached"         // its name
+	SettingBad              ID = "setting-bad"               // the error
+	SettingBadKeep          ID = "setting-bad/keep"          // the error
+	SettingMisplaced        ID = "setting-misplaced"         // its name
+	SettingMisplacedPublish ID = "setting-misplaced/publish" // its name
+	SettingMisplacedGlobal  ID = "setting-misplaced/global"  // its name
+	SettingsUnreadable      ID = "settings-unreadable"       // the problem, what to write
+	SettingsConflict        ID = "settings-conflict"         // the name of the setting
+	InterfaceBad            ID = "interface-bad"             // the error
+	SysctlBad               ID = "sysctl-bad"                // the error
+	VethBad                 ID = "veth-bad"                  // the error
+	DNSBad                  ID = "dns-bad"                   // the error
+	WireGuardBad            ID = "wireguard-bad"             // the error
+	WireGuardFile           ID = "wireguard-file"            // the problem, what to write
+	WireGuardNoFile         ID = "wireguard-file/none"       // the error
+	WireGuardReadable       ID = "wireguard-readable"        // the problem
+	WireGuardPeers          ID = "wireguard-peers"           // the problem, what to write
+	WireGuardMissing        ID = "wireguard-missing"         // the problem, what to do
+	AddressBad              ID = "address-bad"               // the problem, what to write
+	RouteBad                ID = "route-bad"                 // the problem, what to write
+	InterfaceClash          ID = "interface-clash"           // the problem, what to write
+	PublishBad              ID = "publish-bad"               // the error
+	PublishNothing          ID = "publish-bad/none"          // the network namespace
+	PublishTaken            ID = "publish-taken"             // the address, the other service
+	PublishUnserved         ID = "publish-unserved"          // the service
+	HideMissing             ID = "hide-missing"              // the error
+	HideRelative            ID = "hide-relative"             // the error
 )
 
 // What is wrong with init scripts and supervisors.

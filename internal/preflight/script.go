@@ -55,7 +55,7 @@ func (s *serviceCheck) checkScript(system System) {
 // itself. One that takes the name from the setting enters what it is in already:
 // Alpine's firewalls do, and a lock alone keeps them from it.
 func (s *serviceCheck) checkEnters(files []string) {
-	if s.Makes != "" || exposes(s.Name) != "" {
+	if s.Makes != "" || publishes(s.Name) != "" {
 		return // ours, and on the host's network
 	}
 	id := finding.ScriptEnters

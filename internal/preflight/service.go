@@ -65,9 +65,9 @@ func (c *checker) check(name string, named bool) (*Service, error) {
 	switch {
 	case s.makesNamespace():
 		s.checkMaker(c.root)
-		s.checkExposed()
-	case exposes(name) != "":
-		s.checkExpose(exposes(name))
+		s.checkPublished()
+	case publishes(name) != "":
+		s.checkPublish(publishes(name))
 	case s.settings.Confined() && !s.unreadable:
 		s.checkScript(c.openrc)
 		s.checkOtherServices()

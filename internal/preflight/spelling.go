@@ -3,16 +3,16 @@ package preflight
 import (
 	"strings"
 
-	"openrc-netns/internal/expose"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/provision"
+	"openrc-netns/internal/publish"
 	"openrc-netns/internal/serviceconf"
 )
 
 // settings are the variables of ours that begin with netns_, those of the
 // services of namespaces included.
 var settings = append([]string{provision.InterfacesSetting, provision.WireGuardSetting, provision.VethSetting,
-	provision.DNSSetting, provision.SysctlSetting, openrc.InheritSetting, serviceconf.DefaultSetting, serviceconf.RunlevelsSetting, expose.Setting, expose.OptionsSetting}, openrc.Names...)
+	provision.DNSSetting, provision.SysctlSetting, openrc.InheritSetting, serviceconf.DefaultSetting, serviceconf.RunlevelsSetting, publish.Setting, publish.OptionsSetting}, openrc.Names...)
 
 // nearestSetting is the setting that a variable was probably meant to be; empty
 // where the variable is one, or is like none.

@@ -49,7 +49,7 @@ const (
 
 // exempt are patterns of names. The drop-in has the same ones.
 var exempt = map[Exemption]string{
-	SetsUpNetworks: "netns netns.* netns-expose.* ifstate net.* networking network NetworkManager connman " +
+	SetsUpNetworks: "netns netns.* netns-publish.* ifstate net.* networking network NetworkManager connman " +
 		"dhcpcd dhclient udhcpc ifplugd iwd wpa_supplicant wpa_cli loopback staticroute",
 	Mounts: "localmount netmount nfsmount autofs elogind root fsck mtab swap mount-ro",
 	Prepares: "sysfs devfs procfs cgroups dev-settle udev* mdev hwdrivers modules dmesg binfmt " +

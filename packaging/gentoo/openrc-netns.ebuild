@@ -38,7 +38,7 @@ src_install() {
 	# There is nothing to configure in these, and an old one that is kept stops
 	# every confined service.
 	newenvd - 50openrc-netns <<-EOF
-		CONFIG_PROTECT_MASK="/etc/rc.conf.d/50-netns.conf /etc/init.d/netns /etc/init.d/netns-expose"
+		CONFIG_PROTECT_MASK="/etc/rc.conf.d/50-netns.conf /etc/init.d/netns /etc/init.d/netns-publish"
 	EOF
 }
 

@@ -3,7 +3,7 @@
 // for each of them, and transcripts of the command line with launches. The
 // programs of every architecture that packages are made for are built.
 //
-// A VRF, a lock and netns-expose cannot be run in this way: QEMU passes bpf(2)
+// A VRF, a lock and netns-publish cannot be run in this way: QEMU passes bpf(2)
 // and seccomp(2) on to no kernel. Package kernel has those on 386.
 package arches
 
@@ -143,7 +143,7 @@ func TestBuild(t *testing.T) {
 	each(t, func(t *testing.T, a arch, qemu string) {
 		dir := t.TempDir()
 		run(t, command(a, "make", "build", "BIN="+dir))
-		for _, name := range []string{"netns-exec", "netns-expose", "openrc-netns-hook", "rc-netns"} {
+		for _, name := range []string{"netns-exec", "netns-publish", "openrc-netns-hook", "rc-netns"} {
 			out, err := exec.CommandContext(t.Context(), qemu, filepath.Join(dir, name), "--version").CombinedOutput()
 			if err != nil || !strings.HasPrefix(string(out), name+" ") {
 				t.Errorf("%s --version: %v\n%s", name, err, out)

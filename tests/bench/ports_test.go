@@ -33,8 +33,8 @@ type contender struct {
 // contenders are the programs, ours first.
 func contenders(others string) []*contender {
 	return []*contender{
-		{name: "netns-expose", address: "127.0.0.1:7101", command: func(address string) (*exec.Cmd, error) {
-			return exec.Command(installed+"/usr/sbin/netns-expose", "bench", address+"="+serverAddress), nil
+		{name: "netns-publish", address: "127.0.0.1:7101", command: func(address string) (*exec.Cmd, error) {
+			return exec.Command(installed+"/usr/sbin/netns-publish", "bench", address+"="+serverAddress), nil
 		}},
 		// It is given its listener, and no SIGPIPE, as by systemd.
 		{name: "systemd-socket-proxyd", address: "127.0.0.1:7102", command: func(address string) (*exec.Cmd, error) {
@@ -148,7 +148,7 @@ func waitFor(address string) (err error) {
 // newCgroup makes a cgroup that counts the memory of a program, what the kernel
 // has for it included. It returns the file that says how much that is.
 func newCgroup() (file string, err error) {
-	for _, file := range []string{"memory/bench-expose/memory.usage_in_bytes", "bench-expose/memory.current"} {
+	for _, file := range []string{"memory/bench-publish/memory.usage_in_bytes", "bench-publish/memory.current"} {
 		file = "/sys/fs/cgroup/" + file
 		_ = os.Mkdir(filepath.Dir(file), 0o755)
 		if _, err = os.Stat(file); err == nil {

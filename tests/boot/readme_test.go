@@ -40,7 +40,7 @@ var uses = []use{
 	}},
 	{readme, "**A port of the namespace on the host,**", nextSecond, func(t testing.TB, g *guest, _ []string) {
 		g.Await("rc-netns egress vpn | grep 'the host reaches 127.0.0.1:9091 at 127.0.0.1:9091'")
-		g.Sh("rc-service netns-expose.vpn stop; rm /etc/init.d/netns-expose.vpn")
+		g.Sh("rc-service netns-publish.vpn stop; rm /etc/init.d/netns-publish.vpn")
 	}},
 	{readme, "**A second sshd, in vpn,**", "rm /etc/conf.d/sshd; rc-service sshd start", func(t testing.TB, g *guest, _ []string) {
 		kit.Equal(t, "sshd", g.where("sshd"), g.Sh("readlink /proc/1/ns/net"))
@@ -49,7 +49,7 @@ var uses = []use{
 	{readme, "**A resolver of its own.**", ": >/etc/resolv.conf", func(t testing.TB, g *guest, _ []string) {
 		kit.Equal(t, "resolv.conf", g.Sh("cat /proc/$(cat /run/sshd.vpn.pid)/root/etc/resolv.conf"), "nameserver 192.0.2.53")
 	}},
-	{readme, "**All services,**", "sed -i /netns_expose/d /etc/conf.d/netns.vpn; rc-update -q add chronyd default", func(t testing.TB, g *guest, said []string) {
+	{readme, "**All services,**", "sed -i /netns_publish/d /etc/conf.d/netns.vpn; rc-update -q add chronyd default", func(t testing.TB, g *guest, said []string) {
 		kit.Contains(t, said[1], `netns_default is "vpn"`)
 		g.Sh("rc-service chronyd start")
 		kit.Equal(t, "chronyd", g.where("chronyd"), g.inside("vpn"))

@@ -19,7 +19,7 @@ import (
 var slices = []struct{ dir, short, all string }{
 	{"internal/audit", ".", "."},
 	{"internal/cgroup", ".", "."},
-	{"internal/expose", "", "TestNeitherProcessGetsOut|TestRelayUDP"},
+	{"internal/publish", "", "TestNeitherProcessGetsOut|TestRelayUDP"},
 	{"internal/inherited", "", "."},
 	{"internal/mounts", ".", "."},
 	{"internal/namespace", "", "."},

@@ -137,7 +137,7 @@ func (i image) write(t *testing.T, path, root, init string) {
 		mkdir -p bin sbin etc/wireguard modules proc sys dev run tmp root
 		cat >init; chmod 755 init
 		cp "$root/bin/busybox" bin
-		cp "$programs/rc-netns" "$programs/netns-exec" "$programs/netns-expose" "$probe" sbin
+		cp "$programs/rc-netns" "$programs/netns-exec" "$programs/netns-publish" "$probe" sbin
 		for module; do
 			found=$(find "$root/lib/modules" -name "$module.ko")
 			cp "${found:-$module}" modules
@@ -247,7 +247,7 @@ func TestWireGuard(t *testing.T) {
 	}
 }
 
-// What a launch with everything, and netns-expose with its sandbox, say of
+// What a launch with everything, and netns-publish with its sandbox, say of
 // themselves where the programs have words of 32 bits.
 const narrow = `
 section up
@@ -261,14 +261,14 @@ netns-exec a unshare -m echo without
 section vrf
 netns-exec a ip link add red type vrf table 10; netns-exec a ip link set red up
 netns-exec --lock --vrf red a probe sockets
-section expose
-netns-expose a 127.0.0.1:9091 & expose=$!
+section publish
+netns-publish a 127.0.0.1:9091 & publish=$!
 netns-exec a probe echo 9091 &
 for i in $(seq 60); do netns-exec a probe crowd 9091 1 && probe crowd 9091 1 && break; sleep 1; done >/dev/null 2>&1
 probe crowd 9091 200
-grep -h -e Seccomp: -e CapEff -e NoNewPrivs /proc/$(pidof netns-expose | tr ' ' '\n' | head -n 1)/status
+grep -h -e Seccomp: -e CapEff -e NoNewPrivs /proc/$(pidof netns-publish | tr ' ' '\n' | head -n 1)/status
 section down
-kill $expose $(pidof probe); rc-netns down a; echo "status $?"; ls /run/netns
+kill $publish $(pidof probe); rc-netns down a; echo "status $?"; ls /run/netns
 `
 
 // Programs of 32 bits, on a kernel of 64.
@@ -291,9 +291,9 @@ func TestThirtyTwoBits(t *testing.T) {
 		"launch": "lo\nnetns-exec: \"/proc/self/ns/uts\" is a namespace of another type, not a network namespace",
 		"lock": "unshare: unshare(0x20000): Operation not permitted\n" +
 			"sh: can't create /proc/sys/net/ipv4/ip_forward: Read-only file system\nwithout",
-		"vrf":    strings.TrimSpace(bound),
-		"expose": "200 at once\nCapEff:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2",
-		"down":   "status 0",
+		"vrf":     strings.TrimSpace(bound),
+		"publish": "200 at once\nCapEff:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2",
+		"down":    "status 0",
 	} {
 		kit.Equal(t, section, said[section], want)
 	}

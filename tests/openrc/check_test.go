@@ -296,18 +296,18 @@ var checkScenes = map[string]checkScene{
 	"calls ip itself": {service: "web", want: "warning script-enters",
 		before: `printf '#!/sbin/openrc-run\ncommand=ip\ncommand_args="netns exec vpn /usr/local/bin/sleeper 3600"\ncommand_background=yes\npidfile=/run/web.pid\n' >/etc/init.d/web; chmod 755 /etc/init.d/web`,
 		after:  `sed -i -e s/=ip/=sleeper/ -e 's/"netns.*"/3600/' /etc/init.d/web; echo netns=vpn >/etc/conf.d/web`},
-	"expose a name": {service: "netns-expose.lan", outside: true, want: "fails expose-bad",
-		before: exposeScripts + `echo 'netns_expose="127.0.0.1:9091 web:80"' >/etc/conf.d/netns.lan`},
-	"expose nothing": {service: "netns-expose.lan", outside: true, want: "fails expose-bad",
-		before: exposeScripts, after: "echo netns_expose=127.0.0.1:9091 >/etc/conf.d/netns.lan"},
-	"expose twice": {service: "netns-expose.lan", outside: true, after: "sed -i s/9091/9092/ /etc/conf.d/netns.lan",
-		before: exposeScripts + `ln -s netns /etc/init.d/netns.vpn; ln -s netns-expose /etc/init.d/netns-expose.vpn
-			for n in lan vpn; do echo netns_expose=127.0.0.1:9091 >/etc/conf.d/netns.$n; done; rc-service netns-expose.vpn start`,
-		want: "fails expose-taken\nfails expose-taken"},
-	"expose without a service": {conf: "netns=lan", want: "warning expose-unserved",
-		before: "ln -s netns /etc/init.d/netns.lan; echo netns_expose=127.0.0.1:9091 >/etc/conf.d/netns.lan"},
-	"expose inside": {layout: true, service: "netns-expose.lan", outside: true, conf: "netns=lan", want: "fails setting-misplaced",
-		before: exposeScripts + "echo netns_expose=127.0.0.1:9091 >/etc/conf.d/netns.lan"},
+	"publish a name": {service: "netns-publish.lan", outside: true, want: "fails publish-bad",
+		before: publishScripts + `echo 'netns_publish="127.0.0.1:9091 web:80"' >/etc/conf.d/netns.lan`},
+	"publish nothing": {service: "netns-publish.lan", outside: true, want: "fails publish-bad",
+		before: publishScripts, after: "echo netns_publish=127.0.0.1:9091 >/etc/conf.d/netns.lan"},
+	"publish twice": {service: "netns-publish.lan", outside: true, after: "sed -i s/9091/9092/ /etc/conf.d/netns.lan",
+		before: publishScripts + `ln -s netns /etc/init.d/netns.vpn; ln -s netns-publish /etc/init.d/netns-publish.vpn
+			for n in lan vpn; do echo netns_publish=127.0.0.1:9091 >/etc/conf.d/netns.$n; done; rc-service netns-publish.vpn start`,
+		want: "fails publish-taken\nfails publish-taken"},
+	"publish without a service": {conf: "netns=lan", want: "warning publish-unserved",
+		before: "ln -s netns /etc/init.d/netns.lan; echo netns_publish=127.0.0.1:9091 >/etc/conf.d/netns.lan"},
+	"publish inside": {layout: true, service: "netns-publish.lan", outside: true, conf: "netns=lan", want: "fails setting-misplaced",
+		before: publishScripts + "echo netns_publish=127.0.0.1:9091 >/etc/conf.d/netns.lan"},
 	"namespace not executable": {conf: "netns=lan", before: "ln -s netns /etc/init.d/netns.lan; chmod 644 /etc/init.d/netns", want: "fails script-not-executable"},
 }
 
@@ -450,7 +450,7 @@ func documented(t *testing.T) []string {
 	return ids
 }
 
-const exposeScripts = "ip link set lo up; ln -s netns /etc/init.d/netns.lan; ln -s netns-expose /etc/init.d/netns-expose.lan; "
+const publishScripts = "ip link set lo up; ln -s netns /etc/init.d/netns.lan; ln -s netns-publish /etc/init.d/netns-publish.lan; "
 
 // checkReset makes ready for the next one on a machine.
 const checkReset = `for s in daemon netns.lan; do [ ! -e /run/openrc/started/$s ] || rc-service $s stop; done; rm -rf /etc/conf.d/* /etc/netns /etc/nowhere* /etc/hosts; : >/etc/hosts

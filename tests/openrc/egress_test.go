@@ -85,8 +85,8 @@ func TestEgress(t *testing.T) {
 	// For programs.
 	kit.Contains(t, h.egress(1, "--json daemon"), `"verdict": "also"`)
 	// What the host can reach is no way out, and is listed.
-	h.Sh(`ln -s netns /etc/init.d/netns.vpn; ln -s netns-expose /etc/init.d/netns-expose.vpn; sleep 1
-		ip link set lo up; echo netns_expose="127.0.0.1:53=10.9.0.1:53" >/etc/conf.d/netns.vpn; rc-service netns-expose.vpn start`)
+	h.Sh(`ln -s netns /etc/init.d/netns.vpn; ln -s netns-publish /etc/init.d/netns-publish.vpn; sleep 1
+		ip link set lo up; echo netns_publish="127.0.0.1:53=10.9.0.1:53" >/etc/conf.d/netns.vpn; rc-service netns-publish.vpn start`)
 	const reached = "  the host reaches 10.9.0.1:53 at 127.0.0.1:53\n"
 	h.Sh("until rc-netns egress vpn | grep -q 'the host reaches'; do sleep 0.1; done")
 	for _, name := range []string{"daemon", "vpn"} {
@@ -153,7 +153,7 @@ func TestEgressOfWireGuard(t *testing.T) {
 		`"leads": "of process \d+ \(wireguard-go\) on the host's network", `+
 		`"peers": \[ \{ "endpoint": "198\.51\.100\.2:51820", "handshake_seconds": [0-9.]+, `+
 		`"through": \{ "family": "IPv4", "interface": "eth1", "source": "198\.51\.100\.1", "gateway": "[0-9.]*" \}, "through_host": true \} \] \} \], `+
-		`"exposed": \[\] \} \] \}$`)
+		`"published": \[\] \} \] \}$`)
 
 	// The other end, whose packets do not go through the host's network.
 	out = s.egress(1, "peer")

@@ -41,7 +41,7 @@ type statusReport struct {
 			PID  int
 			Name string
 		}
-		Exposed []struct{ Network, Listen, Target string }
+		Published []struct{ Network, Listen, Target string }
 	}
 	Unseen []string
 }

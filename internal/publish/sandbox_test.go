@@ -1,4 +1,4 @@
-package expose
+package publish
 
 import (
 	"bytes"
@@ -22,7 +22,7 @@ import (
 
 // partVariable has the test program play one of the two processes, and try to
 // get out, in the two steps of the real ones.
-const partVariable = "OPENRC_NETNS_EXPOSE_TEST"
+const partVariable = "OPENRC_NETNS_PUBLISH_TEST"
 
 func init() {
 	part, sealed := strings.CutPrefix(os.Getenv(partVariable), "sealed ")
@@ -174,7 +174,7 @@ func inMemory(t *testing.T, program string) string {
 }
 
 // connectorMay is what a connector needs, and has in the namespace alone. That
-// it has no socket of the host's to connect TestExposeProcesses of tests/openrc
+// it has no socket of the host's to connect TestPublishProcesses of tests/openrc
 // says.
 var connectorMay = map[string]bool{
 	"IPv4 socket": true, "IPv6 socket": true,

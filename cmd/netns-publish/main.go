@@ -3,8 +3,8 @@
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
 
-// Netns-expose lets the host reach ports inside a network namespace. See
-// netns-expose(8).
+// Netns-publish lets the host reach ports inside a network namespace. See
+// netns-publish(8).
 package main
 
 import (
@@ -16,14 +16,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"openrc-netns/internal/expose"
 	"openrc-netns/internal/inherited"
 	"openrc-netns/internal/option"
 	"openrc-netns/internal/privilege"
+	"openrc-netns/internal/publish"
 	"openrc-netns/internal/version"
 )
 
-const usage = `Usage: netns-expose [OPTION]... NETNS ENTRY...
+const usage = `Usage: netns-publish [OPTION]... NETNS ENTRY...
 
 Listen on the host's network, and pass connections on to addresses inside the
 network namespace NETNS. ENTRY is what the host may reach:
@@ -50,7 +50,7 @@ Exit status: 1 if something fails.
 // there.
 func init() {
 	if err := run(os.Args[1:]); err != nil {
-		fmt.Fprintf(os.Stderr, "netns-expose: %v\n", err)
+		fmt.Fprintf(os.Stderr, "netns-publish: %v\n", err)
 		os.Exit(1)
 	}
 	os.Exit(0)
@@ -66,7 +66,7 @@ func run(args []string) error {
 	case err != nil:
 		return err
 	case o.version:
-		return print("netns-expose " + version.String() + "\n")
+		return print("netns-publish " + version.String() + "\n")
 	}
 	if part := os.Getenv(partVariable); part != "" {
 		return o.play(part)
@@ -86,14 +86,14 @@ func run(args []string) error {
 // options is the command line, taken apart.
 type options struct {
 	netns   string
-	entries []expose.Entry
-	limits  expose.Limits
+	entries []publish.Entry
+	limits  publish.Limits
 	dryRun  bool
 	version bool
 }
 
 func parse(args []string) (*options, error) {
-	o := options{limits: expose.Limits{Connections: 16384, Clients: 4096, Timeout: 15 * time.Minute, UDP: time.Minute}}
+	o := options{limits: publish.Limits{Connections: 16384, Clients: 4096, Timeout: 15 * time.Minute, UDP: time.Minute}}
 	var timeout, udp string
 	var set option.Set
 	set.Value(&timeout, "timeout", 0)
@@ -103,13 +103,13 @@ func parse(args []string) (*options, error) {
 	operands, _, err := set.Parse(args)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%w; see: netns-expose --help", err)
+		return nil, fmt.Errorf("%w; see: netns-publish --help", err)
 	case o.version:
 		return &o, nil
 	case len(operands) == 0:
-		return nil, errors.New("no network namespace given; see: netns-expose --help")
+		return nil, errors.New("no network namespace given; see: netns-publish --help")
 	case len(operands) == 1:
-		return nil, fmt.Errorf("nothing of network namespace %q is to be reached: list it in %s, 127.0.0.1:9091 for instance", operands[0], expose.Setting)
+		return nil, fmt.Errorf("nothing of network namespace %q is to be reached: list it in %s, 127.0.0.1:9091 for instance", operands[0], publish.Setting)
 	}
 	for _, given := range []struct {
 		name, value string
@@ -125,7 +125,7 @@ func parse(args []string) (*options, error) {
 		*given.time = time.Duration(seconds) * time.Second
 	}
 	o.netns = operands[0]
-	o.entries, err = expose.ParseWords(operands[1:])
+	o.entries, err = publish.ParseWords(operands[1:])
 	return &o, err
 }
 

@@ -8,8 +8,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"openrc-netns/internal/expose"
 	"openrc-netns/internal/namespace"
+	"openrc-netns/internal/publish"
 	"openrc-netns/internal/sandbox"
 )
 
@@ -18,7 +18,7 @@ import (
 // from it; and then each of the two once more in a sandbox, to do its work
 // (play). What it is to be is in the environment, with its descriptors.
 const (
-	partVariable = "OPENRC_NETNS_EXPOSE"
+	partVariable = "OPENRC_NETNS_PUBLISH"
 
 	partEnter   = "enter"   // become the connector: the socket to the relay
 	partConnect = "connect" // the connector: the same
@@ -138,7 +138,7 @@ func (o *options) limitFiles() error {
 	if !o.limits.Fit(int(limit.Max)) {
 		return fmt.Errorf("the limit of open files is %d, which is too low: raise it with rc_ulimit", limit.Max)
 	}
-	fmt.Fprintf(os.Stderr, "netns-expose: warning: no more than %d connections at once: the limit of open files is %d\n",
+	fmt.Fprintf(os.Stderr, "netns-publish: warning: no more than %d connections at once: the limit of open files is %d\n",
 		o.limits.Connections, limit.Max)
 	return nil
 }
@@ -166,9 +166,9 @@ func (o *options) play(text string) error {
 	case len(fds) == 1 && words[0] == partEnter:
 		return sandbox.Become(os.Args, environ(partConnect, fds...), fds...)
 	case len(fds) == 1 && words[0] == partConnect:
-		return expose.Connect(o.entries, fds[0])
+		return publish.Connect(o.entries, fds[0])
 	case len(fds) == 1+len(o.entries) && words[0] == partRelay:
-		return expose.Relay(o.netns, o.entries, fds[1:], fds[0], o.limits, newReporter(o.entries).say)
+		return publish.Relay(o.netns, o.entries, fds[1:], fds[0], o.limits, newReporter(o.entries).say)
 	}
 	return fmt.Errorf("%s is set to %q: it is for this program alone", partVariable, text)
 }

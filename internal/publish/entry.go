@@ -1,4 +1,4 @@
-// Package expose lets the host reach ports inside a network namespace: it
+// Package publish lets the host reach ports inside a network namespace: it
 // listens on the host's network, and passes what it hears on to addresses
 // inside.
 //
@@ -7,7 +7,7 @@
 // binds one. The connector is inside, makes the sockets that lead to the
 // targets, and hands them to the relay; it has none of the host's. So neither
 // can reach out. Both are in the namespace, in a sandbox (package sandbox).
-package expose
+package publish
 
 import (
 	"fmt"
@@ -17,15 +17,15 @@ import (
 )
 
 // Setting is what lists entries in conf.d, OptionsSetting has the options of
-// netns-expose(8).
+// netns-publish(8).
 const (
-	Setting        = "netns_expose"
-	OptionsSetting = "netns_expose_options"
+	Setting        = "netns_publish"
+	OptionsSetting = "netns_publish_options"
 )
 
 // ServicePrefix is what the names of the services begin with that run
-// netns-expose(8); that of the network namespace follows.
-const ServicePrefix = "netns-expose."
+// netns-publish(8); that of the network namespace follows.
+const ServicePrefix = "netns-publish."
 
 // Network is what an entry listens on.
 type Network string

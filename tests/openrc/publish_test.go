@@ -18,21 +18,21 @@ import (
 	"openrc-netns/tests/kit"
 )
 
-// exposed is a machine whose namespace vpn has ports on the host. The test
+// published is a machine whose namespace vpn has ports on the host. The test
 // itself is the daemon inside, and who asks from the host.
-type exposed struct{ *host }
+type published struct{ *host }
 
-func expose(m *host, conf ...string) *exposed {
+func publish(m *host, conf ...string) *published {
 	m.T.Helper()
-	h := &exposed{m}
-	h.Sh("ip link set lo up; ip -n vpn link set lo up; ln -s netns-expose /etc/init.d/netns-expose.vpn")
+	h := &published{m}
+	h.Sh("ip link set lo up; ip -n vpn link set lo up; ln -s netns-publish /etc/init.d/netns-publish.vpn")
 	h.service("vpn", conf...)
 	return h
 }
 
 // in calls f in a network namespace of the machine, and comes back: the first
 // thread of a process outlives its goroutine.
-func (h *exposed) in(path string, f func() error) {
+func (h *published) in(path string, f func() error) {
 	h.T.Helper()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -57,7 +57,7 @@ const (
 )
 
 // serve answers connections inside, each by a call of f.
-func (h *exposed) serve(address string, f func(net.Conn)) {
+func (h *published) serve(address string, f func(net.Conn)) {
 	h.T.Helper()
 	h.in(inVPN, func() error {
 		listener, err := net.Listen("tcp", address)
@@ -79,7 +79,7 @@ func (h *exposed) serve(address string, f func(net.Conn)) {
 }
 
 // dial connects on the host's network.
-func (h *exposed) dial(network, address string) net.Conn {
+func (h *published) dial(network, address string) net.Conn {
 	h.T.Helper()
 	var conn net.Conn
 	h.in(onHost, func() (err error) {
@@ -94,7 +94,7 @@ func (h *exposed) dial(network, address string) net.Conn {
 }
 
 // tries connects on the host's network, and waits for the end.
-func (h *exposed) tries(address string) (err error) {
+func (h *published) tries(address string) (err error) {
 	h.in(onHost, func() error {
 		var conn net.Conn
 		if conn, err = net.Dial("tcp", address); err == nil {
@@ -123,7 +123,7 @@ func greet(word string) func(net.Conn) {
 }
 
 // asks sends a line and wants an answer.
-func (h *exposed) asks(conn net.Conn, line, want string) {
+func (h *published) asks(conn net.Conn, line, want string) {
 	h.T.Helper()
 	if _, err := conn.Write([]byte(line)); err != nil {
 		h.T.Error(err)
@@ -138,36 +138,36 @@ func (h *exposed) asks(conn net.Conn, line, want string) {
 }
 
 // processes are the relay and the connector.
-func (h *exposed) processes() []string {
-	return strings.Fields(h.Sh("pgrep -x netns-expose | xargs"))
+func (h *published) processes() []string {
+	return strings.Fields(h.Sh("pgrep -x netns-publish | xargs"))
 }
 
-func (h *exposed) start() {
+func (h *published) start() {
 	h.T.Helper()
-	h.Sh("rc-service netns-expose.vpn start")
+	h.Sh("rc-service netns-publish.vpn start")
 	h.ready()
 }
 
 // ready waits until the two processes have given up everything.
-func (h *exposed) ready() {
+func (h *published) ready() {
 	h.T.Helper()
 	h.Sh(`for i in $(seq 600); do
-		[ "$(grep -ls '^Seccomp:.2' $(pgrep -x netns-expose | sed 's|.*|/proc/&/status|') /dev/null | wc -l)" = 2 ] && exit
+		[ "$(grep -ls '^Seccomp:.2' $(pgrep -x netns-publish | sed 's|.*|/proc/&/status|') /dev/null | wc -l)" = 2 ] && exit
 		sleep 0.1
-	done; pgrep -a netns-expose; cat /var/log/netns-expose.vpn.log; exit 1`)
+	done; pgrep -a netns-publish; cat /var/log/netns-publish.vpn.log; exit 1`)
 }
 
-const expositions = `netns_expose="127.0.0.1:9091 [::1]:8080=127.0.0.1:9091
+const publications = `netns_publish="127.0.0.1:9091 [::1]:8080=127.0.0.1:9091
 	127.0.0.1:9092=[::1]:9092 udp:127.0.0.1:5353 udp:0.0.0.0:5354=[::1]:5353
 	unix:/run/web.sock=127.0.0.1:9091"`
 
 // Bytes go through each kind of entry, before and after all that happens to a
 // service.
-func TestExpose(t *testing.T) {
+func TestPublish(t *testing.T) {
 	inEachShell(t, func(t *testing.T, m *host) {
 		// Functions and settings of the namespace's service are not for this one.
-		h := expose(m, expositions, "start_pre() { echo leaked >/run/leaked.$RC_SVCNAME; }", "command_user=nobody",
-			`netns_expose_options="--timeout 60"`)
+		h := publish(m, publications, "start_pre() { echo leaked >/run/leaked.$RC_SVCNAME; }", "command_user=nobody",
+			`netns_publish_options="--timeout 60"`)
 		h.serve("127.0.0.1:9091", greet("four"))
 		h.serve("[::1]:9092", greet("six"))
 		for _, address := range []string{"127.0.0.1:5353", "[::1]:5353"} {
@@ -202,8 +202,8 @@ func TestExpose(t *testing.T) {
 		}
 		h.start()
 		works()
-		h.Sh("[ ! -e /run/leaked.netns-expose.vpn ]")
-		kit.Contains(t, h.Sh("rc-service netns-expose.vpn status"), "started")
+		h.Sh("[ ! -e /run/leaked.netns-publish.vpn ]")
+		kit.Contains(t, h.Sh("rc-service netns-publish.vpn status"), "started")
 		kit.Equal(t, "mode of the socket", h.Sh("stat -c %a /run/web.sock"), "666")
 
 		// It comes back when one of the two dies.
@@ -212,28 +212,28 @@ func TestExpose(t *testing.T) {
 			h.ready()
 			works()
 		}
-		h.Sh("rc-service netns-expose.vpn restart")
+		h.Sh("rc-service netns-publish.vpn restart")
 		h.ready()
 		works()
 		// It is stopped before its namespace, and started after it.
 		h.Sh("rc-service netns.vpn stop")
-		kit.Equal(t, "state", h.state("netns-expose.vpn"), "stopped")
+		kit.Equal(t, "state", h.state("netns-publish.vpn"), "stopped")
 		kit.Equal(t, "processes", strings.Join(h.processes(), " "), "")
 		h.Sh("[ ! -e /run/web.sock ]")
 		h.Sh("ip netns list | grep -q vpn") // it was there before
 		h.start()
 		kit.Equal(t, "state", h.state("netns.vpn"), "started")
 		works()
-		h.Sh("rc-service netns-expose.vpn stop; while pgrep -x netns-expose; do sleep 0.05; done; [ ! -e /run/web.sock ]")
+		h.Sh("rc-service netns-publish.vpn stop; while pgrep -x netns-publish; do sleep 0.05; done; [ ! -e /run/web.sock ]")
 		h.Sh("rc-service netns.vpn stop")
-		h.nothingRecorded("netns-expose.vpn")
+		h.nothingRecorded("netns-publish.vpn")
 	})
 }
 
 // What is left of the two processes, and what each of them holds.
-func TestExposeProcesses(t *testing.T) {
+func TestPublishProcesses(t *testing.T) {
 	t.Parallel()
-	h := expose(boot(t, "dash", true), expositions)
+	h := publish(boot(t, "dash", true), publications)
 	h.start()
 	processes := h.processes()
 	if len(processes) != 2 {
@@ -241,7 +241,7 @@ func TestExposeProcesses(t *testing.T) {
 	}
 	report, _ := h.statusJSON("", "")
 	for _, n := range report.Namespaces {
-		kit.Equal(t, n.Name, fmt.Sprint(n.Exposed), "[{tcp 127.0.0.1:9091 127.0.0.1:9091} {tcp [::1]:8080 127.0.0.1:9091} {tcp 127.0.0.1:9092 [::1]:9092} "+
+		kit.Equal(t, n.Name, fmt.Sprint(n.Published), "[{tcp 127.0.0.1:9091 127.0.0.1:9091} {tcp [::1]:8080 127.0.0.1:9091} {tcp 127.0.0.1:9092 [::1]:9092} "+
 			"{udp 127.0.0.1:5353 127.0.0.1:5353} {udp 0.0.0.0:5354 [::1]:5353} {unix /run/web.sock 127.0.0.1:9091}]")
 	}
 	sockets := map[string]int{}
@@ -268,7 +268,7 @@ func TestExposeProcesses(t *testing.T) {
 				continue
 			}
 			switch target {
-			case "/dev/null", "/var/log/netns-expose.vpn.log", "anon_inode", "anon_inode:[eventpoll]":
+			case "/dev/null", "/var/log/netns-publish.vpn.log", "anon_inode", "anon_inode:[eventpoll]":
 			default:
 				t.Errorf("descriptor %s of %s: %s", fd, pid, target)
 			}
@@ -284,9 +284,9 @@ func TestExposeProcesses(t *testing.T) {
 
 // A reader that stops stops the writer, and takes no memory; when it goes on,
 // all arrives.
-func TestExposeBackPressure(t *testing.T) {
+func TestPublishBackPressure(t *testing.T) {
 	t.Parallel()
-	h := expose(boot(t, "dash", true), `netns_expose="127.0.0.1:9091"`)
+	h := publish(boot(t, "dash", true), `netns_publish="127.0.0.1:9091"`)
 	begin, sum := make(chan bool), make(chan int64, 1)
 	h.serve("127.0.0.1:9091", func(conn net.Conn) {
 		defer conn.Close()
@@ -344,9 +344,9 @@ func TestExposeBackPressure(t *testing.T) {
 
 // A target that refuses, and one that does not answer: the client is cut, and a
 // line says why, once in a while.
-func TestExposeUnreachable(t *testing.T) {
+func TestPublishUnreachable(t *testing.T) {
 	t.Parallel()
-	h := expose(boot(t, "dash", true), `netns_expose="127.0.0.1:9091 127.0.0.1:9092 127.0.0.1:9093=192.0.2.1:80 udp:127.0.0.1:5353"`)
+	h := publish(boot(t, "dash", true), `netns_publish="127.0.0.1:9091 127.0.0.1:9092 127.0.0.1:9093=192.0.2.1:80 udp:127.0.0.1:5353"`)
 	h.in(inVPN, func() error { // its queue is full with one connection, and stays so
 		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 		if err != nil {
@@ -377,12 +377,12 @@ func TestExposeUnreachable(t *testing.T) {
 	if !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("no answer: %v", err)
 	}
-	log := h.Sh("grep -v warning: /var/log/netns-expose.vpn.log")
+	log := h.Sh("grep -v warning: /var/log/netns-publish.vpn.log")
 	for _, line := range []string{
-		`netns-expose: 127.0.0.1:9091: cannot reach 127.0.0.1:9091 in network namespace "vpn": connection refused`,
-		`netns-expose: 127.0.0.1:9093: cannot reach 192.0.2.1:80 in network namespace "vpn": network is unreachable`,
-		`netns-expose: 127.0.0.1:9092: cannot reach 127.0.0.1:9092 in network namespace "vpn": connection timed out`,
-		`netns-expose: udp:127.0.0.1:5353: cannot reach 127.0.0.1:5353 in network namespace "vpn": connection refused`,
+		`netns-publish: 127.0.0.1:9091: cannot reach 127.0.0.1:9091 in network namespace "vpn": connection refused`,
+		`netns-publish: 127.0.0.1:9093: cannot reach 192.0.2.1:80 in network namespace "vpn": network is unreachable`,
+		`netns-publish: 127.0.0.1:9092: cannot reach 127.0.0.1:9092 in network namespace "vpn": connection timed out`,
+		`netns-publish: udp:127.0.0.1:5353: cannot reach 127.0.0.1:5353 in network namespace "vpn": connection refused`,
 	} {
 		if n := strings.Count(log+"\n", line+"\n"); n != 1 {
 			t.Errorf("%d times %q in\n%s", n, line, log)
@@ -392,9 +392,9 @@ func TestExposeUnreachable(t *testing.T) {
 
 // What keeps the service from starting is said on the terminal, in one line,
 // and nothing is left.
-func TestExposeFailsTheStart(t *testing.T) {
+func TestPublishFailsTheStart(t *testing.T) {
 	t.Parallel()
-	h := expose(boot(t, "dash", true))
+	h := publish(boot(t, "dash", true))
 	h.Sh("touch /run/file; rc-update -u")
 	h.in(onHost, func() error {
 		listener, err := net.Listen("tcp", "127.0.0.1:9999")
@@ -404,37 +404,37 @@ func TestExposeFailsTheStart(t *testing.T) {
 		return err
 	})
 	for _, test := range []struct{ list, want string }{
-		{"", `netns-expose: nothing of network namespace "vpn" is to be reached: list it in netns_expose, 127.0.0.1:9091 for instance`},
-		{"127.0.0.1:80 127.0.0.1:9999", "netns-expose: cannot listen on 127.0.0.1:9999: another program has the port: stop it, or choose another one"},
-		{"unix:/run/new.sock=127.0.0.1:1 192.0.2.1:80", "netns-expose: cannot listen on 192.0.2.1:80: the host has no such address: give it one first, or choose another one"},
-		{"unix:/run/file=127.0.0.1:1", "netns-expose: cannot listen on unix:/run/file: there is a file of that name, which is no socket: remove it, or choose another path"},
-		{"unix:/nosuch/x=127.0.0.1:1", "netns-expose: cannot listen on unix:/nosuch/x: there is no directory /nosuch: create it"},
+		{"", `netns-publish: nothing of network namespace "vpn" is to be reached: list it in netns_publish, 127.0.0.1:9091 for instance`},
+		{"127.0.0.1:80 127.0.0.1:9999", "netns-publish: cannot listen on 127.0.0.1:9999: another program has the port: stop it, or choose another one"},
+		{"unix:/run/new.sock=127.0.0.1:1 192.0.2.1:80", "netns-publish: cannot listen on 192.0.2.1:80: the host has no such address: give it one first, or choose another one"},
+		{"unix:/run/file=127.0.0.1:1", "netns-publish: cannot listen on unix:/run/file: there is a file of that name, which is no socket: remove it, or choose another path"},
+		{"unix:/nosuch/x=127.0.0.1:1", "netns-publish: cannot listen on unix:/nosuch/x: there is no directory /nosuch: create it"},
 	} {
-		h.Conf("netns.vpn", "netns_expose='"+test.list+"'")
-		out := h.Fails("rc-service netns-expose.vpn start")
-		kit.Equal(t, "start with "+test.list, out, test.want+"\n * ERROR: netns-expose.vpn failed to start\n")
-		h.Sh("[ -z \"$(pgrep -x netns-expose)\" ]; [ ! -e /run/new.sock ]; [ -f /run/file ]")
+		h.Conf("netns.vpn", "netns_publish='"+test.list+"'")
+		out := h.Fails("rc-service netns-publish.vpn start")
+		kit.Equal(t, "start with "+test.list, out, test.want+"\n * ERROR: netns-publish.vpn failed to start\n")
+		h.Sh("[ -z \"$(pgrep -x netns-publish)\" ]; [ ! -e /run/new.sock ]; [ -f /run/file ]")
 	}
-	h.Conf("netns.vpn", "netns_expose=127.0.0.1:9091")
+	h.Conf("netns.vpn", "netns_publish=127.0.0.1:9091")
 	for setting, want := range map[string]string{
-		"netns=vpn":      "netns-expose.vpn: netns, vrf or netns_lock is set, but this service listens on the host's network: remove it from /etc/conf.d/netns-expose.vpn",
-		"netns_lock=yes": "netns-expose.vpn: netns, vrf or netns_lock is set, but",
+		"netns=vpn":      "netns-publish.vpn: netns, vrf or netns_lock is set, but this service listens on the host's network: remove it from /etc/conf.d/netns-publish.vpn",
+		"netns_lock=yes": "netns-publish.vpn: netns, vrf or netns_lock is set, but",
 	} {
-		h.Conf("netns-expose.vpn", setting)
-		kit.Contains(t, h.Fails("rc-service netns-expose.vpn start"), " * "+want)
+		h.Conf("netns-publish.vpn", setting)
+		kit.Contains(t, h.Fails("rc-service netns-publish.vpn start"), " * "+want)
 	}
-	h.Sh("rm /etc/conf.d/netns-expose.vpn")
-	kit.Contains(t, h.Fails("rc-service netns-expose start"), "no network namespace is named")
-	h.Sh("ln -s netns-expose /etc/init.d/netns-expose.nosuch; rc-update -u")
-	kit.Contains(t, h.Fails("rc-service netns-expose.nosuch start"), "netns.nosuch")
+	h.Sh("rm /etc/conf.d/netns-publish.vpn")
+	kit.Contains(t, h.Fails("rc-service netns-publish start"), "no network namespace is named")
+	h.Sh("ln -s netns-publish /etc/init.d/netns-publish.nosuch; rc-update -u")
+	kit.Contains(t, h.Fails("rc-service netns-publish.nosuch start"), "netns.nosuch")
 	for command, want := range map[string]string{
-		"setpriv --bounding-set -net_bind_service netns-expose vpn 127.0.0.1:80":               "netns-expose: cannot listen on 127.0.0.1:80: port 80 is a privileged one, which takes CAP_NET_BIND_SERVICE: choose one above 1023\n",
-		"setpriv --reuid daemon --regid daemon --clear-groups netns-expose vpn 127.0.0.1:8000": "netns-expose: entering a network namespace needs CAP_SYS_ADMIN: run this as root\n",
-		"netns-expose nosuch 127.0.0.1:1":                                                      "netns-expose: network namespace \"nosuch\" does not exist; create it with: ip netns add nosuch\n",
-		"ip netns exec vpn netns-expose vpn 127.0.0.1:1":                                       "netns-expose: network namespace \"vpn\" is the one that this program is started in: start it on the host's network\n",
-		"netns-expose --timeout 0 vpn 127.0.0.1:1":                                             "netns-expose: --timeout=0: give a number of seconds from 1 to 86400\n",
-		"netns-expose":                        "netns-expose: no network namespace given; see: netns-expose --help\n",
-		"netns-expose --frob vpn 127.0.0.1:1": "netns-expose: unknown option \"--frob\"; see: netns-expose --help\n",
+		"setpriv --bounding-set -net_bind_service netns-publish vpn 127.0.0.1:80":               "netns-publish: cannot listen on 127.0.0.1:80: port 80 is a privileged one, which takes CAP_NET_BIND_SERVICE: choose one above 1023\n",
+		"setpriv --reuid daemon --regid daemon --clear-groups netns-publish vpn 127.0.0.1:8000": "netns-publish: entering a network namespace needs CAP_SYS_ADMIN: run this as root\n",
+		"netns-publish nosuch 127.0.0.1:1":                                                      "netns-publish: network namespace \"nosuch\" does not exist; create it with: ip netns add nosuch\n",
+		"ip netns exec vpn netns-publish vpn 127.0.0.1:1":                                       "netns-publish: network namespace \"vpn\" is the one that this program is started in: start it on the host's network\n",
+		"netns-publish --timeout 0 vpn 127.0.0.1:1":                                             "netns-publish: --timeout=0: give a number of seconds from 1 to 86400\n",
+		"netns-publish":                        "netns-publish: no network namespace given; see: netns-publish --help\n",
+		"netns-publish --frob vpn 127.0.0.1:1": "netns-publish: unknown option \"--frob\"; see: netns-publish --help\n",
 	} {
 		kit.Equal(t, command, h.Fails(command), want)
 	}

@@ -6,20 +6,20 @@ import (
 	"os"
 	"strings"
 
-	"openrc-netns/internal/expose"
 	"openrc-netns/internal/files"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/option"
+	"openrc-netns/internal/publish"
 )
 
-// Exposed lists what the host can reach in the network namespace of that inode,
+// Published lists what the host can reach in the network namespace of that inode,
 // by the command lines of the daemons that run in it. It takes root: these
 // daemons hide from everybody else.
-func Exposed(inode uint64) []expose.Entry {
+func Published(inode uint64) []publish.Entry {
 	services, _ := openrc.Services()
-	var entries []expose.Entry
+	var entries []publish.Entry
 	for _, service := range services {
-		if !strings.HasPrefix(service, expose.ServicePrefix) {
+		if !strings.HasPrefix(service, publish.ServicePrefix) {
 			continue
 		}
 		pid := openrc.ReadDaemons(service).Child
@@ -44,14 +44,14 @@ func Exposed(inode uint64) []expose.Entry {
 	return entries
 }
 
-// operands are the entries of a command line of netns-expose(8), behind its
+// operands are the entries of a command line of netns-publish(8), behind its
 // options and the name of the namespace.
-func operands(words []string) []expose.Entry {
+func operands(words []string) []publish.Entry {
 	set := option.Set{IgnoreUnknown: true}
 	rest, _, err := set.Parse(words[1:])
 	if err != nil || len(rest) == 0 {
 		return nil
 	}
-	entries, _ := expose.ParseWords(rest[1:])
+	entries, _ := publish.ParseWords(rest[1:])
 	return entries
 }
