@@ -180,7 +180,7 @@ _netns_exec()
 			break
 			;;
 		--service=*) service=yes ;;
-		--service | --user | --etc | --hide | --vrf | --lock-keep | --cgroup) option=${word#--} ;;
+		--service | --user | --etc | --hide | --vrf | --keep-cap | --cgroup) option=${word#--} ;;
 		--*) ;;
 		-?*)
 			# Of the short options, these two have a value.
@@ -218,13 +218,13 @@ _netns_exec()
 	etc) _netns_offer bind none ;;
 	hide) compopt -o default ;;
 	cgroup) ;;
-	lock-keep)
+	keep-cap)
 		_netns_offer bpf checkpoint_restore dac_read_search mknod net_admin perfmon sys_admin sys_boot \
 			sys_module sys_ptrace sys_rawio
 		;;
 	vrf) [[ $service ]] || _netns_offer_vrfs "$netns" ;;
 	option)
-		_netns_offer --service --user --caller --etc --hide --vrf --lock --lock-keep --cgroup --dry-run --help --version \
+		_netns_offer --service --user --caller --etc --hide --vrf --lock --keep-cap --cgroup --dry-run --help --version \
 			-s -u -n -h -V
 		;;
 	*)

@@ -38,7 +38,7 @@ function __netns_exec_parse
             case --
                 printf '%s\n' command (math $i + 1)
                 return
-            case --service --user --etc --hide --vrf --lock-keep --cgroup
+            case --service --user --etc --hide --vrf --keep-cap --cgroup
                 set option (string sub -s 3 -- $word)
             case '--service=*'
                 set place service
@@ -163,7 +163,7 @@ complete -c netns-exec -n '__netns_exec_at options service value' -l etc -x -a '
 complete -c netns-exec -n '__netns_exec_at options service value' -l hide -r -F -d 'Hide this file or directory'
 complete -c netns-exec -n '__netns_exec_at options service value' -l vrf -x -a '(__netns_exec_vrfs)' -d 'Bind every IP socket to this VRF device'
 complete -c netns-exec -n '__netns_exec_at options service' -l lock -d 'No IP sockets in other namespaces, no way out through the kernel'
-complete -c netns-exec -n '__netns_exec_at options service value' -l lock-keep -x -a 'bpf checkpoint_restore dac_read_search mknod net_admin perfmon sys_admin sys_boot sys_module sys_ptrace sys_rawio' -d 'Keep this capability, which opens a way out'
+complete -c netns-exec -n '__netns_exec_at options service value' -l keep-cap -x -a 'bpf checkpoint_restore dac_read_search mknod net_admin perfmon sys_admin sys_boot sys_module sys_ptrace sys_rawio' -d 'Keep this capability, which opens a way out'
 complete -c netns-exec -n '__netns_exec_at options service value' -l cgroup -x -d 'The control group for --vrf and --lock'
 complete -c netns-exec -n '__netns_exec_at options service' -s n -l dry-run -d 'Print the plan, run nothing'
 complete -c netns-exec -n '__netns_exec_at options service' -s h -l help -d 'Print a summary'

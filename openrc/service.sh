@@ -10,7 +10,7 @@ _netns_hook=/usr/sbin/openrc-netns-hook
 _netns_share=/usr/share/openrc-netns
 
 # The settings, in the order in which they are compared and passed on.
-_netns_names="netns vrf netns_etc netns_hide netns_lock netns_lock_keep"
+_netns_names="netns vrf netns_etc netns_hide netns_lock netns_keep_caps"
 
 # What the hook left for the process that it started over. It is for this
 # process alone; no child and no other service may mistake it for its own.

@@ -21,8 +21,8 @@ _netns_exec_words()
 	set -f
 	if _netns_locked; then
 		printf '%s ' --lock
-		for word in $netns_lock_keep; do
-			printf '%s ' --lock-keep "$(_netns_quote "$word")"
+		for word in $netns_keep_caps; do
+			printf '%s ' --keep-cap "$(_netns_quote "$word")"
 		done
 	fi
 	[ -z "$vrf" ] || printf '%s ' --vrf "$(_netns_quote "$vrf")"

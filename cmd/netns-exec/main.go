@@ -46,7 +46,7 @@ Run COMMAND, or the user's shell, in the network namespace NETNS: a name below
       --vrf VRF            bind every IP socket to this VRF device of the namespace
       --lock               no IP sockets in other namespaces, and no way out of this
                            one through the kernel
-      --lock-keep CAP      leave this capability, net_admin for instance, which opens
+      --keep-cap CAP      leave this capability, net_admin for instance, which opens
                            a way; may be given again
       --cgroup PATH        do both on this control group, not on one of our own
   -n, --dry-run            check everything, print the plan, run nothing
@@ -138,7 +138,7 @@ type options struct {
 	vrf      string
 	cgroup   string
 	lock     bool
-	lockKeep []string
+	keepCaps []string
 	dryRun   bool
 	version  bool
 	netns    string
@@ -157,7 +157,7 @@ func parse(args []string) (*options, error) {
 	set.Value(&o.vrf, "vrf", 0)
 	set.Value(&o.cgroup, "cgroup", 0)
 	set.Flag(&o.lock, "lock", 0)
-	set.Values(&o.lockKeep, "lock-keep")
+	set.Values(&o.keepCaps, "keep-cap")
 	set.Flag(&o.dryRun, "dry-run", 'n')
 	set.Flag(&o.version, "version", 'V')
 	operands, dashes, err := set.Parse(args)
@@ -217,10 +217,10 @@ func (o *options) spec() (launch.Spec, error) {
 		sockets.VRF = o.vrf
 	}
 	sockets.Lock = sockets.Lock || o.lock
-	if len(o.lockKeep) > 0 && !sockets.Lock {
-		return spec, errors.New("option --lock-keep goes with --lock; see: netns-exec --help")
+	if len(o.keepCaps) > 0 && !sockets.Lock {
+		return spec, errors.New("option --keep-cap goes with --lock; see: netns-exec --help")
 	}
-	for _, names := range o.lockKeep {
+	for _, names := range o.keepCaps {
 		sockets.Keep = append(sockets.Keep, strings.Split(names, ",")...)
 	}
 	if o.cgroup != "" && sockets.VRF == "" && !sockets.Lock {

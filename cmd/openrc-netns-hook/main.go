@@ -47,7 +47,7 @@ the library that this one understands.
   --netns_etc WORD
   --netns_hide PATHS
   --netns_lock WORD
-  --netns_lock_keep CAPS
+  --netns_keep_caps CAPS
   --netns_inherit WORD
 
   -h, --help       print this text

@@ -199,7 +199,7 @@ func (a Action) view(settings Settings, record *Record, ns *namespace.Namespace)
 		view.Running = record.view(a.Service)
 	}
 	if a.Name == Start && view.Running != nil && settings.Confined() && record.View != settings.viewLine() {
-		return nil, errors.New("netns_etc, netns_hide, netns_lock or netns_lock_keep has changed since the start began: stop and start it again")
+		return nil, errors.New("netns_etc, netns_hide, netns_lock or netns_keep_caps has changed since the start began: stop and start it again")
 	}
 	return view, nil
 }

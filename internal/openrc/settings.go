@@ -19,7 +19,7 @@ type Settings struct {
 	Etc   string // netns_etc: bind or none
 	Hide  string // netns_hide: paths to hide, separated by blanks
 	Lock  string // netns_lock: yes or no
-	Keep  string // netns_lock_keep: capabilities that the lock leaves, separated by blanks or commas
+	Keep  string // netns_keep_caps: capabilities that the lock leaves, separated by blanks or commas
 }
 
 // Values of Settings.Etc; empty means EtcBind.
@@ -29,7 +29,7 @@ const (
 )
 
 // Names are the variables that Settings has, in the order of its fields.
-var Names = []string{"netns", "vrf", "netns_etc", "netns_hide", "netns_lock", "netns_lock_keep"}
+var Names = []string{"netns", "vrf", "netns_etc", "netns_hide", "netns_lock", "netns_keep_caps"}
 
 // InheritSetting has a service that asks for none of these stay in the network
 // namespace that it is started from. The drop-in alone reads it.
@@ -95,7 +95,7 @@ func (s Settings) Spec() (launch.Spec, error) {
 		return spec, fmt.Errorf("netns_lock=%q: %w", s.Lock, err)
 	}
 	if err := launch.CheckKeep(spec.Sockets.Keep); err != nil {
-		return spec, fmt.Errorf("netns_lock_keep: %w", err)
+		return spec, fmt.Errorf("netns_keep_caps: %w", err)
 	}
 	return spec, nil
 }
@@ -109,7 +109,7 @@ func (s Settings) view(netns string) *launch.View {
 	return view
 }
 
-// Capabilities are the names in a value of netns_lock_keep.
+// Capabilities are the names in a value of netns_keep_caps.
 func Capabilities(keep string) []string {
 	return strings.FieldsFunc(keep, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
 }

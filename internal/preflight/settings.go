@@ -209,6 +209,6 @@ func (s *serviceCheck) checkValues() {
 				good = append(good, name)
 			}
 		}
-		s.add(finding.SettingBadKeep, finding.Fails, s.from["netns_lock_keep"], s.edit("netns_lock_keep", strings.Join(good, " ")), err)
+		s.add(finding.SettingBadKeep, finding.Fails, s.from["netns_keep_caps"], s.edit("netns_keep_caps", strings.Join(good, " ")), err)
 	}
 }

@@ -316,7 +316,7 @@ var checkScenesTogether = map[string]map[string]checkScene{
 	"conf.d": {
 		"etc word":          {conf: "netns=vpn\nnetns_etc=copy", want: "fails setting-bad"},
 		"lock word":         {conf: "netns=vpn netns_lock='maybe' x=1", want: "fails setting-bad"},
-		"capability":        {conf: "netns=vpn\nnetns_lock=yes\nnetns_lock_keep='net_admin, chown'", want: "fails setting-bad"},
+		"capability":        {conf: "netns=vpn\nnetns_lock=yes\nnetns_keep_caps='net_admin, chown'", want: "fails setting-bad"},
 		"misspelt":          {conf: "netns=vpn\nnetns_hid=/usr/games", want: "warning setting-unknown"},
 		"only for a shell":  {conf: "tunnel=vpn\nnetns=$tunnel", want: "warning settings-unreadable"},
 		"after a condition": {conf: "[ \"$SVCNAME\" = mysql ] || rc_provide=\"!mysql\"\nnetns=nowhere", want: "fails namespace-missing"},
@@ -629,7 +629,7 @@ func TestCheckFindsNothing(t *testing.T) {
 	for _, test := range []struct{ name, conf, service, other string }{
 		{"a name", "netns=vpn", "daemon", ""},
 		{"a path", "netns=/run/netns/vpn", "daemon", ""},
-		{"all of it", "netns='vpn' # comment\nexport netns_etc=bind\nnetns_hide=\"/usr/games /run/nscd\" netns_lock=on netns_lock_keep='net_admin SYS_PTRACE'", "daemon", ""},
+		{"all of it", "netns='vpn' # comment\nexport netns_etc=bind\nnetns_hide=\"/usr/games /run/nscd\" netns_lock=on netns_keep_caps='net_admin SYS_PTRACE'", "daemon", ""},
 		{"of the base", "netns=vpn", "daemon.two", "daemon"},
 		{"of the runlevel", "netns=vpn", "daemon", "daemon.default"},
 		{"with a function", "netns=vpn\nstart_pre() {\n\t:\n}", "daemon", ""},

@@ -112,18 +112,18 @@ func (s *terminal) namespaces() {
 	s.completes("netns-exec ",
 		"tu|nnel ", "a|:b ", "a:|b ", "/proc/1/ns/ne|t ",
 		`my|\ vpn `, `"my| vpn" `, `'my| vpn' `, `my\ |vpn `, `it|\'s\ \"x\" `, `it\'|s\ \"x\" `, "'$|(touch ran)' ",
-		"-nu nobody --lock tu|nnel ", "--hide /srv --cgroup /x --lock tu|nnel ", "--lock --lock-keep mknod tu|nnel ",
+		"-nu nobody --lock tu|nnel ", "--hide /srv --cgroup /x --lock tu|nnel ", "--lock --keep-cap mknod tu|nnel ",
 		"--user=nobody:nogroup tu|nnel ")
 }
 
 func (s *terminal) options() {
-	s.lists("netns-exec --", "--service --user --etc --hide --vrf --lock --lock-keep --cgroup --dry-run --help --version", "")
+	s.lists("netns-exec --", "--service --user --etc --hide --vrf --lock --keep-cap --cgroup --dry-run --help --version", "")
 	s.lists("netns-exec -", "-s -u -n -h -V", "")
 	s.lists("netns-exec -s ", "web relay relay.two", "plain netns.lab README")
 	s.lists("netns-exec --vrf ", "mgmt rf", "blue other lo")
 	s.completes("netns-exec ",
 		"--hide /etc/conf|.d/", "--dr|y-run ", "--lock --dr|y-run ", "vpn --| ", "--cal|ler ",
-		"--lock --lock-keep ne|t_admin ", "--etc n|one ", "--etc=b|ind ",
+		"--lock --keep-cap ne|t_admin ", "--etc n|one ", "--etc=b|ind ",
 		"--user nobo|dy ", "-u nobo|dy ", "--user=nobo|dy ", "-u nobody:nogr|oup ", "--user=nobody:nogr|oup ",
 		"--service w|eb ", "--service=w|eb ", "--vrf mg|mt ", "--vrf=mg|mt ", `--vrf v|\'rf `, "--service web --vrf mg|")
 }

@@ -133,26 +133,26 @@ func TestLockedSupervisor(t *testing.T) {
 func TestLockKeeps(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
-	h.Conf("daemon", "netns=vpn", "netns_lock=yes", "netns_lock_keep=net_admin,Sys_Ptrace")
+	h.Conf("daemon", "netns=vpn", "netns_lock=yes", "netns_keep_caps=net_admin,Sys_Ptrace")
 	h.Sh("rc-service daemon restart; rc-service daemon restart")
 	if kept := h.capabilities(h.daemon(), "CapBnd") & lockedAway; kept != 1<<unix.CAP_NET_ADMIN|1<<unix.CAP_SYS_PTRACE {
 		t.Errorf("it keeps %x", kept)
 	}
 	kit.Contains(t, h.Sh("rc-netns status daemon"), " ok")
 	// A script that changes it would not be believed.
-	h.Sh("rc-service daemon stop; echo 'netns_lock_keep=sys_admin' >>/etc/init.d/daemon")
+	h.Sh("rc-service daemon stop; echo 'netns_keep_caps=sys_admin' >>/etc/init.d/daemon")
 	kit.Contains(t, h.Fails("rc-service daemon start"), "the init script changes what conf.d says about netns, vrf or a netns_ variable")
 	h.noDaemon()
 
 	// By hand, and what is refused.
-	h.Conf("svc", "netns=vpn", "netns_lock=yes", "netns_lock_keep=mknod")
-	kit.Equal(t, "CapBnd", h.Sh("netns-exec -s svc --lock-keep bpf sh -c 'echo $((0x$(sed -n s/^CapBnd:.//p /proc/self/status) >> 27 & 1)) $((0x$(sed -n s/^CapBnd:.//p /proc/self/status) >> 39 & 1))'"), "1 1")
-	kit.Contains(t, h.Sh("netns-exec -n --lock --lock-keep mknod,bpf vpn true"), "keep       CAP_BPF\nkeep       CAP_MKNOD\n")
+	h.Conf("svc", "netns=vpn", "netns_lock=yes", "netns_keep_caps=mknod")
+	kit.Equal(t, "CapBnd", h.Sh("netns-exec -s svc --keep-cap bpf sh -c 'echo $((0x$(sed -n s/^CapBnd:.//p /proc/self/status) >> 27 & 1)) $((0x$(sed -n s/^CapBnd:.//p /proc/self/status) >> 39 & 1))'"), "1 1")
+	kit.Contains(t, h.Sh("netns-exec -n --lock --keep-cap mknod,bpf vpn true"), "keep       CAP_BPF\nkeep       CAP_MKNOD\n")
 	for options, want := range map[string]string{
-		"--lock-keep mknod":         "netns-exec: option --lock-keep goes with --lock; see: netns-exec --help",
-		"--lock --lock-keep=":       `netns-exec: option "--lock-keep" needs a value; see: netns-exec --help`,
-		"--lock --lock-keep chown":  `netns-exec: "chown" is not a capability that a lock takes away: use bpf, `,
-		"--lock --lock-keep nosuch": `netns-exec: "nosuch" is not a capability that a lock takes away: use bpf, `,
+		"--keep-cap mknod":         "netns-exec: option --keep-cap goes with --lock; see: netns-exec --help",
+		"--lock --keep-cap=":       `netns-exec: option "--keep-cap" needs a value; see: netns-exec --help`,
+		"--lock --keep-cap chown":  `netns-exec: "chown" is not a capability that a lock takes away: use bpf, `,
+		"--lock --keep-cap nosuch": `netns-exec: "nosuch" is not a capability that a lock takes away: use bpf, `,
 	} {
 		kit.Contains(t, h.Fails("netns-exec "+options+" vpn true"), want)
 	}

@@ -247,7 +247,7 @@ func TestRepairCgroup(t *testing.T) {
 	h.repairs(1, "", "rc-netns: repair: daemon: no BPF program of ours is on its cgroup /shared"+restart)
 	kit.Equal(t, "programs", h.Sh("probe programs /sys/fs/cgroup/shared"), "")
 	h.Sh("mkdir " + cgroup + "; echo " + pid + " >" + cgroup + "/cgroup.procs; rmdir /sys/fs/cgroup/shared; sed -i 3s,.*,/openrc.daemon, /run/openrc/options/daemon/netns")
-	h.Conf("daemon", "netns=vpn", "netns_lock=yes", "netns_lock_keep=mknod")
+	h.Conf("daemon", "netns=vpn", "netns_lock=yes", "netns_keep_caps=mknod")
 	h.repairs(1, "", "rc-netns: repair: daemon: no BPF program of ours is on its cgroup /openrc.daemon"+restart)
 	kit.Equal(t, "programs", h.Sh("probe programs "+cgroup), "")
 	h.Sh("rc-service daemon stop")

@@ -262,7 +262,7 @@ func TestOwnRunScript(t *testing.T) {
 		"runit, 0.56":             {"trixie", runit, "/etc/sv/own-run/run", "vpn", []string{"netns=vpn", "netns_etc=none", "netns_lock=yes", `netns_hide="/run/secret /run/it's"`}, `exec netns-exec --lock --etc none --hide /run/secret --hide '/run/it'\''s' vpn -- COMMAND`},
 		"runit, 0.45":             {"bookworm", runit, "/etc/sv/own-run/run", "two words", []string{"netns='two words'"}, "exec netns-exec 'two words' -- COMMAND"},
 		"s6, 0.64":                {"sid", s6, "/var/svc.d/own-run/run", "-vpn", []string{"netns=-vpn"}, "exec netns-exec /run/netns/-vpn -- COMMAND"},
-		"s6, 0.64, without netns": {"sid", s6, "/var/svc.d/own-run/run", "host", []string{"netns_lock=yes", "netns_lock_keep='net_admin mknod'"}, "exec netns-exec --lock --lock-keep net_admin --lock-keep mknod -- COMMAND"},
+		"s6, 0.64, without netns": {"sid", s6, "/var/svc.d/own-run/run", "host", []string{"netns_lock=yes", "netns_keep_caps='net_admin mknod'"}, "exec netns-exec --lock --keep-cap net_admin --keep-cap mknod -- COMMAND"},
 		"s6, 0.56":                {"trixie", s6, "/var/svc.d/own-run/run", "vpn", []string{"netns=vpn", "netns_lock=yes"}, "exec netns-exec --lock vpn -- COMMAND"},
 		"s6, 0.45":                {"bookworm", append(s6, "s6_service_path=/srv/run-of-six"), "/srv/run-of-six/run", "vpn", []string{"netns=vpn"}, "exec netns-exec vpn -- COMMAND"},
 	} {

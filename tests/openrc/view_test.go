@@ -114,7 +114,7 @@ func TestSettingsChangedWhileInactive(t *testing.T) {
 		for _, change := range []string{"netns_hide=/srv", "netns_lock=yes", "netns_etc=none"} {
 			h.Conf("watched", append(settings, change)...)
 			kit.Contains(t, h.Fails("IN_BACKGROUND=yes rc-service watched start"),
-				"netns_etc, netns_hide, netns_lock or netns_lock_keep has changed since the start began: stop and start it again")
+				"netns_etc, netns_hide, netns_lock or netns_keep_caps has changed since the start began: stop and start it again")
 		}
 		h.Conf("watched", settings...)
 		h.Sh("IN_BACKGROUND=yes rc-service watched start")

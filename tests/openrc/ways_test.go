@@ -110,7 +110,7 @@ func TestWaysOut(t *testing.T) {
 		"SYS_PTRACE": {"pidfd_getfd", "ptrace", "memory of another process", "root of another process", "setns by path", "setns from there", "another process as its user"},
 		"sys_rawio":  {"I/O port", "all I/O ports", "memory of the machine"},
 	} {
-		said, _ := tryWays(h, "netns-exec --lock --lock-keep "+keep+" vpn")
+		said, _ := tryWays(h, "netns-exec --lock --keep-cap "+keep+" vpn")
 		for _, name := range opened {
 			want := open[name]
 			switch name {
