@@ -17,7 +17,7 @@ import (
 // netns.
 type Default struct {
 	Netns string // netns_default; empty if there is none
-	// Runlevels are those of netns_runlevels, of which a service has to be in
+	// Runlevels are those of netns_default_runlevels, of which a service has to be in
 	// one. Without them it must not be in one of BootRunlevels; and if it is in
 	// none at all, a boot must not be going on, in which others may need it.
 	Runlevels []string
@@ -26,7 +26,7 @@ type Default struct {
 // The variables of Default, in the files that GlobalFiles lists.
 const (
 	DefaultSetting   = "netns_default"
-	RunlevelsSetting = "netns_runlevels"
+	RunlevelsSetting = "netns_default_runlevels"
 )
 
 // BootRunlevels are those of services that prepare the machine.
