@@ -5,7 +5,7 @@
 
 # The service of a namespace runs on the host's network, whatever is set for it:
 # such a setting is a mistake, and the start fails. It enters only for its
-# netns_up and netns_down, without a setting from a file.
+# netns_post_up and netns_pre_down, without a setting from a file.
 _netns_stay_out()
 {
 	local name='' file='' why=''

@@ -94,7 +94,7 @@ var acceptedFiles = []struct {
 	"") esac
 	netns=evil
 }
-netns_up ()
+netns_post_up ()
 {
 	ip link set lo up && echo } "$(case a in a) echo "b)" ;; esac)"
 }

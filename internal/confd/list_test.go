@@ -46,7 +46,7 @@ func TestAssigns(t *testing.T) {
 		"if x; then netns=vpn; fi":          true,
 		"#netns=vpn\n":                      false,
 		"mynetns=vpn\n":                     false,
-		"netns_up() {\n\tip link\n}\n":      false,
+		"netns_post_up() {\n\tip link\n}\n": false,
 		"echo netns is $netns\nnetns_etc=x": false,
 	} {
 		if got := assigns(withoutComments([]byte(text)), "netns"); got != want {

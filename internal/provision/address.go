@@ -31,9 +31,9 @@ func ParseAddresses(iface, value string) ([]netip.Prefix, error) {
 	for _, word := range words {
 		switch word {
 		case "dhcp", "dhcpcd", "dhclient", "udhcpc", "dhcpv6", "dhclientv6", "pump":
-			return nil, fail(fmt.Sprintf("%q is not done here", word), "run the client as a service with netns set, or in netns_up()")
+			return nil, fail(fmt.Sprintf("%q is not done here", word), "run the client as a service with netns set, or in netns_post_up()")
 		case "netmask", "broadcast", "brd", "peer", "pointopoint", "scope", "label", "noop", "apipa", "adsl", "ppp", noAddresses:
-			return nil, fail(fmt.Sprintf("%q is not known here", word), "give addresses alone, such as 192.0.2.2/24, or do the rest in netns_up()")
+			return nil, fail(fmt.Sprintf("%q is not known here", word), "give addresses alone, such as 192.0.2.2/24, or do the rest in netns_post_up()")
 		}
 		prefix, err := netip.ParsePrefix(word)
 		if err != nil {

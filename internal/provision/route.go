@@ -67,7 +67,7 @@ func parseRoute(name string, words []string) (r Route, err error) {
 			continue
 		}
 		if !slices.Contains([]string{"via", "dev", "src", "metric", "table"}, key) {
-			return r, fmt.Errorf("%q in %q is not known here; there are via, dev, src, metric, table and onlink, and for the rest there is netns_up()", key, line)
+			return r, fmt.Errorf("%q in %q is not known here; there are via, dev, src, metric, table and onlink, and for the rest there is netns_post_up()", key, line)
 		}
 		if len(words) == 0 {
 			return r, fmt.Errorf("%q ends behind %q; a value belongs there", line, key)

@@ -352,9 +352,9 @@ func (p *parser) refuseHook(name, value string) {
 	if value == "" {
 		return
 	}
-	function := "netns_up"
+	function := "netns_post_up"
 	if strings.HasSuffix(name, "Down") {
-		function = "netns_down"
+		function = "netns_pre_down"
 	}
 	p.fault(fmt.Sprintf("%q is a command, and none of a file like this is run", name),
 		fmt.Sprintf("remove it; what it is to do inside belongs in %s() in the conf.d file of the namespace", function))
@@ -365,7 +365,7 @@ func (p *parser) refuseSave(value string) {
 		return
 	}
 	p.fault(`"SaveConfig" is refused: nothing writes to this file`,
-		"remove it; what is to be kept, netns_down() in the conf.d file of the namespace can save")
+		"remove it; what is to be kept, netns_pre_down() in the conf.d file of the namespace can save")
 }
 
 // end looks at what only the whole file tells. What is missing may be missing

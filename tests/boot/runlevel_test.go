@@ -20,7 +20,7 @@ func TestBootAndShutdown(t *testing.T) {
 	d.namespace("vpn", note+`
 rc_need=links
 netns_interfaces=eth1
-netns_up()
+netns_post_up()
 {
 	note up
 	ip link add mgmt type vrf table 10 &&
@@ -28,7 +28,7 @@ netns_up()
 		ip link set eth1 master mgmt up &&
 		ip address add 192.0.2.1/24 dev eth1
 }
-netns_down() { note down; }
+netns_pre_down() { note down; }
 `)
 	d.namespace("lab", noted)
 	d.script("daemon", daemon)

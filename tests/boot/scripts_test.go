@@ -42,6 +42,6 @@ stop() { note stop; ip link delete eth1; }
 `
 
 const noted = note + `
-netns_up() { note up; }
-netns_down() { note down; }
+netns_post_up() { note up; }
+netns_pre_down() { note down; }
 `

@@ -65,7 +65,7 @@ func TestTunnel(t *testing.T) {
 			d.namespace("vpn", `
 rc_need=tunnel
 netns_interfaces=tun0:vpn0
-netns_up()
+netns_post_up()
 {
 	ip address add 192.0.2.1/24 dev vpn0 &&
 		ip link set vpn0 up
@@ -134,7 +134,7 @@ start_pre()
 	[ -e /sys/class/net/wg0 ] || add-wireguard wg0 || return
 	wg setconf wg0 /etc/wireguard/wg0.conf
 }
-netns_up()
+netns_post_up()
 {
 	ip address add 192.0.2.1/32 dev wg0 &&
 		ip link set wg0 up &&

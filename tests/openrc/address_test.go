@@ -31,7 +31,7 @@ config_functions()
 {
 	:
 }
-netns_up()
+netns_post_up()
 {
 	config_late=late
 }`)
@@ -53,7 +53,7 @@ netns_up()
 		h.nothingRecorded("netns.lan")
 
 		for conf, want := range map[string]string{
-			"config_eth1=dhcp": `netns.lan: config_eth1: "dhcp" is not done here; run the client as a service with netns set, or in netns_up()`,
+			"config_eth1=dhcp": `netns.lan: config_eth1: "dhcp" is not done here; run the client as a service with netns set, or in netns_post_up()`,
 			"config_eth1='192.0.2.2 netmask 255.255.255.0'":                              `netns.lan: config_eth1: "netmask" is not known here`,
 			"config_eth3=192.0.2.2/24":                                                   `netns.lan: config_eth3: no interface is called that; name it in netns_interfaces, netns_wireguard or netns_veth, or remove the setting`,
 			"config_eth1=192.0.2.2/24\nroutes_eth1='default gw 192.0.2.1'":               `netns.lan: routes_eth1: "gw" in "default gw 192.0.2.1" is not known here`,

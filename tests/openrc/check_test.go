@@ -625,7 +625,7 @@ func TestCheckFindsNothing(t *testing.T) {
 	h.Sh(`mkdir -p /etc/netns/vpn /usr/games /run/nscd; cp /etc/resolv.conf /etc/netns/vpn/
 		ln -s daemon /etc/init.d/daemon.two; ln -s netns /etc/init.d/netns.lan
 		echo 'hosts: files resolve mdns4 sss dns' >/etc/nsswitch.conf`)
-	h.Conf("netns.lan", "netns_sysctl=net.ipv4.ip_forward=1", "netns_up() {", "\treadlink /proc/self/ns/net >/run/trace.up", "}")
+	h.Conf("netns.lan", "netns_sysctl=net.ipv4.ip_forward=1", "netns_post_up() {", "\treadlink /proc/self/ns/net >/run/trace.up", "}")
 	for _, test := range []struct{ name, conf, service, other string }{
 		{"a name", "netns=vpn", "daemon", ""},
 		{"a path", "netns=/run/netns/vpn", "daemon", ""},

@@ -68,8 +68,8 @@ func TestFailedStartIsUndone(t *testing.T) {
 		{"netns_interfaces='eth1 eth2:abcdefghijklmnop'", `bad interface "eth2:abcdefghijklmnop"`},
 		{"netns_interfaces=eth1\nnetns_sysctl='net.ipv4.ip_forward=1 net.ipv4.conf.eth1.forwarding=x'", `set sysctl "net.ipv4.conf.eth1.forwarding=x": invalid argument`},
 		{"netns_interfaces=eth1\nnetns_sysctl=net.ipv4.nowhere=1", `set sysctl "net.ipv4.nowhere=1": a network namespace has no such setting`},
-		{"netns_interfaces=eth1\nnetns_up() { return 3; }", `netns_up failed: undoing the start`},
-		{"netns_interfaces=eth1\nnetns_up() { exit 3; }", `netns_up failed: undoing the start`},
+		{"netns_interfaces=eth1\nnetns_up() { return 3; }", `netns_post_up failed: undoing the start`},
+		{"netns_interfaces=eth1\nnetns_up() { exit 3; }", `netns_post_up failed: undoing the start`},
 	} {
 		for _, name := range []string{"lan", "vpn"} {
 			h.service(name, test.conf)
@@ -81,7 +81,7 @@ func TestFailedStartIsUndone(t *testing.T) {
 func TestStopWithThingsGone(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
 		h.Sh("ip link add eth1 type veth peer name eth1p; ip link add eth2 type veth peer name eth2p")
-		h.service("lan", "netns_interfaces='eth1:wan eth2'", "netns_down() { echo ran >/run/trace.down; }")
+		h.service("lan", "netns_interfaces='eth1:wan eth2'", "netns_pre_down() { echo ran >/run/trace.down; }")
 		stop := func(wants ...string) {
 			t.Helper()
 			errors := h.Sh("exec 2>&1 >/dev/null; rc-service netns.lan stop")
@@ -110,7 +110,7 @@ func TestStopWithThingsGone(t *testing.T) {
 		stop(`network namespace "lan" has lost its name`)
 		h.Sh("pkill sleeper")
 		kit.Equal(t, "devices", h.devices(""), "eth1 eth1p eth2 eth2p lo")
-		kit.Equal(t, "netns_down", h.Sh("cat /run/trace.down 2>/dev/null || echo not called"), "not called")
+		kit.Equal(t, "netns_pre_down", h.Sh("cat /run/trace.down 2>/dev/null || echo not called"), "not called")
 
 		// A stale file where it was.
 		start()
@@ -161,8 +161,8 @@ func TestStopAfterZap(t *testing.T) {
 		kit.Equal(t, "sysctl", h.Sh("ip netns exec vpn sysctl -n net.ipv4.ip_forward"), "0")
 		h.undone("netns.vpn", "eth1 eth1p eth2 eth2p lo", "vpn")
 
-		// Interrupted in netns_up, with Ctrl-C.
-		h.service("lan", "netns_interfaces=eth1:wan", "netns_up() { [ -e /run/go ] || { echo $$ >/run/waits; sleeper 1000; }; }")
+		// Interrupted in netns_post_up, with Ctrl-C.
+		h.service("lan", "netns_interfaces=eth1:wan", "netns_post_up() { [ -e /run/go ] || { echo $$ >/run/waits; sleeper 1000; }; }")
 		h.Sh(`setsid sh -c 'trap - INT; exec rc-service netns.lan start' >/dev/null 2>&1 & pid=$!
 			until [ -s /run/waits ] && pgrep -x sleeper >/dev/null; do sleep 0.05; done
 			kill -INT -$pid; while pgrep -x 'sleeper|rc-service|openrc-run' >/dev/null; do sleep 0.05; done; touch /run/go`)
@@ -248,7 +248,7 @@ func TestStartRepairsWhatACrashLeft(t *testing.T) {
 func TestNamespaceServiceTakesNoNetns(t *testing.T) {
 	inEachShell(t, func(t *testing.T, h *host) {
 		const why = ", but this service makes a network namespace and runs on the host's network: remove it there"
-		h.service("lan", "netns_up() { :; }", "netns_down() { readlink /proc/self/ns/net >/run/trace.down; }")
+		h.service("lan", "netns_post_up() { :; }", "netns_pre_down() { readlink /proc/self/ns/net >/run/trace.down; }")
 		for setting, name := range map[string]string{
 			"netns=lan": "netns", "vrf=mgmt": "vrf", "  export netns_lock='yes'": "netns_lock",
 		} {
@@ -262,7 +262,7 @@ func TestNamespaceServiceTakesNoNetns(t *testing.T) {
 			errors := h.Sh("exec 2>&1 >/dev/null; rc-service netns.lan stop")
 			kit.Contains(t, errors, want)
 			kit.Equal(t, setting+": lines", fmt.Sprint(strings.Count(errors, " * ")), "1")
-			kit.Equal(t, setting+": netns_down", h.Sh("cat /run/trace.down"), "net:["+inside+"]")
+			kit.Equal(t, setting+": netns_pre_down", h.Sh("cat /run/trace.down"), "net:["+inside+"]")
 			kit.Equal(t, setting+": names", h.names(), "vpn")
 			kit.Contains(t, h.Sh("exec 2>&1 >/dev/null; rc-service netns.lan start; [ $? = 1 ]"), want)
 			kit.Equal(t, setting+": state", h.state("netns.lan"), "stopped")
@@ -296,7 +296,7 @@ func TestNamespaceServiceAfterTheNetwork(t *testing.T) {
 		h.Sh("ip netns delete vpn")
 		h.Write("/etc/init.d/host-net", "#!/sbin/openrc-run\ndepend() { provide net; }\nstart() { echo net >>/run/trace; }\n")
 		h.Write("/etc/init.d/tunnel", "#!/sbin/openrc-run\ndepend() { need net; }\nstart() { echo tunnel >>/run/trace; ip link add tun0 type veth peer name tun0p; }\n")
-		h.service("vpn", "rc_need=tunnel", `rc_before="!net"`, "netns_interfaces=tun0", "netns_up() { echo vpn >>/run/trace; }")
+		h.service("vpn", "rc_need=tunnel", `rc_before="!net"`, "netns_interfaces=tun0", "netns_post_up() { echo vpn >>/run/trace; }")
 		h.Conf("daemon", "netns=vpn")
 		h.Sh("for s in netns.vpn host-net daemon; do rc-update add $s default; done")
 		lacks(t, h.Sh("exec 2>&1; rc-update -u; openrc default"), "loop") // of dependencies

@@ -303,7 +303,7 @@ func TestWireGuardStartsThatFail(t *testing.T) {
 		"a port that is used": {file: s.file("ListenPort = 4000"), before: "nc -u -l 4000 >/dev/null 2>&1 </dev/null & echo $! >/run/nc; sleep 0.5", after: "kill $(cat /run/nc)", want: path + `: ListenPort 4000 is in use on the host's network`},
 		"no device for it":    {file: good, before: "mv /dev/net/tun /dev/net/off", after: "mv /dev/net/off /dev/net/tun", want: `wireguard-go cannot make interface "wg0": `},
 		"the name is taken":   {file: good, before: "ip link add wg0 type veth peer name other", after: "ip link delete wg0", want: `cannot make interface "wg0": there is another one of that name, and wireguard-go cannot make a second`},
-		"a function after it": {file: good, conf: []string{"netns_wireguard=" + path, "netns_dns=10.66.0.1", "netns_up() { return 1; }"}, want: "netns_up failed: undoing the start"},
+		"a function after it": {file: good, conf: []string{"netns_wireguard=" + path, "netns_dns=10.66.0.1", "netns_post_up() { return 1; }"}, want: "netns_post_up failed: undoing the start"},
 		"a sysctl after it":   {file: good, conf: []string{"netns_wireguard=" + path, "netns_sysctl=net.ipv4.conf.wg0.forwarding=x"}, want: `set sysctl "net.ipv4.conf.wg0.forwarding=x": invalid argument`},
 		"a route that is none": {file: good, conf: []string{"netns_wireguard=" + path, "config_wg0=10.77.0.2/24", "routes_wg0='198.51.100.0/24 via 10.77.0.255'"},
 			want: `make route 198.51.100.0/24 via 10.77.0.255 through interface "wg0": invalid argument`},

@@ -129,7 +129,7 @@ func lifecycle(t *testing.T, h *host, p installer) {
 	kit.Contains(t, p.install(older), "works with openrc-netns")
 	h.sound(older)
 	h.start()
-	h.Sh("echo netns_up=: >>/etc/conf.d/netns")
+	h.Sh("echo netns_post_up=: >>/etc/conf.d/netns")
 
 	// Another version, which does not understand what the older one's drop-in
 	// and library say; and back.
@@ -141,7 +141,7 @@ func lifecycle(t *testing.T, h *host, p installer) {
 		h.stop()
 		h.start()
 	}
-	kit.Contains(t, h.Sh("cat /etc/conf.d/netns"), "netns_up=:")
+	kit.Contains(t, h.Sh("cat /etc/conf.d/netns"), "netns_post_up=:")
 
 	kit.Contains(t, h.untouched(p.refused), "started in network namespaces or for them: guard sshd\n")
 	h.sound(older)
