@@ -136,7 +136,7 @@ _netns_offer_vrfs()
 	done < <(
 		if [[ $1 ]]; then
 			_netns_unquote "$1"
-			netns-exec --etc none "$REPLY" -- sh -c "$look"
+			netns-exec --no-etc "$REPLY" -- sh -c "$look"
 		else
 			eval "$look"
 		fi </dev/null 2>/dev/null
@@ -180,7 +180,7 @@ _netns_exec()
 			break
 			;;
 		--service=*) service=yes ;;
-		--service | --user | --etc | --hide | --vrf | --keep-cap | --cgroup) option=${word#--} ;;
+		--service | --user | --hide | --vrf | --keep-cap | --cgroup) option=${word#--} ;;
 		--*) ;;
 		-?*)
 			# Of the short options, these two have a value.
@@ -215,7 +215,6 @@ _netns_exec()
 		*) _netns_offer_accounts "" /etc/passwd ;;
 		esac
 		;;
-	etc) _netns_offer bind none ;;
 	hide) compopt -o default ;;
 	cgroup) ;;
 	keep-cap)
@@ -224,7 +223,7 @@ _netns_exec()
 		;;
 	vrf) [[ $service ]] || _netns_offer_vrfs "$netns" ;;
 	option)
-		_netns_offer --service --user --caller --etc --hide --vrf --lock --keep-cap --cgroup --dry-run --help --version \
+		_netns_offer --service --user --caller --no-etc --hide --vrf --lock --keep-cap --cgroup --dry-run --help --version \
 			-s -u -n -h -V
 		;;
 	*)

@@ -38,7 +38,7 @@ function __netns_exec_parse
             case --
                 printf '%s\n' command (math $i + 1)
                 return
-            case --service --user --etc --hide --vrf --keep-cap --cgroup
+            case --service --user --hide --vrf --keep-cap --cgroup
                 set option (string sub -s 3 -- $word)
             case '--service=*'
                 set place service
@@ -148,7 +148,7 @@ function __netns_exec_vrfs
     set -l devices
     set place (__netns_exec_parse $before $after)
     if set -q place[3]
-        set devices (netns-exec --etc none $place[3] -- sh -c $look </dev/null 2>/dev/null)
+        set devices (netns-exec --no-etc $place[3] -- sh -c $look </dev/null 2>/dev/null)
     else if test $place[1] = options
         set devices (sh -c $look </dev/null 2>/dev/null)
     end
@@ -159,7 +159,7 @@ complete -c netns-exec -f
 complete -c netns-exec -n '__netns_exec_at options service value' -s s -l service -x -a '(__netns_exec_services)' -d 'Take namespace and settings from conf.d'
 complete -c netns-exec -n '__netns_exec_at options service value' -s u -l user -x -a '(__netns_exec_users)' -d 'Become this user'
 complete -c netns-exec -n '__netns_exec_at options' -l caller -d 'Become the user of sudo or doas'
-complete -c netns-exec -n '__netns_exec_at options service value' -l etc -x -a 'bind none' -d 'Bind the entries of /etc/netns over /etc, or not'
+complete -c netns-exec -n '__netns_exec_at options service value' -l no-etc -d 'Leave /etc as it is'
 complete -c netns-exec -n '__netns_exec_at options service value' -l hide -r -F -d 'Hide this file or directory'
 complete -c netns-exec -n '__netns_exec_at options service value' -l vrf -x -a '(__netns_exec_vrfs)' -d 'Bind every IP socket to this VRF device'
 complete -c netns-exec -n '__netns_exec_at options service' -l lock -d 'No IP sockets in other namespaces, no way out through the kernel'

@@ -26,7 +26,9 @@ _netns_exec_words()
 		done
 	fi
 	[ -z "$vrf" ] || printf '%s ' --vrf "$(_netns_quote "$vrf")"
-	[ "$netns_etc" != none ] || printf '%s ' --etc none
+	case "$netns_etc" in
+	[Nn][Oo] | [Oo][Ff][Ff] | [Ff][Aa][Ll][Ss][Ee] | 0) printf '%s ' --no-etc ;;
+	esac
 	for word in $netns_hide; do
 		printf '%s ' --hide "$(_netns_quote "$word")"
 	done

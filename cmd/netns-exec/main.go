@@ -40,13 +40,12 @@ Run COMMAND, or the user's shell, in the network namespace NETNS: a name below
   -s, --service NAME       take namespace and settings from /etc/conf.d/NAME
   -u, --user USER[:GROUP]  become this user before running COMMAND
       --caller             become the user who called sudo or doas, who is not root
-      --etc bind|none      bind the entries of /etc/netns/NETNS over /etc, or
-                           leave /etc alone (default bind)
+      --no-etc             do not bind the entries of /etc/netns/NETNS over /etc
       --hide PATH          hide this file or directory; may be given again
       --vrf VRF            bind every IP socket to this VRF device of the namespace
       --lock               no IP sockets in other namespaces, and no way out of this
                            one through the kernel
-      --keep-cap CAP      leave this capability, net_admin for instance, which opens
+      --keep-cap CAP       leave this capability, net_admin for instance, which opens
                            a way; may be given again
       --cgroup PATH        do both on this control group, not on one of our own
   -n, --dry-run            check everything, print the plan, run nothing
@@ -133,7 +132,7 @@ type options struct {
 	service  string
 	user     string
 	caller   bool
-	etc      string
+	noEtc    bool
 	hide     []string
 	vrf      string
 	cgroup   string
@@ -152,7 +151,7 @@ func parse(args []string) (*options, error) {
 	set.Value(&o.service, "service", 's')
 	set.Value(&o.user, "user", 'u')
 	set.Flag(&o.caller, "caller", 0)
-	set.Value(&o.etc, "etc", 0)
+	set.Flag(&o.noEtc, "no-etc", 0)
 	set.Values(&o.hide, "hide")
 	set.Value(&o.vrf, "vrf", 0)
 	set.Value(&o.cgroup, "cgroup", 0)
@@ -202,14 +201,8 @@ func (o *options) spec() (launch.Spec, error) {
 		spec.Place = launch.Place{Netns: o.netns, AllowHost: true}
 		spec.View = &launch.View{Etc: namespace.BaseName(o.netns)}
 	}
-	switch o.etc {
-	case "":
-	case openrc.EtcBind:
-		spec.View.Etc = namespace.BaseName(spec.Place.Netns)
-	case openrc.EtcNone:
+	if o.noEtc {
 		spec.View.Etc = ""
-	default:
-		return spec, fmt.Errorf(`option "--etc": use %q or %q, not %q`, openrc.EtcBind, openrc.EtcNone, o.etc)
 	}
 	spec.View.Hide = append(spec.View.Hide, o.hide...)
 	sockets := &spec.Sockets

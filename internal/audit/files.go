@@ -59,7 +59,7 @@ type View struct {
 // resolv.conf.
 func (a *auditor) judgeFiles(s *Service) {
 	name := namespace.BaseName(s.Netns)
-	if s.Settings == nil || name == "" || s.Settings.Etc == openrc.EtcNone ||
+	if s.Settings == nil || name == "" || !s.Settings.BindsEtc() ||
 		s.Record == nil || s.Record.Netns != s.Netns || s.State == openrc.Starting || s.State == openrc.Stopping {
 		return
 	}

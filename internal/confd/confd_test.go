@@ -157,8 +157,8 @@ netns_lock=yes
 JAVA_OPTS="-Djava.library.path=$JAVA_HOME/lib -Xms1g -XX:NewRatio=1 -XX:+UseG1GC"
 export JAVA_OPTS
 export PGPASSFILE="/var/lib/app/.pgpass" URI_MAP="iiif=>IIIF"
-netns=vpn netns_etc=none
-`, values{"netns": "vpn", "netns_etc": "none"}},
+netns=vpn netns_etc=no
+`, values{"netns": "vpn", "netns_etc": "no"}},
 	{"interfaces as on Gentoo", `config_eth0="192.168.0.2/24
 2001:db8::2/64"
 routes_eth0="default via 192.168.0.1"

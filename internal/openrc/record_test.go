@@ -137,13 +137,13 @@ func TestDamagedRecordIsAnError(t *testing.T) {
 
 func TestSettingsKnowTheirWords(t *testing.T) {
 	for _, s := range []Settings{
-		{Netns: "vpn"}, {Etc: "bind"}, {Etc: "none"}, {Lock: "yes"}, {Lock: "NO"}, {Lock: "1"}, {Lock: "off"},
+		{Netns: "vpn"}, {Etc: "yes"}, {Etc: "Off"}, {Lock: "yes"}, {Lock: "NO"}, {Lock: "1"}, {Lock: "off"},
 	} {
 		if _, err := s.Spec(); err != nil {
 			t.Errorf("%+v: %v", s, err)
 		}
 	}
-	for _, s := range []Settings{{Etc: "Bind"}, {Etc: "yes"}, {Lock: "y"}, {Lock: "2"}, {Lock: "yes "}} {
+	for _, s := range []Settings{{Etc: "bind"}, {Etc: "none"}, {Lock: "y"}, {Lock: "2"}, {Lock: "yes "}} {
 		if _, err := s.Spec(); err == nil {
 			t.Errorf("%+v was accepted", s)
 		}

@@ -16,17 +16,11 @@ import (
 type Settings struct {
 	Netns string // netns: the network namespace, a name or an absolute path
 	VRF   string // vrf: a VRF device of that namespace
-	Etc   string // netns_etc: bind or none
+	Etc   string // netns_etc: yes or no; nothing is yes
 	Hide  string // netns_hide: paths to hide, separated by blanks
 	Lock  string // netns_lock: yes or no
 	Keep  string // netns_keep_caps: capabilities that the lock leaves, separated by blanks or commas
 }
-
-// Values of Settings.Etc; empty means EtcBind.
-const (
-	EtcBind = "bind" // bind the entries of /etc/netns/NAME over /etc
-	EtcNone = "none" // leave /etc alone
-)
 
 // Names are the variables that Settings has, in the order of its fields.
 var Names = []string{"netns", "vrf", "netns_etc", "netns_hide", "netns_lock", "netns_keep_caps"}
@@ -85,12 +79,10 @@ func (s Settings) Spec() (launch.Spec, error) {
 	if s.Confined() {
 		spec.View = s.view(s.Netns)
 	}
-	switch s.Etc {
-	case "", EtcBind, EtcNone:
-	default:
-		return spec, fmt.Errorf("netns_etc=%q: use %q or %q", s.Etc, EtcBind, EtcNone)
+	_, err := YesNo(s.Etc)
+	if err != nil {
+		return spec, fmt.Errorf("netns_etc=%q: %w", s.Etc, err)
 	}
-	var err error
 	if spec.Sockets.Lock, err = YesNo(s.Lock); err != nil {
 		return spec, fmt.Errorf("netns_lock=%q: %w", s.Lock, err)
 	}
@@ -103,10 +95,17 @@ func (s Settings) Spec() (launch.Spec, error) {
 // view is the private view in the namespace of that name.
 func (s Settings) view(netns string) *launch.View {
 	view := &launch.View{Hide: strings.Fields(s.Hide)}
-	if s.Etc != EtcNone {
+	if s.BindsEtc() {
 		view.Etc = namespace.BaseName(netns)
 	}
 	return view
+}
+
+// BindsEtc reports whether the entries of /etc/netns/NAME are bound over those of
+// /etc.
+func (s Settings) BindsEtc() bool {
+	yes, err := YesNo(s.Etc)
+	return s.Etc == "" || yes || err != nil
 }
 
 // Capabilities are the names in a value of netns_keep_caps.

@@ -11,7 +11,6 @@ import (
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
-	"openrc-netns/internal/openrc"
 )
 
 // checkEtc looks at the files that are to stand in for those of /etc.
@@ -52,7 +51,7 @@ func exists(path string) bool {
 // etcName is the directory below /etc/netns that the service sees in /etc;
 // empty if it sees none.
 func (s *serviceCheck) etcName() string {
-	if s.settings.Etc == openrc.EtcNone || namespace.CheckName(s.settings.Netns) != nil {
+	if !s.settings.BindsEtc() || namespace.CheckName(s.settings.Netns) != nil {
 		return ""
 	}
 	return namespace.BaseName(s.settings.Netns)

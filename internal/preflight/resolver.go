@@ -121,7 +121,7 @@ func (s *serviceCheck) checkNameservers() {
 func (s *serviceCheck) ownResolver(dir string) finding.Remedy {
 	remedy := finding.Run("mkdir", "-p", dir).RunTo(filepath.Join(dir, "resolv.conf"), "echo", "nameserver", "192.0.2.53")
 	if _, set := s.from["netns_etc"]; set && s.etcName() == "" {
-		remedy.Edits = s.edit("netns_etc", "bind").Edits
+		remedy.Edits = s.edit("netns_etc", "yes").Edits
 	}
 	return remedy
 }

@@ -192,14 +192,14 @@ func (s *serviceCheck) readScript() {
 // checkValues looks at the settings that know a few words only.
 func (s *serviceCheck) checkValues() {
 	for _, setting := range []struct {
-		name, word string
-		alone      openrc.Settings
+		name  string
+		alone openrc.Settings
 	}{
-		{"netns_etc", openrc.EtcBind, openrc.Settings{Etc: s.settings.Etc}},
-		{"netns_lock", "yes", openrc.Settings{Lock: s.settings.Lock}},
+		{"netns_etc", openrc.Settings{Etc: s.settings.Etc}},
+		{"netns_lock", openrc.Settings{Lock: s.settings.Lock}},
 	} {
 		if _, err := setting.alone.Spec(); err != nil {
-			s.add(finding.SettingBad, finding.Fails, s.from[setting.name], s.edit(setting.name, setting.word), err)
+			s.add(finding.SettingBad, finding.Fails, s.from[setting.name], s.edit(setting.name, "yes"), err)
 		}
 	}
 	if _, err := (openrc.Settings{Keep: s.settings.Keep}).Spec(); err != nil {

@@ -175,7 +175,7 @@ func TestNameServersOfNamespace(t *testing.T) {
 		h.says("daemon", "ok", "")
 		sees(own)
 
-		// A file in /etc/netns counts, and netns_etc=none leaves /etc
+		// A file in /etc/netns counts, and netns_etc=no leaves /etc
 		// alone.
 		h.Sh("mkdir -p /etc/netns/lan; echo nameserver 203.0.113.53 >/etc/netns/lan/resolv.conf; rc-service daemon restart")
 		sees("nameserver 203.0.113.53")
@@ -184,8 +184,8 @@ func TestNameServersOfNamespace(t *testing.T) {
 		sees(own)
 		h.says("daemon", "ok", "")
 		kit.Equal(t, "ip netns exec sees", h.Sh("ip netns exec lan grep -v '^#' /etc/resolv.conf"), own)
-		h.Sh("rm -r /etc/netns; echo netns_etc=none >>/etc/conf.d/daemon; rc-service daemon restart")
-		kit.Equal(t, "with netns_etc=none", h.Sh("cat /proc/"+h.daemon()+"/root/etc/resolv.conf"), "nameserver 198.51.100.54")
+		h.Sh("rm -r /etc/netns; echo netns_etc=no >>/etc/conf.d/daemon; rc-service daemon restart")
+		kit.Equal(t, "with netns_etc=no", h.Sh("cat /proc/"+h.daemon()+"/root/etc/resolv.conf"), "nameserver 198.51.100.54")
 		h.says("daemon", "ok", "")
 
 		// Nothing to put it over: no service starts that would ask the

@@ -286,7 +286,7 @@ var checkScenes = map[string]checkScene{
 	"resolved": {conf: "netns=vpn netns_hide='/usr/games'", want: "warning resolver-socket",
 		before: "mkdir -p /run/systemd/resolve; : >/run/systemd/resolve/io.systemd.Resolve; echo 'hosts: files resolve' >/etc/nsswitch.conf"},
 	"loopback":       {conf: "netns=vpn", before: "printf 'search x\nnameserver 127.0.0.53\n' >/etc/resolv.conf", want: "warning resolver-loopback"},
-	"loopback, none": {layout: true, conf: "netns=vpn\nnetns_etc=none", before: "echo nameserver ::1 >/etc/resolv.conf", want: "warning resolver-loopback"},
+	"loopback, none": {layout: true, conf: "netns=vpn\nnetns_etc=no", before: "echo nameserver ::1 >/etc/resolv.conf", want: "warning resolver-loopback"},
 	"pid file": {service: "daemon.two", conf: "netns=vpn", want: "warning pidfile-shared",
 		before: "sed -i 's|^pidfile=.*|pidfile=/run/one.pid|' /etc/init.d/daemon; ln -s daemon /etc/init.d/daemon.two; rc-update add daemon default"},
 	"pid file, of a copy": {service: "copy", conf: "netns=vpn", want: "warning pidfile-shared",
@@ -629,7 +629,7 @@ func TestCheckFindsNothing(t *testing.T) {
 	for _, test := range []struct{ name, conf, service, other string }{
 		{"a name", "netns=vpn", "daemon", ""},
 		{"a path", "netns=/run/netns/vpn", "daemon", ""},
-		{"all of it", "netns='vpn' # comment\nexport netns_etc=bind\nnetns_hide=\"/usr/games /run/nscd\" netns_lock=on netns_keep_caps='net_admin SYS_PTRACE'", "daemon", ""},
+		{"all of it", "netns='vpn' # comment\nexport netns_etc=yes\nnetns_hide=\"/usr/games /run/nscd\" netns_lock=on netns_keep_caps='net_admin SYS_PTRACE'", "daemon", ""},
 		{"of the base", "netns=vpn", "daemon.two", "daemon"},
 		{"of the runlevel", "netns=vpn", "daemon", "daemon.default"},
 		{"with a function", "netns=vpn\nstart_pre() {\n\t:\n}", "daemon", ""},

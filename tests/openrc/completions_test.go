@@ -117,13 +117,13 @@ func (s *terminal) namespaces() {
 }
 
 func (s *terminal) options() {
-	s.lists("netns-exec --", "--service --user --etc --hide --vrf --lock --keep-cap --cgroup --dry-run --help --version", "")
+	s.lists("netns-exec --", "--service --user --no-etc --hide --vrf --lock --keep-cap --cgroup --dry-run --help --version", "")
 	s.lists("netns-exec -", "-s -u -n -h -V", "")
 	s.lists("netns-exec -s ", "web relay relay.two", "plain netns.lab README")
 	s.lists("netns-exec --vrf ", "mgmt rf", "blue other lo")
 	s.completes("netns-exec ",
 		"--hide /etc/conf|.d/", "--dr|y-run ", "--lock --dr|y-run ", "vpn --| ", "--cal|ler ",
-		"--lock --keep-cap ne|t_admin ", "--etc n|one ", "--etc=b|ind ",
+		"--lock --keep-cap ne|t_admin ", "--no|-etc ",
 		"--user nobo|dy ", "-u nobo|dy ", "--user=nobo|dy ", "-u nobody:nogr|oup ", "--user=nobody:nogr|oup ",
 		"--service w|eb ", "--service=w|eb ", "--vrf mg|mt ", "--vrf=mg|mt ", `--vrf v|\'rf `, "--service web --vrf mg|")
 }

@@ -43,7 +43,7 @@ func lostLibrary(t *testing.T, h *host) { loseLibrary(t, h, losses) }
 // that runs can be stopped.
 func loseLibrary(t *testing.T, h *host, losses []loss) {
 	const restore = "cd /; rm -rf " + library + "; cp -a /run/library/. " + library + "; cp -a /run/dropin " + dropin + "; "
-	h.Sh("cp -a " + library + " /run/library; cp -a " + dropin + " /run/dropin; echo netns_etc=none >/etc/conf.d/plain")
+	h.Sh("cp -a " + library + " /run/library; cp -a " + dropin + " /run/dropin; echo netns_etc=no >/etc/conf.d/plain")
 	for _, test := range losses {
 		// Nothing of the script runs outside, and the reason is told once.
 		refused := func(command string) {

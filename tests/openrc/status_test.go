@@ -284,7 +284,7 @@ func TestStatusVerdicts(t *testing.T) {
 		h.fixed("daemon", "etc", "it sees the host's /etc/resolv.conf", "ok")
 
 		// Not asked for, not looked at.
-		h.Conf("daemon", "netns=vpn", "netns_etc=none")
+		h.Conf("daemon", "netns=vpn", "netns_etc=no")
 		h.Sh("rc-service daemon restart")
 		h.says("daemon", "ok", "")
 	})

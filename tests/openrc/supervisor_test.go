@@ -144,7 +144,7 @@ exec sleeper 3600
 				"rc-service six status | grep -o ready", "ready"},
 			{"notify=socket:ready", []string{"program=/usr/local/bin/by-socket", "notify=socket:ready", "timeout_ready=5000", "command_user=daemon"},
 				"rc-service six status | grep -o ready; ps -o user= -p $pid", "ready\ndaemon"},
-			{"netns_etc", []string{"netns_etc=none"}, resolver, "nameserver 192.0.2.1"},
+			{"netns_etc", []string{"netns_etc=no"}, resolver, "nameserver 192.0.2.1"},
 			{"netns_hide", []string{`netns_hide="/run/secret /run/more"`}, "cd /proc/$pid/root/run; ls -A secret more", "more:\n\nsecret:"},
 			{"output_logger", []string{`output_logger="/usr/local/bin/log here"`}, logger, h.inside()},
 			{"error_logger", []string{"error_logger=/usr/local/bin/log"}, logger, h.inside()},
@@ -259,7 +259,7 @@ func TestOwnRunScript(t *testing.T) {
 		line       string
 	}{
 		"runit, 0.64":             {"sid", runit, "/etc/sv/own-run/run", "vpn", []string{"netns=vpn"}, "exec netns-exec vpn -- COMMAND"},
-		"runit, 0.56":             {"trixie", runit, "/etc/sv/own-run/run", "vpn", []string{"netns=vpn", "netns_etc=none", "netns_lock=yes", `netns_hide="/run/secret /run/it's"`}, `exec netns-exec --lock --etc none --hide /run/secret --hide '/run/it'\''s' vpn -- COMMAND`},
+		"runit, 0.56":             {"trixie", runit, "/etc/sv/own-run/run", "vpn", []string{"netns=vpn", "netns_etc=no", "netns_lock=yes", `netns_hide="/run/secret /run/it's"`}, `exec netns-exec --lock --no-etc --hide /run/secret --hide '/run/it'\''s' vpn -- COMMAND`},
 		"runit, 0.45":             {"bookworm", runit, "/etc/sv/own-run/run", "two words", []string{"netns='two words'"}, "exec netns-exec 'two words' -- COMMAND"},
 		"s6, 0.64":                {"sid", s6, "/var/svc.d/own-run/run", "-vpn", []string{"netns=-vpn"}, "exec netns-exec /run/netns/-vpn -- COMMAND"},
 		"s6, 0.64, without netns": {"sid", s6, "/var/svc.d/own-run/run", "host", []string{"netns_lock=yes", "netns_keep_caps='net_admin mknod'"}, "exec netns-exec --lock --keep-cap net_admin --keep-cap mknod -- COMMAND"},

@@ -111,7 +111,7 @@ func TestSettingsChangedWhileInactive(t *testing.T) {
 		h.Conf("watched", settings...)
 		h.Run("rc-service watched start")
 		kit.Equal(t, "state", h.state("watched"), "inactive")
-		for _, change := range []string{"netns_hide=/srv", "netns_lock=yes", "netns_etc=none"} {
+		for _, change := range []string{"netns_hide=/srv", "netns_lock=yes", "netns_etc=no"} {
 			h.Conf("watched", append(settings, change)...)
 			kit.Contains(t, h.Fails("IN_BACKGROUND=yes rc-service watched start"),
 				"netns_etc, netns_hide, netns_lock or netns_keep_caps has changed since the start began: stop and start it again")

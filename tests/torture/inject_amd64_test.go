@@ -395,7 +395,7 @@ func (k injection) asks() bool { return k.kind == "service" || k.action == "stat
 const benchMark = "@mark"
 
 var injections = []injection{
-	{kind: "plain", options: []string{"--etc", "none"}},
+	{kind: "plain", options: []string{"--no-etc"}},
 	{kind: "etc"},
 	{kind: "user", options: []string{"-u", "nobody"}},
 	{kind: "service", options: []string{"--service"}},

@@ -27,7 +27,7 @@ func TestByHand(t *testing.T) {
 	run("completions tell a VRF by its flags", func(t *testing.T) {
 		const look = "grep -lsx '0x[0-9a-f]*[4-7c-f][89a-f][0-9a-f]' /sys/class/net/*/flags"
 		kit.Equal(t, "of the host", g.Sh(look), "/sys/class/net/host/flags")
-		kit.Equal(t, "of a namespace", g.Sh(`netns-exec --etc none vpn -- sh -c "`+look+`"`),
+		kit.Equal(t, "of a namespace", g.Sh(`netns-exec --no-etc vpn -- sh -c "`+look+`"`),
 			"/sys/class/net/blue/flags\n/sys/class/net/mgmt/flags")
 		kit.Equal(t, "down, and with more flags", g.Sh("ip link add spare type vrf table 40; ip link set spare multicast on; "+
 			look+"; ip link del spare"), "/sys/class/net/host/flags\n/sys/class/net/spare/flags")
