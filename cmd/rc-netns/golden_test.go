@@ -87,10 +87,10 @@ func audited() *audit.Report {
 		return finding.Finding{ID: id, Gravity: finding.Outside, Args: args}
 	}
 	unbound := func(id finding.ID, args ...any) finding.Finding {
-		return finding.Finding{ID: id, Gravity: finding.Unbound, Args: args}
+		return finding.Finding{ID: id, Gravity: finding.Sockets, Args: args}
 	}
 	etc := func(id finding.ID, name string) finding.Finding {
-		return finding.Finding{ID: id, Gravity: finding.Etc, Args: []any{"/etc/" + name, "/etc/netns/vpn/" + name}}
+		return finding.Finding{ID: id, Gravity: finding.Files, Args: []any{"/etc/" + name, "/etc/netns/vpn/" + name}}
 	}
 	stale := func(id finding.ID, args ...any) finding.Finding {
 		return finding.Finding{ID: id, Gravity: finding.Stale, Args: args}

@@ -37,8 +37,8 @@ run.
 grant prints what root writes down for sudo or doas, so that a user may run commands
 in a network namespace, as nobody else and nowhere else.
 
-repair puts right, in services that run and without a restart, what status calls etc,
-and of what it calls unbound what can be put right without one.
+repair puts right, in services that run and without a restart, what status calls files,
+and of what it calls sockets what can be put right without one.
 
 settings prints what conf.d sets for a service, as status, check and netns-exec(8)
 read it.

@@ -31,7 +31,7 @@ const (
 )
 
 // byGravity is the order in which findings count, of several on one service.
-var byGravity = []finding.Gravity{finding.Outside, finding.Unbound, finding.Etc, finding.Stale, finding.Missing}
+var byGravity = []finding.Gravity{finding.Outside, finding.Sockets, finding.Files, finding.Stale, finding.Missing}
 
 // NeedsAction reports whether somebody has to do something about it.
 func (v Verdict) NeedsAction() bool { return v != Unknown && v != OK && v != Stopped }

@@ -112,7 +112,7 @@ func (a *auditor) judgeFiles(s *Service) {
 			}
 			if key := fmt.Sprint(entry.bind.Target, v.Foreign); !found[key] {
 				found[key] = true
-				s.add(finding.Etc, id, remedy, entry.bind.Target, entry.bind.Source)
+				s.add(finding.Files, id, remedy, entry.bind.Target, entry.bind.Source)
 			}
 		}
 		unix.Close(root)

@@ -220,7 +220,7 @@ func (a *auditor) judgeSockets(s *Service) {
 	}
 	if s.Record == nil || s.Record.Cgroup == "" {
 		if (asked || lock) && (s.Record != nil || s.RecordError == nil && s.Netns == "") {
-			s.addRestart(finding.Unbound, finding.NotBound)
+			s.addRestart(finding.Sockets, finding.NotBound)
 		}
 		return
 	}
@@ -245,7 +245,7 @@ func (a *auditor) judgeSockets(s *Service) {
 		}
 	}
 	if len(left) > 0 {
-		s.add(finding.Unbound, finding.LeftCgroup, s.repairCgroup(), left, s.Record.Cgroup)
+		s.add(finding.Sockets, finding.LeftCgroup, s.repairCgroup(), left, s.Record.Cgroup)
 	}
 }
 
@@ -314,13 +314,13 @@ func (a *auditor) judgeProgram(s *Service, program *vrf.Confinement, asked, lock
 	}
 	switch {
 	case id == finding.NoProgram && (asked || lock):
-		s.add(finding.Unbound, id, s.repairCgroup(), s.Record.Cgroup)
+		s.add(finding.Sockets, id, s.repairCgroup(), s.Record.Cgroup)
 	case id == finding.NoProgram:
-		s.addRestart(finding.Unbound, id, s.Record.Cgroup)
+		s.addRestart(finding.Sockets, id, s.Record.Cgroup)
 	case id == finding.VRFChanged:
-		s.addRestart(finding.Unbound, id, other, s.VRF())
+		s.addRestart(finding.Sockets, id, other, s.VRF())
 	case id != "":
-		s.addRestart(finding.Unbound, id, finding.VRF(s.VRF()))
+		s.addRestart(finding.Sockets, id, finding.VRF(s.VRF()))
 	}
 	if (id == "" || id == finding.NoProgram) && asked && seen {
 		a.judgeListeners(s, home, device)

@@ -192,7 +192,7 @@ func (a *auditor) judgeListeners(s *Service, home *netns, device Interface) {
 		}
 	}
 	if len(stray) > 0 {
-		s.addRestart(finding.Unbound, finding.SocketsUnbound, stray, finding.VRF(s.VRF()))
+		s.addRestart(finding.Sockets, finding.SocketsUnbound, stray, finding.VRF(s.VRF()))
 	}
 }
 

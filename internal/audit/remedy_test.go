@@ -14,8 +14,8 @@ import (
 func TestRemedyOfSeveralFindings(t *testing.T) {
 	s := &Service{Name: "web", Netns: "vpn", State: openrc.Started}
 	s.add(finding.Outside, finding.ProcessesOutside, end([]Process{{PID: 12}, {PID: 13}}))
-	s.addRestart(finding.Unbound, finding.NotBound)
-	s.add(finding.Etc, finding.EtcUnbound, s.restart(finding.Run("touch", "/etc/motd")))
+	s.addRestart(finding.Sockets, finding.NotBound)
+	s.add(finding.Files, finding.EtcUnbound, s.restart(finding.Run("touch", "/etc/motd")))
 	s.add(finding.Outside, finding.ProcessesOutside, end([]Process{{PID: 14}}))
 	want := finding.Run("touch", "/etc/motd").Run("rc-service", "web", "restart").Run("kill", "12", "13", "14")
 	if diff := cmp.Diff(want, s.remedy()); diff != "" {

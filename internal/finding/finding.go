@@ -18,10 +18,10 @@ type Gravity string
 const (
 	// Outside: a process is not where the settings say, or will not be.
 	Outside Gravity = "outside"
-	// Unbound: sockets are not bound, or not to that VRF.
-	Unbound Gravity = "unbound"
-	// Etc: a file of /etc is not that of /etc/netns.
-	Etc Gravity = "etc"
+	// Sockets: some are not bound, or not to that VRF.
+	Sockets Gravity = "sockets"
+	// Files: one of /etc is not that of /etc/netns.
+	Files Gravity = "files"
 	// Stale: the name was deleted or recreated since the start.
 	Stale Gravity = "stale"
 	// Missing: the network namespace does not exist.

@@ -122,7 +122,7 @@ func repair(s *audit.Service, try bool) []Step {
 			continue
 		}
 		switch {
-		case f.Gravity == finding.Etc:
+		case f.Gravity == finding.Files:
 			m.etc = true
 		case f.ID == finding.NoProgram:
 			m.program = true

@@ -166,7 +166,7 @@ func TestNameServersOfNamespace(t *testing.T) {
 		// Most programs replace the file, and the mount goes without a
 		// word.
 		h.Sh("echo nameserver 198.51.100.54 >/etc/resolv.conf.new; mv /etc/resolv.conf.new /etc/resolv.conf")
-		h.fixed("daemon", "etc", "it sees the host's /etc/resolv.conf and not /run/openrc-netns/lan/resolv.conf", "ok")
+		h.fixed("daemon", "files", "it sees the host's /etc/resolv.conf and not /run/openrc-netns/lan/resolv.conf", "ok")
 		sees(own)
 
 		// The start that OpenRC has forgotten changes nothing that is as it

@@ -85,7 +85,7 @@ func TestRepairEtc(t *testing.T) {
 	h.Sh("rm /etc/resolv.conf")
 	h.repairs(1, "daemon",
 		`rc-netns: repair: daemon: cannot bind "/etc/netns/vpn/resolv.conf" over "/etc/resolv.conf", which does not exist; create it, or remove /etc/netns/vpn/resolv.conf`)
-	h.fixed("daemon", "etc", "it sees no /etc/resolv.conf", "ok")
+	h.fixed("daemon", "files", "it sees no /etc/resolv.conf", "ok")
 	h.sees(pid, other)
 	for args, want := range map[string]string{
 		"plain":   `service "plain" is not confined: /etc/conf.d sets none of netns, vrf and netns_lock for it`,

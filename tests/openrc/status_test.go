@@ -246,34 +246,34 @@ func TestStatusVerdicts(t *testing.T) {
 		h.Sh("rm /run/other.pid")
 	})
 
-	scene("unbound, by a lock", func(t *testing.T) {
+	scene("sockets, by a lock", func(t *testing.T) {
 		const cgroup = "/sys/fs/cgroup/openrc.daemon"
 		h.startWith("daemon", "netns=vpn")
 		h.Conf("daemon", "netns=vpn", "netns_lock=yes")
-		h.fixed("daemon", "unbound", "it was started before vrf or netns_lock was set", "ok")
+		h.fixed("daemon", "sockets", "it was started before vrf or netns_lock was set", "ok")
 		pid := h.daemon()
 		h.Sh("echo " + pid + " >/sys/fs/cgroup/cgroup.procs")
-		h.fixed("daemon", "unbound", "process "+pid+" (sleeper) is not in its cgroup /openrc.daemon", "ok")
+		h.fixed("daemon", "sockets", "process "+pid+" (sleeper) is not in its cgroup /openrc.daemon", "ok")
 		h.Sh("echo " + h.daemon() + " >/sys/fs/cgroup/cgroup.procs; rmdir " + cgroup + "; mkdir " + cgroup + "; echo " + h.daemon() + " >" + cgroup + "/cgroup.procs")
-		h.fixed("daemon", "unbound", "no BPF program of ours is on its cgroup /openrc.daemon", "ok")
+		h.fixed("daemon", "sockets", "no BPF program of ours is on its cgroup /openrc.daemon", "ok")
 		h.Conf("daemon", "netns=vpn")
-		h.fixed("daemon", "unbound", "it is locked, but its settings no longer ask for that", "ok")
+		h.fixed("daemon", "sockets", "it is locked, but its settings no longer ask for that", "ok")
 	})
 
-	scene("etc, the host's file renamed over", func(t *testing.T) {
+	scene("files, the host's file renamed over", func(t *testing.T) {
 		h.Sh("mkdir -p /etc/netns/vpn; echo nameserver 192.0.2.53 >/etc/netns/vpn/resolv.conf")
 		h.startWith("daemon", "netns=vpn")
 		h.says("daemon", "ok", "")
 		h.Sh("cp /etc/resolv.conf /etc/resolv.new; mv /etc/resolv.new /etc/resolv.conf")
-		h.fixed("daemon", "etc", "it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf", "ok")
+		h.fixed("daemon", "files", "it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf", "ok")
 		kit.Equal(t, "resolv.conf", h.Sh("cat /proc/"+h.daemon()+"/root/etc/resolv.conf"), "nameserver 192.0.2.53")
 
 		h.Sh("cd /etc/netns/vpn && echo nameserver 192.0.2.54 >new && mv new resolv.conf")
-		h.fixed("daemon", "etc", "it sees a different /etc/resolv.conf from /etc/netns/vpn/resolv.conf", "ok")
+		h.fixed("daemon", "files", "it sees a different /etc/resolv.conf from /etc/netns/vpn/resolv.conf", "ok")
 		kit.Equal(t, "resolv.conf", h.Sh("cat /proc/"+h.daemon()+"/root/etc/resolv.conf"), "nameserver 192.0.2.54")
 
 		h.Sh("rm /etc/resolv.conf")
-		h.fixed("daemon", "etc", "it sees no /etc/resolv.conf", "ok")
+		h.fixed("daemon", "files", "it sees no /etc/resolv.conf", "ok")
 
 		// A link that leads elsewhere in the daemon's view than in ours.
 		h.Sh("rc-service daemon stop; mkdir -p /run/r; mv /etc/resolv.conf /run/r/; ln -s /run/r/resolv.conf /etc/resolv.conf; rc-service daemon start")
@@ -281,7 +281,7 @@ func TestStatusVerdicts(t *testing.T) {
 		h.Sh("cp /run/r/resolv.conf /run/r/new; mv /run/r/new /run/r/resolv.conf")
 		h.says("daemon", "ok", "")
 		h.Sh("ln -s /run/r/resolv.conf /etc/new; mv /etc/new /etc/resolv.conf")
-		h.fixed("daemon", "etc", "it sees the host's /etc/resolv.conf", "ok")
+		h.fixed("daemon", "files", "it sees the host's /etc/resolv.conf", "ok")
 
 		// Not asked for, not looked at.
 		h.Conf("daemon", "netns=vpn", "netns_etc=no")
@@ -494,7 +494,7 @@ func TestStatusUnderS6(t *testing.T) {
 	h.fixed("six", "outside", "process "+pid+" (sleeper) is on the host's network", "ok")
 	h.says("six", "ok", h.daemon()+"  sleeper")
 	h.Conf("six", "netns=vpn", "netns_lock=yes")
-	h.fixed("six", "unbound", "it was started before vrf or netns_lock was set", "ok")
+	h.fixed("six", "sockets", "it was started before vrf or netns_lock was set", "ok")
 	h.says("six", "ok", h.daemon()+"  sleeper")
 	// s6 looks for the name again, and it leads to the host's namespace by now.
 	h.Conf("six", "netns=vpn")
@@ -587,7 +587,7 @@ func TestStatusOfSessions(t *testing.T) {
 
 	// An old session is no daemon: it does not keep a restart from repairing.
 	h.Sh("cp /etc/resolv.conf /etc/new; mv /etc/new /etc/resolv.conf")
-	h.fixed("sshd", "etc", "it sees the host's /etc/resolv.conf", "ok")
+	h.fixed("sshd", "files", "it sees the host's /etc/resolv.conf", "ok")
 	kit.Contains(t, h.Sh(statusCommand+"sshd"), pid+"  sleeper ")
 }
 

@@ -35,7 +35,7 @@ func TestStatusOfVRFs(t *testing.T) {
 	g := service(t, vm.Options{})
 	fixed := func(text string) {
 		t.Helper()
-		remedy := g.status("unbound", text)
+		remedy := g.status("sockets", text)
 		g.Sh(remedy)
 		g.status("ok", "")
 	}
@@ -54,7 +54,7 @@ func TestStatusOfVRFs(t *testing.T) {
 
 	// One that has gone has to be made first.
 	g.Sh("ip -n vpn link delete mgmt")
-	remedy := g.status("unbound", `VRF "mgmt" no longer exists: recreate it first`)
+	remedy := g.status("sockets", `VRF "mgmt" no longer exists: recreate it first`)
 	kit.Contains(t, g.Fails(remedy), `VRF "mgmt": no such device`)
 	g.Sh("ip -n vpn link add mgmt type vrf table 10; ip -n vpn link set mgmt up; " + remedy)
 	g.status("ok", "")
@@ -84,7 +84,7 @@ func TestStatusOfVRFs(t *testing.T) {
 	}
 	g.Sh("probe detach /sys/fs/cgroup/openrc.web")
 	beside("stray", "7262")
-	kit.Contains(t, g.status("unbound", "no BPF program of ours"), "rc-service web restart")
+	kit.Contains(t, g.status("sockets", "no BPF program of ours"), "rc-service web restart")
 	result := g.Run("rc-netns repair web")
 	kit.Equal(t, "repair", fmt.Sprint(result.Code, " ", result.Output), "1 web: BPF program attached again to its cgroup /openrc.web\n"+
 		"rc-netns: repair: web: its TCP port 7262 is not bound to VRF \"mgmt\": it hears other networks; fix it with: rc-service web restart\n")
@@ -98,7 +98,7 @@ func TestStatusOfVRFs(t *testing.T) {
 		g.Sh("rc-service web start")
 		g.status("ok", "")
 		beside(program, number)
-		g.status("unbound", "its "+port+` is not bound to VRF "mgmt": it hears other networks`)
+		g.status("sockets", "its "+port+` is not bound to VRF "mgmt": it hears other networks`)
 		kit.Contains(t, g.Run("rc-service web status").Output, port)
 		g.Sh("kill $(cat /run/beside)")
 		g.Await("! " + listens + number + "' | grep .")
