@@ -63,7 +63,7 @@ func runEgress(args []string) (problem bool, err error) {
 		if err != nil {
 			return false, fmt.Errorf("%s: %w", s.name, err)
 		}
-		problem = problem || report.Verdict == egress.Also
+		problem = problem || report.Verdict == egress.Leak
 		entries, err := publishedIn(s.Netns)
 		if err != nil {
 			return false, fmt.Errorf("%s: %w", s.name, err)
@@ -168,7 +168,7 @@ func publishedIn(netns string) ([]publish.Entry, error) {
 // egressLines is a report for people.
 func egressLines(s subject, r *egress.Report) []string {
 	t, _ := terminal.Of(os.Stdout)
-	colour := map[egress.Verdict]string{egress.TunnelOnly: sgrGreen, egress.NoWayOut: sgrGreen, egress.Also: sgrRed}[r.Verdict]
+	colour := map[egress.Verdict]string{egress.TunnelOnly: sgrGreen, egress.NoWayOut: sgrGreen, egress.Leak: sgrRed}[r.Verdict]
 	first := clean(s.name) + ": " + paint(egressVerdict(r), colour, t.Colour)
 	if s.PID != 0 {
 		first += fmt.Sprintf(" (process %d)", s.PID)
@@ -183,13 +183,13 @@ func egressLines(s subject, r *egress.Report) []string {
 	for _, socket := range r.Sockets {
 		lines = append(lines, fmt.Sprintf("  DNS %s: a socket in the file system, which may answer from another network", socket))
 	}
-	for _, way := range r.Ways {
-		text := fmt.Sprintf("  %s: %s", clean(way.Interface), clean(way.Kind))
-		if way.Leads != "" && way.Leads != "WireGuard" {
-			text += " " + clean(way.Leads)
+	for _, exit := range r.Exits {
+		text := fmt.Sprintf("  %s: %s", clean(exit.Interface), clean(exit.Kind))
+		if exit.Leads != "" && exit.Leads != "WireGuard" {
+			text += " " + clean(exit.Leads)
 		}
-		lines = append(lines, text+", leads to "+egressList(way.To))
-		for _, peer := range way.Peers {
+		lines = append(lines, text+", leads to "+egressList(exit.To))
+		for _, peer := range exit.Peers {
 			lines = append(lines, "    "+egressPeer(peer))
 		}
 	}
@@ -199,11 +199,11 @@ func egressLines(s subject, r *egress.Report) []string {
 // egressVerdict is the verdict in words.
 func egressVerdict(r *egress.Report) string {
 	var tunnels, others []string
-	for _, way := range r.Ways {
-		if way.Tunnel {
-			tunnels = append(tunnels, way.Interface)
+	for _, exit := range r.Exits {
+		if exit.Tunnel {
+			tunnels = append(tunnels, exit.Interface)
 		} else {
-			others = append(others, way.Interface)
+			others = append(others, exit.Interface)
 		}
 	}
 	others = append(others, r.Sockets...)
@@ -212,7 +212,7 @@ func egressVerdict(r *egress.Report) string {
 		return "no way out"
 	case egress.TunnelOnly:
 		return "tunnel only, through " + clean(tunnels[0])
-	case egress.Open:
+	case egress.NoTunnel:
 		return "through " + clean(strings.Join(others, ", ")) + ", no tunnel"
 	}
 	if len(tunnels) > 1 {
@@ -280,7 +280,7 @@ type (
 		Routes    []egressRouteJSON    `json:"routes"`
 		Resolvers []egressResolverJSON `json:"resolvers"`
 		Sockets   []string             `json:"sockets"`
-		Ways      []egressWayJSON      `json:"ways"`
+		Exits     []egressExitJSON     `json:"exits"`
 		Published []jsonPublished      `json:"published"`
 	}
 	egressRouteJSON struct {
@@ -293,7 +293,7 @@ type (
 		Address string          `json:"address"`
 		Route   egressRouteJSON `json:"route"`
 	}
-	egressWayJSON struct {
+	egressExitJSON struct {
 		Interface string           `json:"interface"`
 		Kind      string           `json:"kind"`
 		Tunnel    bool             `json:"tunnel"`
@@ -312,7 +312,7 @@ type (
 func describeEgress(s subject, r *egress.Report) egressSubjectJSON {
 	d := egressSubjectJSON{
 		Name: s.name, PID: s.PID, Verdict: r.Verdict, Routes: []egressRouteJSON{}, Resolvers: []egressResolverJSON{},
-		Sockets: append([]string{}, r.Sockets...), Ways: []egressWayJSON{},
+		Sockets: append([]string{}, r.Sockets...), Exits: []egressExitJSON{},
 	}
 	for _, route := range r.Routes {
 		d.Routes = append(d.Routes, describeRoute(route))
@@ -320,16 +320,16 @@ func describeEgress(s subject, r *egress.Report) egressSubjectJSON {
 	for _, resolver := range r.Resolvers {
 		d.Resolvers = append(d.Resolvers, egressResolverJSON{resolver.Address, describeRoute(resolver.Route)})
 	}
-	for _, way := range r.Ways {
-		w := egressWayJSON{way.Interface, way.Kind, way.Tunnel, way.To, way.Leads, []egressPeerJSON{}}
-		for _, peer := range way.Peers {
+	for _, exit := range r.Exits {
+		w := egressExitJSON{exit.Interface, exit.Kind, exit.Tunnel, exit.To, exit.Leads, []egressPeerJSON{}}
+		for _, peer := range exit.Peers {
 			handshake := -1.0
 			if peer.Handshake >= 0 {
 				handshake = peer.Handshake.Seconds()
 			}
 			w.Peers = append(w.Peers, egressPeerJSON{peer.Endpoint, handshake, describeRoute(peer.Through), !peer.OwnNetwork})
 		}
-		d.Ways = append(d.Ways, w)
+		d.Exits = append(d.Exits, w)
 	}
 	return d
 }

@@ -34,14 +34,14 @@ type Verdict string
 // The verdicts.
 const (
 	// NoWayOut: no interface leads anywhere.
-	NoWayOut Verdict = "no way out"
+	NoWayOut Verdict = "no-way-out"
 	// TunnelOnly: all that leads out is one tunnel.
-	TunnelOnly Verdict = "tunnel only"
-	// Open: packets leave, and none of the ways is a tunnel.
-	Open Verdict = "open"
-	// Also: there is a tunnel, and a way beside it, or something on the host
+	TunnelOnly Verdict = "tunnel-only"
+	// NoTunnel: packets leave, and none of the exits is a tunnel.
+	NoTunnel Verdict = "no-tunnel"
+	// Leak: there is a tunnel, and an exit beside it, or something on the host
 	// answers questions for names.
-	Also Verdict = "also"
+	Leak Verdict = "leak"
 )
 
 // Report is what was found.
@@ -50,8 +50,8 @@ type Report struct {
 	// Routes are the ways of packets to the internet, IPv4 first; of a family
 	// that has none, one without an interface.
 	Routes []Route
-	// Ways are all interfaces that lead out, in the order of their indexes.
-	Ways []Way
+	// Exits are all interfaces that lead out, in the order of their indexes.
+	Exits []Exit
 	// Resolvers are the nameservers of the process's resolv.conf.
 	Resolvers []Resolver
 	// Sockets are those in the process's file system of name services that run
@@ -67,8 +67,8 @@ type Route struct {
 	Gateway   net.IP // nil if there is none, as with most tunnels
 }
 
-// Way is an interface that leads out.
-type Way struct {
+// Exit is an interface that leads out.
+type Exit struct {
 	Interface string
 	Kind      string   // as ip-link(8) has it; "device" for hardware
 	Tunnel    bool     // packets leave wrapped into others, which leave elsewhere
@@ -114,7 +114,7 @@ type survey struct {
 	links  map[int]netlink.Link
 	vrf    *netlink.Vrf
 	report Report
-	ends   []end // of report.Ways
+	ends   []end // of report.Exits
 }
 
 // inside asks what is only known in the namespace.
@@ -141,7 +141,7 @@ func (s *survey) inside() error {
 			}
 		}
 	}
-	if err := s.findWays(); err != nil {
+	if err := s.findExits(); err != nil {
 		return err
 	}
 	for _, address := range s.nameservers {
@@ -195,9 +195,9 @@ func leads(link netlink.Link) bool {
 	return a.RawFlags&unix.IFF_UP != 0 && a.RawFlags&unix.IFF_LOOPBACK == 0 && link.Type() != "dummy" && link.Type() != "vrf"
 }
 
-// findWays lists the interfaces that a route of any table leads to which the
+// findExits lists the interfaces that a route of any table leads to which the
 // process uses: with a VRF that of the VRF, else those that a rule names.
-func (s *survey) findWays() error {
+func (s *survey) findExits() error {
 	to := map[int][]string{}
 	for _, family := range families {
 		tables, err := s.tables(family.number)
@@ -249,8 +249,8 @@ func (s *survey) findWays() error {
 		slices.SortFunc(destinations, func(a, b string) int {
 			return cmp.Or(-compareBool(a == "default", b == "default"), cmp.Compare(a, b))
 		})
-		way := Way{Interface: link.Attrs().Name, Kind: kind(link), Tunnel: tunnels[link.Type()], To: destinations}
-		s.report.Ways = append(s.report.Ways, way)
+		exit := Exit{Interface: link.Attrs().Name, Kind: kind(link), Tunnel: tunnels[link.Type()], To: destinations}
+		s.report.Exits = append(s.report.Exits, exit)
 		s.ends = append(s.ends, endOf(link))
 	}
 	s.sort()
@@ -273,18 +273,18 @@ func ownAddresses(family int) (map[string]bool, error) {
 	return own, nil
 }
 
-// sort puts the ways, and what belongs to them, in the order of their indexes.
+// sort puts the exits, and what belongs to them, in the order of their indexes.
 func (s *survey) sort() {
 	order := make([]int, len(s.ends))
 	for i := range order {
 		order[i] = i
 	}
 	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(s.ends[a].index, s.ends[b].index) })
-	ways, ends := make([]Way, len(order)), make([]end, len(order))
+	exits, ends := make([]Exit, len(order)), make([]end, len(order))
 	for i, from := range order {
-		ways[i], ends[i] = s.report.Ways[from], s.ends[from]
+		exits[i], ends[i] = s.report.Exits[from], s.ends[from]
 	}
-	s.report.Ways, s.ends = ways, ends
+	s.report.Exits, s.ends = exits, ends
 }
 
 func compareBool(a, b bool) int {
@@ -331,8 +331,8 @@ var tunnels = map[string]bool{
 // verdict sums it up.
 func (s *survey) verdict() Verdict {
 	in, out := 0, len(s.report.Sockets)
-	for _, way := range s.report.Ways {
-		if way.Tunnel {
+	for _, exit := range s.report.Exits {
+		if exit.Tunnel {
 			in++
 		} else {
 			out++
@@ -342,11 +342,11 @@ func (s *survey) verdict() Verdict {
 	case in == 0 && out == 0:
 		return NoWayOut
 	case in == 0 && len(s.report.Sockets) == 0:
-		return Open
+		return NoTunnel
 	case in == 1 && out == 0:
 		return TunnelOnly
 	}
-	return Also
+	return Leak
 }
 
 // retry calls again what is interrupted by a change of what it lists.

@@ -75,36 +75,36 @@ func wireguardPeers(name string) []Peer {
 	return peers
 }
 
-// trace follows each way to its other end, from outside.
+// trace follows each exit to its other end, from outside.
 func (s *survey) trace(ns *namespace.Namespace) {
 	numbers := map[int]*place{} // by the number that the namespace has given them
-	for i := range s.report.Ways {
-		way, e := &s.report.Ways[i], s.ends[i]
+	for i := range s.report.Exits {
+		exit, e := &s.report.Exits[i], s.ends[i]
 		switch {
 		case e.kind == "wireguard":
-			way.Leads, way.Peers = "WireGuard", e.peers
-			reach(way.Peers, namespace.Host)
-		case way.Kind == "tun":
-			holder := findHolder(ns, way.Interface)
+			exit.Leads, exit.Peers = "WireGuard", e.peers
+			reach(exit.Peers, namespace.Host)
+		case exit.Kind == "tun":
+			holder := findHolder(ns, exit.Interface)
 			if holder == nil {
 				continue
 			}
-			way.Leads = holder.words(ns)
-			if !holder.serves(way.Interface) {
+			exit.Leads = holder.words(ns)
+			if !holder.serves(exit.Interface) {
 				continue // the peers are those of another interface of that name
 			}
-			way.Peers = e.peers
-			reach(way.Peers, holder.netns())
+			exit.Peers = e.peers
+			reach(exit.Peers, holder.netns())
 		case e.peer != 0:
 			if numbers[e.nsid] == nil {
 				numbers[e.nsid] = findNumber(ns, e.nsid)
 			}
 			at := numbers[e.nsid]
 			name := at.link(e.peer)
-			if way.Kind == "veth" {
-				way.Leads = fmt.Sprintf("to %s %s", name, at.words)
+			if exit.Kind == "veth" {
+				exit.Leads = fmt.Sprintf("to %s %s", name, at.words)
 			} else {
-				way.Leads = fmt.Sprintf("on %s %s", name, at.words)
+				exit.Leads = fmt.Sprintf("on %s %s", name, at.words)
 			}
 		}
 	}

@@ -83,7 +83,7 @@ func TestEgress(t *testing.T) {
 	kit.Contains(t, h.egress(1, "daemon"), "(holder) on the host's network, leads to 10.8.0.0/24")
 
 	// For programs.
-	kit.Contains(t, h.egress(1, "--json daemon"), `"verdict": "also"`)
+	kit.Contains(t, h.egress(1, "--json daemon"), `"verdict": "leak"`)
 	// What the host can reach is no way out, and is listed.
 	h.Sh(`ln -s netns /etc/init.d/netns.vpn; ln -s netns-publish /etc/init.d/netns-publish.vpn; sleep 1
 		ip link set lo up; echo netns_publish="127.0.0.1:53=10.9.0.1:53" >/etc/conf.d/netns.vpn; rc-service netns-publish.vpn start`)
@@ -148,8 +148,8 @@ func TestEgressOfWireGuard(t *testing.T) {
 
 	// For programs, the same.
 	shown := strings.Join(strings.Fields(s.egress(0, "--json daemon")), " ")
-	matches(shown, `^\{ "version": 1, "subjects": \[ \{ "name": "daemon", "pid": \d+, "verdict": "tunnel only", `)
-	matches(shown, `"ways": \[ \{ "interface": "wg0", "kind": "tun", "tunnel": true, "to": \[ "default" \], `+
+	matches(shown, `^\{ "version": 1, "subjects": \[ \{ "name": "daemon", "pid": \d+, "verdict": "tunnel-only", `)
+	matches(shown, `"exits": \[ \{ "interface": "wg0", "kind": "tun", "tunnel": true, "to": \[ "default" \], `+
 		`"leads": "of process \d+ \(wireguard-go\) on the host's network", `+
 		`"peers": \[ \{ "endpoint": "198\.51\.100\.2:51820", "handshake_seconds": [0-9.]+, `+
 		`"through": \{ "family": "IPv4", "interface": "eth1", "source": "198\.51\.100\.1", "gateway": "[0-9.]*" \}, "through_host": true \} \] \} \], `+
