@@ -76,7 +76,7 @@ LIBRARY = $(wildcard openrc/*.sh)
 PATHS = sed -e '1s|^. shellcheck .*|\# openrc-netns $(VERSION)|' -e 's|/usr/sbin/|$(SBINDIR)/|' -e 's|/usr/share/openrc-netns|$(DATADIR)/openrc-netns|'
 MANUALS = openrc-netns.7 netns-exec.8 netns-publish.8 openrc-netns-hook.8 rc-netns.8
 CONFIGS = netns openrc-netns
-SHELL_FILES = .ci/run hooks/openrc-netns openrc/50-netns.conf openrc/50-openrc-netns $(LIBRARY) openrc/seam tests/prepare tests/watch tests/vulncheck tests/othergo
+SHELL_FILES = .ci/run hooks/openrc-netns openrc/50-netns.conf openrc/50-openrc-netns $(LIBRARY) openrc/supported tests/prepare tests/watch tests/vulncheck tests/othergo
 SHELL_FILES += $(addprefix packaging/,build postinstall postremove preremove release sbom)
 INIT_SCRIPTS = openrc/netns openrc/netns-publish $(wildcard tests/openrc/testdata/init.d/*) tests/machine/sshd.initd
 
@@ -101,7 +101,7 @@ install: build install-completions install-hooks
 		$(PATHS) $$file >'$(DESTDIR)$(DATADIR)/openrc-netns/'$${file##*/} || exit; \
 	done
 	chmod 644 '$(DESTDIR)$(DATADIR)/openrc-netns/'*.sh
-	install -m 755 openrc/seam '$(DESTDIR)$(DATADIR)/openrc-netns'
+	install -m 755 openrc/supported '$(DESTDIR)$(DATADIR)/openrc-netns'
 # In one step, and last: a service may start meanwhile.
 	$(PATHS) openrc/50-netns.conf >'$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf.new'
 	chmod 644 '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf.new'
@@ -116,7 +116,7 @@ install: build install-completions install-hooks
 			sed 's/^\.Os$$/.Os openrc-netns $(VERSION)/' man/$$file >'$(DESTDIR)$(MANDIR)/man'$${file##*.}/$$file && \
 			chmod 644 '$(DESTDIR)$(MANDIR)/man'$${file##*.}/$$file || exit; \
 	done
-	@[ -n '$(DESTDIR)' ] || openrc/seam '$(SYSCONFDIR)'
+	@[ -n '$(DESTDIR)' ] || openrc/supported '$(SYSCONFDIR)'
 
 install-completions:
 	install -d '$(DESTDIR)$(BASHCOMPDIR)' '$(DESTDIR)$(ZSHCOMPDIR)' '$(DESTDIR)$(FISHCOMPDIR)'
@@ -137,7 +137,7 @@ uninstall:
 	rm -f '$(DESTDIR)$(SYSCONFDIR)/rc.conf.d/50-netns.conf' '$(DESTDIR)$(SYSCONFDIR)/user/rc.conf.d/50-netns.conf' '$(DESTDIR)$(SYSCONFDIR)/init.d/netns' '$(DESTDIR)$(SYSCONFDIR)/init.d/netns-publish'
 	rm -f '$(DESTDIR)$(LSBDIR)/init-functions.d/50-openrc-netns' 
 	for file in $(strip $(HOOKS)); do rm -f '$(DESTDIR)'"$$file"; done
-	for file in $(LIBRARY) seam; do rm -f '$(DESTDIR)$(DATADIR)/openrc-netns/'$${file##*/}; done
+	for file in $(LIBRARY) supported; do rm -f '$(DESTDIR)$(DATADIR)/openrc-netns/'$${file##*/}; done
 	[ ! -d '$(DESTDIR)$(DATADIR)/openrc-netns' ] || rmdir '$(DESTDIR)$(DATADIR)/openrc-netns'
 	rm -f '$(DESTDIR)$(SBINDIR)/netns-exec' '$(DESTDIR)$(SBINDIR)/netns-publish' '$(DESTDIR)$(SBINDIR)/openrc-netns-hook' '$(DESTDIR)$(SBINDIR)/rc-netns'
 	for file in $(CONFIGS); do \

@@ -29,7 +29,7 @@ _netns_depend()
 # all of them. It is kept with the IDs of that shell and of its parent, and is
 # valid if not older than the shell: the next run asks again. (Not all programs
 # that work out dependencies set RC_PATH or RC_SVCDIR.)
-_netns_answer="${RC_SVCDIR:-/run/openrc}/openrc-netns.seam"
+_netns_answer="${RC_SVCDIR:-/run/openrc}/openrc-netns.supported"
 
 _netns_answered()
 {

@@ -68,7 +68,7 @@ const (
 	LibraryMissing        ID = "library-missing"            // the file
 	LibraryMissingUnread  ID = "library-missing/unreadable" // the file, the error
 	LibraryMissingVersion ID = "library-missing/version"    // the file
-	SeamUnknown           ID = "seam-unknown"
+	OpenRCUnsupported     ID = "openrc-unsupported"
 	UserDropinMissing     ID = "user-dropin-missing"
 	LSBDropinMissing      ID = "lsb-dropin-missing"
 	OpenRCInNamespace     ID = "openrc-in-namespace" // the network namespace
@@ -156,7 +156,7 @@ const (
 	UncheckedDropin     ID = "unchecked-dropin"    // the file
 	UncheckedFile       ID = "unchecked-file"      // the file
 	UncheckedError      ID = "unchecked-error"     // the error
-	UncheckedSeam       ID = "unchecked-seam"      // the error
+	UncheckedSupport    ID = "unchecked-support"   // the error
 	UncheckedList       ID = "unchecked-list"      // the setting, the file
 	UncheckedWireGuard  ID = "unchecked-wireguard"
 	UncheckedSetting    ID = "unchecked-setting"    // the file, the line, the problem

@@ -54,7 +54,7 @@ func checkSystem() (System, error) {
 	s.OpenRC = version()
 	s.Patched = patched(s.Directory)
 	if s.checkDropin() {
-		s.checkSeam()
+		s.checkSupport()
 	}
 	s.checkUserDropin()
 	s.checkLSBDropin()
@@ -194,20 +194,20 @@ func pathIn(text, suffix string) (path string, number int) {
 	return "", 0
 }
 
-// checkSeam asks the installed OpenRC the question that the drop-in asks when
+// checkSupport asks the installed OpenRC the question that the drop-in asks when
 // dependencies are worked out: does it come past the drop-in before it runs a
 // script? The script is one of ours that does nothing.
-func (s *System) checkSeam() {
+func (s *System) checkSupport() {
 	dir, err := os.MkdirTemp("", "openrc-netns-check")
 	if err != nil {
-		s.unchecked(finding.UncheckedSeam, err)
+		s.unchecked(finding.UncheckedSupport, err)
 		return
 	}
 	defer os.RemoveAll(dir)
 	const service = "openrc-netns-check"
 	script := filepath.Join(dir, service)
 	if err := os.WriteFile(script, []byte("#!/sbin/openrc-run\n"), 0o755); err != nil {
-		s.unchecked(finding.UncheckedSeam, err)
+		s.unchecked(finding.UncheckedSupport, err)
 		return
 	}
 	answer, _ := ask([]string{
@@ -218,7 +218,7 @@ func (s *System) checkSeam() {
 	if string(answer) == "openrc-netns\n" {
 		return
 	}
-	s.add(finding.SeamUnknown, finding.Fails, finding.Where{Path: filepath.Join(s.Directory, runScript)}, finding.Remedy{})
+	s.add(finding.OpenRCUnsupported, finding.Fails, finding.Where{Path: filepath.Join(s.Directory, runScript)}, finding.Remedy{})
 }
 
 // checkUserDropin looks at what keeps the services of users from running

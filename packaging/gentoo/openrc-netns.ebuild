@@ -43,7 +43,7 @@ src_install() {
 }
 
 pkg_postinst() {
-	[[ -n ${ROOT} ]] || elog "$(sh /usr/share/openrc-netns/seam /etc)"
+	[[ -n ${ROOT} ]] || elog "$(sh /usr/share/openrc-netns/supported /etc)"
 }
 
 # Portage removes it even if this fails.

@@ -278,7 +278,7 @@ var checkScenes = map[string]checkScene{
 		before: "sed -i 's|/usr/sbin/openrc-netns-hook|/nowhere/openrc-netns-hook|' /etc/rc.conf.d/50-netns.conf /usr/share/openrc-netns/service.sh"},
 	"no library":             {conf: "netns=vpn", before: "rm -r /usr/share/openrc-netns", want: "fails library-missing"},
 	"library of another one": {conf: "netns=vpn", before: "sed -i s/v1$/v0/ /usr/share/openrc-netns/script.sh", want: "fails library-missing"},
-	"OpenRC of tomorrow": {conf: "netns=vpn", want: "fails seam-unknown",
+	"OpenRC of tomorrow": {conf: "netns=vpn", want: "fails openrc-unsupported",
 		before: "cd /usr/lib/rc/sh; cp -p openrc-run.sh stock; sed -i 's/sourcex/load/g' openrc-run.sh",
 		after:  "mv /usr/lib/rc/sh/stock /usr/lib/rc/sh/openrc-run.sh; sleep 1; touch /etc/conf.d/daemon"},
 	"mdns": {conf: "netns=vpn", want: "warning resolver-socket",

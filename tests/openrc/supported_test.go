@@ -11,9 +11,9 @@ import (
 )
 
 // What make install says of the machine's OpenRC.
-func TestInstallNamesTheSeam(t *testing.T) {
+func TestInstallSaysWhetherOpenRCIsSupported(t *testing.T) {
 	t.Parallel()
-	script, err := os.ReadFile("../../openrc/seam")
+	script, err := os.ReadFile("../../openrc/supported")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,12 +22,12 @@ func TestInstallNamesTheSeam(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h, version := bootRelease(t, options, true), versions[options.Release]
-			h.Write("/usr/local/sbin/seam", string(script))
+			h.Write("/usr/local/sbin/supported", string(script))
 			// Whoever asks, from wherever, it is one line and no failure.
 			ask := func(want string) {
 				t.Helper()
-				for _, how := range []string{"sh /usr/local/sbin/seam /etc", "env -i PATH=/usr/bin:/bin sh /usr/local/sbin/seam /etc",
-					"setpriv --reuid 65534 --clear-groups sh /usr/local/sbin/seam"} {
+				for _, how := range []string{"sh /usr/local/sbin/supported /etc", "env -i PATH=/usr/bin:/bin sh /usr/local/sbin/supported /etc",
+					"setpriv --reuid 65534 --clear-groups sh /usr/local/sbin/supported"} {
 					kit.Equal(t, how, h.Run(how+" 2>&1; echo $?").Output, want+"\n0\n")
 				}
 			}
@@ -52,7 +52,7 @@ func TestInstallNamesTheSeam(t *testing.T) {
 			h.Sh("mv " + run + ".stock " + run)
 
 			h.Sh("mkdir -p /opt/etc/init.d; cp /etc/init.d/netns /opt/etc/init.d; mv /etc/rc.conf.d/50-netns.conf /root")
-			kit.Equal(t, "elsewhere", h.Sh("sh /usr/local/sbin/seam /opt/etc"),
+			kit.Equal(t, "elsewhere", h.Sh("sh /usr/local/sbin/supported /opt/etc"),
 				"OpenRC "+version+" does not read /opt/etc/rc.conf.d/50-netns.conf, and would start services outside: install with SYSCONFDIR=/etc")
 
 			h.Sh("rm -f $(command -v -p openrc-run) /sbin/openrc-run /usr/sbin/openrc-run")
