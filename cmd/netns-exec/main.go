@@ -112,6 +112,9 @@ func run(args []string) error {
 		return err
 	}
 	plan, err := launch.Check(spec)
+	if o.hasNetns && (o.vrf != "" || o.lock) && errors.As(err, new(*namespace.NotExistError)) {
+		return fmt.Errorf("%w; to stay in this network namespace, write -- before the command", err)
+	}
 	if err != nil {
 		return err
 	}

@@ -9,8 +9,13 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"openrc-netns/internal/finding"
+	"openrc-netns/internal/namespace"
+	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/privilege"
 	"openrc-netns/internal/provision"
+	"openrc-netns/internal/rcdir"
+	"openrc-netns/internal/serviceconf"
 )
 
 // up makes a network namespace what the settings of its service say.
@@ -29,6 +34,11 @@ func up(args []string) error {
 	name, err := parseName(flags, args)
 	if err != nil {
 		return err
+	}
+	if set := flags.NFlag(); set == 0 || set == 1 && try {
+		if err := mistaken(name); err != nil {
+			return err
+		}
 	}
 	join := func(i int) string { return strings.Join(lists[i], " ") }
 	settings := provision.Settings{Interfaces: join(0), WireGuard: join(1), Veth: join(2), DNS: join(3), Sysctl: join(4)}
@@ -58,6 +68,26 @@ func up(args []string) error {
 		}
 		return provision.Up(spec, func(text string) { report("einfo", text) })
 	})
+}
+
+// mistaken is the error for who gives no option, as the service of a network
+// namespace always does, and names one that has such a service, or a service that
+// belongs in another one.
+func mistaken(name string) error {
+	script, file := service(name), filepath.Join(rcdir.Conf, service(name))
+	if _, err := os.Stat(file); err == nil {
+		start := "rc-service " + script + " start"
+		if !openrc.HasScript(script) {
+			start = "ln -s netns " + filepath.Join(rcdir.Init, script) + " && " + start
+		}
+		return fmt.Errorf("up: the settings of network namespace %q are in %s, for its service to read; use: %s", name, file, start)
+	}
+	settings, err := serviceconf.Read(name)
+	if err != nil || settings.Netns == "" || settings.Netns == name {
+		return nil
+	}
+	create := oneLine(finding.Run(namespace.CreateCommand(settings.Netns)...))
+	return fmt.Errorf("up: %q is a service, and its network namespace is %q; use: %s", name, settings.Netns, create)
 }
 
 // byInterface takes the values of an option apart, each IFACE=VALUE. Those for
