@@ -153,6 +153,9 @@ func (p *Plan) exec() error {
 		if err := p.credential.become(); err != nil {
 			return err
 		}
+		if err := p.findCommand(); err != nil {
+			return err
+		}
 	}
 	if err := inherited.Restore(); err != nil {
 		return err

@@ -29,7 +29,7 @@ type Plan struct {
 	keep       capabilities
 	undo       func() // takes the process out of the cgroup that Enter put it in
 	credential *credential
-	path       string
+	path       string // of the command; for a user it is looked up last of all, as that user
 }
 
 // Check finds out whether spec is possible, as far as that can be told without
@@ -165,7 +165,16 @@ func (p *Plan) checkCommand() (err error) {
 	if len(command.Argv) == 0 {
 		command.Argv = []string{shell(command.Env)}
 	}
-	p.path, err = lookPath(command.Argv[0], getenv(command.Env, "PATH"))
+	if p.credential == nil {
+		return p.findCommand()
+	}
+	return nil
+}
+
+// findCommand looks for the command as the calling thread may: what root can see
+// is nothing to tell a user of.
+func (p *Plan) findCommand() (err error) {
+	p.path, err = lookPath(p.spec.Command.Argv[0], getenv(p.spec.Command.Env, "PATH"))
 	return err
 }
 

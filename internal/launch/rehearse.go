@@ -25,18 +25,19 @@ func (p *Plan) rehearse() error {
 	if err := p.enterView(); err != nil {
 		return err
 	}
-	if err := executable(p.path); err != nil { // hidden, for instance
-		return &CommandError{p.path, err}
+	if p.confine != nil {
+		err := p.findCookie()
+		if err == nil {
+			err = p.confine.Try()
+		}
+		if err != nil {
+			return &KernelError{err}
+		}
 	}
-	if p.confine == nil {
-		return nil
+	if p.credential != nil {
+		if err := p.credential.become(); err != nil {
+			return err
+		}
 	}
-	err := p.findCookie()
-	if err == nil {
-		err = p.confine.Try()
-	}
-	if err != nil {
-		return &KernelError{err}
-	}
-	return nil
+	return p.findCommand() // it may be hidden, for instance
 }
