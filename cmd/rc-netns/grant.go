@@ -62,12 +62,17 @@ func writeGrant(user, netns string) error {
 }
 
 // checkGrant refuses names that mean something else in sudoers(5), doas.conf(5)
-// or a shell, or would have to be quoted in one of them: ALL, %group and +netgroup
-// among them.
+// or a shell, or would have to be quoted in one of them. Sudo reads no file with a
+// dot in its name, takes a word of capitals for an alias or ALL, and %group and
+// +netgroup for what they are; doas takes a number for a user's.
 func checkGrant(what, name string) error {
-	const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
-	if name == "" || name[0] == '-' || name == "ALL" || name == "root" && what == "user" || strings.Trim(name, plain) != "" {
-		return fmt.Errorf("cannot grant with %s %q: use a name of letters, digits and ._-, and not one that means everybody or root", what, name)
+	const capitals, digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZ_", "0123456789"
+	const plain = "abcdefghijklmnopqrstuvwxyz" + capitals + digits + "-"
+	switch {
+	case name == "", name[0] == '-', strings.Trim(name, plain) != "":
+		return fmt.Errorf("cannot grant with %s %q: use a name of letters, digits, _ and -", what, name)
+	case what == "user" && (name == "root" || strings.Trim(name, capitals+digits) == ""):
+		return fmt.Errorf("cannot grant with user %q: it is root, or a number, or all in capitals, which sudo or doas may take for others", name)
 	}
 	return nil
 }

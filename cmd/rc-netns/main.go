@@ -128,7 +128,7 @@ func manage(command func([]string) error, args []string) int {
 	case errors.Is(err, pflag.ErrHelp):
 		return conclude("", false, write(usage))
 	case !errors.Is(err, errReported):
-		fmt.Fprintf(os.Stderr, "rc-netns: %v\n", err)
+		complain("", err)
 	}
 	return 1
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/spf13/pflag"
@@ -32,12 +33,18 @@ func conclude(command string, problem bool, err error) int {
 		if command != "" {
 			command += ": "
 		}
-		fmt.Fprintf(os.Stderr, "rc-netns: %s%v\n", command, err)
+		complain(command, err)
 		return exitError
 	case problem:
 		return exitProblem
 	}
 	return 0
+}
+
+// complain prints an error, which may have several lines.
+func complain(command string, err error) {
+	lines := cleaned(strings.Split(err.Error(), "\n"))
+	fmt.Fprintf(os.Stderr, "rc-netns: %s%s\n", command, strings.Join(lines, "\n"))
 }
 
 // SGR parameters (ECMA-48).
@@ -110,7 +117,23 @@ func encode(value any) (string, error) {
 	encoder.SetEscapeHTML(false) // commands with < and > in them
 	encoder.SetIndent("", "  ")
 	err := encoder.Encode(value)
-	return text.String(), err
+	return escaped(text.String()), err
+}
+
+// escaped has JSON without a character that a terminal would obey: those that
+// JSON allows in a string and that cannot be printed.
+func escaped(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if r == '\n' || unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			fmt.Fprintf(&b, `\u%04x`, unit)
+		}
+	}
+	return b.String()
 }
 
 // write prints text, and reports what scripts would miss: a full disk, a closed

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -96,5 +97,16 @@ func TestTerminalIsNotAtTheMercyOfNames(t *testing.T) {
 	got := strings.Join(tbl.lines(0, false), "\n")
 	if want := "PROCESS\na?[2J?b??\n  x? y kill ?1"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+
+	// JSON leaves it to who reads it whether that is a name.
+	name := "a\x1b\u0085\u009b\u007f\u202e\u2028\U000e0001b"
+	got, err := encode([]string{name})
+	if want := "[\n  \"a\\u001b\\u0085\\u009b\\u007f\\u202e\\u2028\\udb40\\udc01b\"\n]\n"; err != nil || got != want {
+		t.Errorf("%v, got %q, want %q", err, got, want)
+	}
+	var read []string
+	if err := json.Unmarshal([]byte(got), &read); err != nil || read[0] != name {
+		t.Errorf("%v, read %q, want %q", err, read, name)
 	}
 }

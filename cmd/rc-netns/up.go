@@ -155,6 +155,7 @@ var errReported = errors.New("failed")
 // report runs OpenRC's program of that name, eerror for instance; without one,
 // the text goes to standard error.
 func report(program, text string) {
+	text = clean(text)
 	if dir := os.Getenv("RC_LIBEXECDIR"); dir != "" {
 		process, err := os.StartProcess(filepath.Join(dir, "bin", program), []string{program, text},
 			&os.ProcAttr{Env: os.Environ(), Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}})
