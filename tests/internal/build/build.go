@@ -36,14 +36,15 @@ func Run(name string, args ...string) error {
 	return nil
 }
 
-// installedEnv is set by the Makefile, which has installed the tree for all tests.
+// installedEnv is set by the Makefile, which has installed the tree for all tests,
+// but those that set GOARCH.
 const installedEnv = "OPENRC_NETNS_INSTALLED"
 
 // Installed returns a folder that "make install DESTDIR=" has filled, with the
 // probe beside the programs, and what removes it. Other folders may be made
 // beside it.
 func Installed() (dir string, remove func() error, err error) {
-	if dir := os.Getenv(installedEnv); dir != "" {
+	if dir := os.Getenv(installedEnv); dir != "" && os.Getenv("GOARCH") == "" {
 		return dir, func() error { return nil }, nil
 	}
 	temporary, err := os.MkdirTemp("", "openrc-netns-install")
