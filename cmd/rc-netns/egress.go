@@ -162,7 +162,7 @@ func publishedIn(netns string) ([]publish.Entry, error) {
 		return nil, err
 	}
 	defer ns.Close()
-	return audit.Published(ns.Inode()), nil
+	return audit.Published()[ns.Inode()], nil
 }
 
 // egressLines is a report for people.

@@ -138,6 +138,7 @@ type (
 		Host     bool           `json:"host"`
 		Inode    uint64         `json:"inode"`
 		Position audit.Position `json:"position"`
+		Claimed  bool           `json:"claimed"`
 	}
 	jsonNamespace struct {
 		Name       string          `json:"name"`
@@ -208,7 +209,7 @@ func describeService(s *audit.Service) jsonService {
 	}
 	for _, p := range s.Processes {
 		described.Processes = append(described.Processes, jsonServiceProcess{
-			jsonProcess{p.PID, p.Name}, p.Netns, p.Host, p.Inode, p.Position,
+			jsonProcess{p.PID, p.Name}, p.Netns, p.Host, p.Inode, p.Position, p.Claimed,
 		})
 	}
 	return described

@@ -79,12 +79,15 @@ func processTable(r *audit.Report) table {
 			if p.Inode != 0 {
 				inode, netns = strconv.FormatUint(p.Inode, 10), dash(p.Netns)
 			}
-			colour := ""
+			colour, position := "", string(p.Position)
 			if p.Position == audit.Elsewhere {
 				colour = sgrRed
 			}
+			if p.Claimed {
+				position += ", claimed"
+			}
 			t.rows = append(t.rows, row{cells: []cell{
-				{text: strconv.Itoa(p.PID)}, {text: p.Name}, {text: s.Name}, {text: netns}, {text: inode}, {text: string(p.Position), colour: colour},
+				{text: strconv.Itoa(p.PID)}, {text: p.Name}, {text: s.Name}, {text: netns}, {text: inode}, {text: position, colour: colour},
 			}})
 		}
 	}

@@ -79,10 +79,8 @@ func repaired(s repair.Step, try bool) string {
 		did = fmt.Sprintf("%s bound again in %s", s.What, names)
 	case repair.Attached:
 		did = fmt.Sprintf("BPF program attached again to its cgroup %s", s.What)
-	case repair.Moved:
-		did = fmt.Sprintf("%s moved back to its cgroup %s", names, s.What)
 	case repair.Skipped:
-		return fmt.Sprintf("%s has another root directory: its /etc is left alone", names)
+		return fmt.Sprintf("%s has another root directory, or mounts of another making: its /etc is left alone", names)
 	}
 	if try {
 		return "would be repaired: " + did

@@ -89,6 +89,7 @@ type Service struct {
 	NoPidfile bool
 
 	daemons openrc.Daemons
+	viewed  *bool // whether the view of the start is there; nil until somebody asks
 }
 
 // Position says what is to be thought of where a process is.
@@ -122,6 +123,11 @@ type Process struct {
 	// Host says that it is the host's, that of process 1.
 	Host     bool
 	Position Position
+	// Claimed says that only what the process can choose itself, or one that is
+	// root, makes it one of the service: a pidfile, a cgroup, a name, its parent.
+	// One that is not is in the mount namespace that the start has made, and in
+	// the network namespace or the cgroup too.
+	Claimed bool
 
 	main  bool   // a daemon that OpenRC knows, or one that comes from it
 	start string // see process
@@ -258,15 +264,19 @@ func runOnce(o Options) (*Report, error) {
 
 // auditor is the work of one Run.
 type auditor struct {
-	named     bool // the services were asked for
-	services  []*Service
-	processes map[int]*process
-	owners    map[int]string // the service that a process is of, confined or not
-	host      uint64         // the inode of the host's namespace; 0 where that cannot be seen
-	byInode   map[uint64]*netns
-	names     []*namedNetns
-	etc       map[string][]etcFile
-	unseen    Unseen
+	named      bool // the services were asked for
+	services   []*Service
+	processes  map[int]*process
+	owners     map[int]string      // the service that a process is of, confined or not
+	proven     map[int]bool        // that is more than a claim, see Process
+	hostMounts uint64              // the inode of the host's mount namespace; 0 where that cannot be seen
+	views      map[uint64]*Service // by the inode of the mount namespace that their start made
+	host       uint64              // the inode of the host's namespace; 0 where that cannot be seen
+	others     map[uint64]bool     // the mount namespaces of the host and of all starts; nil until somebody asks
+	byInode    map[uint64]*netns
+	names      []*namedNetns
+	etc        map[string][]etcFile
+	unseen     Unseen
 }
 
 // service reads the settings and the record of a service; nil if it is not

@@ -3,7 +3,6 @@ package audit
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -46,9 +45,10 @@ type View struct {
 	// Foreign says that it is not the service's own but the host's, or that of
 	// another service.
 	Foreign bool
-	// OtherRoot says that none of them has the root directory of this process,
-	// so that nobody knows what they see.
-	OtherRoot bool
+	// Apart says that none of them has the root directory of this process, or that
+	// it is neither of these nor made from the service's own: nobody knows what
+	// they see.
+	Apart bool
 	// Lost are the binds that are not there.
 	Lost []mounts.Bind
 }
@@ -72,19 +72,20 @@ func (a *auditor) judgeFiles(s *Service) {
 		if p.Position != Inside && p.Position != Started {
 			continue
 		}
-		inode, err := inodeOf(fmt.Sprintf("/proc/%d/ns/mnt", p.PID))
-		if err != nil {
-			if errors.Is(err, os.ErrPermission) {
-				a.unseen.Files++
-				return
-			}
-			continue
+		inode := a.processes[p.PID].mounts
+		if inode == 0 {
+			a.unseen.Files++
+			return
 		}
 		i := slices.IndexFunc(s.Views, func(v View) bool { return v.Mounts == inode })
-		if i >= 0 && !s.Views[i].OtherRoot {
+		if i >= 0 && !s.Views[i].Apart {
 			continue
 		}
-		root, err := files.OpenRoot(p.PID)
+		own, foreign := a.whose(s, p)
+		root, err := -1, error(files.ErrOtherRoot)
+		if own || foreign {
+			root, err = files.OpenRoot(p.PID)
+		}
 		if err != nil && !errors.Is(err, files.ErrOtherRoot) {
 			continue // gone
 		}
@@ -93,7 +94,7 @@ func (a *auditor) judgeFiles(s *Service) {
 			s.Views = append(s.Views, View{})
 		}
 		v := &s.Views[i]
-		*v = View{Process: p, Mounts: inode, OtherRoot: err != nil}
+		*v = View{Process: p, Mounts: inode, Foreign: foreign, Apart: err != nil}
 		if err != nil {
 			continue
 		}
@@ -101,9 +102,6 @@ func (a *auditor) judgeFiles(s *Service) {
 			id, before := entry.compare(root)
 			if id == "" {
 				continue
-			}
-			if v.Lost == nil {
-				v.Foreign = a.foreign(s, inode)
 			}
 			v.Lost = append(v.Lost, entry.bind)
 			remedy := s.repair(before)
@@ -119,17 +117,31 @@ func (a *auditor) judgeFiles(s *Service) {
 	}
 }
 
-// foreign reports whether a mount namespace is the host's, or one that another
-// service was started in.
-func (a *auditor) foreign(s *Service, inode uint64) bool {
-	if host, err := inodeOf("/proc/1/ns/mnt"); err != nil || inode == host {
-		return true
+// whose tells whether the mount namespace of a process is the one that the start
+// of s made, or was made from that; or else the host's, or another service's.
+func (a *auditor) whose(s *Service, p Process) (own, foreign bool) {
+	inode := a.processes[p.PID].mounts
+	if a.others == nil {
+		a.others = map[uint64]bool{a.hostMounts: true}
+		names, _ := openrc.Services()
+		for _, name := range names {
+			if record, err := openrc.ReadRecord(name); err == nil && record != nil {
+				a.others[record.Mounts.Inode] = true
+			}
+		}
 	}
-	names, err := openrc.Services()
-	return err != nil || slices.ContainsFunc(names, func(name string) bool {
-		record, err := openrc.ReadRecord(name)
-		return name != s.Name && err == nil && record != nil && record.Mounts.Inode == inode
-	})
+	if inode == s.Record.Mounts.Inode {
+		return s.hasView(p.PID), false
+	}
+	if a.others[inode] {
+		return false, true
+	}
+	ns, err := mounts.Of(p.PID)
+	if err != nil {
+		return false, false
+	}
+	defer ns.Close()
+	return ns.ID().Inode == inode && ns.SameOwner() && mounts.Marked(p.PID), false
 }
 
 // compare says what is wrong with the entry below root, and what to do before it

@@ -237,23 +237,23 @@ func (a *auditor) judgeSockets(s *Service) {
 		a.unseen.Programs++
 		return
 	}
-	a.judgeProgram(s, program, asked, lock)
 	var left []Process
 	for _, p := range daemons {
 		if at := a.processes[p.PID].cgroup; p.Position != Session && at != s.Record.Cgroup && !strings.HasPrefix(at, s.Record.Cgroup+"/") {
 			left = append(left, p)
 		}
 	}
+	a.judgeProgram(s, program, asked, lock, len(left) > 0)
 	if len(left) > 0 {
-		s.add(finding.Sockets, finding.LeftCgroup, s.repairCgroup(), left, s.Record.Cgroup)
+		s.addRestart(finding.Sockets, finding.LeftCgroup, left, s.Record.Cgroup)
 	}
 }
 
-// repairCgroup is the remedy where the cgroup is to have its program and its
-// processes again. Its program can be told while the settings are those of the
-// start, and only one that is the service's own may get it.
-func (s *Service) repairCgroup() finding.Remedy {
-	if s.Settings != nil && s.Record.AsSet(*s.Settings) && cgroup.IsOfService(s.Record.Cgroup, s.Name) {
+// repairCgroup is the remedy where the cgroup is to have its program again. That
+// can be told while the settings are those of the start; only a cgroup that is the
+// service's own may get it, and a daemon that has left it has nothing of it.
+func (s *Service) repairCgroup(left bool) finding.Remedy {
+	if !left && s.Settings != nil && s.Record.AsSet(*s.Settings) && cgroup.IsOfService(s.Record.Cgroup, s.Name) {
 		return s.repair(finding.Remedy{})
 	}
 	return s.restart(finding.Remedy{})
@@ -261,7 +261,7 @@ func (s *Service) repairCgroup() finding.Remedy {
 
 // judgeProgram compares the program, nil if there is none, with what s is to be
 // bound to.
-func (a *auditor) judgeProgram(s *Service, program *vrf.Confinement, asked, lock bool) {
+func (a *auditor) judgeProgram(s *Service, program *vrf.Confinement, asked, lock, left bool) {
 	id, other := finding.ID(""), ""
 	missing := program == nil
 	if missing {
@@ -314,7 +314,7 @@ func (a *auditor) judgeProgram(s *Service, program *vrf.Confinement, asked, lock
 	}
 	switch {
 	case id == finding.NoProgram && (asked || lock):
-		s.add(finding.Sockets, id, s.repairCgroup(), s.Record.Cgroup)
+		s.add(finding.Sockets, id, s.repairCgroup(left), s.Record.Cgroup)
 	case id == finding.NoProgram:
 		s.addRestart(finding.Sockets, id, s.Record.Cgroup)
 	case id == finding.VRFChanged:
@@ -327,13 +327,13 @@ func (a *auditor) judgeProgram(s *Service, program *vrf.Confinement, asked, lock
 	}
 }
 
-// Daemons are the processes that OpenRC has on record and those that come from
-// them. An old session of an sshd that was started again is none. Where OpenRC
-// has nothing on record, they are all.
+// Daemons are the processes that live in what the start has made, and those that
+// OpenRC has on record and what comes from them. An old session of an sshd that was
+// started again is none. Where there are none of these, they are all.
 func (s *Service) Daemons() []Process {
 	var daemons []Process
 	for _, p := range s.Processes {
-		if p.main {
+		if p.main || !p.Claimed {
 			daemons = append(daemons, p)
 		}
 	}

@@ -49,6 +49,7 @@ func (a *auditor) scan(all bool) error {
 		a.unseen.Everybody = true // proc(5), hidepid
 	}
 	a.host, _ = inodeOf(namespace.Host)
+	a.hostMounts, _ = inodeOf("/proc/1/ns/mnt")
 	a.byInode = map[uint64]*netns{}
 	a.etc = map[string][]etcFile{}
 	for _, n := range namespace.Names() {
@@ -154,9 +155,12 @@ func (a *auditor) namespaces() []Namespace {
 	for _, p := range a.processes {
 		inside[p.inode] = append(inside[p.inode], p)
 	}
+	published := Published()
 	var result []Namespace
 	for _, n := range a.names {
-		result = append(result, a.describe(n, inside))
+		described := a.describe(n, inside)
+		described.Published = published[described.Inode]
+		result = append(result, described)
 	}
 	return result
 }
@@ -178,7 +182,6 @@ func (a *auditor) describe(n *namedNetns, inside map[uint64][]*process) Namespac
 		a.unseen.Namespaces++
 	}
 	described.Interfaces = n.netns.links
-	described.Published = Published(n.netns.inode)
 	for _, p := range inside[n.netns.inode] {
 		if owner := a.owners[p.pid]; owner != "" {
 			described.Services = append(described.Services, owner)

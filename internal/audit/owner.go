@@ -11,12 +11,18 @@ import (
 )
 
 // assign finds out which process is of which service, confined or not: by the
-// cgroup first, which tells of children that have lost their parent too; then
-// by what OpenRC has on record; then by descent.
+// mount namespace that its start made, into which nobody is brought who does not
+// go there himself; and of the others by what they claim: by the cgroup first,
+// which tells of children that have lost their parent too; then by what OpenRC
+// has on record; then by descent.
 func (a *auditor) assign() {
-	a.owners = map[int]string{}
+	a.owners, a.proven = map[int]string{}, map[int]bool{}
+	a.views = map[uint64]*Service{}
 	recorded := map[string]string{} // by cgroup
 	for _, s := range a.services {
+		if s.Record != nil && s.Record.Mounts.Inode != 0 {
+			a.views[s.Record.Mounts.Inode] = s
+		}
 		if s.Record != nil && s.Record.Cgroup != "" {
 			recorded[s.Record.Cgroup] = s.Name
 		}
@@ -35,6 +41,10 @@ func (a *auditor) assign() {
 				owner = service
 				break
 			}
+		}
+		if s := a.views[p.mounts]; s != nil && (owner == s.Name || p.inode == s.Record.ID.Inode) && s.hasView(pid) {
+			owner = s.Name
+			a.proven[pid] = true
 		}
 		if owner != "" {
 			a.owners[pid] = owner
@@ -59,13 +69,27 @@ func (a *auditor) assign() {
 	}
 }
 
+// hasView reports whether a process that is in a mount namespace of that number is
+// in the one that the start of s made.
+func (s *Service) hasView(pid int) bool {
+	if s.viewed == nil {
+		ns := s.Record.Mounts.Find([]int{pid})
+		if ns != nil {
+			ns.Close()
+		}
+		found := ns != nil
+		s.viewed = &found
+	}
+	return *s.viewed
+}
+
 // supervised gives the daemons that s6 has started to their services: they are
 // in the cgroup of s6, unless their own has a program. It returns their
 // services.
 func (a *auditor) supervised() map[int]string {
 	supervisors := map[int]string{}
 	for pid, p := range a.processes {
-		if p.name != "s6-supervise" {
+		if p.name != "s6-supervise" || p.mounts != a.hostMounts || userOf(pid) != 0 {
 			continue
 		}
 		if dir, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/cwd"); err == nil {
@@ -142,6 +166,7 @@ func (a *auditor) collect(mains map[int]string) {
 			a.netnsOf(p.inode, procPath(pid))
 		}
 		described := a.process(p)
+		described.Claimed = !a.proven[pid]
 		for ancestor := p; ancestor != nil && !described.main; ancestor = a.processes[ancestor.parent] {
 			described.main = mains[ancestor.pid] == s.Name
 		}

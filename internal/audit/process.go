@@ -21,6 +21,7 @@ type process struct {
 	name        string
 	terminal    bool   // it has a controlling terminal
 	inode       uint64 // of its network namespace; 0 where that cannot be seen
+	mounts      uint64 // of its mount namespace; the same
 	cgroups     []byte // the content of /proc/PID/cgroup
 	cgroup      string // the one of version 2; empty if it is in none
 	start       string // when it was started, by the clock of the kernel
@@ -96,6 +97,7 @@ func readProcess(pid int) *process {
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
 		return nil
 	}
+	p.mounts, _ = inodeOf(dir + "ns/mnt")
 	return p
 }
 
@@ -114,4 +116,20 @@ func inodeOf(path string) (uint64, error) {
 	}
 	_, number, _ := strings.Cut(link, "[")
 	return strconv.ParseUint(strings.TrimSuffix(number, "]"), 10, 64)
+}
+
+// userOf is the real user of a process, whom its owner in /proc may not be
+// (PR_SET_DUMPABLE); -1 if that cannot be told.
+func userOf(pid int) int {
+	status, err := files.Read("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return -1
+	}
+	_, rest, _ := strings.Cut(string(status), "\nUid:\t")
+	uid, _, _ := strings.Cut(rest, "\t")
+	number, err := strconv.Atoi(uid)
+	if err != nil {
+		return -1
+	}
+	return number
 }

@@ -3,7 +3,6 @@ package audit
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"strings"
 
 	"openrc-netns/internal/files"
@@ -12,12 +11,12 @@ import (
 	"openrc-netns/internal/publish"
 )
 
-// Published lists what the host can reach in the network namespace of that inode,
-// by the command lines of the daemons that run in it. It takes root: these
+// Published lists what the host can reach in network namespaces, by their inodes
+// and the command lines of the daemons that run in them. It takes root: these
 // daemons hide from everybody else.
-func Published(inode uint64) []publish.Entry {
+func Published() map[uint64][]publish.Entry {
 	services, _ := openrc.Services()
-	var entries []publish.Entry
+	entries := map[uint64][]publish.Entry{}
 	for _, service := range services {
 		if !strings.HasPrefix(service, publish.ServicePrefix) {
 			continue
@@ -26,9 +25,8 @@ func Published(inode uint64) []publish.Entry {
 		if pid == 0 {
 			continue
 		}
-		// The link tells it: the namespace need not be opened.
-		shown, err := os.Readlink(procPath(pid))
-		if err != nil || shown != fmt.Sprintf("net:[%d]", inode) {
+		inode, err := inodeOf(procPath(pid))
+		if err != nil {
 			continue
 		}
 		cmdline, err := files.Read(fmt.Sprintf("/proc/%d/cmdline", pid))
@@ -39,7 +37,7 @@ func Published(inode uint64) []publish.Entry {
 		for word := range bytes.SplitSeq(bytes.TrimSuffix(cmdline, []byte{0}), []byte{0}) {
 			words = append(words, string(word))
 		}
-		entries = append(entries, operands(words)...)
+		entries[inode] = append(entries[inode], operands(words)...)
 	}
 	return entries
 }

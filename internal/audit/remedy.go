@@ -71,10 +71,13 @@ func (s *Service) repair(r finding.Remedy) finding.Remedy {
 
 func (s *Service) runs() bool { return s.State != openrc.Stopped && s.State != openrc.Failed }
 
-// end ends processes.
-func end(processes []Process) finding.Remedy {
+// end ends processes; nobody is told to kill one on its word.
+func end(processes []Process) (r finding.Remedy) {
 	args := []string{"kill"}
 	for _, p := range processes {
+		if p.Claimed {
+			return r
+		}
 		args = append(args, strconv.Itoa(p.PID))
 	}
 	return finding.Run(args...)

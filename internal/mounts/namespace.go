@@ -1,13 +1,19 @@
 package mounts
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"openrc-netns/internal/files"
 )
 
 // ID tells a mount namespace from every other one of this boot. The zero ID is
@@ -53,7 +59,7 @@ func (id ID) Find(pids []int) *Namespace {
 		if err != nil {
 			continue
 		}
-		if ns.id.Inode == id.Inode && (id.Number == 0 || ns.id.Number == id.Number) {
+		if ns.id.Inode == id.Inode && (id.Number == 0 || ns.id.Number == id.Number) && ns.SameOwner() {
 			return ns
 		}
 		ns.Close()
@@ -83,6 +89,40 @@ func openNamespace(path string) (*Namespace, error) {
 
 // ID tells it from every other one.
 func (n *Namespace) ID() ID { return n.id }
+
+// SameOwner reports whether the user namespace of this process owns n
+// (NS_GET_USERNS of ioctl_ns(2)). What lies where in any other one, a user who is
+// nobody here has decided: nothing of it is to be entered, nor looked at.
+func (n *Namespace) SameOwner() bool {
+	owner, err := unix.IoctlRetInt(n.fd, unix.NS_GET_USERNS)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(owner)
+	own, err := files.Identify(unix.AT_FDCWD, "/proc/self/ns/user", 0)
+	its, itsErr := files.Identify(owner, "", 0)
+	return err == nil && itsErr == nil && its == own
+}
+
+// Marked reports whether a process sees a /sys that View.Apply has made, or a copy
+// of it: its mount namespace was made for a launch of ours, or from such a one.
+// More than a mebibyte of mounts is not read.
+func Marked(pid int) bool {
+	table, err := os.Open("/proc/" + strconv.Itoa(pid) + "/mountinfo")
+	if err != nil {
+		return false
+	}
+	defer table.Close()
+	lines := bufio.NewScanner(io.LimitReader(table, 1<<20))
+	for lines.Scan() {
+		// proc_pid_mountinfo(5): blanks in a field are escaped.
+		mount, source, _ := strings.Cut(lines.Text(), " - ")
+		if strings.HasPrefix(source, "sysfs "+mark+" ") && strings.Contains(mount, " / /sys ") {
+			return true
+		}
+	}
+	return false
+}
 
 // Close closes the descriptor.
 func (n *Namespace) Close() { unix.Close(n.fd) }

@@ -7,6 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// mark is the source of the /sys that a view has, for who looks into a mount
+// namespace for our mounts.
+const mark = "openrc-netns"
+
 // newSysfs replaces /sys by one that shows this thread's network namespace,
 // and carries over what was mounted below the old one: control groups, bpf,
 // debugfs and so on, which ip-netns(8) loses.
@@ -62,6 +66,9 @@ func makeSysfs(attr uint64) (int, error) {
 		return -1, err
 	}
 	defer unix.Close(fsfd)
+	if err := unix.FsconfigSetString(fsfd, "source", mark); err != nil {
+		return -1, err
+	}
 	if err := unix.FsconfigCreate(fsfd); err != nil {
 		return -1, err
 	}

@@ -96,12 +96,13 @@ func inPlace(service string, settings Settings, record *Record, ns *namespace.Na
 	if daemons.Child != 0 {
 		pids = append(pids, daemons.Child)
 	}
-	return allInside(service, pids, record.ID.Inode) && (spec.View.Etc == "" || allSee(pids, spec.View.Etc))
+	return allInside(service, pids, record) && (spec.View.Etc == "" || allSee(pids, spec.View.Etc))
 }
 
-// allInside reports whether the daemons, which are in the service's own cgroup,
-// and all others there are in the network namespace of that inode.
-func allInside(service string, daemons []int, inode uint64) bool {
+// allInside reports whether the daemons, which are in the mounts that the start
+// made and in the service's own cgroup, and all others there are in the network
+// namespace of the start.
+func allInside(service string, daemons []int, record *Record) bool {
 	path, err := cgroup.Of(daemons[0])
 	if err != nil || filepath.Dir(path) != "/" || !cgroup.IsOfService(path, service) {
 		return false
@@ -110,7 +111,13 @@ func allInside(service string, daemons []int, inode uint64) bool {
 	if err != nil {
 		return false
 	}
-	link := fmt.Sprintf("net:[%d]", inode)
+	view := fmt.Sprintf("mnt:[%d]", record.Mounts.Inode)
+	for _, pid := range daemons {
+		if namespaceOf(pid, "mnt") != view {
+			return false
+		}
+	}
+	link := fmt.Sprintf("net:[%d]", record.ID.Inode)
 	for _, pid := range append(pids, daemons...) {
 		if namespaceOf(pid, "net") != link {
 			return false

@@ -3,61 +3,24 @@ package repair
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"openrc-netns/internal/audit"
-	"openrc-netns/internal/cgroup"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/vrf"
 )
 
-// restoreCgroup puts the program back on the cgroup of the service, and then
-// the processes that have left it into it: their sockets are bound from then on.
-func (m *repairing) restoreCgroup() {
-	path := m.Record.Cgroup
-	root, err := cgroup.OpenRoot()
-	if err != nil {
-		m.add(Attached, path, audit.Process{}, err)
-		return
-	}
-	defer root.Close()
-	if m.program {
-		made, err := m.putBack(root)
-		if made {
-			// If the service has ended meanwhile, nothing is in it.
-			defer func() { _ = root.Remove(path) }()
-		}
-		if err != nil {
-			return
-		}
-	}
-	for _, p := range m.left {
-		if at, err := cgroup.Of(p.PID); err != nil || at == path || strings.HasPrefix(at, path+"/") || !p.Lives() {
-			continue
-		}
-		var err error
-		if !m.try {
-			err = root.Join(path, p.PID)
-		}
-		if p.Lives() {
-			m.add(Moved, path, p, err)
-		}
-	}
-}
-
-// putBack puts the program on the cgroup, which it makes if it is missing.
-func (m *repairing) putBack(root cgroup.Dir) (made bool, err error) {
+// putBack puts the program on the cgroup of the service, where its processes are
+// still. Those that have left it stay where they are: a cgroup lists who wants to be
+// in it, and what a process has opened meanwhile only a restart closes.
+func (m *repairing) putBack() {
 	put := true
 	confinement, err := m.confinement()
 	if err == nil && !m.try {
-		if made, err = root.Make(m.Record.Cgroup); err == nil {
-			put, err = confinement.PutBack(m.Record.Cgroup)
-		}
+		put, err = confinement.PutBack(m.Record.Cgroup)
 	}
 	if err != nil || put {
 		m.add(Attached, m.Record.Cgroup, audit.Process{}, err)
 	}
-	return made, err
 }
 
 // confinement is what the program has to do, by the settings. The VRF is that

@@ -1,6 +1,6 @@
 // Package repair puts right what package audit finds wrong with services that
 // run, where that can be done from outside: files that no longer stand in for
-// those of /etc, and a cgroup that has lost its program or its processes. The
+// those of /etc, and a cgroup that has lost its program. The
 // processes do not notice, and what is right is left alone.
 //
 // It tells what it did; the words for it are its callers' business.
@@ -35,10 +35,8 @@ const (
 	Bound Kind = "bound"
 	// Attached: the cgroup What has its program again.
 	Attached Kind = "attached"
-	// Moved: Process is in the cgroup What again.
-	Moved Kind = "moved"
-	// Skipped: Process has another root directory, as in a chroot, and what
-	// it sees in /etc is not looked at.
+	// Skipped: Process has another root directory, as in a chroot, or mounts that
+	// were not made from those of a start; what it sees in /etc is not looked at.
 	Skipped Kind = "skipped"
 )
 
@@ -101,7 +99,7 @@ func skipped(services []audit.Service) []Step {
 	var steps []Step
 	for _, s := range services {
 		for _, v := range s.Views {
-			if v.OtherRoot {
+			if v.Apart {
 				steps = append(steps, Step{Service: s.Name, Kind: Skipped, What: "/etc", Process: v.Process})
 			}
 		}
@@ -126,15 +124,13 @@ func repair(s *audit.Service, try bool) []Step {
 			m.etc = true
 		case f.ID == finding.NoProgram:
 			m.program = true
-		case f.ID == finding.LeftCgroup:
-			m.left = f.Args[0].([]audit.Process)
 		}
 	}
 	if m.etc {
 		m.bind()
 	}
-	if m.program || len(m.left) > 0 {
-		m.restoreCgroup()
+	if m.program {
+		m.putBack()
 	}
 	return m.steps
 }
@@ -142,10 +138,9 @@ func repair(s *audit.Service, try bool) []Step {
 // repairing is the work on one service.
 type repairing struct {
 	*audit.Service
-	try     bool            // do nothing
-	etc     bool            // binds over /etc are gone
-	program bool            // that of the cgroup is
-	left    []audit.Process // have left the cgroup
+	try     bool // do nothing
+	etc     bool // binds over /etc are gone
+	program bool // that of the cgroup is
 	steps   []Step
 }
 

@@ -152,7 +152,7 @@ exec sleeper 1000
 	for _, pid := range []string{main, worker} {
 		kit.Contains(t, result.Stdout, "family: /etc/resolv.conf bound again in process "+pid+" (sleeper)\n")
 	}
-	kit.Contains(t, result.Stdout, "family: process "+jailed+" (sleeper) has another root directory: its /etc is left alone\n")
+	kit.Contains(t, result.Stdout, "family: process "+jailed+" (sleeper) has another root directory, or mounts of another making: its /etc is left alone\n")
 	kit.Equal(t, "lines", fmt.Sprint(strings.Count(result.Stdout, "\n")), "3")
 	kit.Equal(t, "the rest", fmt.Sprint(result.Code, " ", result.Stderr),
 		"1 rc-netns: repair: family: it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf; fix it with: rc-service family restart\n")
@@ -216,9 +216,9 @@ func TestRepairCgroup(t *testing.T) {
 	pid := h.daemon()
 	const cgroup = "/sys/fs/cgroup/openrc.daemon"
 	leave := "echo " + pid + " >/sys/fs/cgroup/cgroup.procs; "
-	moved := "daemon: process " + pid + " (sleeper) moved back to its cgroup /openrc.daemon"
 	would := func(line string) string { return strings.Replace(line, "daemon: ", "daemon: would be repaired: ", 1) }
 	const attached = "daemon: BPF program attached again to its cgroup /openrc.daemon"
+	const restart = ": new sockets are not bound; fix it with: rc-service daemon restart"
 	locked := func() {
 		t.Helper()
 		h.says("daemon", "ok", "")
@@ -227,23 +227,21 @@ func TestRepairCgroup(t *testing.T) {
 		kit.Equal(t, "daemon", h.daemon(), pid)
 	}
 	locked()
-	h.Sh(leave)
-	h.repairs(0, "-n", would(moved))
-	h.repairs(0, "", moved)
-	locked()
 	h.Sh(leave + "rmdir " + cgroup + "; mkdir " + cgroup + "; echo " + pid + " >" + cgroup + "/cgroup.procs")
+	h.repairs(0, "-n", would(attached))
 	h.repairs(0, "", attached)
 	locked()
-	h.Sh(leave + "rmdir " + cgroup)
-	h.repairs(0, "-n", would(attached), would(moved))
+	// One that has left stays where it is, and nothing is made for it.
+	h.Sh(leave)
+	left := "process " + pid + " (sleeper) is not in its cgroup /openrc.daemon"
+	h.repairs(1, "", "rc-netns: repair: daemon: "+left+restart)
+	h.Sh("rmdir " + cgroup)
+	kit.Contains(t, h.Run("rc-netns repair").Stderr, left+restart)
 	h.Sh("[ ! -e " + cgroup + " ]")
-	h.repairs(0, "", attached, moved)
-	locked()
 
 	// Neither one that is not its own, nor one of settings that the start did
 	// not have.
-	h.Sh(leave + "rmdir " + cgroup + "; mkdir /sys/fs/cgroup/shared; echo " + pid + " >/sys/fs/cgroup/shared/cgroup.procs; sed -i 3s,.*,/shared, /run/openrc/options/daemon/netns")
-	const restart = ": new sockets are not bound; fix it with: rc-service daemon restart"
+	h.Sh("mkdir /sys/fs/cgroup/shared; echo " + pid + " >/sys/fs/cgroup/shared/cgroup.procs; sed -i 3s,.*,/shared, /run/openrc/options/daemon/netns")
 	h.repairs(1, "", "rc-netns: repair: daemon: no BPF program of ours is on its cgroup /shared"+restart)
 	kit.Equal(t, "programs", h.Sh("probe programs /sys/fs/cgroup/shared"), "")
 	h.Sh("mkdir " + cgroup + "; echo " + pid + " >" + cgroup + "/cgroup.procs; rmdir /sys/fs/cgroup/shared; sed -i 3s,.*,/openrc.daemon, /run/openrc/options/daemon/netns")
@@ -252,6 +250,50 @@ func TestRepairCgroup(t *testing.T) {
 	kit.Equal(t, "programs", h.Sh("probe programs "+cgroup), "")
 	h.Sh("rc-service daemon stop")
 	h.repairs(0, "")
+}
+
+// What only says that it is of the service is shown, and let alone: a pidfile that
+// the service's user writes, a cgroup that root inside can write to, the name and
+// directory of a process in mounts of its own.
+func TestRepairBelievesNobody(t *testing.T) {
+	t.Parallel()
+	h := bootResolved(t)
+	h.Conf("daemon", "netns=vpn", "netns_lock=yes")
+	h.Sh("rc-service daemon restart")
+	pid := h.daemon()
+	until := func(condition string) string {
+		return "for i in $(seq 600); do " + condition + " && exit; sleep 0.1; done; exit 1"
+	}
+	h.Sh("exec >/run/log 2>&1; /usr/local/bin/sleeper 4001 & /usr/local/bin/sleeper 4002 & echo $! >/sys/fs/cgroup/openrc.daemon/cgroup.procs; unshare --mount /usr/local/bin/sleeper 4003 &" + until("[ $(pgrep -xc sleeper) = 4 ]"))
+	of := func(argument string) string { return h.Sh("pgrep -fx '.*sleeper " + argument + "'") }
+	bystander, joined, private := of("4001"), of("4002"), of("4003")
+	// As any local user could: an s6-supervise of the service, with a child.
+	h.Write("/run/fake", `#!/bin/sh
+mount -t tmpfs none /run; mkdir -p /run/openrc/s6-services/daemon; cd /run/openrc/s6-services/daemon
+cp /bin/sleep ./s6-supervise; printf s6-supervise >/proc/self/comm; /usr/local/bin/sleeper 4004 & wait
+`)
+	h.Sh("exec >/run/log 2>&1; setpriv --reuid nobody --regid nogroup --clear-groups unshare -Urm sh /run/fake &" + until("pgrep -fx '.*sleeper 4004'"))
+	states := func() string {
+		return h.Sh("for pid in " + strings.Join([]string{bystander, joined, private, of("4004")}, " ") + `; do
+			cat /proc/$pid/cgroup /proc/$pid/mountinfo; done`)
+	}
+	before := states()
+	for _, claim := range []string{bystander, private} {
+		h.Sh(replace + "echo " + claim + " >/run/daemon.pid")
+		h.Run("rc-netns repair")
+		kit.Equal(t, "the others", states(), before)
+		h.sees(pid, vpnsServer)
+		report, code := h.statusJSON("", "daemon")
+		kit.Equal(t, "status", fmt.Sprint(code, " ", report.Services[0].Verdict), "1 outside")
+		if strings.Contains(report.Services[0].Remedy, "kill") {
+			t.Errorf("the remedy is %q", report.Services[0].Remedy)
+		}
+		claimed := map[string]bool{}
+		for _, p := range report.Services[0].Processes {
+			claimed[fmt.Sprint(p.PID)] = p.Claimed
+		}
+		kit.Equal(t, "claimed", fmt.Sprint(claimed), fmt.Sprint(map[string]bool{pid: false, joined: true, claim: true}))
+	}
 }
 
 // Many at once, while the host replaces the file and the daemon is restarted,
@@ -271,14 +313,13 @@ func TestRepairTogether(t *testing.T) {
 		for i in 1 2 3 4 5 6; do
 			for j in 1 2 3 4 5; do
 				` + replace + `
-				for pid in $(pgrep -x sleeper); do echo $pid >/sys/fs/cgroup/cgroup.procs || :; done
 			done
 			rc-service daemon restart >/run/output 2>&1
 		done
 		touch /run/done
 		wait`)
 	// What one of them cannot do another has done, or status says it.
-	kit.Equal(t, "errors", h.Sh("cat /run/errors.* | grep -v ': it sees the host.s /etc/resolv.conf\\|not in its cgroup' || :"), "")
+	kit.Equal(t, "errors", h.Sh("cat /run/errors.* | grep -v ': it sees the host.s /etc/resolv.conf' || :"), "")
 	h.Sh("rc-netns repair")
 	h.says("daemon", "ok", "")
 	pid := h.daemon()

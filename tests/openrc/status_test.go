@@ -23,7 +23,7 @@ type statusReport struct {
 		Processes                                []struct {
 			PID                   int
 			Name, Netns, Position string
-			Host                  bool
+			Host, Claimed         bool
 			Inode                 uint64
 		}
 	}
