@@ -78,7 +78,12 @@ enter=/dev/null
 if mount -t cgroup2 none cgroup; then
 	own=$(mktemp -d "$1/cgroup/hosts-XXXXXX")
 	enter=$own/cgroup.procs
-	trap 'find "$own" -depth -type d -exec rmdir {} \;' EXIT
+	# What was killed in it takes its time.
+	trap 'for i in $(seq 600); do
+		find "$own" -depth -type d -exec rmdir {} \; 2>/dev/null || :
+		[ -e "$own" ] || break
+		sleep 0.1
+	done' EXIT
 fi
 sh -c 'echo 0 >"$0"; exec "$@"' "$enter" \
 	unshare --cgroup --mount --propagation=private sh -ec "$2" sh "$@"
