@@ -97,7 +97,7 @@ netns_pre_down() { note down; }
 func TestBootWithoutNamespace(t *testing.T) {
 	t.Parallel()
 	d := newDisk(t)
-	d.namespace("bad", note+"netns_interfaces=nowhere\nnetns_up() { note up; }\n")
+	d.namespace("bad", note+"netns_interfaces=nowhere\nnetns_post_up() { note up; }\n")
 	d.namespace("lab", noted)
 	d.script("daemon", daemon)
 	d.conf("daemon", "netns=bad\n")

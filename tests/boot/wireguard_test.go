@@ -60,7 +60,7 @@ func TestBootWithTunnels(t *testing.T) {
 			mine, i, i, theirPublic, endpoint))
 		d.write(fmt.Sprintf("etc/far%d.conf", i), 0o600, fmt.Sprintf("[Interface]\nPrivateKey = %s\nListenPort = 5000%d\n[Peer]\nPublicKey = %s\nAllowedIPs = 10.9.%d.2/32\n", theirs, i, myPublic, i))
 		name, service := fmt.Sprintf("vpn%d", i), fmt.Sprintf("web%d", i)
-		d.namespace(name, fmt.Sprintf(note+"netns_wireguard=/etc/wireguard/tun%d.conf\nnetns_up() { note up; }\nnetns_down() { note down; }\n", i))
+		d.namespace(name, fmt.Sprintf(note+"netns_wireguard=/etc/wireguard/tun%d.conf\nnetns_post_up() { note up; }\nnetns_pre_down() { note down; }\n", i))
 		d.script(service, web)
 		d.conf(service, "netns="+name+"\n")
 		webs = append(webs, service)

@@ -68,8 +68,8 @@ func TestFailedStartIsUndone(t *testing.T) {
 		{"netns_interfaces='eth1 eth2:abcdefghijklmnop'", `bad interface "eth2:abcdefghijklmnop"`},
 		{"netns_interfaces=eth1\nnetns_sysctl='net.ipv4.ip_forward=1 net.ipv4.conf.eth1.forwarding=x'", `set sysctl "net.ipv4.conf.eth1.forwarding=x": invalid argument`},
 		{"netns_interfaces=eth1\nnetns_sysctl=net.ipv4.nowhere=1", `set sysctl "net.ipv4.nowhere=1": a network namespace has no such setting`},
-		{"netns_interfaces=eth1\nnetns_up() { return 3; }", `netns_post_up failed: undoing the start`},
-		{"netns_interfaces=eth1\nnetns_up() { exit 3; }", `netns_post_up failed: undoing the start`},
+		{"netns_interfaces=eth1\nnetns_post_up() { return 3; }", `netns_post_up failed: undoing the start`},
+		{"netns_interfaces=eth1\nnetns_post_up() { exit 3; }", `netns_post_up failed: undoing the start`},
 	} {
 		for _, name := range []string{"lan", "vpn"} {
 			h.service(name, test.conf)
