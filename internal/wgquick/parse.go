@@ -18,6 +18,7 @@ type parser struct {
 	started int    // the line of [Interface]
 	unknown bool   // the section is one of others
 	given   map[string]int
+	owners  map[netip.Prefix]int // of AllowedIPs, the last peer that they are given to
 	mtuLine int
 	faults  Faults
 }
@@ -33,10 +34,14 @@ var sections = map[string]string{
 var titles = map[string]string{"interface": "[Interface]", "peer": "[Peer]"}
 
 func (p *parser) fault(problem, remedy string) {
-	p.faults = append(p.faults, &Fault{p.path, p.number, problem, remedy})
+	p.faults.add(&Fault{p.path, p.number, problem, remedy})
 }
 
 func (p *parser) line(line string) {
+	if len(line) > MaxLine {
+		p.fault(fmt.Sprintf("longer than %d bytes", MaxLine), "break it up: a peer may have several lines of AllowedIPs")
+		return
+	}
 	line, _, _ = strings.Cut(line, "#")
 	line = strings.TrimSpace(line)
 	switch {
@@ -108,8 +113,10 @@ func isWord(text string) bool {
 	})
 }
 
-// quote shows a value, but for one that may be a key.
+// quote shows a value, but for one that may be a key, and of a long one the
+// beginning.
 func quote(text string) string {
+	const enough = 60
 	run := 0
 	for _, r := range text {
 		run++
@@ -119,6 +126,9 @@ func quote(text string) string {
 		if run > 24 {
 			return "(not shown, as it may be a key)"
 		}
+	}
+	if len(text) > enough {
+		return strconv.Quote(text[:enough]) + "..."
 	}
 	return strconv.Quote(text)
 }
@@ -250,23 +260,23 @@ func (p *parser) prefix(name, word string) (netip.Prefix, bool) {
 }
 
 func (p *parser) allowedIPs(value string) {
-	peer := &p.config.Peers[len(p.config.Peers)-1]
+	c, last := p.config, len(p.config.Peers)-1
 	for _, word := range list(value) {
 		prefix, ok := p.prefix("AllowedIPs", word)
 		if !ok {
 			continue
 		}
 		prefix = prefix.Masked()
-		for i, other := range p.config.Peers[:len(p.config.Peers)-1] {
-			if slices.Contains(other.AllowedIPs, prefix) {
-				p.config.Warnings = append(p.config.Warnings, &Fault{p.path, p.number,
-					fmt.Sprintf("AllowedIPs %s is that of the peer on line %d too", prefix, other.Line), "the last one has it: give it to one peer only"})
-				p.config.Peers[i].AllowedIPs = slices.DeleteFunc(slices.Clone(other.AllowedIPs), func(o netip.Prefix) bool { return o == prefix })
-			}
+		owner, taken := p.owners[prefix]
+		if taken && owner == last {
+			continue
 		}
-		if !slices.Contains(peer.AllowedIPs, prefix) {
-			peer.AllowedIPs = append(peer.AllowedIPs, prefix)
+		if taken {
+			c.Warnings.add(&Fault{p.path, p.number, fmt.Sprintf("AllowedIPs %s is that of the peer on line %d too", prefix, c.Peers[owner].Line),
+				"the last one has it: give it to one peer only"})
 		}
+		p.owners[prefix] = last
+		c.Peers[last].AllowedIPs = append(c.Peers[last].AllowedIPs, prefix)
 	}
 }
 
@@ -331,6 +341,9 @@ func (p *parser) endpoint(value string, endpoint *Endpoint) {
 	address, err := netip.ParseAddr(inner)
 	numeric := strings.Contains(inner, ":") || strings.Trim(inner, "0123456789.") == ""
 	switch {
+	case err == nil && address.Zone() != "" && !(address.IsLinkLocalUnicast() && isInterfaceName(address.Zone())):
+		p.fault(fmt.Sprintf("bad zone %s in Endpoint", quote(address.Zone())), "give the name of an interface behind an address of fe80::/10, as in [fe80::1%eth0]:51820")
+		return
 	case opened != closed,
 		bracketed && (err != nil || !address.Is6()),
 		numeric && (err != nil || address.Is4In6() || address.IsUnspecified() || address.IsMulticast()),
@@ -344,6 +357,12 @@ func (p *parser) endpoint(value string, endpoint *Endpoint) {
 		return
 	}
 	*endpoint = Endpoint{inner, uint16(number), p.number}
+}
+
+// isInterfaceName reports whether an interface may be called that (IFNAMSIZ of
+// linux/if.h), by somebody who wants to read it.
+func isInterfaceName(name string) bool {
+	return len(name) < 16 && !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("/:%", r) })
 }
 
 // refuseHook is for commands, which no file of keys should have. An empty one
@@ -378,8 +397,12 @@ func (p *parser) end() {
 	} else if whole && p.given["PrivateKey"] == 0 {
 		at(p.started).fault(`[Interface] has no "PrivateKey"`, "write it there")
 	}
+	if n := len(c.Addresses); n > MaxAddresses {
+		at(0).fault(fmt.Sprintf("%d addresses, and the kernel looks through all of them for each", n), fmt.Sprintf("give the interface no more than %d", MaxAddresses))
+	}
 	lines := map[Key]int{}
-	for _, peer := range c.Peers {
+	for i, peer := range c.Peers {
+		c.Peers[i].AllowedIPs = slices.DeleteFunc(peer.AllowedIPs, func(a netip.Prefix) bool { return p.owners[a] != i })
 		switch {
 		case whole && peer.PublicKey == (Key{}):
 			at(peer.Line).fault(`[Peer] has no "PublicKey"`, "write it there")

@@ -22,8 +22,14 @@ import (
 	"openrc-netns/internal/files"
 )
 
-// MaxSize is the size in bytes above which ReadFile refuses a file.
-const MaxSize = 1 << 20
+// What is more than any file has that somebody means to use: a file may come
+// from anywhere, and must not decide what it costs to read it.
+const (
+	MaxSize      = 1 << 20 // of a file, in bytes
+	MaxLine      = 1 << 18 // of a line, in bytes
+	MaxAddresses = 1000    // of the interface: for each the kernel looks at all before it
+	MaxFaults    = 20      // that are told
+)
 
 // Config is what a file says.
 type Config struct {
@@ -73,7 +79,7 @@ type Peer struct {
 // Endpoint is a host, by its address or by a name that is not resolved yet, and
 // a UDP port.
 type Endpoint struct {
-	Host string
+	Host string // an address of fe80::/10 may have the name of an interface behind a percent sign
 	Port uint16
 	Line int
 }
@@ -105,8 +111,27 @@ func (f *Fault) Error() string {
 	return at + ": " + f.Problem + "; " + f.Remedy
 }
 
-// Faults are all that is wrong with a file, in the order of their lines.
+// Faults are what is wrong with a file, in the order of their lines: the first
+// MaxFaults, and one that says that there are more. Nothing in them is from the
+// file but in quotes, and that without a character that cannot be printed.
 type Faults []*Fault
+
+// add keeps no more than one too many, for limited to see.
+func (f *Faults) add(fault *Fault) {
+	if len(*f) <= MaxFaults {
+		*f = append(*f, fault)
+	}
+}
+
+// limited are the faults in order, the one too many replaced.
+func (f Faults) limited() Faults {
+	slices.SortStableFunc(f, func(a, b *Fault) int { return a.Line - b.Line })
+	if len(f) > MaxFaults {
+		last := f[MaxFaults]
+		f[MaxFaults] = &Fault{last.Path, last.Line, "there are more mistakes from here on", "correct those above first"}
+	}
+	return f
+}
 
 // Error gives a line for each.
 func (f Faults) Error() string {
@@ -173,17 +198,19 @@ func worldAccessible(f *os.File, path string) bool {
 
 // Parse reads src, the text of the file at path. The error is Faults.
 func Parse(path string, src []byte) (*Config, error) {
-	p := parser{config: &Config{Path: path}, path: path, given: map[string]int{}}
+	p := parser{config: &Config{Path: path}, path: path, given: map[string]int{}, owners: map[netip.Prefix]int{}}
 	text := strings.TrimPrefix(string(src), "\ufeff") // some editors begin a file with it
 	for line := range strings.Lines(text) {
 		p.number++
-		p.line(line)
+		if p.line(line); len(p.faults) > MaxFaults {
+			break
+		}
 	}
 	p.end()
 	if len(p.faults) > 0 {
-		slices.SortStableFunc(p.faults, func(a, b *Fault) int { return a.Line - b.Line })
-		return nil, p.faults
+		return nil, p.faults.limited()
 	}
+	p.config.Warnings = p.config.Warnings.limited()
 	return p.config, nil
 }
 

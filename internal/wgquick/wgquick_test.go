@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -59,10 +60,10 @@ func TestFilesOfProviders(t *testing.T) {
 		},
 		"several peers, some without an endpoint, no newline at the end": {
 			"[Interface]\nAddress = 192.0.2.1/24\nAddress = 2001:db8::1/64\nPrivateKey = " + private + "\nListenPort = 51820\nTable = 0x100\nFwMark = off\nSaveConfig = false\nPostUp =\nMTU =\n" +
-				"[Peer]\nPublicKey = " + public + "\nAllowedIPs = 192.0.2.2/32, 2001:db8::2/128\n[Peer]\nPublicKey = " + other + "\nAllowedIPs =\nPersistentKeepalive = off\nEndpoint = [2001:db8:1::1]:51820",
+				"[Peer]\nPublicKey = " + public + "\nAllowedIPs = 192.0.2.2/32, 2001:db8::2/128\n[Peer]\nPublicKey = " + other + "\nAllowedIPs =\nPersistentKeepalive = off\nEndpoint = [fe80::1%eth0.5]:51820",
 			Config{PrivateKey: key(private), Addresses: prefixes("192.0.2.1/24", "2001:db8::1/64"), ListenPort: 51820, Table: Table{Number: 256},
 				Peers: []Peer{{PublicKey: key(public), AllowedIPs: prefixes("192.0.2.2/32", "2001:db8::2/128"), Line: 11},
-					{PublicKey: key(other), Endpoint: Endpoint{"2001:db8:1::1", 51820, 18}, Line: 14}}},
+					{PublicKey: key(other), Endpoint: Endpoint{"fe80::1%eth0.5", 51820, 18}, Line: 14}}},
 		},
 		"an address in two sections, an endpoint of IPv6 without brackets": {
 			"[Interface]\nPrivateKey = " + private + "\n[Peer]\nPublicKey = " + public + "\nEndpoint = 2001:db8::1:51820\n[Interface]\nAddress = 10.0.0.1\nTable = auto\n",
@@ -128,6 +129,13 @@ func TestMistakes(t *testing.T) {
 		peer + "Endpoint = [192.0.2.1]:1":                             `/f: line 5: bad Endpoint "[192.0.2.1]:1"; write it as vpn.example.com:51820, 192.0.2.1:51820 or [2001:db8::1]:51820`,
 		peer + "Endpoint = [2001:db8::1:1":                            `/f: line 5: bad Endpoint "[2001:db8::1:1"; write it as vpn.example.com:51820, 192.0.2.1:51820 or [2001:db8::1]:51820`,
 		peer + "Endpoint = http://vpn.example.com:1":                  `/f: line 5: bad Endpoint "http://vpn.example.com:1"; write it as vpn.example.com:51820, 192.0.2.1:51820 or [2001:db8::1]:51820`,
+		peer + "Endpoint = [fe80::1%\x1b[31mX]:1":                     `/f: line 5: bad zone "\x1b[31mX" in Endpoint; give the name of an interface behind an address of fe80::/10, as in [fe80::1%eth0]:51820`,
+		peer + "Endpoint = [fe80::1%a234567890123456]:1":              `/f: line 5: bad zone "a234567890123456" in Endpoint; give the name of an interface behind an address of fe80::/10, as in [fe80::1%eth0]:51820`,
+		peer + "Endpoint = [2001:db8::1%eth0]:1":                      `/f: line 5: bad zone "eth0" in Endpoint; give the name of an interface behind an address of fe80::/10, as in [fe80::1%eth0]:51820`,
+		peer + "Endpoint = [fe80::1%eth0%]:1":                         `/f: line 5: bad zone "eth0%" in Endpoint; give the name of an interface behind an address of fe80::/10, as in [fe80::1%eth0]:51820`,
+		good + "MTU = " + strings.Repeat("\x00 9", 50):                `/f: line 3: bad MTU "` + strings.Repeat(`\x00 9`, 20) + `"...; give a number of bytes, from 576 to 65535`,
+		good + "#" + strings.Repeat(" ", MaxLine):                     `/f: line 3: longer than 262144 bytes; break it up: a peer may have several lines of AllowedIPs`,
+		good + "Address = " + strings.Repeat("10.0.0.1,", 2000):       `/f: 2000 addresses, and the kernel looks through all of them for each; give the interface no more than 1000`,
 		peer + "PersistentKeepalive = 25s":                            `/f: line 5: bad PersistentKeepalive "25s"; give a number of seconds, up to 65535, or off`,
 		good + "MTU = x\n[Peer]\nPublicKey = " + public + "\nMTU = 1": "/f: line 3: bad MTU \"x\"; give a number of bytes, from 576 to 65535\n/f: line 6: \"MTU\" in a section [Peer]; it belongs in [Interface]",
 	} {
@@ -139,6 +147,15 @@ func TestMistakes(t *testing.T) {
 		if err.Error() != want {
 			t.Errorf("%q:\n%s\nwant\n%s", text, err, want)
 		}
+	}
+}
+
+// What is wrong is told of the first twenty lines, in their order.
+func TestManyMistakes(t *testing.T) {
+	_, err := Parse("/f", []byte("[Interface]\n"+strings.Repeat("MTU = x\n", 10000)))
+	lines := strings.Split(err.Error(), "\n")
+	if want := "/f: line 22: there are more mistakes from here on; correct those above first"; len(lines) != 21 || lines[20] != want {
+		t.Errorf("%d lines, the last one %s, want %s", len(lines), lines[len(lines)-1], want)
 	}
 }
 
@@ -236,11 +253,21 @@ func TestFile(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add("[Interface]\nPrivateKey = " + private + "\nAddress = 10.0.0.1/8, ::1\nDNS=1.1.1.1,x\nMTU=1280\nTable=1\nFwMark=0x1\n[Peer]\nPublicKey=" + public + "\nEndpoint=[::1]:1\nAllowedIPs=::/0\nPersistentKeepalive=1\n")
+	f.Add("[Interface]\nPrivateKey = " + private + "\nAddress = 10.0.0.1/8, ::1\nDNS=1.1.1.1,x\nMTU=1280\nTable=1\nFwMark=0x1\n[Peer]\nPublicKey=" + public + "\nEndpoint=[fe80::1%x]:1\nAllowedIPs=::/0\nPersistentKeepalive=1\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		config, err := Parse("/f", []byte(text))
 		if err == nil && (config.PrivateKey == Key{} || strings.Contains(fmt.Sprint(config), private)) {
 			t.Errorf("%v", config)
+		}
+		said := fmt.Sprint(err)
+		if err == nil {
+			said = config.Warnings.Error()
+			for _, peer := range config.Peers {
+				said += peer.Endpoint.Host
+			}
+		}
+		if strings.Count(said, "\n") > MaxFaults || strings.ContainsFunc(strings.ReplaceAll(said, "\n", ""), func(r rune) bool { return !unicode.IsPrint(r) }) {
+			t.Errorf("%q", said)
 		}
 	})
 }
