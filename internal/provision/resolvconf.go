@@ -47,21 +47,20 @@ func ParseDNS(list string) (DNS, error) {
 // dnsOf is what the files of wg-quick say.
 func dnsOf(configs []*wgquick.Config) (dns DNS) {
 	for _, c := range configs {
-		dns.Servers = appendNew(dns.Servers, c.DNS...)
-		dns.Search = appendNew(dns.Search, c.Search...)
+		dns.Servers = append(dns.Servers, c.DNS...)
+		dns.Search = append(dns.Search, c.Search...)
 	}
-	return dns
+	return DNS{once(dns.Servers), once(dns.Search)}
 }
 
-// appendNew appends those that are not there: few programs look at more than
-// three.
-func appendNew[T comparable](list []T, more ...T) []T {
-	for _, m := range more {
-		if !slices.Contains(list, m) {
-			list = append(list, m)
-		}
-	}
-	return list
+// once leaves out what a list has had: few programs look at more than three.
+func once[T comparable](list []T) []T {
+	had := map[T]bool{}
+	return slices.DeleteFunc(list, func(t T) bool {
+		again := had[t]
+		had[t] = true
+		return again
+	})
 }
 
 // file is the resolv.conf(5) of a namespace.

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -157,13 +158,17 @@ func addRoutes(ns *namespace.Namespace, name string, routes []Route) error {
 		if err != nil {
 			return fmt.Errorf("look up interface %q: %w", name, err)
 		}
+		var there map[routeKey]bool
 		for _, r := range routes {
 			route := r.netlink(link.Attrs().Index)
 			err := netlink.RouteAdd(route)
-			if errors.Is(err, unix.EEXIST) && exists(route) {
-				continue
-			}
 			if errors.Is(err, unix.EEXIST) {
+				if there == nil { // asked once: there may be many
+					there = routesThrough(route.LinkIndex)
+				}
+				if there[keyOf(route)] {
+					continue
+				}
 				err = errors.New("the network namespace has another route there")
 			}
 			if err != nil {
@@ -190,19 +195,25 @@ func (r Route) netlink(index int) *netlink.Route {
 	return route
 }
 
-// exists reports whether the calling thread's namespace has the route, through
-// the same interface and gateway.
-func exists(route *netlink.Route) bool {
-	family := netlink.FAMILY_V4
-	if route.Dst.IP.To4() == nil {
-		family = netlink.FAMILY_V6
+// routeKey is what tells the routes through one interface apart.
+type routeKey struct {
+	to, via string
+	table   int
+}
+
+func keyOf(route *netlink.Route) routeKey {
+	return routeKey{route.Dst.String(), route.Gw.String(), cmp.Or(route.Table, unix.RT_TABLE_MAIN)}
+}
+
+// routesThrough are those of the calling thread's namespace through an
+// interface, as far as they can be listed.
+func routesThrough(index int) map[routeKey]bool {
+	there := map[routeKey]bool{}
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		routes, _ := netlink.RouteListFiltered(family, &netlink.Route{LinkIndex: index}, netlink.RT_FILTER_OIF|netlink.RT_FILTER_TABLE)
+		for _, route := range routes {
+			there[keyOf(&route)] = true
+		}
 	}
-	filter := *route
-	if filter.Table == 0 {
-		filter.Table = unix.RT_TABLE_MAIN
-	}
-	found, err := netlink.RouteListFiltered(family, &filter, netlink.RT_FILTER_OIF|netlink.RT_FILTER_DST|netlink.RT_FILTER_TABLE)
-	return err == nil && slices.ContainsFunc(found, func(f netlink.Route) bool {
-		return f.Gw.Equal(route.Gw) || len(f.Gw) == 0 && len(route.Gw) == 0
-	})
+	return there
 }

@@ -106,10 +106,17 @@ func (s Settings) Spec(name string) (spec Spec, warnings wgquick.Faults, mistake
 		check(RoutesPrefix+iface, err)
 	}
 	if len(mistakes) == 0 {
-		for _, i := range spec.ready(both{}, spec.tunnels()) {
-			check(RoutesPrefix+Variable(i.name), spec.checkRoutes(i))
+		interfaces := spec.ready(both{}, spec.tunnels())
+		sources := map[netip.Addr]bool{}
+		for _, i := range interfaces {
+			for _, a := range i.addresses {
+				sources[a.Addr()] = true
+			}
 		}
-		check(spec.sameRoutes())
+		for _, i := range interfaces {
+			check(RoutesPrefix+Variable(i.name), i.checkRoutes(sources))
+		}
+		check(spec.sameRoutes(interfaces))
 	}
 	return spec, warnings, mistakes
 }
@@ -192,17 +199,22 @@ func (s *Spec) tunnels() (tunnels []tunnel) {
 
 // checkRoutes finds what the kernel would refuse: a gateway that is not on the
 // link, and a source that is no address here.
-func (s *Spec) checkRoutes(i ready) error {
-	onLink := func(a netip.Addr) bool {
-		return a.IsLinkLocalUnicast() || slices.ContainsFunc(i.addresses, func(p netip.Prefix) bool { return p.Contains(a) }) ||
-			slices.ContainsFunc(i.routes, func(r Route) bool { return !r.Via.IsValid() && r.To.Contains(a) })
+func (i *ready) checkRoutes(sources map[netip.Addr]bool) error {
+	onLink := networks{}
+	for _, a := range i.addresses {
+		onLink.add(a)
+	}
+	for _, r := range i.routes {
+		if !r.Via.IsValid() {
+			onLink.add(r.To)
+		}
 	}
 	for _, r := range i.routes {
 		switch {
-		case r.Via.IsValid() && !r.OnLink && !onLink(r.Via):
+		case r.Via.IsValid() && !r.OnLink && !r.Via.IsLinkLocalUnicast() && !onLink.contain(netip.PrefixFrom(r.Via, r.Via.BitLen())):
 			return fmt.Errorf("%s%s: no address of interface %q has the gateway %s in its network: give it one in %s%s, or say onlink if the gateway is there all the same",
 				RoutesPrefix, Variable(i.name), i.name, r.Via, ConfigPrefix, Variable(i.name))
-		case r.Src.IsValid() && !s.hasAddress(r.Src):
+		case r.Src.IsValid() && !sources[r.Src]:
 			return fmt.Errorf("%s%s: the source %s is no address of an interface here: give it to one in its %sIFACE",
 				RoutesPrefix, Variable(i.name), r.Src, ConfigPrefix)
 		}
@@ -210,15 +222,9 @@ func (s *Spec) checkRoutes(i ready) error {
 	return nil
 }
 
-func (s *Spec) hasAddress(address netip.Addr) bool {
-	return slices.ContainsFunc(s.ready(both{}, s.tunnels()), func(i ready) bool {
-		return slices.ContainsFunc(i.addresses, func(p netip.Prefix) bool { return p.Addr() == address })
-	})
-}
-
 // sameRoutes finds two interfaces inside with one route, of which the second
 // could not be made.
-func (s *Spec) sameRoutes() (setting string, err error) {
+func (s *Spec) sameRoutes(interfaces []ready) (setting string, err error) {
 	type key struct {
 		to            netip.Prefix
 		table, metric uint32
@@ -228,7 +234,7 @@ func (s *Spec) sameRoutes() (setting string, err error) {
 		via  netip.Addr
 	}
 	made := map[key]way{}
-	for _, i := range s.ready(both{}, s.tunnels()) {
+	for _, i := range interfaces {
 		if slices.ContainsFunc(s.Veths, func(v Veth) bool { return v.Host == i.name }) {
 			continue
 		}

@@ -205,19 +205,37 @@ func routesOf(c *wgquick.Config) []Route {
 	if c.Table.Off {
 		return nil
 	}
+	own := networks{}
+	for _, a := range c.Addresses {
+		if !a.IsSingleIP() {
+			own.add(a)
+		}
+	}
 	var routes []Route
 	for _, peer := range c.Peers {
 		for _, to := range peer.AllowedIPs {
-			covered := c.Table.Number == 0 && to.Bits() > 0 && slices.ContainsFunc(c.Addresses, func(a netip.Prefix) bool {
-				return !a.IsSingleIP() && a.Bits() <= to.Bits() && a.Contains(to.Addr())
-			})
-			if !covered {
+			if c.Table.Number != 0 || to.Bits() == 0 || !own.contain(to) {
 				routes = append(routes, Route{To: to, Table: c.Table.Number})
 			}
 		}
 	}
 	slices.SortStableFunc(routes, func(a, b Route) int { return b.To.Bits() - a.To.Bits() })
 	return routes
+}
+
+// networks is a set of them.
+type networks map[netip.Prefix]bool
+
+func (n networks) add(network netip.Prefix) { n[network.Masked()] = true }
+
+// contain reports whether a network is in one of them as a whole.
+func (n networks) contain(network netip.Prefix) bool {
+	for bits := range network.Bits() + 1 {
+		if wider, err := network.Addr().Prefix(bits); err == nil && n[wider] {
+			return true
+		}
+	}
+	return false
 }
 
 // findMTU is wg-quick's: the smallest of the ways to the endpoints, or that of
