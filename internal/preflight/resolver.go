@@ -50,7 +50,7 @@ func (s *serviceCheck) etcFile(name string) string {
 		if _, err := os.Stat(own); err == nil {
 			return own
 		}
-		if made := mounts.ResolvConf(dir); name == filepath.Base(made) && (exists(made) || makesResolvConf(dir)) {
+		if made := mounts.ResolvConf(dir); name == filepath.Base(made) && (exists(made) || s.makesResolvConf(dir)) {
 			return made
 		}
 	}
@@ -59,14 +59,15 @@ func (s *serviceCheck) etcFile(name string) string {
 
 // makesResolvConf reports whether the service of a namespace is going to make
 // one, when it is started.
-func makesResolvConf(netns string) bool {
-	script := maker(netns)
-	if script == "" {
-		return false
+func (s *serviceCheck) makesResolvConf(netns string) bool {
+	makes, known := s.dns[netns]
+	if script := maker(netns); script != "" && !known {
+		settings, _ := (&serviceCheck{}).readMaker(filepath.Base(script))
+		spec, _, _ := settings.Spec(netns)
+		makes = !spec.DNS.IsZero()
+		s.dns[netns] = makes
 	}
-	settings, _ := (&serviceCheck{}).readMaker(filepath.Base(script))
-	spec, _, _ := settings.Spec(netns)
-	return !spec.DNS.IsZero()
+	return makes
 }
 
 // hostModules are the words after "hosts:" in nsswitch.conf(5), which musl does

@@ -16,6 +16,7 @@ import (
 type checker struct {
 	openrc System
 	root   bool
+	dns    map[string]bool // what makesResolvConf has found: many services may have one namespace
 }
 
 // serviceCheck is a service that is being checked.
@@ -28,6 +29,7 @@ type serviceCheck struct {
 	unreadable bool   // only a shell can tell the settings
 	onHost     bool   // netns leads to the host's network
 	byDefault  bool   // netns is that of serviceconf.Default
+	dns        map[string]bool
 }
 
 // check returns nil for a service that has no settings of ours, unless it was
@@ -39,6 +41,7 @@ func (c *checker) check(name string, named bool) (*Service, error) {
 	s := serviceCheck{
 		Service: Service{Name: name},
 		from:    map[string]finding.Where{},
+		dns:     c.dns,
 	}
 	s.script = scriptOf(name)
 	files := serviceconf.Files(name)
