@@ -137,13 +137,13 @@ func prepare(host *namespace.Namespace, spec Spec, patient bool, tell func(strin
 	}
 	var tunnels []tunnel
 	for _, config := range spec.WireGuard {
-		endpoints, err := resolveEndpoints(host, config, patient, tell)
+		endpoints, zones, err := resolveEndpoints(host, config, patient, tell)
 		if err != nil {
 			return nil, err
 		}
-		t := tunnel{Config: config, endpoints: endpoints}
+		t := tunnel{Config: config, endpoints: endpoints, zones: zones}
 		err = host.Do(func() error {
-			t.mtu = findMTU(config, endpoints)
+			t.mtu = findMTU(t)
 			return nil
 		})
 		if err != nil {

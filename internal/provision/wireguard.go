@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/wgctrl"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
@@ -24,6 +26,7 @@ const wireguardKind = "wireguard"
 type tunnel struct {
 	*wgquick.Config
 	endpoints map[wgquick.Key]netip.AddrPort
+	zones     map[string]int // of endpoints: interfaces of the host, and their indices
 	mtu       int
 }
 
@@ -140,8 +143,49 @@ func configure(ns *namespace.Namespace, t tunnel) error {
 		if err := client.ConfigureDevice(t.Name, t.wgctrl()); err != nil {
 			return fmt.Errorf("configure WireGuard interface %q: %w", t.Name, err)
 		}
+		if err := t.setZones(); err != nil {
+			return fmt.Errorf("configure the zones of WireGuard interface %q: %w", t.Name, err)
+		}
 		return nil
 	})
+}
+
+// setZones tells the kernel the zones of endpoints, which wgctrl leaves out:
+// wireguard-go has them by their names.
+func (t tunnel) setZones() error {
+	link, err := netlink.LinkByName(t.Name)
+	if err != nil || link.Type() != wireguardKind || len(t.zones) == 0 {
+		return err
+	}
+	family, err := netlink.GenlFamilyGet(unix.WG_GENL_NAME)
+	if err != nil {
+		return err
+	}
+	for key, endpoint := range t.endpoints {
+		zone := endpoint.Addr().Zone()
+		if zone == "" {
+			continue
+		}
+		// struct sockaddr_in6 of ipv6(7)
+		address := binary.NativeEndian.AppendUint16(nil, unix.AF_INET6)
+		address = binary.BigEndian.AppendUint16(address, endpoint.Port())
+		address = append(append(address, 0, 0, 0, 0), endpoint.Addr().AsSlice()...)
+		address = binary.NativeEndian.AppendUint32(address, uint32(t.zones[zone]))
+
+		peers := nl.NewRtAttr(unix.WGDEVICE_A_PEERS|unix.NLA_F_NESTED, nil)
+		peer := peers.AddRtAttr(unix.NLA_F_NESTED, nil)
+		peer.AddRtAttr(unix.WGPEER_A_PUBLIC_KEY, key[:])
+		peer.AddRtAttr(unix.WGPEER_A_FLAGS, nl.Uint32Attr(unix.WGPEER_F_UPDATE_ONLY))
+		peer.AddRtAttr(unix.WGPEER_A_ENDPOINT, address)
+		request := nl.NewNetlinkRequest(int(family.ID), unix.NLM_F_ACK)
+		request.AddData(&nl.Genlmsg{Command: unix.WG_CMD_SET_DEVICE, Version: unix.WG_GENL_VERSION})
+		request.AddData(nl.NewRtAttr(unix.WGDEVICE_A_IFNAME, nl.ZeroTerminated(t.Name)))
+		request.AddData(peers)
+		if _, err := request.Execute(unix.NETLINK_GENERIC, 0); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // wgctrl is all of t in the words of that package.
@@ -241,9 +285,9 @@ func (n networks) contain(network netip.Prefix) bool {
 // findMTU is wg-quick's: the smallest of the ways to the endpoints, or that of
 // the host's default route, less the 80 bytes that WireGuard may add to a
 // packet.
-func findMTU(c *wgquick.Config, endpoints map[wgquick.Key]netip.AddrPort) int {
-	if c.MTU > 0 {
-		return c.MTU
+func findMTU(t tunnel) int {
+	if t.MTU > 0 {
+		return t.MTU
 	}
 	const overhead, ethernet, least = 80, 1500, 576
 	mtu := 0
@@ -252,8 +296,8 @@ func findMTU(c *wgquick.Config, endpoints map[wgquick.Key]netip.AddrPort) int {
 			mtu = way
 		}
 	}
-	for _, endpoint := range endpoints {
-		routes, _ := netlink.RouteGet(endpoint.Addr().AsSlice())
+	for _, endpoint := range t.endpoints {
+		routes, _ := netlink.RouteGetWithOptions(endpoint.Addr().AsSlice(), &netlink.RouteGetOptions{OifIndex: t.zones[endpoint.Addr().Zone()]})
 		for _, route := range routes {
 			take(routeMTU(route))
 		}
@@ -268,7 +312,7 @@ func findMTU(c *wgquick.Config, endpoints map[wgquick.Key]netip.AddrPort) int {
 		mtu = ethernet
 	}
 	mtu -= overhead
-	if slices.ContainsFunc(c.Addresses, func(a netip.Prefix) bool { return a.Addr().Is6() }) {
+	if slices.ContainsFunc(t.Addresses, func(a netip.Prefix) bool { return a.Addr().Is6() }) {
 		return max(mtu, 1280) // less is none for IPv6 (RFC 8200)
 	}
 	return max(mtu, least)

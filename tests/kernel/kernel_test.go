@@ -195,6 +195,10 @@ for t in 0.01 0.02 0.04 0.06 0.08 0.1 0.12 0.15 0.2 0.3; do
 done
 section capture
 kill $capture; wait $capture; sed 's/^lo [a-z]* //' /run/capture | sort | uniq -c
+section zones
+rc-netns up --veth v0:w0 --veth v1:w1 c && rc-netns up --wireguard /etc/wireguard/wgz.conf z
+probe capture /run/capture & capture=$!
+sleep 15; kill $capture; wait $capture; sed -n 's/^\(v[01]\) out icmp6 type 135 .* > ff02::1:ff00:\([67]\)$/\1 \2/p' /run/capture | sort -u
 `
 
 // A tunnel that the kernel makes is never seen on the host, and sends its
@@ -202,7 +206,7 @@ kill $capture; wait $capture; sed 's/^lo [a-z]* //' /run/capture | sort | uniq -
 func TestWireGuard(t *testing.T) {
 	kit.Whole(t)
 	t.Parallel()
-	private, public := [2]string{}, [2]string{}
+	private, public := [3]string{}, [3]string{}
 	for i := range private {
 		private[i], public[i] = kit.Keys(t)
 	}
@@ -216,6 +220,8 @@ func TestWireGuard(t *testing.T) {
 			"[Peer]", "PublicKey = "+public[1], "AllowedIPs = 0.0.0.0/0, ::/0", "Endpoint = 127.0.0.1:5002", "PersistentKeepalive = 25"),
 		"etc/wireguard/wgb.conf": b,
 		"etc/wireguard/wgc.conf": b,
+		"etc/wireguard/wgz.conf": peer("PrivateKey = "+private[2], "[Peer]", "PublicKey = "+public[0], "Endpoint = [fe80::6%v0]:1", "PersistentKeepalive = 1",
+			"[Peer]", "PublicKey = "+public[1], "Endpoint = [fe80::7%v1]:1", "PersistentKeepalive = 1"),
 	}}.boot(t, "load "+strings.Join(tunnels, " ")+script)
 	const (
 		near, far = "tcp: near\nudp: near", "tcp: far\nudp: far"
@@ -233,6 +239,7 @@ func TestWireGuard(t *testing.T) {
 		"port":    "rc-netns: /etc/wireguard/wgc.conf: ListenPort 5002 is in use on the host's network; give another one, or remove the line, for any port\nstatus 1\na\nb",
 		"deleted": "probe: dial tcp 10.0.0.2:7: connect: network is unreachable\nrc-netns: interface \"wga\" is gone\n" + isKept + far,
 		"stop":    "ls: /run/openrc-netns: No such file or directory\n/run/netns:\n0",
+		"zones":   "v0 6\nv1 7",
 		"killed":  strings.TrimSpace(strings.Repeat("1\n/run/netns:\n", 10)),
 	} {
 		kit.Equal(t, section, said[section], want)

@@ -300,6 +300,7 @@ func TestWireGuardStartsThatFail(t *testing.T) {
 		"half a key":          {file: strings.Replace(good, b64(s.mine.private), b64(s.mine.private)[:20], 1), want: `"PrivateKey" is no key`},
 		"the key elsewhere":   {file: strings.Replace(good, "Address = ", "Address = "+b64(s.mine.private)+", ", 1), want: `bad address (not shown, as it may be a key) in Address`},
 		"nobody to ask":       {file: strings.Replace(good, peerAddress, "vpn.example", 1), before: "echo nameserver 127.0.0.1 >/etc/resolv.conf", after: "echo nameserver 198.51.100.53 >/etc/resolv.conf", want: `cannot resolve the Endpoint "vpn.example" on the host's network`},
+		"a zone of nobody":    {file: strings.Replace(good, peerAddress, "[fe80::1%eth9]", 1), want: path + `: line 9: the zone "eth9" of the Endpoint is no interface on the host's network`},
 		"a port that is used": {file: s.file("ListenPort = 4000"), before: "nc -u -l 4000 >/dev/null 2>&1 </dev/null & echo $! >/run/nc; sleep 0.5", after: "kill $(cat /run/nc)", want: path + `: ListenPort 4000 is in use on the host's network`},
 		"no device for it":    {file: good, before: "mv /dev/net/tun /dev/net/off", after: "mv /dev/net/off /dev/net/tun", want: `wireguard-go cannot make interface "wg0": `},
 		"the name is taken":   {file: good, before: "ip link add wg0 type veth peer name other", after: "ip link delete wg0", want: `cannot make interface "wg0": there is another one of that name, and wireguard-go cannot make a second`},
