@@ -25,7 +25,8 @@ type Daemons struct {
 	// Lost is set where a pidfile is missing or has no number in it, which
 	// OpenRC takes for a crash.
 	Lost bool
-	// Hidden is set where this user may not read a pidfile.
+	// Hidden is set where this user may not read a pidfile, or nobody without
+	// waiting for a file system that is not the host's own.
 	Hidden bool
 	// Recorded is set where the start has left a process, with a pidfile or
 	// without.
@@ -63,7 +64,7 @@ func ReadDaemons(service string) Daemons {
 
 func (d *Daemons) add(pidfile string) {
 	text, err := readLine(pidfile)
-	if errors.Is(err, fs.ErrPermission) {
+	if errors.Is(err, fs.ErrPermission) || errors.As(err, new(*files.WaitsError)) {
 		d.Hidden = true
 		return
 	}
@@ -90,23 +91,15 @@ func S6Service(dir string) string {
 // readLine returns the first line of a short file, without blanks around it. A
 // daemon owns its pidfile: it may be anything, and must not hold us up.
 func readLine(path string) (string, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	view, err := files.OpenView(0)
 	if err != nil {
 		return "", err
 	}
-	defer unix.Close(fd)
-	var stat unix.Stat_t
-	if err := unix.Fstat(fd, &stat); err != nil {
-		return "", err
-	}
-	if stat.Mode&unix.S_IFMT != unix.S_IFREG {
-		return "", unix.EINVAL
-	}
-	buffer := make([]byte, unix.PathMax)
-	n, err := unix.Read(fd, buffer)
+	defer view.Close()
+	text, err := view.Read(path, unix.PathMax)
 	if err != nil {
 		return "", err
 	}
-	line, _, _ := strings.Cut(string(buffer[:n]), "\n")
+	line, _, _ := strings.Cut(string(text), "\n")
 	return strings.TrimSpace(line), nil
 }
