@@ -58,16 +58,22 @@ func runEgress(args []string) (problem bool, err error) {
 	}
 	document := egressJSON{Version: egressSchema, Subjects: []egressSubjectJSON{}}
 	var lines []string
+	var run egress.Run
 	for i, s := range subjects {
-		report, err := egress.Look(s.Subject)
-		if err != nil {
-			return false, fmt.Errorf("%s: %w", s.name, err)
+		report, err := run.Look(s.Subject)
+		var entries []publish.Entry
+		if err == nil {
+			entries, err = publishedIn(s.Netns)
 		}
-		problem = problem || report.Verdict == egress.Leak
-		entries, err := publishedIn(s.Netns)
-		if err != nil {
+		switch {
+		case err != nil && s.PID == 0:
 			return false, fmt.Errorf("%s: %w", s.name, err)
+		case err != nil:
+			// A process may end, or keep from being looked at: the others are
+			// shown.
+			report = &egress.Report{Verdict: egress.NotLookedAt, NotLookedAt: []string{err.Error()}}
 		}
+		problem = problem || report.Verdict == egress.Leak || len(report.NotLookedAt) > 0
 		described := describeEgress(s, report)
 		described.Published = describePublished(entries)
 		document.Subjects = append(document.Subjects, described)
@@ -168,7 +174,7 @@ func publishedIn(netns string) ([]publish.Entry, error) {
 // egressLines is a report for people.
 func egressLines(s subject, r *egress.Report) []string {
 	t, _ := terminal.Of(os.Stdout)
-	colour := map[egress.Verdict]string{egress.TunnelOnly: sgrGreen, egress.NoWayOut: sgrGreen, egress.Leak: sgrRed}[r.Verdict]
+	colour := map[egress.Verdict]string{egress.TunnelOnly: sgrGreen, egress.NoWayOut: sgrGreen, egress.Leak: sgrRed, egress.NotLookedAt: sgrRed}[r.Verdict]
 	first := clean(s.name) + ": " + paint(egressVerdict(r), colour, t.Colour)
 	if s.PID != 0 {
 		first += fmt.Sprintf(" (process %d)", s.PID)
@@ -178,6 +184,9 @@ func egressLines(s subject, r *egress.Report) []string {
 		lines = append(lines, fmt.Sprintf("  %s: %s", route.Family, egressRoute(route)))
 	}
 	for _, resolver := range r.Resolvers {
+		if resolver.Route.Family == "" {
+			continue // it is among what was not looked at
+		}
 		lines = append(lines, fmt.Sprintf("  DNS %s: %s", clean(resolver.Address), egressRoute(resolver.Route)))
 	}
 	for _, socket := range r.Sockets {
@@ -192,6 +201,9 @@ func egressLines(s subject, r *egress.Report) []string {
 		for _, peer := range exit.Peers {
 			lines = append(lines, "    "+egressPeer(peer))
 		}
+	}
+	for _, what := range r.NotLookedAt {
+		lines = append(lines, "  not looked at: "+clean(what))
 	}
 	return lines
 }
@@ -212,6 +224,8 @@ func egressVerdict(r *egress.Report) string {
 		return "no way out"
 	case egress.TunnelOnly:
 		return "tunnel only, through " + clean(tunnels[0])
+	case egress.NotLookedAt:
+		return "not looked at as a whole"
 	case egress.NoTunnel:
 		return "through " + clean(strings.Join(others, ", ")) + ", no tunnel"
 	}
@@ -282,6 +296,8 @@ type (
 		Sockets   []string             `json:"sockets"`
 		Exits     []egressExitJSON     `json:"exits"`
 		Published []jsonPublished      `json:"published"`
+		// What was not looked at, in words.
+		NotLookedAt []string `json:"not_looked_at"`
 	}
 	egressRouteJSON struct {
 		Family    string `json:"family"`
@@ -313,6 +329,7 @@ func describeEgress(s subject, r *egress.Report) egressSubjectJSON {
 	d := egressSubjectJSON{
 		Name: s.name, PID: s.PID, Verdict: r.Verdict, Routes: []egressRouteJSON{}, Resolvers: []egressResolverJSON{},
 		Sockets: append([]string{}, r.Sockets...), Exits: []egressExitJSON{},
+		NotLookedAt: append([]string{}, r.NotLookedAt...),
 	}
 	for _, route := range r.Routes {
 		d.Routes = append(d.Routes, describeRoute(route))

@@ -1,15 +1,20 @@
 // Package egress finds out where the packets of a process would leave, by
 // asking the kernel: nothing is sent. It looks from where the process is, in
 // its network namespace, as its user, at its files, with the VRF that its
-// sockets are bound to.
+// sockets are bound to. All of that may be made by whoever is looked at, to lie,
+// to last or to fill: what it takes has limits, and what is behind them is said
+// to be not looked at.
 package egress
 
 import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -42,6 +47,8 @@ const (
 	// Leak: there is a tunnel, and an exit beside it, or something on the host
 	// answers questions for names.
 	Leak Verdict = "leak"
+	// NotLookedAt: what was seen is not all that decides.
+	NotLookedAt Verdict = "not-looked-at"
 )
 
 // Report is what was found.
@@ -57,6 +64,8 @@ type Report struct {
 	// Sockets are those in the process's file system of name services that run
 	// on the host's network as a rule, whatever network asks.
 	Sockets []string
+	// NotLookedAt says, in words, what was not, and why.
+	NotLookedAt []string
 }
 
 // Route is the way of a packet.
@@ -80,18 +89,37 @@ type Exit struct {
 // Resolver is a nameserver.
 type Resolver struct {
 	Address string
-	// Route is how it is reached. A nameserver on a loopback address is inside.
+	// Route is how it is reached, empty where Address is none. A nameserver on a
+	// loopback address is inside.
 	Route Route
 }
 
-// Look looks. It needs CAP_SYS_ADMIN, and any thread may call it.
-func Look(s Subject) (*Report, error) {
+// Limits of what is looked at.
+const (
+	mostRoutes = 10_000 // of a family, with those of addresses and links
+	mostRules  = 10_000
+	mostExits  = 250
+	mostPeers  = 1_000 // of an interface
+)
+
+// Run is what one run of a program looks at. The zero value is ready to be used.
+type Run struct {
+	tuns   *tuns         // nil until somebody asks
+	waited time.Duration // for programs that are asked
+}
+
+// Look looks. It needs CAP_SYS_ADMIN, and one thread may call it at a time.
+func (r *Run) Look(s Subject) (*Report, error) {
 	ns, err := namespace.Open(s.Netns)
 	if err != nil {
 		return nil, err
 	}
-	defer ns.Close()
-	l := &survey{subject: s, uid: 0}
+	l := &survey{run: r, subject: s, links: map[int]netlink.Link{}}
+	defer func() {
+		if !l.waiting {
+			ns.Close()
+		}
+	}()
 	if s.PID != 0 {
 		if err := l.lookAtProcess(); err != nil {
 			return nil, err
@@ -107,31 +135,45 @@ func Look(s Subject) (*Report, error) {
 
 // survey is the work of one Look.
 type survey struct {
+	run         *Run
 	subject     Subject
 	uid         uint32
 	nameservers []string
 
-	links  map[int]netlink.Link
-	vrf    *netlink.Vrf
-	report Report
-	ends   []end // of report.Exits
+	links   map[int]netlink.Link // that were asked for; nil where there is none
+	vrf     *netlink.Vrf
+	report  Report
+	ends    []end // of report.Exits
+	partial bool  // what was not looked at may be a way out
+	waiting bool  // somebody still uses the namespace, and waits in it for an answer
+}
+
+// missed adds what was not looked at.
+func (s *survey) missed(format string, args ...any) {
+	if what := fmt.Sprintf(format, args...); !slices.Contains(s.report.NotLookedAt, what) {
+		s.report.NotLookedAt = append(s.report.NotLookedAt, what)
+	}
+}
+
+// link is that of an index, or nil.
+func (s *survey) link(index int) netlink.Link {
+	link, asked := s.links[index]
+	if !asked {
+		link, _ = netlink.LinkByIndex(index)
+		s.links[index] = link
+	}
+	return link
 }
 
 // inside asks what is only known in the namespace.
 func (s *survey) inside() error {
-	links, err := retry(netlink.LinkList)
-	if err != nil {
-		return err
-	}
-	s.links = map[int]netlink.Link{}
-	for _, link := range links {
-		s.links[link.Attrs().Index] = link
-		if vrf, ok := link.(*netlink.Vrf); ok && s.subject.VRF == vrf.Name {
-			s.vrf = vrf
+	if s.subject.VRF != "" {
+		link, err := netlink.LinkByName(s.subject.VRF)
+		vrf, ok := link.(*netlink.Vrf)
+		if err != nil || !ok {
+			return fmt.Errorf("VRF %q: no such device", s.subject.VRF)
 		}
-	}
-	if s.subject.VRF != "" && s.vrf == nil {
-		return fmt.Errorf("VRF %q: no such device", s.subject.VRF)
+		s.vrf = vrf
 	}
 	for _, family := range families {
 		for _, address := range family.internet {
@@ -144,10 +186,12 @@ func (s *survey) inside() error {
 	if err := s.findExits(); err != nil {
 		return err
 	}
-	for _, address := range s.nameservers {
-		resolver := Resolver{Address: address}
-		if ip, err := net.ResolveIPAddr("ip", address); err == nil {
-			resolver.Route = s.route(ip.IP)
+	for _, word := range s.nameservers {
+		resolver := Resolver{Address: word}
+		if ip, err := netip.ParseAddr(word); err == nil {
+			resolver.Route = s.route(ip.AsSlice())
+		} else {
+			s.missed("the nameserver %.100q, which is not an IP address", word)
 		}
 		s.report.Resolvers = append(s.report.Resolvers, resolver)
 	}
@@ -181,7 +225,7 @@ func (s *survey) route(destination net.IP) Route {
 		return found
 	}
 	r := routes[0]
-	if link := s.links[r.LinkIndex]; link != nil && leads(link) {
+	if link := s.link(r.LinkIndex); link != nil && leads(link) {
 		found.Interface, found.Source, found.Gateway = link.Attrs().Name, r.Src, r.Gw
 	} else if link != nil && link.Attrs().Flags&net.FlagLoopback != 0 && destination.IsLoopback() {
 		found.Interface = link.Attrs().Name
@@ -207,84 +251,58 @@ func (s *survey) findExits() error {
 		if err != nil {
 			return err
 		}
-		routes, err := retry(func() ([]netlink.Route, error) {
-			return netlink.RouteListFiltered(family.number, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
-		})
+		routes, more, err := routes(family.number)
 		if err != nil {
 			return err
 		}
-		own, err := ownAddresses(family.number)
-		if err != nil {
-			return err
+		if more {
+			s.partial = true
+			s.missed("what follows the first %d %s routes", mostRoutes, family.name)
+		}
+		own := map[string]bool{}
+		for _, r := range routes {
+			if r.kind == unix.RTN_LOCAL && r.to.IsSingleIP() && (r.table == unix.RT_TABLE_LOCAL || s.vrf != nil && tables[r.table]) {
+				own[r.to.String()] = true
+			}
 		}
 		for _, r := range routes {
-			if r.Type != unix.RTN_UNICAST || !tables[r.Table] {
+			switch {
+			case r.kind != unix.RTN_UNICAST || !tables[r.table]:
 				continue
-			}
-			if r.Dst != nil && own[r.Dst.String()] {
+			case own[r.to.String()]:
 				continue // by IPv6 every address of its own is such a route too
+			case r.to.Addr().IsLinkLocalUnicast() || r.to.Addr().IsMulticast():
+				continue // the interface's own link, with every interface that is up
+			case len(r.links) == 0:
+				s.partial = true
+				s.missed("%s routes by next hops that have no interface", family.name)
 			}
 			where := "default"
-			if r.Dst != nil {
-				if r.Dst.IP.IsLinkLocalUnicast() || r.Dst.IP.IsMulticast() {
-					continue // the interface's own link, with every interface that is up
-				}
-				if ones, _ := r.Dst.Mask.Size(); ones > 0 {
-					where = r.Dst.String()
-				}
+			if r.to.Bits() > 0 {
+				where = r.to.String()
 			}
-			indexes := []int{r.LinkIndex}
-			for _, hop := range r.MultiPath {
-				indexes = append(indexes, hop.LinkIndex)
-			}
-			for _, index := range indexes {
-				if link := s.links[index]; link != nil && leads(link) && !slices.Contains(to[index], where) {
+			for _, index := range r.links {
+				if link := s.link(index); link != nil && leads(link) {
 					to[index] = append(to[index], where)
 				}
 			}
 		}
 	}
-	for index, destinations := range to {
-		link := s.links[index]
+	for _, index := range slices.Sorted(maps.Keys(to)) {
+		if len(s.ends) == mostExits {
+			s.partial = true
+			s.missed("what follows the first %d interfaces", mostExits)
+			break
+		}
+		link, destinations := s.links[index], to[index]
 		slices.SortFunc(destinations, func(a, b string) int {
 			return cmp.Or(-compareBool(a == "default", b == "default"), cmp.Compare(a, b))
 		})
-		exit := Exit{Interface: link.Attrs().Name, Kind: kind(link), Tunnel: tunnels[link.Type()], To: destinations}
+		exit := Exit{Interface: link.Attrs().Name, Kind: kind(link), Tunnel: tunnels[link.Type()], To: slices.Compact(destinations)}
 		s.report.Exits = append(s.report.Exits, exit)
 		s.ends = append(s.ends, endOf(link))
 	}
-	s.sort()
 	return nil
-}
-
-// ownAddresses are those of the namespace that are alone in their network, as
-// routes have them.
-func ownAddresses(family int) (map[string]bool, error) {
-	addresses, err := retry(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, family) })
-	if err != nil {
-		return nil, err
-	}
-	own := map[string]bool{}
-	for _, a := range addresses {
-		if ones, bits := a.Mask.Size(); ones == bits && a.Peer == nil {
-			own[a.IPNet.String()] = true
-		}
-	}
-	return own, nil
-}
-
-// sort puts the exits, and what belongs to them, in the order of their indexes.
-func (s *survey) sort() {
-	order := make([]int, len(s.ends))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(s.ends[a].index, s.ends[b].index) })
-	exits, ends := make([]Exit, len(order)), make([]end, len(order))
-	for i, from := range order {
-		exits[i], ends[i] = s.report.Exits[from], s.ends[from]
-	}
-	s.report.Exits, s.ends = exits, ends
 }
 
 func compareBool(a, b bool) int {
@@ -303,15 +321,12 @@ func (s *survey) tables(family int) (map[int]bool, error) {
 	if s.vrf != nil {
 		return map[int]bool{int(s.vrf.Table): true}, nil
 	}
-	rules, err := retry(func() ([]netlink.Rule, error) { return netlink.RuleList(family) })
-	if err != nil {
-		return nil, err
+	tables, more, err := ruleTables(family)
+	if more {
+		s.partial = true
+		s.missed("what follows the first %d rules", mostRules)
 	}
-	tables := map[int]bool{}
-	for _, rule := range rules {
-		tables[rule.Table] = true
-	}
-	return tables, nil
+	return tables, err
 }
 
 // kind is that of a link, as ip-link(8) has it.
@@ -339,6 +354,8 @@ func (s *survey) verdict() Verdict {
 		}
 	}
 	switch {
+	case s.partial && (in == 0 || in == 1 && out == 0):
+		return NotLookedAt
 	case in == 0 && out == 0:
 		return NoWayOut
 	case in == 0 && len(s.report.Sockets) == 0:
@@ -347,14 +364,4 @@ func (s *survey) verdict() Verdict {
 		return TunnelOnly
 	}
 	return Leak
-}
-
-// retry calls again what is interrupted by a change of what it lists.
-func retry[T any](list func() ([]T, error)) (found []T, err error) {
-	for range 3 {
-		if found, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
-			break
-		}
-	}
-	return found, err
 }

@@ -1,19 +1,14 @@
 package egress
 
 import (
-	"errors"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/wgctrl"
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"openrc-netns/internal/files"
 	"openrc-netns/internal/namespace"
@@ -37,32 +32,48 @@ type end struct {
 	peer  int // the index of a veth's other end, or of what a link is stacked on; 0 if it has none
 	// nsid is the number of the namespace with the other end, as ip-netns(8)
 	// set has it; -1 if that is this one.
-	nsid  int
-	peers []Peer
+	nsid int
 }
 
 func endOf(link netlink.Link) end {
 	a := link.Attrs()
-	e := end{index: a.Index, kind: link.Type(), peer: a.ParentIndex, nsid: a.NetNsID}
-	if e.kind == "wireguard" || e.kind == "tuntap" || e.kind == "tun" {
-		e.peers = wireguardPeers(a.Name)
-	}
-	return e
+	return end{index: a.Index, kind: link.Type(), peer: a.ParentIndex, nsid: a.NetNsID}
 }
 
-// wireguardPeers asks the kernel, or the wireguard-go that made the interface.
-func wireguardPeers(name string) []Peer {
-	client, err := wgctrl.New()
-	if err != nil {
-		return nil
+// peers asks the kernel, or the wireguard-go that made the interface, which may
+// never answer: it may be stopped.
+func (s *survey) peers(ns *namespace.Namespace, name string) []Peer {
+	answer := make(chan []wgtypes.Peer, 1)
+	go func() {
+		var found []wgtypes.Peer
+		_ = ns.Do(func() error {
+			client, err := wgctrl.New()
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			if device, err := client.Device(name); err == nil {
+				found = device.Peers
+			}
+			return nil
+		})
+		answer <- found
+	}()
+	var found []wgtypes.Peer
+	wait := max(patience-s.run.waited, patience/20)
+	select {
+	case found = <-answer:
+	case <-time.After(wait):
+		s.run.waited += wait
+		s.waiting = true
+		s.missed("the peers of %s: nobody answers", name)
 	}
-	defer client.Close()
-	device, err := client.Device(name)
-	if err != nil {
-		return nil
+	if len(found) > mostPeers {
+		s.missed("what follows the first %d peers of %s", mostPeers, name)
+		found = found[:mostPeers]
 	}
 	var peers []Peer
-	for _, p := range device.Peers {
+	for _, p := range found {
 		peer := Peer{Handshake: -1}
 		if p.Endpoint != nil {
 			peer.Endpoint = p.Endpoint.String()
@@ -82,18 +93,22 @@ func (s *survey) trace(ns *namespace.Namespace) {
 		exit, e := &s.report.Exits[i], s.ends[i]
 		switch {
 		case e.kind == "wireguard":
-			exit.Leads, exit.Peers = "WireGuard", e.peers
+			exit.Leads, exit.Peers = "WireGuard", s.peers(ns, exit.Interface)
 			reach(exit.Peers, namespace.Host)
 		case exit.Kind == "tun":
-			holder := findHolder(ns, exit.Interface)
+			holder := s.findHolder(ns, exit.Interface)
 			if holder == nil {
 				continue
 			}
 			exit.Leads = holder.words(ns)
-			if !holder.serves(exit.Interface) {
+			serves, err := holder.serves(exit.Interface)
+			if err != nil {
+				s.missed("the peers of %s: %v", exit.Interface, err)
+			}
+			if !serves {
 				continue // the peers are those of another interface of that name
 			}
-			exit.Peers = e.peers
+			exit.Peers = s.peers(ns, exit.Interface)
 			reach(exit.Peers, holder.netns())
 		case e.peer != 0:
 			if numbers[e.nsid] == nil {
@@ -124,10 +139,6 @@ func reach(peers []Peer, netns string) {
 	}
 	_ = ns.Do(func() error {
 		s := survey{links: map[int]netlink.Link{}}
-		links, err := retry(netlink.LinkList)
-		for _, link := range links {
-			s.links[link.Attrs().Index] = link
-		}
 		for i := range peers {
 			peers[i].OwnNetwork = own
 			host, _, _ := net.SplitHostPort(peers[i].Endpoint)
@@ -135,7 +146,7 @@ func reach(peers []Peer, netns string) {
 				peers[i].Through = s.route(ip)
 			}
 		}
-		return err
+		return nil
 	})
 }
 
@@ -158,19 +169,16 @@ func findNumber(ns *namespace.Namespace, nsid int) *place {
 			return nil
 		}
 		for _, name := range namespace.Names() {
-			other, err := namespace.Open(name)
+			file, err := files.OpenRegular(filepath.Join(namespace.Dir, name))
 			if err != nil {
 				continue
 			}
-			file, err := os.Open(filepath.Join(namespace.Dir, name))
-			if err == nil {
-				id, err := netlink.GetNetNsIdByFd(int(file.Fd()))
-				file.Close()
-				if err == nil && id == nsid {
-					found = &place{fmt.Sprintf("in network namespace %q", name), name}
-				}
+			id, err := netlink.GetNetNsIdByFd(int(file.Fd()))
+			file.Close()
+			if err == nil && id == nsid {
+				found = &place{fmt.Sprintf("in network namespace %q", name), name}
+				break
 			}
-			other.Close()
 		}
 		return nil
 	})
@@ -196,94 +204,4 @@ func (p *place) link(index int) string {
 		return err
 	})
 	return name
-}
-
-// holder is the process that holds a tun interface, and whose own network its
-// packets leave by.
-type holder int
-
-// findHolder returns nil where nobody is found.
-func findHolder(ns *namespace.Namespace, name string) *holder {
-	processes, _ := files.ReadDir("/proc")
-	for _, process := range processes {
-		pid, err := strconv.Atoi(process.Name())
-		if err != nil {
-			continue
-		}
-		dir := fmt.Sprintf("/proc/%d/", pid)
-		descriptors, _ := files.ReadDir(dir + "fd")
-		for _, descriptor := range descriptors {
-			if target, _ := os.Readlink(dir + "fd/" + descriptor.Name()); target != "/dev/net/tun" {
-				continue
-			}
-			info, _ := files.Read(dir + "fdinfo/" + descriptor.Name())
-			fd, _ := strconv.Atoi(descriptor.Name())
-			if strings.Contains(string(info), "iff:\t"+name+"\n") && tunIn(ns, pid, fd) {
-				found := holder(pid)
-				return &found
-			}
-		}
-	}
-	return nil
-}
-
-func (h holder) netns() string { return fmt.Sprintf("/proc/%d/ns/net", h) }
-
-// words are which process it is, and where its packets leave.
-func (h holder) words(ns *namespace.Namespace) string {
-	comm, _ := files.Read(fmt.Sprintf("/proc/%d/comm", h))
-	where := "in a network namespace of its own"
-	link, _ := os.Readlink(h.netns())
-	host, _ := os.Readlink(namespace.Host)
-	switch {
-	case link == host:
-		where = "on the host's network"
-	case link == fmt.Sprintf("net:[%d]", ns.Inode()):
-		where = "in the same namespace"
-	}
-	return fmt.Sprintf("of process %d (%s) %s", h, strings.TrimSpace(string(comm)), where)
-}
-
-// serves reports whether it has the socket that answers for the WireGuard
-// interface of that name: there is one for a name, in whatever namespaces
-// interfaces have it.
-func (h holder) serves(name string) bool {
-	dir := fmt.Sprintf("/proc/%d/", h)
-	sockets, _ := files.Read(dir + "net/unix")
-	links := map[string]bool{}
-	for line := range strings.Lines(string(sockets)) {
-		// Num RefCount Protocol Flags Type St Inode Path
-		if fields := strings.Fields(line); len(fields) == 8 && strings.HasSuffix(fields[7], "/wireguard/"+name+".sock") {
-			links["socket:["+fields[6]+"]"] = true
-		}
-	}
-	descriptors, _ := files.ReadDir(dir + "fd")
-	return slices.ContainsFunc(descriptors, func(descriptor os.DirEntry) bool {
-		target, _ := os.Readlink(dir + "fd/" + descriptor.Name())
-		return links[target]
-	})
-}
-
-// tunIn reports whether the tun device behind a descriptor of another process
-// is in ns: the same name may be in use elsewhere. Before Linux 5.12
-// (TUNGETDEVNETNS) it is taken for granted.
-func tunIn(ns *namespace.Namespace, pid, fd int) bool {
-	const tunGetDevNetns = 0x54e3 // _IO('T', 227) of linux/if_tun.h
-	pidfd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return errors.Is(err, unix.ENOSYS)
-	}
-	defer unix.Close(pidfd)
-	tun, err := unix.PidfdGetfd(pidfd, fd, 0)
-	if err != nil {
-		return errors.Is(err, unix.ENOSYS)
-	}
-	defer unix.Close(tun)
-	got, err := unix.IoctlRetInt(tun, tunGetDevNetns)
-	if err != nil {
-		return true
-	}
-	defer unix.Close(got)
-	var stat unix.Stat_t
-	return unix.Fstat(got, &stat) == nil && stat.Ino == ns.Inode()
 }

@@ -1,9 +1,9 @@
 package egress
 
 import (
+	"errors"
 	"fmt"
-	"io"
-	"os"
+	"io/fs"
 	"strconv"
 	"strings"
 
@@ -26,15 +26,22 @@ func (s *survey) lookAtProcess() error {
 			}
 		}
 	}
-	root, err := unix.Open(fmt.Sprintf("/proc/%d/root", s.subject.PID), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	view, err := files.OpenView(s.subject.PID)
 	if err != nil {
 		return err
 	}
-	defer unix.Close(root)
-	s.nameservers = nameservers(root)
+	defer view.Close()
+	if s.nameservers, err = nameservers(view); err != nil {
+		s.missed("the nameservers: %v", err)
+	}
 	for _, path := range hostSockets {
-		if isSocket(root, path) {
-			s.report.Sockets = append(s.report.Sockets, "/"+path)
+		found, err := view.IsSocket(path)
+		switch {
+		case found:
+			s.report.Sockets = append(s.report.Sockets, path)
+		case err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR):
+			s.partial = true
+			s.missed("a socket of a name service: %v", err)
 		}
 	}
 	return nil
@@ -43,42 +50,25 @@ func (s *survey) lookAtProcess() error {
 // hostSockets are those that the name service switch of the C library talks to:
 // nscd(8), nss-resolve(8) and nss-mdns.
 var hostSockets = []string{
-	"run/nscd/socket", "var/run/nscd/socket", "run/systemd/resolve/io.systemd.Resolve", "run/avahi-daemon/socket",
+	"/run/nscd/socket", "/var/run/nscd/socket", "/run/systemd/resolve/io.systemd.Resolve", "/run/avahi-daemon/socket",
 }
 
-// nameservers are those of resolv.conf(5) below root; none where it cannot be
-// read.
-func nameservers(root int) []string {
-	fd, err := unix.Openat2(root, "etc/resolv.conf", &unix.OpenHow{
-		Flags: unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT,
-	})
-	if err != nil {
-		return nil
+// nameservers are those of resolv.conf(5), and what stands for one and is no
+// address; none where there is no such file.
+func nameservers(view *files.View) ([]string, error) {
+	const (
+		most  = 3 // MAXNS of resolv.h
+		limit = 64 << 10
+	)
+	text, err := view.Read("/etc/resolv.conf", limit)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
-	file := os.NewFile(uintptr(fd), "resolv.conf")
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return nil
-	}
-	const most = 3 // MAXNS of resolv.h
-	text, _ := io.ReadAll(io.LimitReader(file, 1<<20))
 	var found []string
 	for line := range strings.Lines(string(text)) {
 		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "nameserver" && len(found) < most {
 			found = append(found, fields[1])
 		}
 	}
-	return found
-}
-
-// isSocket reports whether path leads to a socket below root, opening nothing.
-func isSocket(root int, path string) bool {
-	fd, err := unix.Openat2(root, path, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT})
-	if err != nil {
-		return false
-	}
-	defer unix.Close(fd)
-	var stat unix.Stat_t
-	return unix.Fstat(fd, &stat) == nil && stat.Mode&unix.S_IFMT == unix.S_IFSOCK
+	return found, err
 }

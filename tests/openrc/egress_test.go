@@ -112,6 +112,94 @@ func TestEgress(t *testing.T) {
 	kit.Contains(t, h.Fails("setpriv --reuid daemon --regid daemon --clear-groups rc-netns egress"), "CAP_SYS_ADMIN")
 }
 
+// What is looked at belongs to somebody, who may want egress to ask, to wait or
+// to work for him.
+func TestEgressOfWhatIsHostile(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	h.Sh(`mount -t devtmpfs none /dev 2>/dev/null; [ -e /dev/net/tun ] || { mkdir -p /dev/net; mknod /dev/net/tun c 10 200; }
+		echo netns=vpn >/etc/conf.d/daemon; rc-service daemon start
+		ip link set lo up; echo nameserver 127.0.0.1 >/etc/resolv.conf
+		perl -MSocket -e 'socket(S, PF_INET, SOCK_DGRAM, 0); bind(S, sockaddr_in(53, inet_aton("127.0.0.1"))) or die;
+			recv(S, $q, 512, 0); open F, ">/run/asked"; print F $q; sleep 600' >/dev/null 2>&1 &`)
+	egress := func(code int, args string) string {
+		t.Helper()
+		result := h.Run("timeout -s KILL 8 rc-netns egress " + args)
+		if result.Code != code {
+			t.Errorf("egress %s: status %d, want %d\n%s", args, result.Code, code, result.Output)
+		}
+		return result.Output
+	}
+	kit.Contains(t, egress(0, "daemon"), "daemon: no way out")
+
+	// A file that the daemon's user binds over resolv.conf, where it may mount.
+	h.Sh("mkdir /run/evil; mkfifo /run/evil/fifo; truncate -s 1G /run/evil/sparse; ln -s /proc/kmsg /run/evil/link; echo 'nameserver a-secret.exfil.example' >/run/evil/name")
+	for file, want := range map[string]string{
+		"/run/evil/name":   `the nameserver "a-secret.exfil.example", which is not an IP address`,
+		"/run/evil/fifo":   `the nameservers: "/etc/resolv.conf" is not a regular file`,
+		"/run/evil/sparse": `the nameservers: "/etc/resolv.conf" has more than 65536 bytes`,
+		"/proc/kmsg":       `the nameservers: "/etc/resolv.conf" leads to a file system that is not the host's own (proc)`,
+	} {
+		h.Sh("nsenter -t $(cat /run/daemon.pid) -m mount --bind " + file + " /etc/resolv.conf")
+		kit.Contains(t, egress(1, "daemon"), "\n  not looked at: "+want+"\n")
+		var document struct {
+			Subjects []struct {
+				Verdict     string
+				NotLookedAt []string `json:"not_looked_at"`
+			}
+		}
+		if err := json.Unmarshal([]byte(egress(1, "--json daemon")), &document); err != nil {
+			t.Fatal(err)
+		}
+		kit.Equal(t, file, fmt.Sprint(document), "{[{no-way-out ["+want+"]}]}")
+		h.Sh("nsenter -t $(cat /run/daemon.pid) -m umount /etc/resolv.conf")
+	}
+	kit.Equal(t, "asked", h.Sh("cat /run/asked 2>/dev/null || true"), "")
+	// A directory on the way to a socket.
+	h.Sh("nsenter -t $(cat /run/daemon.pid) -m sh -c 'mkdir -p /run/avahi-daemon && mount --bind /proc/1 /run/avahi-daemon'")
+	kit.Contains(t, egress(1, "daemon"), "daemon: not looked at as a whole")
+	h.Sh("nsenter -t $(cat /run/daemon.pid) -m umount /run/avahi-daemon")
+
+	// More routes than anybody needs, the last one beside the tunnel.
+	h.Sh(`ip netns exec vpn ip tuntap add tun0 mode tun; ip -n vpn link set tun0 up; ip link add name to-vpn type veth peer name out netns vpn
+		ip link set to-vpn up; ip -n vpn link set out up
+		perl -e 'printf "route add 10.%d.%d.%d dev tun0\n", $_ >> 16, $_ >> 8 & 255, $_ & 255 for 1 .. 20000' | ip -n vpn -batch -`)
+	out := egress(1, "daemon")
+	kit.Contains(t, out, "daemon: not looked at as a whole (process ")
+	kit.Contains(t, out, "\n  not looked at: what follows the first 10000 IPv4 routes\n")
+	h.Sh("ip -n vpn link delete tun0; ip link delete to-vpn")
+
+	// More descriptors than anybody needs, where the one of a tunnel is looked
+	// for.
+	h.Sh(`ip netns exec vpn ip tuntap add tun0 mode tun; ip -n vpn address add 10.9.0.2/32 dev tun0; ip -n vpn link set tun0 up; ip -n vpn route add default dev tun0
+		(ulimit -n 10000; exec perl -e 'open $f[$_], "<", "/dev/null" or die for 1 .. 5000; open F, ">/run/many"; print F $$; close F; sleep 600') >/dev/null 2>&1 &
+		until [ -s /run/many ]; do sleep 0.1; done`)
+	out = egress(1, "daemon")
+	kit.Contains(t, out, "daemon: tunnel only, through tun0")
+	kit.Contains(t, out, "\n  not looked at: who holds tun0: process "+h.Sh("cat /run/many")+" has more than 4096 descriptors\n")
+	h.Sh("kill $(cat /run/many); while [ -e /proc/$(cat /run/many) ]; do sleep 0.1; done")
+	egress(0, "daemon")
+
+	// A process that ends meanwhile, or whose network is out of reach, does not
+	// keep the others from being shown.
+	h.scripts("supervised")
+	h.Sh("echo netns=vpn >/etc/conf.d/supervised; echo vrf=nosuch >>/etc/conf.d/daemon; rc-service supervised start")
+	out = egress(1, "")
+	kit.Contains(t, out, "\n  not looked at: network namespace \"/proc/")
+	kit.Contains(t, out, "supervised: tunnel only, through tun0")
+	h.Sh("sed -i /vrf/d /etc/conf.d/daemon")
+
+	// A pidfile that belongs to the daemon's user is not opened before it is
+	// known what it is.
+	h.Sh("rm /run/daemon.pid; mkfifo /run/daemon.pid")
+	if out := h.Run("strace -f -o /run/trace -e trace=open,openat,openat2 rc-netns status daemon").Output; !strings.Contains(out, "daemon") {
+		t.Error(out)
+	}
+	for _, line := range strings.Split(h.Sh("grep daemon.pid /run/trace"), "\n") {
+		kit.Contains(t, line, "O_PATH")
+	}
+}
+
 // A WireGuard interface that wireguard-go serves from the host's network, as an
 // administrator would want to know of it.
 func TestEgressOfWireGuard(t *testing.T) {
@@ -154,6 +242,13 @@ func TestEgressOfWireGuard(t *testing.T) {
 		`"peers": \[ \{ "endpoint": "198\.51\.100\.2:51820", "handshake_seconds": [0-9.]+, `+
 		`"through": \{ "family": "IPv4", "interface": "eth1", "source": "198\.51\.100\.1", "gateway": "[0-9.]*" \}, "through_host": true \} \] \} \], `+
 		`"published": \[\] \} \] \}$`)
+
+	// Whoever holds it, and does not answer.
+	s.Sh("pkill -STOP -x wireguard-go")
+	out = egress(1, "daemon")
+	kit.Contains(t, out, "daemon: tunnel only, through wg0 (process ")
+	kit.Contains(t, out, "\n  not looked at: the peers of wg0: nobody answers\n")
+	s.Sh("pkill -CONT -x wireguard-go")
 
 	// The other end, whose packets do not go through the host's network.
 	out = s.egress(1, "peer")
