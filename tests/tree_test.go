@@ -1,8 +1,11 @@
 package tests
 
 import (
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -50,5 +53,30 @@ func TestContributingKnowsTheTree(t *testing.T) {
 		} else if strings.Contains(dir, "/") {
 			t.Errorf("CONTRIBUTING.md has `%s`, which is no package", dir)
 		}
+	}
+}
+
+// A name is looked up where a start needs the address of an endpoint, and
+// nowhere else: who decides what a program looks at would decide what is sent.
+func TestOnePlaceAsksTheResolver(t *testing.T) {
+	asks := regexp.MustCompile(`\bnet\.(Resolve|Lookup|Dial|Listen|DefaultResolver)`)
+	var found []string
+	for _, dir := range []string{"../cmd", "../internal"} {
+		err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			if asks.Match(text) {
+				found = append(found, path)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []string{"../internal/provision/resolve.go"}; !slices.Equal(found, want) {
+		t.Errorf("%q, want %q", found, want)
 	}
 }
