@@ -47,8 +47,8 @@ type descriptor struct{ pid, fd int }
 
 // Limits of descriptors that are looked at. What holds a tunnel has few.
 const (
-	mostOfOne = 4_096
-	mostOfAll = 500_000
+	mostOfOne = 1_024
+	mostOfAll = 200_000
 )
 
 // descriptors calls each with the numbers of descriptors of a process and what

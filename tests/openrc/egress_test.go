@@ -176,7 +176,7 @@ func TestEgressOfWhatIsHostile(t *testing.T) {
 		until [ -s /run/many ]; do sleep 0.1; done`)
 	out = egress(1, "daemon")
 	kit.Contains(t, out, "daemon: tunnel only, through tun0")
-	kit.Contains(t, out, "\n  not looked at: who holds tun0: process "+h.Sh("cat /run/many")+" has more than 4096 descriptors\n")
+	kit.Contains(t, out, "\n  not looked at: who holds tun0: process "+h.Sh("cat /run/many")+" has more than 1024 descriptors\n")
 	h.Sh("kill $(cat /run/many); while [ -e /proc/$(cat /run/many) ]; do sleep 0.1; done")
 	egress(0, "daemon")
 
