@@ -28,7 +28,7 @@ func (a *auditor) entries(name string) []etcFile {
 	binds, _ := mounts.EtcEntries(name)
 	var entries []etcFile
 	for _, bind := range binds {
-		if found, err := files.Identify(unix.AT_FDCWD, bind.Source, 0); err == nil {
+		if found, err := files.Identify(unix.AT_FDCWD, bind.Source); err == nil {
 			entries = append(entries, etcFile{bind, found})
 		}
 	}
@@ -82,9 +82,10 @@ func (a *auditor) judgeFiles(s *Service) {
 			continue
 		}
 		own, foreign := a.whose(s, p)
-		root, err := -1, error(files.ErrOtherRoot)
+		var view *files.View
+		err := error(files.ErrOtherRoot)
 		if own || foreign {
-			root, err = files.OpenRoot(p.PID)
+			view, err = files.OpenSameView(p.PID)
 		}
 		if err != nil && !errors.Is(err, files.ErrOtherRoot) {
 			continue // gone
@@ -99,21 +100,26 @@ func (a *auditor) judgeFiles(s *Service) {
 			continue
 		}
 		for _, entry := range entries {
-			id, before := entry.compare(root)
+			id, before := entry.compare(view)
 			if id == "" {
 				continue
 			}
-			v.Lost = append(v.Lost, entry.bind)
+			// Nobody who does not want to wait goes there to bind it.
+			_, err := view.Identify(entry.bind.Target)
+			waits := errors.As(err, new(*files.WaitsError))
+			if !waits {
+				v.Lost = append(v.Lost, entry.bind)
+			}
 			remedy := s.repair(before)
-			if v.Foreign {
+			if v.Foreign || waits {
 				remedy = s.restart(before)
 			}
-			if key := fmt.Sprint(entry.bind.Target, v.Foreign); !found[key] {
+			if key := fmt.Sprint(entry.bind.Target, v.Foreign, waits); !found[key] {
 				found[key] = true
 				s.add(finding.Files, id, remedy, entry.bind.Target, entry.bind.Source)
 			}
 		}
-		unix.Close(root)
+		view.Close()
 	}
 }
 
@@ -144,18 +150,20 @@ func (a *auditor) whose(s *Service, p Process) (own, foreign bool) {
 	return ns.ID().Inode == inode && ns.SameOwner() && mounts.Marked(p.PID), false
 }
 
-// compare says what is wrong with the entry below root, and what to do before it
+// compare says what is wrong with the entry in a view, and what to do before it
 // can be bound again; nothing if nothing is wrong.
-func (e etcFile) compare(root int) (id finding.ID, remedy finding.Remedy) {
+func (e etcFile) compare(view *files.View) (id finding.ID, remedy finding.Remedy) {
 	path := e.bind.Target
-	host, hostErr := files.Identify(unix.AT_FDCWD, path, 0)
+	host, hostErr := files.Identify(unix.AT_FDCWD, path)
 	// A link is followed as the process would follow it.
-	seen, err := files.Identify(root, path[1:], unix.RESOLVE_IN_ROOT)
+	seen, err := view.Identify(path)
 	switch {
 	case errors.Is(err, unix.ENOENT) && hostErr != nil:
 		return finding.EtcUnbound, finding.Run("touch", path)
 	case errors.Is(err, unix.ENOENT):
 		return finding.EtcUnbound, remedy
+	case errors.As(err, new(*files.WaitsError)):
+		return finding.EtcReplaced, remedy
 	case err != nil, seen == e.file:
 		return "", remedy
 	case hostErr == nil && seen == host:

@@ -2,7 +2,6 @@ package files
 
 import (
 	"errors"
-	"fmt"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,41 +10,47 @@ import (
 type ID struct{ Device, Inode uint64 }
 
 // Identify returns the ID of the file at path below the directory dir, of dir
-// itself where path is empty; resolve is that of openat2(2). It opens nothing,
-// so that it waits for nothing, whatever lies there. Any thread may call it.
-func Identify(dir int, path string, resolve uint64) (ID, error) {
-	var stat unix.Stat_t
-	if path == "" {
-		err := unix.Fstat(dir, &stat)
-		return ID{uint64(stat.Dev), stat.Ino}, err
+// itself where path is empty. It opens nothing, so that it waits for nothing but
+// file systems on the way; where others decide about these, a View does. Any
+// thread may call it.
+func Identify(dir int, path string) (ID, error) {
+	if path != "" {
+		fd, err := unix.Openat(dir, path, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return ID{}, err
+		}
+		defer unix.Close(fd)
+		dir = fd
 	}
-	fd, err := unix.Openat2(dir, path, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: resolve})
-	if errors.Is(err, unix.ENOSYS) && resolve == 0 { // Linux 5.6
-		fd, err = unix.Openat(dir, path, unix.O_PATH|unix.O_CLOEXEC, 0)
-	}
+	stat, err := look(dir)
+	return ID{unix.Mkdev(stat.Dev_major, stat.Dev_minor), stat.Ino}, err
+}
+
+// Identify returns the ID of the file that a path leads to.
+func (v *View) Identify(path string) (ID, error) {
+	fd, err := v.open(path)
 	if err != nil {
 		return ID{}, err
 	}
 	defer unix.Close(fd)
-	err = unix.Fstat(fd, &stat)
-	return ID{uint64(stat.Dev), stat.Ino}, err
+	return Identify(fd, "")
 }
 
 // ErrOtherRoot says that a process is in a chroot, or has another root mounted.
 var ErrOtherRoot = errors.New("the process has another root directory")
 
-// OpenRoot opens the root directory of a process, if that is the one of this
-// process too, with O_PATH; else the error is ErrOtherRoot.
-func OpenRoot(pid int) (int, error) {
-	root, err := unix.Open(fmt.Sprintf("/proc/%d/root", pid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+// OpenSameView is OpenView for a process whose root directory has to be that of
+// this one too; else the error is ErrOtherRoot.
+func OpenSameView(pid int) (*View, error) {
+	v, err := OpenView(pid)
 	if err != nil {
-		return -1, err
+		return nil, err
 	}
-	its, err := Identify(root, "", 0)
-	ours, ourErr := Identify(unix.AT_FDCWD, "/", 0)
+	its, err := Identify(v.root, "")
+	ours, ourErr := Identify(unix.AT_FDCWD, "/")
 	if err != nil || ourErr != nil || its != ours {
-		unix.Close(root)
-		return -1, ErrOtherRoot
+		v.Close()
+		return nil, ErrOtherRoot
 	}
-	return root, nil
+	return v, nil
 }

@@ -39,11 +39,11 @@ func (n *Namespace) BindAgain(b Bind) (bound bool, err error) {
 // bindAgain puts the tree down if its target is something else. It reports
 // whether it did.
 func (t tree) bindAgain() (bound bool, err error) {
-	ours, err := files.Identify(t.fd, "", 0)
+	ours, err := files.Identify(t.fd, "")
 	if err != nil {
 		return false, fmt.Errorf("look at %q: %w", t.source, err)
 	}
-	if there, err := files.Identify(unix.AT_FDCWD, t.target, 0); err == nil && there == ours {
+	if there, err := files.Identify(unix.AT_FDCWD, t.target); err == nil && there == ours {
 		return false, nil
 	}
 	if t.replaces() {

@@ -99,8 +99,8 @@ func (n *Namespace) SameOwner() bool {
 		return false
 	}
 	defer unix.Close(owner)
-	own, err := files.Identify(unix.AT_FDCWD, "/proc/self/ns/user", 0)
-	its, itsErr := files.Identify(owner, "", 0)
+	own, err := files.Identify(unix.AT_FDCWD, "/proc/self/ns/user")
+	its, itsErr := files.Identify(owner, "")
 	return err == nil && itsErr == nil && its == own
 }
 

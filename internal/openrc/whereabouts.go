@@ -141,14 +141,14 @@ func allSee(daemons []int, netns string) bool {
 }
 
 func sees(pid int, binds []mounts.Bind) bool {
-	root, err := files.OpenRoot(pid)
+	view, err := files.OpenSameView(pid)
 	if err != nil {
 		return false
 	}
-	defer unix.Close(root)
+	defer view.Close()
 	for _, bind := range binds {
-		ours, err := files.Identify(unix.AT_FDCWD, bind.Source, 0)
-		its, itsErr := files.Identify(root, strings.TrimPrefix(bind.Target, "/"), unix.RESOLVE_IN_ROOT)
+		ours, err := files.Identify(unix.AT_FDCWD, bind.Source)
+		its, itsErr := view.Identify(bind.Target)
 		if err != nil || itsErr != nil || its != ours {
 			return false
 		}

@@ -124,7 +124,7 @@ func TestEgressOfWhatIsHostile(t *testing.T) {
 			recv(S, $q, 512, 0); open F, ">/run/asked"; print F $q; sleep 600' >/dev/null 2>&1 &`)
 	egress := func(code int, args string) string {
 		t.Helper()
-		result := h.Run("timeout -s KILL 8 rc-netns egress " + args)
+		result := h.Run("timeout -s KILL 30 rc-netns egress " + args)
 		if result.Code != code {
 			t.Errorf("egress %s: status %d, want %d\n%s", args, result.Code, code, result.Output)
 		}
@@ -155,6 +155,20 @@ func TestEgressOfWhatIsHostile(t *testing.T) {
 		h.Sh("nsenter -t $(cat /run/daemon.pid) -m umount /etc/resolv.conf")
 	}
 	kit.Equal(t, "asked", h.Sh("cat /run/asked 2>/dev/null || true"), "")
+	// FUSE whose server does not answer, for status as well.
+	h.Sh(`mkdir -p /etc/netns/vpn; echo nameserver 10.9.0.1 >/etc/netns/vpn/resolv.conf; rc-service daemon restart
+		PID=$(cat /run/daemon.pid) perl -e '$^F = 255; open F, "+<", "/dev/fuse" or die;
+			system("nsenter -t $ENV{PID} -m mount -i -t fuse -o fd=" . fileno(F) . ",rootmode=40000,user_id=0,group_id=0,allow_other none /etc") and die;
+			sysread F, $q, 131072; ($size, $init, $unique) = unpack "LLQ", $q;
+			syswrite F, pack "LlQLLLLSSLx40", 80, 0, $unique, 7, 31, 0, 0, 0, 0, 65536;
+			open P, ">/run/fuse"; print P $$; close P; sleep 600' >/run/fuse.log 2>&1 &
+		until [ -s /run/fuse ]; do sleep 0.1; done`)
+	kit.Contains(t, egress(1, "daemon"), `  not looked at: the nameservers: "/etc/resolv.conf" leads to a file system that is not the host's own (fuse)`)
+	for _, command := range []string{"status", "repair"} {
+		result := h.Run("timeout -s KILL 30 rc-netns " + command + " daemon")
+		kit.Equal(t, command, fmt.Sprint(result.Code, strings.Contains(result.Output, "/etc/resolv.conf")), "1 true")
+	}
+	h.Sh("kill $(cat /run/fuse); kill -KILL $(cat /run/daemon.pid); rm -r /etc/netns/vpn; rc-service daemon zap; rc-service daemon start")
 	// A directory on the way to a socket.
 	h.Sh("nsenter -t $(cat /run/daemon.pid) -m sh -c 'mkdir -p /run/avahi-daemon && mount --bind /proc/1 /run/avahi-daemon'")
 	kit.Contains(t, egress(1, "daemon"), "daemon: not looked at as a whole")
