@@ -9,10 +9,12 @@
 _netns_stay_out()
 {
 	local name='' file='' why=''
-	if [ -n "$OPENRC_NETNS_FUNCTION" ]; then
+	case "$_netns_action" in
+	netns_post_up | netns_pre_down)
 		netns="${RC_SVCNAME#netns.}" vrf='' netns_lock=''
 		return 0
-	fi
+		;;
+	esac
 	for name in netns vrf netns_lock; do
 		eval "[ -z \"\$$name\" ]" || break
 	done

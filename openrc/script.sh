@@ -1,13 +1,12 @@
 # shellcheck shell=sh disable=SC2034,SC2154,SC2317,SC3013,SC3043
 #
-# The last check of a service before its init script runs: service.sh reads this
-# file when the whole script is known.
+# The checks of a service inside: before its init script is read, when service.sh
+# reads this file, and before that runs.
 
 # The script is known, and this process is inside: the last check before it
 # runs.
 _netns_check_script()
 {
-	local path=''
 	if _netns_unasked && [ "$_netns_action" = start ] && _netns_asked; then
 		# It was brought home, but its script says that it belongs
 		# elsewhere.
@@ -17,20 +16,12 @@ _netns_check_script()
 	[ "$supervisor" != s6 ] || _netns_take_s6
 	[ -n "$_netns_inside" ] || return 0
 
-	# If OpenRC uses no cgroups, one was made for the service; whoever
-	# leaves it last removes it.
-	if [ -n "$_netns_cgroup" ] && _netns_confined; then
-		trap '(_netns_for_hook; exec "$_netns_hook" leave --service "$RC_SVCNAME")' EXIT
-	fi
+	[ -z "$_netns_cgroup" ] || trap _netns_leave EXIT
 	[ "$_netns_action" = start ] || _netns_restarting || return 0
 	_netns_asked || return 0
 
 	if [ "$_netns_action" = start ] && [ -n "$_netns_cgroup" ]; then
 		_netns_set_cgroup
-		if ! _netns_in_cgroup; then
-			eerror "$RC_SVCNAME: OpenRC moved the service out of the cgroup that binds its sockets, $_netns_cgroup"
-			exit 1
-		fi
 	fi
 	_netns_settings
 	if [ "$_netns_inside" != "asked $_netns_now" ]; then
@@ -38,17 +29,69 @@ _netns_check_script()
 		exit 1
 	fi
 	_netns_check_supervisor
-	[ "$_netns_action" = start ] && [ -n "$netns" ] || return 0
-	_netns_resuming && return 0
+	_netns_check_place
+}
 
-	case "$netns" in
-	/*) path="$netns" ;;
-	*) path="/run/netns/$netns" ;;
-	esac
-	if [ ! "$path" -ef /proc/self/ns/net ] && [ ! "/var$path" -ef /proc/self/ns/net ]; then
-		eerror "$RC_SVCNAME: network namespace \"$netns\" went away during the start"
-		exit 1
+# If OpenRC uses no cgroups, one was made for the service; whoever leaves it last
+# removes it.
+_netns_leave()
+{
+	! _netns_confined || (_netns_for_hook && exec "$_netns_hook" leave --service "$RC_SVCNAME")
+}
+
+# Is this process where the hook says that it is? The kernel is asked.
+_netns_check_place()
+{
+	local path="$netns" line='' record="$RC_SVCDIR/options/$RC_SVCNAME/netns" start=''
+	if [ "$_netns_action" = start ] && ! _netns_resuming; then
+		start=yes
+	elif [ -r "$record" ]; then
+		{ read -r line && read -r line && read -r line && IFS='' read -r path; } <"$record"
 	fi
+	case "$path" in
+	"") path=/proc/1/ns/net ;;
+	/*) ;;
+	*) path="/run/netns/$path" ;;
+	esac
+	if [ -z "$start" ]; then
+		# The name may lead elsewhere by now, and the service is where it was.
+		[ ! /proc/self/ns/net -ef /proc/1/ns/net ] || [ "$path" -ef /proc/1/ns/net ] ||
+			_netns_astray "on the host's network, where it was not started"
+		return 0
+	fi
+
+	case "$netns_keep_caps" in
+	*[Ss][Yy][Ss]_[Aa]*) ;;
+	*) ! _netns_locked || ! _netns_capable || _netns_astray "not locked in" ;;
+	esac
+	if [ "$_netns_cgroup" ]; then
+		_netns_in_cgroup ||
+			_netns_astray "OpenRC moved the service out of the cgroup that binds its sockets, $_netns_cgroup"
+	elif [ "$vrf" ] || _netns_locked; then
+		_netns_astray "in no cgroup that binds its sockets"
+	fi
+	case "$path" in
+	/proc/*) ! _netns_locked || return 0 ;; # hidden by the lock
+	esac
+	[ "$path" -ef /proc/self/ns/net ] || [ "/var$path" -ef /proc/self/ns/net ] ||
+		_netns_astray "network namespace \"${netns:-$path}\" went away during the start"
+}
+
+_netns_astray()
+{
+	_netns_leave
+	eerror "$RC_SVCNAME: $1"
+	exit 1
+}
+
+# Can this process, or what it executes, have CAP_SYS_ADMIN?
+_netns_capable()
+{
+	local name='' value=''
+	while read -r name value; do
+		[ "$name" != CapBnd: ] || break
+	done </proc/self/status
+	[ $((0x${value:-ffffff} >> 21 & 1)) -ne 0 ]
 }
 
 # Is this process in the cgroup that binds its sockets?

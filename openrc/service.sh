@@ -13,10 +13,13 @@ _netns_share=/usr/share/openrc-netns
 _netns_names="netns vrf netns_etc netns_hide netns_lock netns_keep_caps"
 
 # What the hook left for the process that it started over. It is for this
-# process alone; no child and no other service may mistake it for its own.
+# process alone; no child and no other service may mistake it for its own. With
+# rc_env_allow="*" anybody's environment comes this far, with the same in it: the
+# proof is the path by which the hook starts openrc-run.sh over, which OpenRC,
+# compiled with another spelling of it, does not use.
 _netns_inside='' _netns_cgroup='' _netns_notice='' _netns_where='' _netns_action='' _netns_known='' _netns_lost='' _netns_ready=''
-case "$OPENRC_NETNS_ENTERED" in
-"$$ "*)
+case "$0:$OPENRC_NETNS_ENTERED" in
+/./*:"$$ "*)
 	_netns_inside="${OPENRC_NETNS_ENTERED#* }"
 	_netns_cgroup="$OPENRC_NETNS_CGROUP"
 	_netns_notice="$OPENRC_NETNS_NOTICE"
@@ -104,7 +107,10 @@ _netns_check()
 	[ -n "$_netns_inside" ] || _netns_enter
 	_netns_look_at_lsb
 	# Before the script is read: what checks it has to be there.
-	[ -n "$_netns_ready" ] || ! _netns_need script.sh || _netns_ready=yes
+	if [ -z "$_netns_ready" ] && _netns_need script.sh; then
+		_netns_ready=yes
+		_netns_check_place
+	fi
 
 	# Alpine's OpenRC puts this before start-stop-daemon: ip netns exec. It
 	# would enter a second time, and lose everything that is mounted below
@@ -230,7 +236,7 @@ _netns_enter()
 	set -- "$@" --netns_inherit "$netns_inherit"
 	_netns_for_hook
 	exec "$_netns_hook" exec --protocol v1 --service "$RC_SVCNAME" --action "$_netns_action" $restart \
-		--token "$asked $_netns_now" "$@" -- "$0" "$RC_SERVICE" "$_netns_action"
+		--token "$asked $_netns_now" "$@" -- "/.$0" "$RC_SERVICE" "$_netns_action"
 	exit 1
 }
 

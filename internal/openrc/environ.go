@@ -3,6 +3,7 @@ package openrc
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"openrc-netns/internal/inherited"
@@ -33,10 +34,18 @@ func environment() []string {
 	own := inherited.Environ()
 	for _, entry := range own {
 		if lines, found := strings.CutPrefix(entry, environEnv+"="); found {
-			return decodeEnvironment(lines, own)
+			return unforged(decodeEnvironment(lines, own))
 		}
 	}
-	return own
+	return unforged(own)
+}
+
+// unforged takes out of env what only the drop-in and the hook have to say.
+func unforged(env []string) []string {
+	return slices.DeleteFunc(env, func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		return slices.Contains([]string{environEnv, enteredEnv, cgroupEnv, noticeEnv, whereEnv}, name)
+	})
 }
 
 // decodeEnvironment reads a line for each variable. A \x01 in it stands for a

@@ -21,7 +21,11 @@ import (
 // Where it cannot, it becomes OpenRC's eerror, as Refuse does. It is for the
 // thread that the process started on.
 func (a Action) Exec(settings Settings, token string, argv []string) error {
-	err := a.exec(settings, token, argv)
+	return a.become(settings, token, argv, environment())
+}
+
+func (a Action) become(settings Settings, token string, argv, env []string) error {
+	err := a.exec(settings, token, argv, env)
 	if a.Name == Start {
 		// The drop-in has let OpenRC make the service's cgroup.
 		_ = cgroup.LeaveService(a.Service, 0)
@@ -48,10 +52,10 @@ func (a Action) fail(why string) error {
 	return errors.New(text)
 }
 
-func (a Action) exec(settings Settings, token string, argv []string) error {
+func (a Action) exec(settings Settings, token string, argv, env []string) error {
 	var notices []string
 	warn := func(text string) { notices = append(notices, text) }
-	plan, err := a.plan(settings, argv, environment(), warn)
+	plan, err := a.plan(settings, argv, env, warn)
 	if err != nil {
 		return err
 	}

@@ -41,15 +41,16 @@ func (l Lost) Exec(warn func(string)) (answer string, err error) {
 	action := Action{Service: os.Getenv("RC_SVCNAME")}
 	_, action.Name, _ = strings.Cut(l.Line, l.Program+l.Script)
 	action.Restart = action.Name == "stop" && strings.HasSuffix(os.Getenv("RC_CMD"), "restart")
-	argv := []string{l.Program, l.Script, action.Name}
+	// The path by which the drop-in knows us. It has given no environment.
+	argv, env := []string{"/." + l.Program, l.Script, action.Name}, unforged(inherited.Environ())
 	switch {
 	case action.Name == "describe" && os.Getenv(probeEnv) != "":
 		return probeAnswer, nil // OpenRC is not what is at fault
 	case action.Name == "depend", action.Name == "describe":
-		return "", unix.Exec(l.Program, argv, append(inherited.Environ(), enteredEnv+"="+entered(lostToken)))
+		return "", unix.Exec(argv[0], argv, append(env, enteredEnv+"="+entered(lostToken)))
 	case action.survives() && !action.Restart:
 		warn(action.Service + ": " + l.why())
-		return "", action.Exec(l.Settings, lostToken, argv)
+		return "", action.become(l.Settings, lostToken, argv, env)
 	}
 	return "", action.Refuse(l.why())
 }
