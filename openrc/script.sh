@@ -87,10 +87,14 @@ _netns_astray()
 # Can this process, or what it executes, have CAP_SYS_ADMIN?
 _netns_capable()
 {
-	local name='' value=''
-	while read -r name value; do
-		[ "$name" != CapBnd: ] || break
-	done </proc/self/status
+	local try='' name='' value=''
+	# bash goes back to the end of each line, and the kernel may have written
+	# longer numbers above by then: it may miss one.
+	for try in 1 2 3 4 5 6 7 8 9; do
+		while read -r name value; do
+			[ "$name" != CapBnd: ] || break 2
+		done </proc/self/status
+	done
 	[ $((0x${value:-ffffff} >> 21 & 1)) -ne 0 ]
 }
 

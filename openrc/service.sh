@@ -85,6 +85,7 @@ _netns_check()
 	if [ -n "$OPENRC_NETNS_PROBE" ]; then
 		_netns_answer_probe
 	fi
+	[ -n "$_netns_inside" ] || _netns_check_name
 	if [ -z "$_netns_inside" ] && ! _netns_asked &&
 		[ ! -e "$RC_SVCDIR/options/$RC_SVCNAME/netns" ] && ! _netns_stray; then
 		return 0
@@ -130,16 +131,56 @@ _netns_check()
 	fi
 }
 
-# The action is the last argument of openrc-run.sh, which a function cannot see.
-# The read of all shells drops the NULs between the arguments.
-_netns_read_action()
+# OpenRC takes a name apart at its blanks, and takes it for a pattern (0.45 and 0.56
+# do not). It reads the conf.d files of what comes of that, and none of the name
+# itself: what they would have set here must be what is set.
+_netns_check_name()
 {
-	local line=
-	if IFS='' read -r line <"/proc/$$/cmdline" || [ "${line#*"$0$RC_SERVICE"}" = "$line" ]; then
-		eerror "$RC_SVCNAME: cannot tell the action from /proc/$$/cmdline"
+	local file='' known='' refusal=''
+	# shellcheck disable=SC2086
+	set -- ${RC_SVCNAME%%.*} $RC_SVCNAME
+	[ "$#:$*" != "2:${RC_SVCNAME%%.*} $RC_SVCNAME" ] || return 0
+	[ -n "$_netns_action" ] || _netns_read_action
+	if _netns_restarting; then
+		refusal="not stopped, because the start would fail: "
+	elif [ "$_netns_action" != start ]; then
+		return 0
+	fi
+	_netns_settings
+	known="$_netns_now"
+	if ! (
+		for file in "${RC_SVCNAME%%.*}" "$RC_SVCNAME"; do
+			file="${RC_SERVICE%/init.d/*}/conf.d/$file"
+			[ ! -e "$file.$RC_RUNLEVEL" ] || file="$file.$RC_RUNLEVEL"
+			[ ! -e "$file" ] || . "$file" >/dev/null || exit 1
+		done
+		_netns_settings
+		[ "$_netns_now" = "$known" ]
+	); then
+		eerror "${RC_SVCNAME%%
+*}: ${refusal}this OpenRC does not read the conf.d file of such a name: rename the service and the file, without blanks and *?["
 		exit 1
 	fi
-	_netns_action="${line#*"$0$RC_SERVICE"}"
+}
+
+# The action is the last argument of openrc-run.sh, which a function cannot see.
+# The read of all shells drops the NULs between the arguments. (A service may
+# have a newline in its name.)
+_netns_read_action()
+{
+	local line='' lines=''
+	while IFS='' read -r line; do
+		lines="$lines$line
+"
+	done <"/proc/$$/cmdline"
+	_netns_action="$lines$line"
+	case "$_netns_action" in
+	*"$0$RC_SERVICE"*) _netns_action="${_netns_action#*"$0$RC_SERVICE"}" ;;
+	*)
+		eerror "$RC_SVCNAME: cannot tell the action from /proc/$$/cmdline"
+		exit 1
+		;;
+	esac
 }
 
 # The current settings, in a form that is private to this file: it goes to the

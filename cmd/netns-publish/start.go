@@ -153,9 +153,9 @@ func environ(part string, fds ...int) []string {
 
 // play is the rest of it, in the place that start has prepared.
 func (o *options) play(text string) error {
-	words := strings.Fields(text)
+	part, rest, _ := strings.Cut(text, " ")
 	var fds []int
-	for _, word := range words[1:] {
+	for word := range strings.FieldsSeq(rest) {
 		fd := -1
 		if _, err := fmt.Sscan(word, &fd); err != nil {
 			return fmt.Errorf("%s=%s: %w", partVariable, text, err)
@@ -163,11 +163,11 @@ func (o *options) play(text string) error {
 		fds = append(fds, fd)
 	}
 	switch {
-	case len(fds) == 1 && words[0] == partEnter:
+	case len(fds) == 1 && part == partEnter:
 		return sandbox.Become(os.Args, environ(partConnect, fds...), fds...)
-	case len(fds) == 1 && words[0] == partConnect:
+	case len(fds) == 1 && part == partConnect:
 		return publish.Connect(o.entries, fds[0])
-	case len(fds) == 1+len(o.entries) && words[0] == partRelay:
+	case len(fds) == 1+len(o.entries) && part == partRelay:
 		return publish.Relay(o.netns, o.entries, fds[1:], fds[0], o.limits, newReporter(o.entries).say)
 	}
 	return fmt.Errorf("%s is set to %q: it is for this program alone", partVariable, text)

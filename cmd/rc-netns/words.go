@@ -113,6 +113,8 @@ var wordings = map[finding.ID]wording{
 	finding.SettingUnknown: {"there is no setting %[1]q", "it does nothing, and looks like %[2]q", "write %[2]s"},
 	finding.SettingUnreached: {"%q is set below a return",
 		"the shell stops reading there, and the service runs without the setting", "write it above that"},
+	finding.SettingsUnread: {"this OpenRC does not read the " + rcdir.Conf + " file of a service of such a name",
+		"it takes the name apart at its blanks, and for a pattern: a start is refused, because the service would run outside", "rename the service and the file, without blanks and *?["},
 	finding.SettingBad:     {"%s", unknownWord, "write one of the two words"},
 	finding.SettingBadKeep: {do: "write the names of capabilities that a lock takes away"},
 	finding.SettingMisplaced: {"the service of a network namespace has the setting %q",

@@ -76,9 +76,10 @@ const (
 
 // What is wrong with settings.
 const (
-	SettingGlobal           ID = "setting-global"            // its name
-	SettingUnknown          ID = "setting-unknown"           // its name, that of a setting
-	SettingUnreached        ID = "setting-unreached"         // its name
+	SettingGlobal           ID = "setting-global"    // its name
+	SettingUnknown          ID = "setting-unknown"   // its name, that of a setting
+	SettingUnreached        ID = "setting-unreached" // its name
+	SettingsUnread          ID = "settings-unread"
 	SettingBad              ID = "setting-bad"               // the error
 	SettingBadKeep          ID = "setting-bad/keep"          // the error
 	SettingMisplaced        ID = "setting-misplaced"         // its name

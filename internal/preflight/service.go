@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"openrc-netns/internal/confd"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/rcdir"
@@ -55,6 +56,7 @@ func (c *checker) check(name string, named bool) (*Service, error) {
 		s.readConf(file)
 	}
 	s.readSettings(files)
+	s.checkName(c.openrc)
 	if s.byDefault && !named && !serviceconf.InRunlevel(name, "*") {
 		return nil, nil // one of very many
 	}
@@ -83,6 +85,22 @@ func (c *checker) check(name string, named bool) (*Service, error) {
 		return nil, nil
 	}
 	return &s.Service, nil
+}
+
+// checkName finds a service of a name that OpenRC takes for several, or for a
+// pattern of files in its working directory. It reads their conf.d files.
+func (s *serviceCheck) checkName(system System) {
+	if !serviceconf.MaySetNetns(s.Name) || confd.Has(filepath.Join(system.Directory, runScript), `"$_conf_d/$RC_SVCNAME"`) {
+		return // OpenRC 0.45 and 0.56 take a name as it is
+	}
+	base, _, _ := strings.Cut(s.Name, ".")
+	for _, name := range []string{base, s.Name} {
+		found, _ := filepath.Glob("/" + strings.ReplaceAll(name, "[!", "[^"))
+		if strings.ContainsAny(name, " \t\n") || len(found) > 0 && strings.ContainsAny(name, "*?[") {
+			s.add(finding.SettingsUnread, finding.Fails, finding.Where{Path: filepath.Join(rcdir.Conf, s.Name)}, finding.Remedy{})
+			return
+		}
+	}
 }
 
 // checkOrder finds a service that the service of its network namespace waits for.

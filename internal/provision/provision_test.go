@@ -2,7 +2,9 @@ package provision
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -103,5 +105,37 @@ func TestDamagedJournalIsAnError(t *testing.T) {
 	}
 	if _, err := readJournal(path); err != nil {
 		t.Error(err)
+	}
+}
+
+// A variable in the environment makes no process one of ours: anybody's may have
+// it.
+func TestMarkedExecutesTheProgram(t *testing.T) {
+	sleep, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	text, err := os.ReadFile(sleep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, program), text, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	line := markOf(t.Name(), "wg0")
+	start := func(path string) int {
+		cmd := exec.Command(path, "1000")
+		cmd.Env = []string{line}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+		return cmd.Process.Pid
+	}
+	start(sleep)
+	ours := start(filepath.Join(dir, program))
+	if got := marked(line); !slices.Equal(got, []int{ours}) {
+		t.Errorf("found %v, want %d alone", got, ours)
 	}
 }

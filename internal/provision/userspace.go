@@ -196,9 +196,11 @@ func endProgram(netns, name string) (ended bool, err error) {
 	return true, nil
 }
 
-// marked lists the processes of this user that have the line in their
-// environment: anybody else may put it there.
+// marked lists the processes of this user that execute wireguard-go and have the
+// line in their environment: anybody else may put it there.
 func marked(line string) (pids []int) {
+	path, _ := findProgram()
+	installed, _ := os.Stat(path)
 	processes, _ := files.ReadDir("/proc")
 	for _, process := range processes {
 		pid, err := strconv.Atoi(process.Name())
@@ -208,6 +210,12 @@ func marked(line string) (pids []int) {
 		var stat unix.Stat_t
 		dir := "/proc/" + process.Name()
 		if unix.Stat(dir, &stat) != nil || int(stat.Uid) != os.Geteuid() {
+			continue
+		}
+		// It may have been replaced since.
+		exe, err := os.Stat(dir + "/exe")
+		link, _ := os.Readlink(dir + "/exe")
+		if (err != nil || !os.SameFile(exe, installed)) && filepath.Base(strings.TrimSuffix(link, " (deleted)")) != program {
 			continue
 		}
 		environ, err := files.Read(dir + "/environ") // empty of a zombie

@@ -401,7 +401,7 @@ func TestCheckFinds(t *testing.T) {
 		machines[name] = map[string]checkScene{name: scene}
 	}
 	// All of them, and none that the manual does not have.
-	const elsewhere = "user-dropin-missing vrf-bad-name vrf-other openrc-in-namespace namespace-waits"
+	const elsewhere = "user-dropin-missing vrf-bad-name vrf-other openrc-in-namespace namespace-waits settings-unread"
 	shown := strings.Fields(elsewhere)
 	for on, scenes := range machines {
 		for _, scene := range scenes {
