@@ -46,7 +46,9 @@ _netns_check_place()
 	if [ "$_netns_action" = start ] && ! _netns_resuming; then
 		start=yes
 	elif [ -r "$record" ]; then
-		{ read -r line && read -r line && read -r line && IFS='' read -r path; } <"$record"
+		{
+			read -r line && read -r line && read -r line && IFS='' read -r path
+		} <"$record"
 	fi
 	case "$path" in
 	"") path=/proc/1/ns/net ;;

@@ -16,7 +16,8 @@ const (
 	// line for each variable; see decodeEnvironment.
 	environEnv = "OPENRC_NETNS_ENVIRON"
 	// enteredEnv is the process that was let in, a blank, and what the drop-in
-	// gave as --token: the settings in a spelling of its own.
+	// gave as --token: the settings in a spelling of its own. It believes it
+	// where openrc-run.sh was executed by the path that it gave.
 	enteredEnv = "OPENRC_NETNS_ENTERED"
 	// cgroupEnv is the cgroup that binds the sockets of what is started.
 	cgroupEnv = "OPENRC_NETNS_CGROUP"

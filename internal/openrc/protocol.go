@@ -9,5 +9,5 @@ package openrc
 // stopped all the same, by what never changes: openrc-netns-hook's "lost" and,
 // of "exec", --protocol, --service, --action, --restart, --netns, --vrf and
 // --netns_lock, given before the others; and OPENRC_NETNS_ENTERED, which begins
-// with the process ID.
+// with the process ID, with a path of openrc-run.sh that begins with /./.
 const Protocol = "v1"
