@@ -33,6 +33,9 @@ func printEgress(args []string) int {
 type subject struct {
 	name string
 	egress.Subject
+	// claimed is a process that only says that it is of the service, and is not
+	// looked at; 0 if there is none, or one that is.
+	claimed int
 }
 
 func runEgress(args []string) (problem bool, err error) {
@@ -66,7 +69,7 @@ func runEgress(args []string) (problem bool, err error) {
 			entries, err = publishedIn(s.Netns)
 		}
 		switch {
-		case err != nil && s.PID == 0:
+		case err != nil && s.PID == 0 && s.claimed == 0:
 			return false, fmt.Errorf("%s: %w", s.name, err)
 		case err != nil:
 			// A process may end, or keep from being looked at: the others are
@@ -113,7 +116,7 @@ func egressSubjects(names []string) ([]subject, error) {
 		if err != nil {
 			return nil, err
 		}
-		if s != nil && !(all && s.PID == 0) {
+		if s != nil && !(all && s.PID == 0 && s.claimed == 0) {
 			subjects = append(subjects, *s)
 		}
 	}
@@ -129,7 +132,7 @@ func egressSubject(name string, all bool) (*subject, error) {
 	}
 	if record == nil && !openrc.HasScript(name) {
 		if slices.Contains(namespace.Names(), name) || strings.HasPrefix(name, "/") {
-			return &subject{name, egress.Subject{Netns: name}}, nil
+			return &subject{name: name, Subject: egress.Subject{Netns: name}}, nil
 		}
 		return nil, fmt.Errorf("%q is neither a service nor a network namespace", name)
 	}
@@ -149,11 +152,15 @@ func egressSubject(name string, all bool) (*subject, error) {
 	}
 	daemons := openrc.ReadDaemons(name)
 	for _, pid := range append([]int{daemons.Child}, daemons.PIDs...) { // the daemon, not what supervises it
-		if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); pid > 1 && err == nil {
+		if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); pid <= 1 || err != nil {
+			continue
+		}
+		if record != nil && record.Holds(name, pid) {
 			// Where it is counts, and not where its name leads now.
-			s.PID, s.Netns = pid, fmt.Sprintf("/proc/%d/ns/net", pid)
+			s.PID, s.Netns, s.claimed = pid, fmt.Sprintf("/proc/%d/ns/net", pid), 0
 			break
 		}
+		s.claimed = pid
 	}
 	if s.Netns == "" {
 		s.Netns = namespace.Host
@@ -176,8 +183,11 @@ func egressLines(s subject, r *egress.Report) []string {
 	t, _ := terminal.Of(os.Stdout)
 	colour := map[egress.Verdict]string{egress.TunnelOnly: sgrGreen, egress.NoWayOut: sgrGreen, egress.Leak: sgrRed, egress.NotLookedAt: sgrRed}[r.Verdict]
 	first := clean(s.name) + ": " + paint(egressVerdict(r), colour, t.Colour)
-	if s.PID != 0 {
+	switch {
+	case s.PID != 0:
 		first += fmt.Sprintf(" (process %d)", s.PID)
+	case s.claimed != 0:
+		first += fmt.Sprintf(" (the namespace: process %d is claimed)", s.claimed)
 	}
 	lines := []string{first}
 	for _, route := range r.Routes {

@@ -190,6 +190,25 @@ func (r *Record) findView(service string) *mounts.Namespace {
 	return r.Mounts.Find(pids)
 }
 
+// Holds reports whether a process is one of the service for certain: it is in the
+// mount namespace that the start made, where nobody is put, and in the network
+// namespace or the cgroup of the service.
+func (r *Record) Holds(service string, pid int) bool {
+	if r.Mounts == (mounts.ID{}) {
+		return false
+	}
+	ns := r.Mounts.Find([]int{pid})
+	if ns == nil {
+		return false
+	}
+	ns.Close()
+	if namespaceOf(pid, "net") == fmt.Sprintf("net:[%d]", r.ID.Inode) {
+		return true
+	}
+	at, err := cgroup.Of(pid)
+	return err == nil && (r.Cgroup != "" && at == r.Cgroup || cgroup.IsOfService(at, service))
+}
+
 // namespaceOf is what the link in /proc/PID/ns says, such as net:[4026531840];
 // empty if it cannot be read.
 func namespaceOf(pid int, kind string) string {
