@@ -39,10 +39,21 @@ _netns_leave()
 	! _netns_confined || (_netns_for_hook && exec "$_netns_hook" leave --service "$RC_SVCNAME")
 }
 
-# Is this process where the hook says that it is? The kernel is asked.
+# Is this process where the hook says that it is? The kernel is asked, with the
+# settings that the hook was given: some of them may be in the script, which is not
+# read yet, or in netns_default.
 _netns_check_place()
 {
-	local path="$netns" line='' record="$RC_SVCDIR/options/$RC_SVCNAME/netns" start=''
+	local path='' line='' record="$RC_SVCDIR/options/$RC_SVCNAME/netns" start=''
+	# shellcheck disable=SC2086
+	local $_netns_names
+	for line in $_netns_names; do
+		path="${_netns_inside#*"
+$line="}"
+		eval "$line=\"\${path%%
+*}\""
+	done
+	path="$netns"
 	if [ "$_netns_action" = start ] && ! _netns_resuming; then
 		start=yes
 	elif [ -r "$record" ]; then
