@@ -90,7 +90,7 @@ func (c *checker) check(name string, named bool) (*Service, error) {
 // checkName finds a service of a name that OpenRC takes for several, or for a
 // pattern of files in its working directory. It reads their conf.d files.
 func (s *serviceCheck) checkName(system System) {
-	if !serviceconf.MaySetNetns(s.Name) || confd.Has(filepath.Join(system.Directory, runScript), `"$_conf_d/$RC_SVCNAME"`) {
+	if !openrc.HasScript(s.Name) || !serviceconf.MaySetNetns(s.Name) || confd.Has(filepath.Join(system.Directory, runScript), `"$_conf_d/$RC_SVCNAME"`) {
 		return // OpenRC 0.45 and 0.56 take a name as it is
 	}
 	base, _, _ := strings.Cut(s.Name, ".")

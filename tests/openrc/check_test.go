@@ -594,8 +594,8 @@ func TestCheckQuotes(t *testing.T) {
 	for _, test := range []struct{ service, before, conf, remedy string }{
 		{"my web", "", "netns=vpn", "rm '/etc/conf.d/my web'"},
 		{"it's", "", "netns=vpn", `rm '/etc/conf.d/it'\''s'`},
-		{"daemon[1]", "cp -p daemon 'daemon[1]'; chmod 644 'daemon[1]'", "netns=vpn", "chmod 755 '/etc/init.d/daemon[1]'\nrc-update -u"},
-		{"daemn[1]", "cp -p daemon 'daemon[1]'", "netns=vpn", "cat '/etc/conf.d/daemn[1]' >>'/etc/conf.d/daemon[1]'\nrm '/etc/conf.d/daemn[1]'"},
+		{"daemon(1)", "cp -p daemon 'daemon(1)'; chmod 644 'daemon(1)'", "netns=vpn", "chmod 755 '/etc/init.d/daemon(1)'\nrc-update -u"},
+		{"daemn(1)", "cp -p daemon 'daemon(1)'", "netns=vpn", "cat '/etc/conf.d/daemn(1)' >>'/etc/conf.d/daemon(1)'\nrm '/etc/conf.d/daemn(1)'"},
 		{"daemon", "", `netns="it's a name"`, `ip netns add 'it'\''s a name'`},
 		{"daemon", "touch '/run/netns/$(echo)'", "netns='$(echo)'", "rm '/run/netns/$(echo)'\nip netns add '$(echo)'"},
 		{"daemon", "ip netns add 'a;b'; mkdir -p '/etc/netns/a;b/my dir'", "netns='a;b'", "mkdir '/etc/my dir'"},
@@ -614,7 +614,7 @@ func TestCheckQuotes(t *testing.T) {
 		kit.Equal(t, f.ID, strings.Join(f.lines(), "\n"), test.remedy)
 		h.apply(f)
 		kit.Equal(t, f.ID+", with its remedy", h.check("rc-netns check").ids(), "")
-		h.Sh("rm -rf /etc/conf.d/* /etc/init.d/daem*n[[]* /etc/netns '/etc/my dir'; : >/etc/resolv.conf; umount /run/netns/[!v]*; rm -f /run/netns/[!v]*")
+		h.Sh("rm -rf /etc/conf.d/* /etc/init.d/daem*n'('* /etc/netns '/etc/my dir'; : >/etc/resolv.conf; umount /run/netns/[!v]*; rm -f /run/netns/[!v]*")
 	}
 }
 
