@@ -21,7 +21,8 @@
 # make bench      netns-exec beside ip netns exec, and with a VRF beside ip vrf
 #                 exec, in a virtual machine; services beside an OpenRC without
 #                 the drop-in, and confined ones beside Alpine's patched one;
-#                 netns-publish beside systemd-socket-proxyd and socat;
+#                 netns-publish beside systemd-socket-proxyd and socat; status,
+#                 repair, egress and check where others have piled up work;
 #                 BENCH=Services/dash/start for some of these,
 #                 BENCH_SMOKE=1 for a run that only shows that all rows work
 # make torture    attack the programs and judge every launch; TORTURE_S says for
