@@ -62,11 +62,16 @@ func runEgress(args []string) (problem bool, err error) {
 	document := egressJSON{Version: egressSchema, Subjects: []egressSubjectJSON{}}
 	var lines []string
 	var run egress.Run
+	allPublished := audit.Published()
 	for i, s := range subjects {
 		report, err := run.Look(s.Subject)
 		var entries []publish.Entry
 		if err == nil {
-			entries, err = publishedIn(s.Netns)
+			var ns *namespace.Namespace
+			if ns, err = namespace.Open(s.Netns); err == nil {
+				entries = allPublished[ns.Inode()]
+				ns.Close()
+			}
 		}
 		switch {
 		case err != nil && s.PID == 0 && s.claimed == 0:
@@ -166,16 +171,6 @@ func egressSubject(name string, all bool) (*subject, error) {
 		s.Netns = namespace.Host
 	}
 	return s, nil
-}
-
-// publishedIn lists what the host can reach there.
-func publishedIn(netns string) ([]publish.Entry, error) {
-	ns, err := namespace.Open(netns)
-	if err != nil {
-		return nil, err
-	}
-	defer ns.Close()
-	return audit.Published()[ns.Inode()], nil
 }
 
 // egressLines is a report for people.
