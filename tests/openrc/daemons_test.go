@@ -127,8 +127,8 @@ func (w wire) life(d daemon) {
 
 	if d.process == "dnsmasq" {
 		// It has another process for each question by TCP, which keeps the port
-		// for as long as it is there.
-		w.Run(poll("[ $(pgrep -xc dnsmasq) = 1 ]"))
+		// for as long as it is there; some may not have been accepted yet.
+		w.Run(poll("[ $(pgrep -xc dnsmasq) = 1 ] && [ -z \"$(ip netns exec vpn ss -Htn 'sport = :53')\" ]"))
 	}
 	before = pids()
 	w.Sh("rc-service " + d.service + " restart")

@@ -205,6 +205,7 @@ func TestOtherLSBScripts(t *testing.T) {
 			h.Conf(service, "netns=vpn")
 			for _, command := range []string{"start", "restart", "status"} {
 				h.Sh("/etc/init.d/" + service + " " + command)
+				h.Await("cat /run/" + service + ".pid /run/" + service + "/*.pid 2>/dev/null | grep -q .") // it may not be ready yet
 				where(command, h.inside())
 			}
 			h.Sh("rc-service " + service + " stop")
