@@ -89,7 +89,7 @@ type Service struct {
 	NoPidfile bool
 
 	daemons openrc.Daemons
-	viewed  *bool // whether the view of the start is there; nil until somebody asks
+	viewed  bool // a process was seen in what the start made
 }
 
 // Position says what is to be thought of where a process is.

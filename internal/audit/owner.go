@@ -72,15 +72,16 @@ func (a *auditor) assign() {
 // hasView reports whether a process that is in a mount namespace of that number is
 // in the one that the start of s made.
 func (s *Service) hasView(pid int) bool {
-	if s.viewed == nil {
-		ns := s.Record.Mounts.Find([]int{pid})
-		if ns != nil {
-			ns.Close()
-		}
-		found := ns != nil
-		s.viewed = &found
+	if s.viewed {
+		return true
 	}
-	return *s.viewed
+	ns := s.Record.Mounts.Find([]int{pid})
+	if ns == nil {
+		return false // or it has ended, which says nothing of the others
+	}
+	ns.Close()
+	s.viewed = true
+	return true
 }
 
 // supervised gives the daemons that s6 has started to their services: they are

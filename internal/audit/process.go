@@ -97,7 +97,10 @@ func readProcess(pid int) *process {
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
 		return nil
 	}
-	p.mounts, _ = inodeOf(dir + "ns/mnt")
+	p.mounts, err = inodeOf(dir + "ns/mnt")
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
+		return nil
+	}
 	return p
 }
 
