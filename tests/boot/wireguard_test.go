@@ -50,15 +50,14 @@ func TestBootWithTunnels(t *testing.T) {
 	d.write("etc/rc.conf.d/parallel.conf", 0o644, "rc_parallel=\"YES\"\n")
 	var webs []string
 	for i := 1; i <= tunnels; i++ {
-		mine, myPublic := kit.Keys(t)
-		theirs, theirPublic := kit.Keys(t)
+		mine, theirs := kit.NewKeys(), kit.NewKeys()
 		endpoint := fmt.Sprintf("198.51.100.2:5000%d", i)
 		if i == 2 {
 			endpoint = "two.example:50002"
 		}
 		d.write(fmt.Sprintf("etc/wireguard/tun%d.conf", i), 0o600, fmt.Sprintf("[Interface]\nPrivateKey = %s\nAddress = 10.9.%d.2/32\nDNS = 10.9.%d.1\n[Peer]\nPublicKey = %s\nAllowedIPs = 0.0.0.0/0\nEndpoint = %s\nPersistentKeepalive = 1\n",
-			mine, i, i, theirPublic, endpoint))
-		d.write(fmt.Sprintf("etc/far%d.conf", i), 0o600, fmt.Sprintf("[Interface]\nPrivateKey = %s\nListenPort = 5000%d\n[Peer]\nPublicKey = %s\nAllowedIPs = 10.9.%d.2/32\n", theirs, i, myPublic, i))
+			mine.Private, i, i, theirs.Public, endpoint))
+		d.write(fmt.Sprintf("etc/far%d.conf", i), 0o600, fmt.Sprintf("[Interface]\nPrivateKey = %s\nListenPort = 5000%d\n[Peer]\nPublicKey = %s\nAllowedIPs = 10.9.%d.2/32\n", theirs.Private, i, mine.Public, i))
 		name, service := fmt.Sprintf("vpn%d", i), fmt.Sprintf("web%d", i)
 		d.namespace(name, fmt.Sprintf(note+"netns_wireguard=/etc/wireguard/tun%d.conf\nnetns_post_up() { note up; }\nnetns_pre_down() { note down; }\n", i))
 		d.script(service, web)

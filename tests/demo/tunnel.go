@@ -1,12 +1,10 @@
 package main
 
 import (
-	"crypto/ecdh"
-	"crypto/rand"
-	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 	"strings"
+
+	"openrc-netns/tests/kit"
 )
 
 // chatter is a service that asks everybody it knows, and the name servers, all
@@ -59,12 +57,9 @@ until [ -e /run/capture ]; do sleep 0.1; done
 // else.
 func (s *scene) tunnel() {
 	m := s.m
-	mine, theirs := s.key(), s.key()
-	if s.err != nil {
-		return
-	}
+	mine, theirs := kit.NewKeys(), kit.NewKeys()
 	s.do(m.WriteFile("/root/far", 0o600, fmt.Sprintf("set=1\nprivate_key=%s\nlisten_port=51820\npublic_key=%s\nallowed_ip=10.66.0.2/32\nallowed_ip=fd66::2/128\n\n",
-		hex.EncodeToString(theirs.Bytes()), hex.EncodeToString(mine.PublicKey().Bytes()))))
+		theirs.Private.Hex(), mine.Public.Hex())))
 	s.do(m.WriteFile("/etc/wireguard/wg0.conf", 0o600, fmt.Sprintf(`[Interface]
 PrivateKey = %s
 Address = 10.66.0.2/32, fd66::2/128
@@ -73,7 +68,7 @@ DNS = 10.66.0.1
 PublicKey = %s
 AllowedIPs = 0.0.0.0/0, ::/0
 Endpoint = 198.51.100.2:51820
-`, base64.StdEncoding.EncodeToString(mine.Bytes()), base64.StdEncoding.EncodeToString(theirs.PublicKey().Bytes()))))
+`, mine.Private, theirs.Public)))
 	s.do(m.WriteFile("/etc/init.d/chatter", 0o755, chatter))
 	s.do(m.WriteFile("/usr/local/bin/chatter", 0o755, chatterProgram))
 	s.do(m.Run("set -e\n" + cable).Err())
@@ -101,10 +96,4 @@ Endpoint = 198.51.100.2:51820
 	s.say("And if somebody deletes the tunnel, there is no other way:")
 	s.show("ip -n vpn link delete wg0", "")
 	s.show("rc-netns egress chatter", "chatter: no way out")
-}
-
-func (s *scene) key() *ecdh.PrivateKey {
-	key, err := ecdh.X25519().GenerateKey(rand.Reader)
-	s.do(err)
-	return key
 }

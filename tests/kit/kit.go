@@ -7,6 +7,7 @@ import (
 	"crypto/ecdh"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -190,12 +191,23 @@ func Contains(t testing.TB, text, want string) {
 	}
 }
 
-// Keys makes those of one end of a WireGuard tunnel, as wg(8) writes them.
-func Keys(t testing.TB) (private, public string) {
-	t.Helper()
+// Key is one of WireGuard's.
+type Key [32]byte
+
+// String is as wg(8) writes it.
+func (k Key) String() string { return base64.StdEncoding.EncodeToString(k[:]) }
+
+// Hex is as the userspace interface has it.
+func (k Key) Hex() string { return hex.EncodeToString(k[:]) }
+
+// Keys are those of one end of a tunnel.
+type Keys struct{ Private, Public Key }
+
+// NewKeys makes some.
+func NewKeys() Keys {
 	key, err := ecdh.X25519().GenerateKey(rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
-	return base64.StdEncoding.EncodeToString(key.Bytes()), base64.StdEncoding.EncodeToString(key.PublicKey().Bytes())
+	return Keys{Key(key.Bytes()), Key(key.PublicKey().Bytes())}
 }

@@ -577,9 +577,9 @@ func (h *host) insideOf(service string, r checkReport) string {
 func (h *host) tunnel() {
 	h.T.Helper()
 	program, err := userspace()
-	mine, theirs := newKeys(), newKeys()
+	mine, theirs := kit.NewKeys(), kit.NewKeys()
 	text := fmt.Sprintf("[Interface]\nPrivateKey = %s\nAddress = 10.66.0.2/32\n\n"+
-		"[Peer]\nPublicKey = %s\nAllowedIPs = 0.0.0.0/0\nEndpoint = 192.0.2.1:51820\n", b64(mine.private), b64(theirs.public))
+		"[Peer]\nPublicKey = %s\nAllowedIPs = 0.0.0.0/0\nEndpoint = 192.0.2.1:51820\n", mine.Private, theirs.Public)
 	err = errors.Join(err, h.WriteFile("/usr/bin/wireguard-go.new", 0o755, program), h.WriteFile("/etc/wireguard/wg0.conf", 0o600, text))
 	if err != nil {
 		h.T.Fatal(err)

@@ -1,10 +1,6 @@
 package openrc
 
 import (
-	"crypto/ecdh"
-	"crypto/rand"
-	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -33,19 +29,6 @@ var userspace = sync.OnceValues(func() (string, error) {
 	return string(text), err
 })
 
-// keys are those of one end.
-type keys struct{ private, public []byte }
-
-func newKeys() keys {
-	private, err := ecdh.X25519().GenerateKey(rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	return keys{private.Bytes(), private.PublicKey().Bytes()}
-}
-
-func b64(key []byte) string { return base64.StdEncoding.EncodeToString(key) }
-
 // The addresses of the scene. In the real world are those of RFC 5737 and 3849.
 const (
 	hostAddress   = "198.51.100.1"
@@ -62,8 +45,8 @@ const (
 // tunnel.
 type tunnelScene struct {
 	*host
-	mine, theirs keys
-	shared       []byte
+	mine, theirs kit.Keys
+	shared       kit.Key
 }
 
 func newTunnelScene(t *testing.T, options machine.Options) *tunnelScene {
@@ -72,8 +55,7 @@ func newTunnelScene(t *testing.T, options machine.Options) *tunnelScene {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &tunnelScene{host: bootRelease(t, options, true), mine: newKeys(), theirs: newKeys(), shared: make([]byte, 32)}
-	_, _ = rand.Read(s.shared)
+	s := &tunnelScene{host: bootRelease(t, options, true), mine: kit.NewKeys(), theirs: kit.NewKeys(), shared: kit.NewKeys().Private}
 	if err := s.WriteFile("/usr/bin/wireguard-go", 0o755, program); err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +85,7 @@ func newTunnelScene(t *testing.T, options machine.Options) *tunnelScene {
 func (s *tunnelScene) peerUp() {
 	s.T.Helper()
 	s.Write("/root/peer", fmt.Sprintf("set=1\nprivate_key=%s\nlisten_port=%d\nreplace_peers=true\npublic_key=%s\npreshared_key=%s\nreplace_allowed_ips=true\nallowed_ip=%s/32\nallowed_ip=%s/128\n\n",
-		hex.EncodeToString(s.theirs.private), peerPort, hex.EncodeToString(s.mine.public), hex.EncodeToString(s.shared), insideAddress, inside6))
+		s.theirs.Private.Hex(), peerPort, s.mine.Public.Hex(), s.shared.Hex(), insideAddress, inside6))
 	s.Sh(`ip netns exec peer env LOG_LEVEL=silent wireguard-go far0 2>/dev/null
 		nc -U -N /var/run/wireguard/far0.sock </root/peer | grep -q errno=0
 		ip -n peer address add ` + farAddress + `/24 dev far0
@@ -115,7 +97,7 @@ func (s *tunnelScene) peerUp() {
 // file is what a provider would hand out, with more lines for [Interface].
 func (s *tunnelScene) file(lines ...string) string {
 	return fmt.Sprintf("[Interface]\r\nprivatekey = %s\r\nAddress = %s/32, %s/128\r\n%s\r\n[Peer] # the only one\r\nPublicKey = %s\r\nPresharedKey=%s\r\nAllowedIPs = 0.0.0.0/0, ::/0\r\nEndpoint = %s:%d\r\n",
-		b64(s.mine.private), insideAddress, inside6, strings.Join(lines, "\r\n"), b64(s.theirs.public), b64(s.shared), peerAddress, peerPort)
+		s.mine.Private, insideAddress, inside6, strings.Join(lines, "\r\n"), s.theirs.Public, s.shared, peerAddress, peerPort)
 }
 
 func (s *tunnelScene) secret(name, content string) {
@@ -128,8 +110,8 @@ func (s *tunnelScene) secret(name, content string) {
 // noKeys asserts that no key of the scene is in a text.
 func (s *tunnelScene) noKeys(text string) {
 	s.T.Helper()
-	for _, key := range [][]byte{s.mine.private, s.shared} {
-		for _, spelt := range []string{b64(key), hex.EncodeToString(key), string(key)} {
+	for _, key := range []kit.Key{s.mine.Private, s.shared} {
+		for _, spelt := range []string{key.String(), key.Hex(), string(key[:])} {
 			if strings.Contains(text, spelt[:16]) {
 				s.T.Errorf("a key, or half of it, is in:\n%s", text)
 			}
@@ -297,8 +279,8 @@ func TestWireGuardStartsThatFail(t *testing.T) {
 		after  string
 	}{
 		"two mistakes":        {file: s.file("SaveConfig = true", "MTU = 9"), want: `netns.vpn: ` + path + `: line 5: bad MTU "9"`},
-		"half a key":          {file: strings.Replace(good, b64(s.mine.private), b64(s.mine.private)[:20], 1), want: `"PrivateKey" is no key`},
-		"the key elsewhere":   {file: strings.Replace(good, "Address = ", "Address = "+b64(s.mine.private)+", ", 1), want: `bad address (not shown, as it may be a key) in Address`},
+		"half a key":          {file: strings.Replace(good, s.mine.Private.String(), s.mine.Private.String()[:20], 1), want: `"PrivateKey" is no key`},
+		"the key elsewhere":   {file: strings.Replace(good, "Address = ", "Address = "+s.mine.Private.String()+", ", 1), want: `bad address (not shown, as it may be a key) in Address`},
 		"nobody to ask":       {file: strings.Replace(good, peerAddress, "vpn.example", 1), before: "echo nameserver 127.0.0.1 >/etc/resolv.conf", after: "echo nameserver 198.51.100.53 >/etc/resolv.conf", want: `cannot resolve the Endpoint "vpn.example" on the host's network`},
 		"a zone of nobody":    {file: strings.Replace(good, peerAddress, "[fe80::1%eth9]", 1), want: path + `: line 9: the zone "eth9" of the Endpoint is no interface on the host's network`},
 		"a port that is used": {file: s.file("ListenPort = 4000"), before: "nc -u -l 4000 >/dev/null 2>&1 </dev/null & echo $! >/run/nc; sleep 0.5", after: "kill $(cat /run/nc)", want: path + `: ListenPort 4000 is in use on the host's network`},
