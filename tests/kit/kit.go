@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -140,12 +141,14 @@ type Host struct {
 // newline.
 func (h *Host) Sh(script string) string { h.T.Helper(); return Sh(h.T, h, script) }
 
-// Await runs a script until it succeeds, and returns the output of that without
-// the last newline. It gives up after minutes.
-func (h *Host) Await(script string) string {
-	h.T.Helper()
-	return h.Sh("for i in $(seq 2000); do if out=$(" + script + "); then printf '%s\\n' \"$out\"; exit; fi; sleep 0.1; done; exit 1")
+// Poll is a script that runs another one until it succeeds, and prints the output
+// of that. It gives up after minutes.
+func Poll(script string) string {
+	return "for i in $(seq 2000); do if out=$(" + script + "); then printf '%s\\n' \"$out\"; exit; fi; sleep 0.1; done; exit 1"
 }
+
+// Await runs [Poll] of a script, and returns the output without the last newline.
+func (h *Host) Await(script string) string { h.T.Helper(); return h.Sh(Poll(script)) }
 
 // Fails runs a script that has to fail, and returns what it printed as errors.
 func (h *Host) Fails(script string) string {
@@ -189,6 +192,17 @@ func Contains(t testing.TB, text, want string) {
 	if !strings.Contains(text, want) {
 		t.Errorf("missing %q in:\n%s", want, text)
 	}
+}
+
+// Decode reads JSON that has no field which V does not know.
+func Decode[V any](t testing.TB, text string) (v V) {
+	t.Helper()
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&v); err != nil {
+		t.Fatalf("%v in:\n%s", err, text)
+	}
+	return v
 }
 
 // Key is one of WireGuard's.

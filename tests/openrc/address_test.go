@@ -45,7 +45,7 @@ netns_post_up()
 		kit.Contains(t, h.Sh("ip -n lan link show eth2"), ",UP")
 		h.Sh("probe serve host >/dev/null 2>&1 </dev/null &")
 		for _, address := range []string{"192.0.2.1", "2001:db8::1"} {
-			kit.Equal(t, "answer", h.Sh("for i in $(seq 600); do netns-exec lan probe ask "+address+" && exit; sleep 0.1; done"), "tcp: host\nudp: host")
+			kit.Equal(t, "answer", h.Await("netns-exec lan probe ask "+address), "tcp: host\nudp: host")
 		}
 		h.Sh("rc-service netns.lan stop")
 		kit.Equal(t, "devices outside", h.devices(""), "eth1.5 eth1p eth2 eth2p lo")

@@ -22,8 +22,8 @@ func TestMuslResolver(t *testing.T) {
 	h.Sh(`mkdir -p /etc/netns/vpn; echo nameserver 198.51.100.53 >/etc/netns/vpn/resolv.conf
 		ip addr add 192.0.2.53/32 dev lo; ip -n vpn link set lo up; ip -n vpn addr add 198.51.100.53/32 dev lo
 		setsid probe whoami 192.0.2.53 >/run/outside 2>&1 &
-		ip netns exec vpn setsid probe whoami 198.51.100.53 >/run/inside 2>&1 &
-		` + poll("grep -q ready /run/outside && grep -q ready /run/inside"))
+		ip netns exec vpn setsid probe whoami 198.51.100.53 >/run/inside 2>&1 &`)
+	h.Await("grep -q ready /run/outside && grep -q ready /run/inside")
 	h.Write("/etc/init.d/asks", "#!/sbin/openrc-run\nstart() { /usr/local/bin/resolver www.example.net >/run/answer; }\n")
 	for _, test := range []struct{ conf, want string }{{"", "192.0.2.53"}, {"netns=vpn", "198.51.100.53"}} {
 		h.Conf("asks", test.conf)
@@ -144,7 +144,8 @@ func lockedWithoutCgroups(t *testing.T, h *host) {
 	h.Conf("supervised", "netns=vpn", "netns_lock=yes")
 	h.Sh("rc-service supervised start")
 	h.killDaemon()
-	h.Sh("rm -f /run/trace.supervised; " + poll("[ -s /run/trace.supervised ]"))
+	h.Sh("rm -f /run/trace.supervised")
+	h.Await("[ -s /run/trace.supervised ]")
 	kit.Equal(t, "health check", trace(h, "supervised")["healthcheck"], h.inside())
 	kit.Equal(t, "daemon", h.where(h.daemon()), h.inside())
 	kit.Equal(t, "its cgroup", h.Sh("sed -n s/^0:://p /proc/"+h.daemon()+"/cgroup"), "/openrc-netns.supervised")

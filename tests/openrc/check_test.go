@@ -2,7 +2,6 @@ package openrc
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -81,17 +80,6 @@ func (r checkReport) ids() string {
 	return strings.Join(ids, " ")
 }
 
-func (h *host) decode(out machine.Result) checkReport {
-	h.T.Helper()
-	var r checkReport
-	decoder := json.NewDecoder(strings.NewReader(out.Stdout))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&r); err != nil {
-		h.T.Fatalf("%v in:\n%s", err, out.Output)
-	}
-	return r
-}
-
 // text is what check prints where there is no terminal, but for what is in
 // parentheses behind a verdict.
 func (r checkReport) text() string {
@@ -142,7 +130,7 @@ var verdicts = regexp.MustCompile(`(?m)^(\S.*: (?:ok|ok so far|\d+ findings?)) \
 func (h *host) check(command string) checkReport {
 	h.T.Helper()
 	out, text := h.Run(command+" --json"), h.Run(command)
-	r := h.decode(out)
+	r := kit.Decode[checkReport](h.T, out.Stdout)
 	if strings.Contains(out.Stdout, "null") {
 		h.T.Errorf("null in:\n%s", out.Stdout)
 	}
@@ -549,7 +537,7 @@ func (b checkScene) play(h *host) {
 		if b.after != "" {
 			h.Sh(b.after)
 		}
-		r = h.decode(h.Run(check + " --json"))
+		r = kit.Decode[checkReport](t, h.Run(check+" --json").Stdout)
 	}
 	if strings.Contains(b.want, "script-missing") && b.outside {
 		return // there is no such service, and no settings of it

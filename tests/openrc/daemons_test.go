@@ -106,7 +106,7 @@ func (w wire) life(d daemon) {
 
 	// Outside, it answers outside: all that follows can fail.
 	w.Sh("rc-service " + d.service + " start")
-	w.Run(poll("probe " + d.question + " 127.0.0.1 | grep -q ': " + d.answer + "'"))
+	w.Await("probe " + d.question + " 127.0.0.1 | grep -q ': " + d.answer + "'")
 	w.answers(d.service+" outside", d.question, d.answer, refused)
 	w.Sh("rc-service " + d.service + " stop")
 	w.gone(d)
@@ -128,7 +128,7 @@ func (w wire) life(d daemon) {
 	if d.process == "dnsmasq" {
 		// It has another process for each question by TCP, which keeps the port
 		// for as long as it is there; some may not have been accepted yet.
-		w.Run(poll("[ $(pgrep -xc dnsmasq) = 1 ] && [ -z \"$(ip netns exec vpn ss -Htn 'sport = :53')\" ]"))
+		w.Await("[ $(pgrep -xc dnsmasq) = 1 ] && [ -z \"$(ip netns exec vpn ss -Htn 'sport = :53')\" ]")
 	}
 	before = pids()
 	w.Sh("rc-service " + d.service + " restart")
@@ -156,7 +156,7 @@ func (w wire) isInside(d daemon, when string) {
 	w.T.Helper()
 	what := d.service + " after " + when
 	// start-stop-daemon does not wait for what it puts into the background.
-	w.Run(poll("ip netns exec peer probe " + d.question + " 192.0.2.1 | grep -q ': " + d.answer + "'"))
+	w.Await("ip netns exec peer probe " + d.question + " 192.0.2.1 | grep -q ': " + d.answer + "'")
 	w.answers(what, d.question, refused, d.answer)
 	var processes []string
 	for _, user := range strings.Fields(d.users) {
@@ -173,7 +173,7 @@ func (w wire) isInside(d daemon, when string) {
 func (w wire) gone(d daemon) {
 	w.T.Helper()
 	// A daemon that has removed its pidfile is not yet at its end.
-	w.Run(poll("! pgrep -x " + d.process + " >/dev/null"))
+	w.Await("! pgrep -x " + d.process + " >/dev/null")
 	w.answers(d.service+" stopped", d.question, refused, refused)
 	kit.Equal(w.T, d.service+" has left", w.Run("pgrep -a -x "+d.process).Stdout, "")
 }
@@ -218,12 +218,6 @@ func expect(question, address, answer string) string {
 	return line
 }
 
-// poll is a script that waits for a command to succeed, up to about ten
-// seconds.
-func poll(command string) string {
-	return "for i in $(seq 600); do " + command + " && exit; sleep 0.02; done; exit 1"
-}
-
 // nginx writes the configuration of a service of nginx.
 func (w wire) nginx(service, text string) {
 	w.T.Helper()
@@ -251,7 +245,7 @@ func (w wire) reloadNginx() {
 		w.nginx("nginx", reload.text)
 		w.Sh(reload.command)
 		for _, worker := range strings.Fields(before) {
-			w.Sh(poll("[ ! -e /proc/" + worker + " ]"))
+			w.Await("[ ! -e /proc/" + worker + " ]")
 		}
 		kit.Equal(w.T, "workers after "+reload.command, fmt.Sprint(len(strings.Fields(workers()))), "2")
 		w.answersPeer("nginx after "+reload.command, "http 80", reload.text)
@@ -264,7 +258,7 @@ func (w wire) reloadDnsmasq() {
 	w.answersPeer("dnsmasq", "dns listed.example", "192.0.2.10")
 	w.Write("/etc/dnsmasq.hosts", "192.0.2.11 listed.example\n")
 	w.Sh("rc-service dnsmasq reload")
-	w.Sh(poll("ip netns exec peer probe dns listed.example 192.0.2.1 | grep -q 192.0.2.11"))
+	w.Await("ip netns exec peer probe dns listed.example 192.0.2.1 | grep -q 192.0.2.11")
 	w.answersPeer("dnsmasq after reload", "dns listed.example", "192.0.2.11")
 
 	w.answersPeer("dnsmasq's own question", "dns inside.example", "192.0.2.1")

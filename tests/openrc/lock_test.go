@@ -95,8 +95,13 @@ func (h *host) capabilities(pid, set string) (bits uint64) {
 // The program that locks the service in is on the service's own cgroup, in the
 // daemon's place from the first, and goes with it.
 func locked(t *testing.T, h *host) {
-	h.Conf("daemon", "netns=vpn", "netns_lock=yes")
 	cgroup, mounted := h.cgroupOf("daemon")
+	lockedIn(t, h, cgroup, mounted)
+	kit.Equal(t, "cgroups", h.Sh("find /sys/fs/cgroup -name '*daemon*'"), "")
+}
+
+func lockedIn(t *testing.T, h *host, cgroup, mounted string) {
+	h.Conf("daemon", "netns=vpn", "netns_lock=yes")
 	h.Sh("rc-service daemon start")
 	for _, when := range []string{"start", "restart"} {
 		h.Sh("rc-service daemon " + when)
@@ -110,9 +115,8 @@ func locked(t *testing.T, h *host) {
 	}
 	h.Sh("rm -f /run/trace.daemon; rc-service daemon status; rc-service daemon reload; rc-service daemon checkconfig")
 	ran(h, "daemon", h.inside(), "status", "reload", "checkconfig")
-	h.Sh("rc-service daemon stop")
-	h.noDaemon()
-	kit.Equal(t, "cgroups", h.Sh("find /sys/fs/cgroup -name '*daemon*'"), "")
+	h.stops("daemon")
+	kit.Equal(t, "cgroups", h.Sh("find "+mounted+" -name '*daemon'"), "")
 }
 
 // The supervisor is locked in as well, and still has its health checked.

@@ -122,7 +122,7 @@ func (h *host) namespace(name string) string {
 // start-stop-daemon does not wait for what it puts into the background.
 func (h *host) daemon() string {
 	h.T.Helper()
-	return h.Sh("for i in $(seq 600); do pgrep -x sleeper && exit; sleep 0.1; done; exit 1")
+	return h.Await("pgrep -x sleeper")
 }
 
 // killDaemon ends the daemon without OpenRC's doing, once it is there, and

@@ -151,10 +151,7 @@ func (h *published) start() {
 // ready waits until the two processes have given up everything.
 func (h *published) ready() {
 	h.T.Helper()
-	h.Sh(`for i in $(seq 600); do
-		[ "$(grep -ls '^Seccomp:.2' $(pgrep -x netns-publish | sed 's|.*|/proc/&/status|') /dev/null | wc -l)" = 2 ] && exit
-		sleep 0.1
-	done; pgrep -a netns-publish; cat /var/log/netns-publish.vpn.log; exit 1`)
+	h.Await(`[ "$(grep -ls '^Seccomp:.2' $(pgrep -x netns-publish | sed 's|.*|/proc/&/status|') /dev/null | wc -l)" = 2 ]`)
 }
 
 const publications = `netns_publish="127.0.0.1:9091 [::1]:8080=127.0.0.1:9091

@@ -2,14 +2,12 @@ package openrc
 
 import (
 	"fmt"
-	"io"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"openrc-netns/tests/internal/build"
 	"openrc-netns/tests/kit"
-	"openrc-netns/tests/machine"
 )
 
 // The lines in the host's resolv.conf and in that of vpn, in the tests of repair.
@@ -261,10 +259,8 @@ func TestRepairBelievesNobody(t *testing.T) {
 	h.Conf("daemon", "netns=vpn", "netns_lock=yes")
 	h.Sh("rc-service daemon restart")
 	pid := h.daemon()
-	until := func(condition string) string {
-		return "for i in $(seq 600); do " + condition + " && exit; sleep 0.1; done; exit 1"
-	}
-	h.Sh("exec >/run/log 2>&1; /usr/local/bin/sleeper 4001 & /usr/local/bin/sleeper 4002 & echo $! >/sys/fs/cgroup/openrc.daemon/cgroup.procs; unshare --mount /usr/local/bin/sleeper 4003 &" + until("[ $(pgrep -xc sleeper) = 4 ]"))
+	h.Sh("exec >/run/log 2>&1; /usr/local/bin/sleeper 4001 & /usr/local/bin/sleeper 4002 & echo $! >/sys/fs/cgroup/openrc.daemon/cgroup.procs; unshare --mount /usr/local/bin/sleeper 4003 &")
+	h.Await("[ $(pgrep -xc sleeper) = 4 ]")
 	of := func(argument string) string { return h.Sh("pgrep -fx '.*sleeper " + argument + "'") }
 	bystander, joined, private := of("4001"), of("4002"), of("4003")
 	// As any local user could: an s6-supervise of the service, with a child.
@@ -272,7 +268,8 @@ func TestRepairBelievesNobody(t *testing.T) {
 mount -t tmpfs none /run; mkdir -p /run/openrc/s6-services/daemon; cd /run/openrc/s6-services/daemon
 cp /bin/sleep ./s6-supervise; printf s6-supervise >/proc/self/comm; /usr/local/bin/sleeper 4004 & wait
 `)
-	h.Sh("exec >/run/log 2>&1; setpriv --reuid nobody --regid nogroup --clear-groups unshare -Urm sh /run/fake &" + until("pgrep -fx '.*sleeper 4004'"))
+	h.Sh("exec >/run/log 2>&1; setpriv --reuid nobody --regid nogroup --clear-groups unshare -Urm sh /run/fake &")
+	h.Await("pgrep -fx '.*sleeper 4004'")
 	states := func() string {
 		return h.Sh("for pid in " + strings.Join([]string{bystander, joined, private, of("4004")}, " ") + `; do
 			cat /proc/$pid/cgroup /proc/$pid/mountinfo; done`)
@@ -343,11 +340,7 @@ var writers = []string{
 // it looks.
 func TestRepairHooks(t *testing.T) {
 	t.Parallel()
-	kit.Require(t)
-	root, err := machine.CachedRoot("writers-sid", "sid", writers, io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
+	root := kit.Root(t, "writers-sid", "sid", writers...)
 	// As PACKAGING.md has them for Debian's sid, and for Alpine.
 	hooks := []string{
 		"/usr/libexec/dhcpcd-hooks/90-openrc-netns", "/usr/lib/resolvconf/libc.d/openrc-netns",

@@ -196,7 +196,7 @@ func (s *transcript) belongs(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func (s *transcript) until(ts *testscript.TestScript, neg bool, args []string) {
-	s.run(ts, neg, poll(strings.Join(args, " ")))
+	s.run(ts, neg, kit.Poll(strings.Join(args, " ")))
 }
 
 func (s *transcript) conf(ts *testscript.TestScript, neg bool, args []string) {

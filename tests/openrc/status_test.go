@@ -1,7 +1,6 @@
 package openrc
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"regexp"
@@ -52,14 +51,8 @@ const statusCommand = "rc-netns status "
 func (h *host) statusJSON(before, args string) (statusReport, int) {
 	h.T.Helper()
 	result := h.Run(before + statusCommand + "--json " + args)
-	var r statusReport
-	decoder := json.NewDecoder(strings.NewReader(result.Stdout))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&r); err != nil {
-		h.T.Fatalf("status --json %s: %v\n%s", args, err, result.Output)
-	}
 	lacks(h.T, result.Stdout, "null")
-	return r, result.Code
+	return kit.Decode[statusReport](h.T, result.Stdout), result.Code
 }
 
 // says asserts the verdict on a service, in the table, in the JSON and as an
@@ -590,39 +583,6 @@ func TestStatusOfSessions(t *testing.T) {
 	h.Sh("cp /etc/resolv.conf /etc/new; mv /etc/new /etc/resolv.conf")
 	h.fixed("sshd", "files", "it sees the host's /etc/resolv.conf", "ok")
 	kit.Contains(t, h.Sh(statusCommand+"sshd"), pid+"  sleeper ")
-}
-
-func TestStatusOfManyServices(t *testing.T) {
-	kit.Whole(t)
-	t.Parallel()
-	h := boot(t, "dash", true)
-	many := func(n int) string {
-		return fmt.Sprintf(`for i in $(seq %d); do
-			ln -sf daemon /etc/init.d/daemon.$i; echo netns=vpn >/etc/conf.d/daemon.$i
-			mkdir -p /run/openrc/options/daemon.$i /sys/fs/cgroup/openrc.daemon.$i; ln -sf /etc/init.d/daemon.$i /run/openrc/started/
-			cp /run/openrc/options/daemon/netns /run/openrc/options/daemon.$i/
-			sh -c "echo 0 >/sys/fs/cgroup/openrc.daemon.$i/cgroup.procs; exec nsenter --net=/run/netns/vpn /usr/local/bin/sleeper 1000" >/dev/null 2>&1 &
-		done; until [ $(pgrep -xc sleeper) -gt %d ]; do sleep 0.1; done`, n, n)
-	}
-	h.startWith("daemon", "netns=vpn")
-	// The best of several runs, in milliseconds.
-	best := func() int {
-		var ms int
-		out := h.Sh(`for i in 1 2 3 4 5 6 7; do s=$(date +%s%N); ` + statusCommand + ` >/dev/null || exit; e=$(date +%s%N); echo $(((e - s) / 100000)); done | sort -n | head -1`)
-		fmt.Sscan(out, &ms)
-		return ms
-	}
-	one := best()
-	h.Sh(many(200))
-	r, code := h.statusJSON("", "")
-	if code != 0 || len(r.Services) != 201 {
-		t.Errorf("exit status %d, %d services", code, len(r.Services))
-	}
-	all := best()
-	t.Logf("1 service: %d.%d ms, 201 services: %d.%d ms", one/10, one%10, all/10, all%10)
-	if all > 40*one+500 {
-		t.Errorf("201 services take %d/10 ms, one takes %d/10", all, one)
-	}
 }
 
 // A monitor must not be woken by a restart.

@@ -129,21 +129,14 @@ func (s *tunnelScene) nothingOnHost() {
 		"2001:db8:51::/64 dev eth1 proto kernel\ndefault via 2001:db8:51::2 dev eth1")
 }
 
-// patiently runs a command until it succeeds: the peers of a tunnel may be in
-// the middle of something.
-func (s *tunnelScene) patiently(command string) string {
-	s.T.Helper()
-	return s.Sh("for i in $(seq 50); do out=$(" + command + " 2>&1) && break; sleep 0.2; done; echo \"$out\"")
-}
-
 // reaches asserts that a command, with netns-exec or nothing, is answered from
 // behind the tunnel, and gets names from there.
 func (s *tunnelScene) reaches(prefix string) {
 	s.T.Helper()
-	kit.Equal(s.T, "answer", s.patiently(prefix+" probe ask "+farAddress), "tcp: peer\nudp: peer")
-	kit.Equal(s.T, "answer by IPv6", s.patiently(prefix+" probe ask "+far6), "tcp: peer\nudp: peer")
+	kit.Equal(s.T, "answer", s.Await(prefix+" probe ask "+farAddress), "tcp: peer\nudp: peer")
+	kit.Equal(s.T, "answer by IPv6", s.Await(prefix+" probe ask "+far6), "tcp: peer\nudp: peer")
 	// The name server answers with the address of who asks.
-	kit.Equal(s.T, "name", s.patiently(prefix+" getent ahostsv4 anything.example | awk 'NR == 1 { print $1 }'"), insideAddress)
+	kit.Equal(s.T, "name", s.Await(prefix+" getent ahostsv4 anything.example | awk 'NR == 1 { print $1 }'"), insideAddress)
 }
 
 // capture writes down what goes through the machine's own network until the
@@ -201,7 +194,7 @@ func (s *tunnelScene) pest() {
 // inVPN asserts that the service pest is inside.
 func (s *tunnelScene) inVPN() {
 	s.T.Helper()
-	pid := s.patiently("cat /run/pest.pid")
+	pid := s.Await("cat /run/pest.pid")
 	kit.Equal(s.T, "pest", s.where(pid), s.inside())
 }
 
