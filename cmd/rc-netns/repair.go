@@ -80,7 +80,7 @@ func repaired(s repair.Step, try bool) string {
 	case repair.Attached:
 		did = fmt.Sprintf("BPF program attached again to its cgroup %s", s.What)
 	case repair.Skipped:
-		return fmt.Sprintf("%s has another root directory, or mounts of another making: its /etc is left alone", names)
+		return fmt.Sprintf("%s has another root directory: its /etc is left alone", names)
 	}
 	if try {
 		return "would be repaired: " + did

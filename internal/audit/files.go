@@ -42,12 +42,11 @@ type View struct {
 	Process Process // one of them
 	// Mounts is the inode of the mount namespace.
 	Mounts uint64
-	// Foreign says that it is not the service's own but the host's, or that of
-	// another service.
-	Foreign bool
-	// Apart says that none of them has the root directory of this process, or that
-	// it is neither of these nor made from the service's own: nobody knows what
-	// they see.
+	// Own says that the start of the service made it, or that it was made from
+	// that: nowhere else is anything bound.
+	Own bool
+	// Apart says that none of them has the root directory of this process, as in
+	// a chroot: its /etc is another one.
 	Apart bool
 	// Lost are the binds that are not there.
 	Lost []mounts.Bind
@@ -81,12 +80,7 @@ func (a *auditor) judgeFiles(s *Service) {
 		if i >= 0 && !s.Views[i].Apart {
 			continue
 		}
-		own, foreign := a.whose(s, p)
-		var view *files.View
-		err := error(files.ErrOtherRoot)
-		if own || foreign {
-			view, err = files.OpenSameView(p.PID)
-		}
+		view, err := files.OpenSameView(p.PID)
 		if err != nil && !errors.Is(err, files.ErrOtherRoot) {
 			continue // gone
 		}
@@ -95,7 +89,7 @@ func (a *auditor) judgeFiles(s *Service) {
 			s.Views = append(s.Views, View{})
 		}
 		v := &s.Views[i]
-		*v = View{Process: p, Mounts: inode, Foreign: foreign, Apart: err != nil}
+		*v = View{Process: p, Mounts: inode, Own: a.owns(s, p), Apart: err != nil}
 		if err != nil {
 			continue
 		}
@@ -111,10 +105,10 @@ func (a *auditor) judgeFiles(s *Service) {
 				v.Lost = append(v.Lost, entry.bind)
 			}
 			remedy := s.repair(before)
-			if v.Foreign || waits {
+			if !v.Own || waits {
 				remedy = s.restart(before)
 			}
-			if key := fmt.Sprint(entry.bind.Target, v.Foreign, waits); !found[key] {
+			if key := fmt.Sprint(entry.bind.Target, v.Own, waits); !found[key] {
 				found[key] = true
 				s.add(finding.Files, id, remedy, entry.bind.Target, entry.bind.Source)
 			}
@@ -123,9 +117,10 @@ func (a *auditor) judgeFiles(s *Service) {
 	}
 }
 
-// whose tells whether the mount namespace of a process is the one that the start
-// of s made, or was made from that; or else the host's, or another service's.
-func (a *auditor) whose(s *Service, p Process) (own, foreign bool) {
+// owns reports whether the mount namespace of a process is the one that the start
+// of s made, or was made from that: not the host's, nor another service's, nor one
+// of somebody else's making.
+func (a *auditor) owns(s *Service, p Process) bool {
 	inode := a.processes[p.PID].mounts
 	if a.others == nil {
 		a.others = map[uint64]bool{a.hostMounts: true}
@@ -137,17 +132,17 @@ func (a *auditor) whose(s *Service, p Process) (own, foreign bool) {
 		}
 	}
 	if inode == s.Record.Mounts.Inode {
-		return s.hasView(p.PID), false
+		return s.hasView(p.PID)
 	}
 	if a.others[inode] {
-		return false, true
+		return false
 	}
 	ns, err := mounts.Of(p.PID)
 	if err != nil {
-		return false, false
+		return false
 	}
 	defer ns.Close()
-	return ns.ID().Inode == inode && ns.SameOwner() && mounts.Marked(p.PID), false
+	return ns.ID().Inode == inode && ns.SameOwner() && mounts.Marked(p.PID)
 }
 
 // compare says what is wrong with the entry in a view, and what to do before it

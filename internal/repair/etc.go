@@ -12,7 +12,7 @@ func (m *repairing) bind() {
 	for _, v := range m.Views {
 		// Where the name leads elsewhere by now, the files are those of
 		// another network namespace.
-		if len(v.Lost) == 0 || v.Foreign || v.Apart || v.Process.Position != audit.Inside {
+		if len(v.Lost) == 0 || !v.Own || v.Apart || v.Process.Position != audit.Inside {
 			continue
 		}
 		ns, err := mounts.Of(v.Process.PID)

@@ -35,8 +35,8 @@ const (
 	Bound Kind = "bound"
 	// Attached: the cgroup What has its program again.
 	Attached Kind = "attached"
-	// Skipped: Process has another root directory, as in a chroot, or mounts that
-	// were not made from those of a start; what it sees in /etc is not looked at.
+	// Skipped: Process has another root directory, as in a chroot; what it sees in
+	// /etc is not looked at.
 	Skipped Kind = "skipped"
 )
 
@@ -94,7 +94,7 @@ func (r *Report) forgetErrors() {
 	r.Steps = slices.DeleteFunc(r.Steps, func(s Step) bool { return s.Err != nil })
 }
 
-// skipped are the processes of which nobody knows what they see.
+// skipped are the processes that see another /etc.
 func skipped(services []audit.Service) []Step {
 	var steps []Step
 	for _, s := range services {

@@ -127,6 +127,7 @@ func TestRepairViews(t *testing.T) {
 	h.Write("/usr/local/bin/family", `#!/bin/sh
 unshare --mount sleeper 1001 &
 unshare --mount --root /srv/jail sleeper 1002 &
+unshare --mount sh -c 'umount -l /sys; exec sleeper 1005' &
 nsenter --mount=/proc/1/ns/mnt sleeper 1003 &
 nsenter --mount=/proc/$(cat /run/daemon.pid)/ns/mnt sleeper 1004 &
 exec sleeper 1000
@@ -136,27 +137,31 @@ exec sleeper 1000
 		t.Helper()
 		return h.Await("pgrep -fx '.*sleeper " + argument + "'")
 	}
-	main, worker, jailed, host, guest, other := pid("1000"), pid("1001"), pid("1002"), pid("1003"), pid("1004"), pid("3600")
+	main, worker, jailed, host, guest, other, maker := pid("1000"), pid("1001"), pid("1002"), pid("1003"), pid("1004"), pid("3600"), pid("1005")
 	h.Sh(replace)
-	views := []string{main, worker, jailed, host, guest, other}
+	views := []string{main, worker, jailed, host, guest, other, maker}
 	see := func(want ...string) {
 		t.Helper()
 		for i, pid := range views {
 			h.sees(pid, want[i])
 		}
 	}
-	see(hostsServer, hostsServer, "jail", hostsServer, hostsServer, hostsServer)
+	see(hostsServer, hostsServer, "jail", hostsServer, hostsServer, hostsServer, hostsServer)
 	result := h.Run("rc-netns repair family")
 	for _, pid := range []string{main, worker} {
 		kit.Contains(t, result.Stdout, "family: /etc/resolv.conf bound again in process "+pid+" (sleeper)\n")
 	}
-	kit.Contains(t, result.Stdout, "family: process "+jailed+" (sleeper) has another root directory, or mounts of another making: its /etc is left alone\n")
+	kit.Contains(t, result.Stdout, "family: process "+jailed+" (sleeper) has another root directory: its /etc is left alone\n")
 	kit.Equal(t, "lines", fmt.Sprint(strings.Count(result.Stdout, "\n")), "3")
 	kit.Equal(t, "the rest", fmt.Sprint(result.Code, " ", result.Stderr),
 		"1 rc-netns: repair: family: it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf; fix it with: rc-service family restart\n")
-	see(vpnsServer, vpnsServer, "jail", hostsServer, hostsServer, hostsServer)
+	see(vpnsServer, vpnsServer, "jail", hostsServer, hostsServer, hostsServer, hostsServer)
 	kit.Contains(t, h.Run("rc-netns repair").Stdout, "daemon: /etc/resolv.conf bound again in process "+other+" (sleeper)")
-	see(vpnsServer, vpnsServer, "jail", hostsServer, mgmts, mgmts)
+	see(vpnsServer, vpnsServer, "jail", hostsServer, mgmts, mgmts, hostsServer)
+	// What it has made for itself is not bound in, and is named all the same.
+	h.Sh("kill " + host + " " + guest)
+	h.repairs(1, "family", "family: process "+jailed+" (sleeper) has another root directory: its /etc is left alone",
+		"rc-netns: repair: family: it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf; fix it with: rc-service family restart")
 }
 
 // What a daemon reads while the host replaces its file: the host's from then on
