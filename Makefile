@@ -25,8 +25,9 @@
 #                 repair, egress and check where others have piled up work;
 #                 BENCH=Services/dash/start for some of these,
 #                 BENCH_SMOKE=1 for a run that only shows that all rows work
-# make torture    attack the programs and judge every launch; TORTURE_S says for
-#                 how many seconds, TORTURE_ARGS what to repeat
+# make torture    attack the programs, and judge every launch, every look and what
+#                 the hook hands over; TORTURE_S says for how many seconds,
+#                 TORTURE_ARGS what to repeat
 # make fuzz       the conf.d reader against /bin/sh; FUZZTIME says how long
 
 PREFIX ?= /usr
@@ -176,9 +177,12 @@ test-all: lint
 	@GO='$(GO)' tests/watch tests/othergo $(OTHER_GO)
 	tests/watch $(MAKE) -s bench BENCH_SMOKE=1
 
+# The launches, and what takes a real OpenRC: looks and the hand-over.
+TORTURE = -run=TestTorture ./tests/torture ./tests/openrc
+
 # Each part attacks with another seed, and has other files of conf.d.
 soak:
-	TORTURE_S=2400 $(GO) test -v -timeout 1h -count=1 ./tests/torture -args -seed $(PART)
+	TORTURE_S=2400 $(GO) test -v -timeout 1h -count=1 $(TORTURE) -args -seed $(PART)
 	$(MAKE) -s fuzz FUZZTIME=10m
 
 lint:
@@ -207,7 +211,7 @@ bench: build
 		OPENRC_NETNS_INSTALLED="$$dir/root" $(GO) test -timeout=0 -bench '$(BENCH)' ./tests/bench
 
 torture:
-	TORTURE_S=$(TORTURE_S) $(GO) test -v -timeout 0 -count=1 ./tests/torture -args $(TORTURE_ARGS)
+	TORTURE_S=$(TORTURE_S) $(GO) test -v -timeout 0 -count=1 $(TORTURE) -args $(TORTURE_ARGS)
 
 fuzz:
 	$(GO) test -fuzz=FuzzParseAgreesWithSh -fuzztime=$(FUZZTIME) ./internal/confd

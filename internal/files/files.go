@@ -67,15 +67,17 @@ func OpenRegular(path string) (*os.File, error) {
 	return f, nil
 }
 
-// Read is os.ReadFile. Any thread may call it.
+// Read reads a regular file, as those of /proc are, of at most 16 MiB. Any thread
+// may call it.
 func Read(path string) ([]byte, error) {
-	f, err := Open(path)
+	const most = 16 << 20
+	f, err := OpenRegular(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	content := make([]byte, 0, 16384) // most files of /proc are read at once
-	for {
+	for len(content) <= most {
 		if len(content) == cap(content) {
 			content = append(content, 0)[:len(content)]
 		}
@@ -88,6 +90,7 @@ func Read(path string) ([]byte, error) {
 			return content, err
 		}
 	}
+	return nil, fmt.Errorf("%q has more than %d bytes", path, most)
 }
 
 // ReadDir is os.ReadDir. Any thread may call it.

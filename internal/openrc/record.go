@@ -118,7 +118,7 @@ func (r *Record) AsSet(s Settings) bool { return r.Netns == s.Netns && r.View ==
 // Lock waits until nobody else repairs the service of that name, who would call
 // this too. It is an error if the service has no record.
 func Lock(service string) (unlock func(), err error) {
-	record, err := files.Open(valuePath(service, recordValue))
+	record, err := files.OpenRegular(valuePath(service, recordValue))
 	if err != nil {
 		return nil, err
 	}

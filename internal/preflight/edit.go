@@ -1,9 +1,9 @@
 package preflight
 
 import (
-	"os"
 	"strings"
 
+	"openrc-netns/internal/files"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/serviceconf"
 )
@@ -53,7 +53,7 @@ func assign(line, name, value string) string {
 
 // lineOf is the line of that number, counted from 1.
 func lineOf(file string, number int) string {
-	text, err := os.ReadFile(file)
+	text, err := files.Read(file)
 	if err != nil {
 		return ""
 	}

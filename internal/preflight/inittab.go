@@ -1,11 +1,11 @@
 package preflight
 
 import (
-	"os"
 	"regexp"
 	"strings"
 
 	"openrc-netns/internal/confd"
+	"openrc-netns/internal/files"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/serviceconf"
@@ -21,7 +21,7 @@ var inNamespace = regexp.MustCompile(`\b(?:ip\s+netns\s+exec\s+|netns-exec\s+|ns
 // checkInittab looks for an OpenRC that is run in a network namespace, whose
 // services without settings would be expected there.
 func (s *System) checkInittab() {
-	text, err := os.ReadFile(inittab)
+	text, err := files.Read(inittab)
 	if err != nil || inherits() {
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"openrc-netns/internal/files"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/rcdir"
@@ -95,7 +96,7 @@ var match = sync.OnceValue(func() patterns {
 
 // checkCalls looks for calls of another service in the script.
 func (s *serviceCheck) checkCalls(script, other string, same bool) {
-	text, err := os.ReadFile(script)
+	text, err := files.Read(script)
 	if err != nil {
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"openrc-netns/internal/files"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
@@ -142,6 +143,6 @@ func (s *serviceCheck) namespaceUnusable(name string, err error) {
 
 // mounted reports whether something is mounted on the file at path.
 func mounted(path string) bool {
-	text, err := os.ReadFile("/proc/self/mountinfo")
+	text, err := files.Read("/proc/self/mountinfo")
 	return err == nil && strings.Contains(string(text), " "+path+" ")
 }

@@ -1,11 +1,11 @@
 package preflight
 
 import (
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"openrc-netns/internal/files"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/serviceconf"
 )
@@ -70,7 +70,7 @@ func readPidfiles(service, script string) *pidfiles {
 
 // read takes in what a file assigns, and returns what it gives for --pidfile.
 func (p *pidfiles) read(file string, words map[string]word) (options []word) {
-	text, err := os.ReadFile(file)
+	text, err := files.Read(file)
 	if err != nil {
 		return nil
 	}

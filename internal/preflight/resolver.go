@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"openrc-netns/internal/files"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
@@ -73,7 +74,7 @@ func (s *serviceCheck) makesResolvConf(netns string) bool {
 // hostModules are the words after "hosts:" in nsswitch.conf(5), which musl does
 // not read and systems with musl do not have.
 func (s *serviceCheck) hostModules() []string {
-	text, _ := os.ReadFile(s.etcFile("nsswitch.conf"))
+	text, _ := files.Read(s.etcFile("nsswitch.conf"))
 	for line := range strings.Lines(string(text)) {
 		line, _, _ = strings.Cut(line, "#")
 		if words, found := strings.CutPrefix(strings.TrimSpace(line), "hosts:"); found {
@@ -90,7 +91,7 @@ func (s *serviceCheck) checkNameservers() {
 	if file != "/etc/resolv.conf" {
 		return // made for this namespace
 	}
-	text, err := os.ReadFile(file)
+	text, err := files.Read(file)
 	if err != nil {
 		return
 	}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"openrc-netns/internal/confd"
+	"openrc-netns/internal/files"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/rcdir"
 	"openrc-netns/internal/shell"
@@ -99,7 +100,7 @@ func entersItself(script string) bool {
 // lsb reports whether a script has the header of Debian's, and whether it
 // sources the file by way of which one of ours hands it over to OpenRC.
 func lsb(script string) (header, sources bool) {
-	text, err := os.ReadFile(script)
+	text, err := files.Read(script)
 	if err != nil {
 		return false, false
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"openrc-netns/internal/confd"
+	"openrc-netns/internal/files"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/serviceconf"
@@ -89,9 +90,9 @@ func askOpenRC(question ...string) (string, error) {
 
 // patched reports whether the shell files of OpenRC have Alpine's patches.
 func patched(dir string) bool {
-	files, _ := filepath.Glob(filepath.Join(dir, "sh/*.sh"))
-	for _, file := range files {
-		if text, err := os.ReadFile(file); err == nil && bytes.Contains(text, []byte("RC_VRF_EXEC")) {
+	shellFiles, _ := filepath.Glob(filepath.Join(dir, "sh/*.sh"))
+	for _, file := range shellFiles {
+		if text, err := files.Read(file); err == nil && bytes.Contains(text, []byte("RC_VRF_EXEC")) {
 			return true
 		}
 	}
@@ -100,7 +101,7 @@ func patched(dir string) bool {
 
 // checkDropin reports whether there is a drop-in that OpenRC can read.
 func (s *System) checkDropin() bool {
-	text, err := os.ReadFile(dropinPath)
+	text, err := files.Read(dropinPath)
 	dropin := finding.Where{Path: dropinPath}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -143,7 +144,7 @@ var library = []string{"service.sh", "script.sh", "maker.sh", "lsb.sh", "supervi
 func (s *System) checkLibrary() {
 	for _, name := range library {
 		file := filepath.Join(s.library, name)
-		text, err := os.ReadFile(file)
+		text, err := files.Read(file)
 		id, args := finding.LibraryMissing, []any{file}
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -232,8 +233,8 @@ func (s *System) checkUserDropin() {
 	}
 	link, err := os.Stat(userDropinPath)
 	if file, fileErr := os.Stat(dropinPath); err == nil && fileErr == nil && !os.SameFile(link, file) {
-		text, err := os.ReadFile(userDropinPath)
-		original, originalErr := os.ReadFile(dropinPath)
+		text, err := files.Read(userDropinPath)
+		original, originalErr := files.Read(dropinPath)
 		if err == nil && originalErr == nil && bytes.Equal(text, original) {
 			return // a copy does as well
 		}

@@ -120,7 +120,7 @@ func journalPath(name string) string { return filepath.Join(journalDir, name, "s
 // one.
 func readJournal(path string) (*journal, error) {
 	j := &journal{path: path}
-	content, err := os.ReadFile(path)
+	content, err := files.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return j, nil
 	}

@@ -20,6 +20,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"openrc-netns/tests/internal/attack"
 )
 
 // Every system call of a launch that the programs make themselves, from the
@@ -589,7 +591,7 @@ func attackCalls(r *report, until time.Time) {
 	runtime.LockOSThread()
 	for _, k := range injections {
 		id := "inject/" + k.kind
-		if !wanted(id) && !strings.HasPrefix(*only, id+"/") {
+		if !wanted(id) && !strings.HasPrefix(*attack.Only, id+"/") {
 			continue
 		}
 		var t *traced
@@ -638,7 +640,7 @@ func attackCalls(r *report, until time.Time) {
 
 // shuffle puts work into an order that the seed decides.
 func shuffle[W any](todo []W) {
-	rand.New(rand.NewPCG(*seed, 3)).Shuffle(len(todo), func(i, j int) { todo[i], todo[j] = todo[j], todo[i] })
+	rand.New(rand.NewPCG(*attack.Seed, 3)).Shuffle(len(todo), func(i, j int) { todo[i], todo[j] = todo[j], todo[i] })
 }
 
 // onBenches does work on all benches, as far as the time goes.

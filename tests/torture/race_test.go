@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"openrc-netns/internal/openrc"
+	"openrc-netns/tests/internal/attack"
 )
 
 // racers is how many launches go on at a time.
@@ -27,7 +28,7 @@ var raceKinds = []string{"hand", "hand", "hand", "path", "user", "lock", "lock",
 // attackRaces launches while others change the names, and judges each launch by
 // what the name led to meanwhile.
 func attackRaces(r *report, until time.Time) {
-	random := rand.New(rand.NewPCG(*seed, 1))
+	random := rand.New(rand.NewPCG(*attack.Seed, 1))
 	var names []*name
 	for text, order := range map[string]string{"steady": "steady", "admin": "admin", "admin2": "admin", "again": "again", "wild": "wild"} {
 		n, err := newName(text, order, rand.New(rand.NewPCG(random.Uint64(), 2)))
@@ -41,7 +42,7 @@ func attackRaces(r *report, until time.Time) {
 	stop := churnAll(names)
 	var wait sync.WaitGroup
 	for i := range racers {
-		random := rand.New(rand.NewPCG(*seed, uint64(10+i)))
+		random := rand.New(rand.NewPCG(*attack.Seed, uint64(10+i)))
 		wait.Go(func() {
 			if err := race(r, i, names, random, until); err != nil {
 				r.failed("race", err)

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"openrc-netns/tests/internal/attack"
 )
 
 // report counts what became of the launches, and keeps what must not be.
@@ -91,7 +93,7 @@ func (r *report) print(t *testing.T) {
 		}
 	}
 	if !r.launched() {
-		t.Errorf("nothing was launched: -only %q names nothing that the attack has, or the machine has too much to do", *only)
+		t.Errorf("nothing was launched: -only %q names nothing that the attack has, or the machine has too much to do", *attack.Only)
 	}
 }
 

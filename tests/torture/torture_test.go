@@ -6,19 +6,13 @@ package torture
 
 import (
 	"flag"
-	"math/rand/v2"
 	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"openrc-netns/tests/internal/apart"
-)
-
-var (
-	seed = flag.Uint64("seed", 0, "repeat the run of this seed; 0 takes a new one")
-	only = flag.String("only", "", "run this part, or this one case, of those that the report names")
+	"openrc-netns/tests/internal/attack"
 )
 
 func TestMain(m *testing.M) {
@@ -26,40 +20,23 @@ func TestMain(m *testing.M) {
 	os.Exit(apart.Main(m, makeHost))
 }
 
-// length is how long the attack lasts: TORTURE_S seconds, or else ten minutes, of
-// which a short run takes a slice.
-func length(t *testing.T) time.Duration {
-	text := os.Getenv("TORTURE_S")
-	switch {
-	case text == "" && testing.Short():
-		return 45 * time.Second
-	case text == "":
-		return 10 * time.Minute
-	}
-	seconds, err := strconv.Atoi(text)
-	if err != nil || seconds < 1 {
-		t.Fatalf("TORTURE_S=%q: give a number of seconds", text)
-	}
-	return time.Duration(seconds) * time.Second
-}
-
 func TestTorture(t *testing.T) {
-	if *seed == 0 {
-		*seed = rand.Uint64()>>33 + 1
+	if *attack.Only == "looks" || *attack.Only == "handover" {
+		t.Skip("that is of tests/openrc")
 	}
 	// A few seconds may be too few for a machine that has other work.
 	const attempts = 10
-	r := &report{seed: *seed, violations: map[string][]violation{}}
+	r := &report{seed: *attack.Seed, violations: map[string][]violation{}}
 	for i := 0; i < attempts && !r.launched(); i++ {
 		r.parts = nil
-		r.attack(time.Now().Add(length(t)))
+		r.attack(time.Now().Add(attack.Length(t, 45*time.Second)))
 	}
 	r.print(t)
 }
 
 // attack shares the time between the attacks.
 func (r *report) attack(until time.Time) {
-	for _, attack := range []struct {
+	for _, surface := range []struct {
 		name  string
 		run   func(*report, time.Time)
 		share float64 // of the time that is left
@@ -68,22 +45,22 @@ func (r *report) attack(until time.Time) {
 		{"inject", attackCalls, 0.35},
 		{"race", attackRaces, 1},
 	} {
-		if *only != "" && strings.SplitN(*only, "/", 2)[0] != attack.name {
+		if *attack.Only != "" && strings.SplitN(*attack.Only, "/", 2)[0] != surface.name {
 			continue
 		}
-		share := attack.share
-		if *only != "" {
+		share := surface.share
+		if *attack.Only != "" {
 			share = 1
 		}
-		p := &part{name: attack.name, classes: map[string]int{}}
+		p := &part{name: surface.name, classes: map[string]int{}}
 		r.parts = append(r.parts, p)
 		began := time.Now()
-		attack.run(r, began.Add(time.Duration(share*float64(time.Until(until)))))
+		surface.run(r, began.Add(time.Duration(share*float64(time.Until(until)))))
 		p.time = time.Since(began)
 	}
 }
 
 // wanted reports whether -only lets the case run.
 func wanted(id string) bool {
-	return *only == "" || id == *only || strings.HasPrefix(id, *only+"/")
+	return *attack.Only == "" || id == *attack.Only || strings.HasPrefix(id, *attack.Only+"/")
 }
