@@ -43,11 +43,13 @@ func open(path string, flags int, mode uint32) (*os.File, error) {
 }
 
 // OpenRegular is Open for what has to be a regular file: opening a FIFO, a
-// device or a terminal neither hangs nor takes anything over.
+// device or a terminal neither hangs nor takes anything over. The error is a
+// *fs.PathError.
 func OpenRegular(path string) (*os.File, error) {
+	other := &fs.PathError{Op: "open", Path: path, Err: errors.New("is not a regular file")}
 	f, err := open(path, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 	if errors.Is(err, unix.ENXIO) { // open(2): a socket, or a device that is not there
-		return nil, fmt.Errorf("%q is not a regular file", path)
+		return nil, other
 	}
 	if err != nil {
 		return nil, err
@@ -56,9 +58,10 @@ func OpenRegular(path string) (*os.File, error) {
 	switch {
 	case err != nil:
 	case info.IsDir():
-		err = fmt.Errorf("%q is a directory, not a file", path)
+		other.Err = unix.EISDIR
+		err = other
 	case !info.Mode().IsRegular():
-		err = fmt.Errorf("%q is not a regular file", path)
+		err = other
 	}
 	if err != nil {
 		f.Close()
@@ -90,7 +93,7 @@ func Read(path string) ([]byte, error) {
 			return content, err
 		}
 	}
-	return nil, fmt.Errorf("%q has more than %d bytes", path, most)
+	return nil, &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("has more than %d bytes", most)}
 }
 
 // ReadDir is os.ReadDir. Any thread may call it.

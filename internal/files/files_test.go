@@ -24,7 +24,7 @@ func TestReadWaitsForNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
-		fifo: "is not a regular file", large: "has more than 16777216 bytes", "/dev/zero": "is not a regular file", dir: "is a directory, not a file",
+		fifo: "is not a regular file", large: "has more than 16777216 bytes", "/dev/zero": "is not a regular file", dir: "is a directory",
 	} {
 		if _, err := Read(path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", path, err)

@@ -214,7 +214,7 @@ func TestTortureLooks(t *testing.T) {
 			h.Run(script)
 			state := func() string {
 				return h.Run(`exec 2>&1; cat /proc/1/mountinfo; find /run /etc /sys/fs/cgroup -xdev -printf '%p %y %s %T@\n' | sort | grep -v -e '^/run/log '
-					for p in $(pgrep -f '^sh -c printf|sleeper 3600$'); do echo $p; cat /proc/$p/cgroup /proc/$p/mountinfo; readlink /proc/$p/ns/*; done
+					for p in $(pgrep -f '^sh -c printf|sleeper 3600$'); do echo $p; grep ^0: /proc/$p/cgroup; cat /proc/$p/mountinfo; readlink /proc/$p/ns/*; done
 					grep -e Udp: -e Tcp: /proc/net/snmp | cut -d' ' -f1-9; nsenter --net=/run/netns/vpn grep -e Udp: /proc/net/snmp`).Output
 			}
 			before := state()
