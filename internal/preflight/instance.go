@@ -1,11 +1,12 @@
 package preflight
 
 import (
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"openrc-netns/internal/files"
 	"openrc-netns/internal/finding"
@@ -28,24 +29,52 @@ func (s *serviceCheck) checkOtherServices() {
 	if err != nil {
 		return
 	}
-	own := readPidfiles(s.Name, path)
-	scripts, _ := names(rcdir.Init)
-	for _, other := range scripts {
-		script := filepath.Join(rcdir.Init, other)
-		if other == s.Name || !openrc.HasScript(other) || !inUse(other) {
+	id, err := files.Identify(unix.AT_FDCWD, path)
+	if err != nil {
+		return
+	}
+	text, _ := files.Read(path)
+	own, calls := readPidfiles(s.Name, path), findCalls(string(text))
+	for _, other := range s.run.neighbours() {
+		if other.name == s.Name {
 			continue
 		}
-		same := sameFile(path, script)
-		if own.command != "" || same {
-			theirs := readPidfiles(other, script)
-			if same || theirs.command == own.command {
-				s.comparePidfiles(own, theirs, other)
-			}
+		same := other.id == id
+		if same || own.command != "" && other.pidfiles.command == own.command {
+			s.comparePidfiles(own, other.pidfiles, other.name)
 		}
-		if s.belongsElsewhere(other) {
-			s.checkCalls(path, other, same)
+		if other.err != nil || other.netns != s.settings.Netns || other.vrf != s.settings.VRF {
+			s.checkCalls(path, string(text), calls, other.name, same)
 		}
 	}
+}
+
+// neighbour is a service that is in use.
+type neighbour struct {
+	name       string
+	id         files.ID // of its script
+	pidfiles   *pidfiles
+	netns, vrf string
+	err        error // of these two
+}
+
+// neighbours are read once: each service is compared with all.
+func (c *checker) neighbours() []neighbour {
+	if c.inUse != nil {
+		return c.inUse
+	}
+	c.inUse = []neighbour{}
+	scripts, _ := names(rcdir.Init)
+	for _, name := range scripts {
+		script := filepath.Join(rcdir.Init, name)
+		id, err := files.Identify(unix.AT_FDCWD, script)
+		if err != nil || !openrc.HasScript(name) || !inUse(name) {
+			continue
+		}
+		settings, err := serviceconf.Read(name)
+		c.inUse = append(c.inUse, neighbour{name, id, readPidfiles(name, script), settings.Netns, settings.VRF, err})
+	}
+	return c.inUse
 }
 
 // inUse reports whether a service runs, or is to be started with a runlevel.
@@ -55,18 +84,6 @@ func inUse(service string) bool {
 	}
 	levels, _ := filepath.Glob(filepath.Join(rcdir.Runlevels, "*", service))
 	return len(levels) > 0
-}
-
-func sameFile(a, b string) bool {
-	one, err := os.Stat(a)
-	other, otherErr := os.Stat(b)
-	return err == nil && otherErr == nil && os.SameFile(one, other)
-}
-
-// belongsElsewhere reports whether another service belongs in another place.
-func (s *serviceCheck) belongsElsewhere(other string) bool {
-	settings, err := serviceconf.Read(other)
-	return err != nil || settings.Netns != s.settings.Netns || settings.VRF != s.settings.VRF
 }
 
 // patterns are for what a script has on a line.
@@ -94,31 +111,41 @@ var match = sync.OnceValue(func() patterns {
 	}
 })
 
-// checkCalls looks for calls of another service in the script.
-func (s *serviceCheck) checkCalls(script, other string, same bool) {
-	text, err := files.Read(script)
-	if err != nil {
-		return
-	}
+// call is one of a service, in a line of a script.
+type call struct {
+	number int
+	line   string
+	from   int // where the name of the service begins in it, and ends
+	to     int
+}
+
+func findCalls(script string) (calls []call) {
 	number := 0
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(script) {
 		number++
 		found := match().called.FindStringSubmatchIndex(line)
 		if found == nil || strings.HasPrefix(strings.TrimSpace(line), "#") || match().spoken.MatchString(line[:found[0]]) || line[found[4]:found[5]] == "status" {
 			continue
 		}
-		name := line[found[2]:found[3]]
-		if name != other && !s.mayHold(name, other, string(text)) {
+		calls = append(calls, call{number, line, found[2], found[3]})
+	}
+	return calls
+}
+
+// checkCalls looks for one of another service in the script.
+func (s *serviceCheck) checkCalls(script, text string, calls []call, other string, same bool) {
+	for _, c := range calls {
+		if name := c.line[c.from:c.to]; name != other && !s.mayHold(name, other, text) {
 			continue
 		}
-		where := finding.Where{Path: script, Line: number}
+		where := finding.Where{Path: script, Line: c.number}
 		id, remedy := finding.ServiceByName, finding.Remedy{}
 		if same {
-			before, after := line[:found[2]], strings.TrimSuffix(line[found[3]:], "\n")
+			before, after := c.line[:c.from], strings.TrimSuffix(c.line[c.to:], "\n")
 			if quote := before[len(before)-1]; quote == '"' || quote == '\'' {
 				before, after = before[:len(before)-1], after[1:]
 			}
-			id, remedy = finding.ServiceByNameOwn, finding.Write(finding.Edit{Path: script, Line: number, Text: before + `"$RC_SVCNAME"` + after})
+			id, remedy = finding.ServiceByNameOwn, finding.Write(finding.Edit{Path: script, Line: c.number, Text: before + `"$RC_SVCNAME"` + after})
 		}
 		s.add(id, finding.Warning, where, remedy, other, s.Name)
 		return

@@ -61,12 +61,12 @@ func (s *serviceCheck) etcFile(name string) string {
 // makesResolvConf reports whether the service of a namespace is going to make
 // one, when it is started.
 func (s *serviceCheck) makesResolvConf(netns string) bool {
-	makes, known := s.dns[netns]
+	makes, known := s.run.dns[netns]
 	if script := maker(netns); script != "" && !known {
 		settings, _ := (&serviceCheck{}).readMaker(filepath.Base(script))
 		spec, _, _ := settings.Spec(netns)
 		makes = !spec.DNS.IsZero()
-		s.dns[netns] = makes
+		s.run.dns[netns] = makes
 	}
 	return makes
 }

@@ -18,6 +18,7 @@ type checker struct {
 	openrc System
 	root   bool
 	dns    map[string]bool // what makesResolvConf has found: many services may have one namespace
+	inUse  []neighbour     // see neighbours
 }
 
 // serviceCheck is a service that is being checked.
@@ -30,7 +31,7 @@ type serviceCheck struct {
 	unreadable bool   // only a shell can tell the settings
 	onHost     bool   // netns leads to the host's network
 	byDefault  bool   // netns is that of serviceconf.Default
-	dns        map[string]bool
+	run        *checker
 }
 
 // check returns nil for a service that has no settings of ours, unless it was
@@ -42,7 +43,7 @@ func (c *checker) check(name string, named bool) (*Service, error) {
 	s := serviceCheck{
 		Service: Service{Name: name},
 		from:    map[string]finding.Where{},
-		dns:     c.dns,
+		run:     c,
 	}
 	s.script = scriptOf(name)
 	files := serviceconf.Files(name)
