@@ -86,7 +86,7 @@ func audited() *audit.Report {
 	outside := func(id finding.ID, args ...any) finding.Finding {
 		return finding.Finding{ID: id, Gravity: finding.Outside, Args: args}
 	}
-	unbound := func(id finding.ID, args ...any) finding.Finding {
+	ofSockets := func(id finding.ID, args ...any) finding.Finding {
 		return finding.Finding{ID: id, Gravity: finding.Sockets, Args: args}
 	}
 	etc := func(id finding.ID, name string) finding.Finding {
@@ -110,16 +110,16 @@ func audited() *audit.Report {
 	restarted(&vpn, "never", outside(finding.NeverEntered, finding.Place("vpn"))).Record = nil
 	restarted(&vpn, "changed", outside(finding.SettingsChanged, finding.Place(""), finding.Place("vpn"))).Record = &openrc.Record{}
 	add("host", &vpn, &record, openrc.Started, create.Run("rc-service", "host", "restart"), outside(finding.NamespaceHost, "vpn"))
-	restarted(&mgmt, "not-bound", unbound(finding.NotBound))
-	restarted(&mgmt, "no-program", unbound(finding.NoProgram, "/openrc.daemon"), unbound(finding.LeftCgroup, []audit.Process{sleeper, inside}, "/openrc.daemon"))
-	restarted(&mgmt, "gone", unbound(finding.VRFGone, finding.VRF("mgmt")))
-	restarted(&mgmt, "other-device", unbound(finding.VRFRecreated, finding.VRF("mgmt")))
-	restarted(&mgmt, "other-vrf", unbound(finding.VRFChanged, "blue", "mgmt"))
-	restarted(&vpn, "still-bound", unbound(finding.VRFUnset))
-	restarted(&mgmt, "socket", unbound(finding.SocketsUnbound, sockets[:1], finding.VRF("mgmt")))
-	restarted(&mgmt, "sockets", unbound(finding.SocketsUnbound, append(sockets[:3:3], audit.Socket{Protocol: "raw", Port: 89}), finding.VRF("mgmt")),
-		unbound(finding.SocketsUnbound, sockets, finding.VRF("mgmt")))
-	restarted(&vpn, "lock", unbound(finding.NotLocked), unbound(finding.StillLocked))
+	restarted(&mgmt, "not-bound", ofSockets(finding.NotBound))
+	restarted(&mgmt, "no-program", ofSockets(finding.NoProgram, "/openrc.daemon"), ofSockets(finding.LeftCgroup, []audit.Process{sleeper, inside}, "/openrc.daemon"))
+	restarted(&mgmt, "gone", ofSockets(finding.VRFGone, finding.VRF("mgmt")))
+	restarted(&mgmt, "other-device", ofSockets(finding.VRFRecreated, finding.VRF("mgmt")))
+	restarted(&mgmt, "other-vrf", ofSockets(finding.VRFChanged, "blue", "mgmt"))
+	restarted(&vpn, "still-bound", ofSockets(finding.VRFUnset))
+	restarted(&mgmt, "socket", ofSockets(finding.SocketsUnbound, sockets[:1], finding.VRF("mgmt")))
+	restarted(&mgmt, "sockets", ofSockets(finding.SocketsUnbound, append(sockets[:3:3], audit.Socket{Protocol: "raw", Port: 89}), finding.VRF("mgmt")),
+		ofSockets(finding.SocketsUnbound, sockets, finding.VRF("mgmt")))
+	restarted(&vpn, "lock", ofSockets(finding.NotLocked), ofSockets(finding.StillLocked))
 	add("etc", &vpn, &record, openrc.Started, finding.Run("touch", "/etc/my file").Run("rc-service", "etc", "restart"),
 		etc(finding.EtcHost, "resolv.conf"), etc(finding.EtcReplaced, "hosts"), etc(finding.EtcUnbound, "my file"), etc(finding.EtcUnbound, "motd"))
 	add("name-gone", &vpn, &record, openrc.Started, finding.Run("rm", "/run/netns/vpn").Run("ip", "netns", "attach", "vpn", "14"),
