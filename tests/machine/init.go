@@ -37,7 +37,6 @@ func assemble(s spec) error {
 		{"root", func() error { return mountRoot(s.Root, s.Layer) }},
 		{"file systems", func() error { return mountSystem(s) }},
 		{"devices", makeDevices},
-		{"coverage", func() error { return shareCoverage(s.Cover) }},
 		{"root", root.Pivot},
 		{"shell", func() error { return linkShell(s.Shell) }},
 		{"network", loopbackUp},

@@ -82,7 +82,6 @@ type spec struct {
 	Hidden bool   // it is nowhere
 	V1     string // a hierarchy of cgroup v1 of this name is at /sys/fs/cgroup/openrc
 	Cgroup bool   // the machine has a cgroup v2: the keeper's word to PID 1
-	Cover  string // see shareCoverage
 }
 
 // report is the keeper's answer, as JSON.
@@ -106,7 +105,7 @@ func Start(opts Options) (m *Machine, err error) {
 	if !slices.Contains([]string{"", "none", "v1"}, opts.Cgroups) {
 		return nil, fmt.Errorf("start machine: unknown cgroups %q (none or v1)", opts.Cgroups)
 	}
-	s := spec{Shell: cmp.Or(opts.Shell, "dash"), Hidden: opts.Cgroups != "", Cover: os.Getenv("OPENRC_NETNS_COVER")}
+	s := spec{Shell: cmp.Or(opts.Shell, "dash"), Hidden: opts.Cgroups != ""}
 	if opts.Cgroups == "v1" {
 		s.V1 = legacyName()
 	}

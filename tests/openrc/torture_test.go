@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -110,81 +111,57 @@ func claim(r *rand.Rand, number int, service string) string {
 }
 
 // hostilities are scripts of somebody who can write what is looked at: a user, the
-// service's user, root in the service. They have the process $daemon, its cgroup
-// $cgroup, idle(), which leaves a process of a name, $pid, and inside(), which runs
-// a command in the daemon's mounts.
-var hostilities = []func(r *rand.Rand, word string) string{
-	func(_ *rand.Rand, word string) string { return "idle " + word },
-	func(_ *rand.Rand, word string) string { return "idle " + word + "; echo $pid >/run/daemon.pid" },
-	func(_ *rand.Rand, word string) string { return "idle " + word + "; echo $pid >$cgroup/cgroup.procs" },
-	func(_ *rand.Rand, word string) string {
-		return "mkdir -p $cgroup/" + word + "/a/b; idle x; echo $pid >$cgroup/" + word + "/a/b/cgroup.procs"
-	},
-	func(_ *rand.Rand, word string) string {
-		return "idle " + word + " nsenter --net=/run/netns/vpn unshare -Urm; echo $pid >$cgroup/cgroup.procs"
-	},
-	func(_ *rand.Rand, word string) string {
-		return "idle " + word + " nsenter -t $daemon -n -m unshare -m --propagation private sh -c 'mount -t tmpfs none /etc; exec \"$0\" \"$@\"'; echo $pid >$cgroup/cgroup.procs"
-	},
-	func(_ *rand.Rand, word string) string {
-		return "for i in $(seq 200); do idle " + word + "; echo $pid >$cgroup/cgroup.procs; done"
-	},
-	func(r *rand.Rand, _ string) string {
-		return "inside mount --bind " + pick(r, []string{"/run/fifo /etc/resolv.conf", "/proc/kmsg /etc/resolv.conf", "/run/sparse /etc/resolv.conf", "/proc /etc", "/dev/zero /etc/hosts", "/run/empty /run", "/ /mnt"})
-	},
-	func(r *rand.Rand, _ string) string {
-		return "inside umount -l " + pick(r, []string{"/etc/resolv.conf", "/sys", "/proc", "/run/nscd"})
-	},
-	func(r *rand.Rand, _ string) string {
-		return "inside mount -t tmpfs none " + pick(r, []string{"/etc", "/run", "/sys", "/proc", "/usr", "/var"})
-	},
-	func(r *rand.Rand, _ string) string {
-		return "inside sh -c 'for i in $(seq 1500); do mount --bind /run/empty " + pick(r, []string{"/mnt", "/etc/netns", "/run/empty"}) + "; done'"
-	},
-	func(r *rand.Rand, _ string) string { // FUSE whose server does not answer
-		return `perl -e '$^F = 255; open F, "+<", "/dev/fuse" or die;
-			system("nsenter -t $ARGV[0] -m mount -i -t fuse -o fd=" . fileno(F) . ",rootmode=40000,user_id=0,group_id=0,allow_other none $ARGV[1]") and die;
-			sysread F, $q, 131072; ($size, $init, $unique) = unpack "LLQ", $q; syswrite F, pack "LlQLLLLSSLx40", 80, 0, $unique, 7, 31, 0, 0, 0, 0, 65536;
-			open P, ">/run/fuse"; close P; sleep 600' $daemon ` + pick(r, []string{"/etc", "/run", "/sys", "/usr", "/"}) + ` & until [ -e /run/fuse ] || ! kill -0 $!; do sleep 0.1; done`
-	},
-	func(r *rand.Rand, word string) string { return oddFile(r, "/etc/netns/vpn/"+word, word) },
-	func(r *rand.Rand, word string) string { return oddFile(r, "/etc/netns/vpn/resolv.conf", word) },
-	func(r *rand.Rand, word string) string { return oddFile(r, "/run/daemon.pid", word) },
-	func(r *rand.Rand, word string) string { return oddFile(r, "/run/netns/"+word, word) },
-	func(r *rand.Rand, word string) string { return oddFile(r, "/run/openrc/options/daemon/netns", word) },
-	func(r *rand.Rand, word string) string { return oddFile(r, "/run/openrc-netns/"+word, word) },
-	func(r *rand.Rand, word string) string { return oddFile(r, "/run/openrc-netns/lan/journal", word) },
-	func(r *rand.Rand, word string) string { return oddFile(r, "/etc/wireguard/wg0.conf", word) },
-	func(_ *rand.Rand, word string) string {
-		return "printf '[Interface]\\nPrivateKey = %s\\nAddress = %s\\n[Peer]\\nAllowedIPs = %s\\n' " + word + " " + word + " " + word + " >/etc/wireguard/wg0.conf"
-	},
-	func(_ *rand.Rand, word string) string {
-		return "printf 'netns=%s\\n' " + word + " >/etc/conf.d/" + word
-	},
-	func(_ *rand.Rand, word string) string { return "printf '%s\\n' " + word + " >>/etc/conf.d/daemon" },
-	func(_ *rand.Rand, word string) string { return "printf 'netns=%s\\n' " + word + " >/etc/conf.d/daemon" },
-	func(_ *rand.Rand, word string) string { return "ln -s daemon /etc/init.d/" + word },
-	func(_ *rand.Rand, word string) string { return "ip -n vpn link set lo alias " + word },
-	func(_ *rand.Rand, word string) string {
-		return "ip link add name o type veth peer name i netns vpn; ip -n vpn link set i name " + word + "; ip -n vpn link set " + word + " up"
-	},
-	func(*rand.Rand, string) string {
-		return `ip -n vpn link set lo up; perl -e 'printf "route add 10.%d.%d.%d dev lo\n", $_ >> 16, $_ >> 8 & 255, $_ & 255 for 1 .. 15000' | ip -n vpn -batch -`
-	},
-	func(_ *rand.Rand, word string) string { return "ip netns add " + word },
-	func(*rand.Rand, string) string { return "for i in $(seq 200); do ip netns add n$i; done" },
-	func(*rand.Rand, string) string { return "ip netns delete vpn" },
-	func(*rand.Rand, string) string { return "kill -STOP $daemon" },
+// service's user, root in the service. WORD is an odd one, and of [[a|b]] one is
+// taken. They have the process $daemon, its cgroup $cgroup, idle(), which leaves a
+// process of a name, $pid, and inside(), which runs a command in the daemon's
+// mounts.
+var hostilities = []string{
+	"idle WORD",
+	"idle WORD; echo $pid >/run/daemon.pid",
+	"idle WORD; echo $pid >$cgroup/cgroup.procs",
+	"mkdir -p $cgroup/WORD/a/b; idle x; echo $pid >$cgroup/WORD/a/b/cgroup.procs",
+	"idle WORD nsenter --net=/run/netns/vpn unshare -Urm; echo $pid >$cgroup/cgroup.procs",
+	`idle WORD nsenter -t $daemon -n -m unshare -m --propagation private sh -c 'mount -t tmpfs none /etc; exec "$0" "$@"'; echo $pid >$cgroup/cgroup.procs`,
+	"for i in $(seq 200); do idle WORD; echo $pid >$cgroup/cgroup.procs; done",
+	"inside mount --bind [[/run/fifo /etc/resolv.conf|/proc/kmsg /etc/resolv.conf|/run/sparse /etc/resolv.conf|/proc /etc|/dev/zero /etc/hosts|/run/empty /run|/ /mnt]]",
+	"inside umount -l [[/etc/resolv.conf|/sys|/proc|/run/nscd]]",
+	"inside mount -t tmpfs none [[/etc|/run|/sys|/proc|/usr|/var]]",
+	"inside sh -c 'for i in $(seq 1500); do mount --bind /run/empty [[/mnt|/etc/netns|/run/empty]]; done'",
+	// FUSE whose server does not answer.
+	`perl -e '$^F = 255; open F, "+<", "/dev/fuse" or die;
+		system("nsenter -t $ARGV[0] -m mount -i -t fuse -o fd=" . fileno(F) . ",rootmode=40000,user_id=0,group_id=0,allow_other none $ARGV[1]") and die;
+		sysread F, $q, 131072; ($size, $init, $unique) = unpack "LLQ", $q; syswrite F, pack "LlQLLLLSSLx40", 80, 0, $unique, 7, 31, 0, 0, 0, 0, 65536;
+		open P, ">/run/fuse"; close P; sleep 600' $daemon [[/etc|/run|/sys|/usr|/]] & until [ -e /run/fuse ] || ! kill -0 $!; do sleep 0.1; done`,
+	"path=[[/etc/netns/vpn/WORD|/etc/netns/vpn/resolv.conf|/run/daemon.pid|/run/netns/WORD|/run/openrc/options/daemon/netns|/run/openrc-netns/WORD|/run/openrc-netns/lan/setup|/etc/wireguard/wg0.conf]]; " + odds,
+	`printf '[Interface]\nPrivateKey = %s\nAddress = %s\n[Peer]\nAllowedIPs = %s\n' WORD WORD WORD >/etc/wireguard/wg0.conf`,
+	`printf 'netns=%s\n' WORD >/etc/conf.d/[[WORD|daemon]]`,
+	`printf '%s\n' WORD >>/etc/conf.d/daemon`,
+	"ln -s daemon /etc/init.d/WORD",
+	"ip -n vpn link set lo alias WORD",
+	"ip link add name o type veth peer name i netns vpn; ip -n vpn link set i name WORD; ip -n vpn link set WORD up",
+	`ip -n vpn link set lo up; perl -e 'printf "route add 10.%d.%d.%d dev lo\n", $_ >> 16, $_ >> 8 & 255, $_ & 255 for 1 .. 15000' | ip -n vpn -batch -`,
+	"ip netns add WORD",
+	"for i in $(seq 200); do ip netns add n$i; done",
+	"ip netns delete vpn",
+	"kill -STOP $daemon",
 }
 
-// oddFile puts something else in the place of a file.
-func oddFile(r *rand.Rand, path, word string) string {
-	path = strings.ReplaceAll(path, "'", "")
-	return "path='" + path + "'; mkdir -p \"${path%/*}\"; rm -rf \"$path\"; " + pick(r, []string{
-		`mkfifo "$path"`, `mkdir "$path"`, `: >"$path"`, `ln -s /nowhere "$path"`, `ln -s /dev/zero "$path"`, `ln -s /proc/self/ns/net "$path"`,
-		`ln -s . "$path"`, `truncate -s 1G "$path"`, `head -c 70000 /dev/urandom >"$path"`, `mknod "$path" c 1 5`, "printf '%s\\n1\\n%s\\n' " + word + " " + word + ` >"$path"`,
-		`: >"$path"; mount --bind /proc/1/ns/uts "$path"`, `: >"$path"; mount --bind /proc/1/ns/net "$path"`,
+// odds put something else in the place of the file $path.
+const odds = `mkdir -p "${path%/*}"; rm -rf "$path"; [[mkfifo "$path"|mkdir "$path"|: >"$path"|ln -s /nowhere "$path"|ln -s /dev/zero "$path"|` +
+	`ln -s /proc/self/ns/net "$path"|ln -s . "$path"|truncate -s 1G "$path"|head -c 70000 /dev/urandom >"$path"|mknod "$path" c 1 5|` +
+	`printf '%s\n1\n%s\n' WORD WORD >"$path"|: >"$path"; mount --bind /proc/1/ns/uts "$path"|: >"$path"; mount --bind /proc/1/ns/net "$path"]]`
+
+var alternatives = regexp.MustCompile(`\[\[.*?\]\]`)
+
+func hostility(r *rand.Rand) string {
+	word := quote(pick(r, odd))
+	if r.IntN(8) == 0 {
+		word = quote(strings.Repeat("long", 60))
+	}
+	script := alternatives.ReplaceAllStringFunc(pick(r, hostilities), func(some string) string {
+		return pick(r, strings.Split(some[2:len(some)-2], "|"))
 	})
+	return strings.ReplaceAll(script, "WORD", word) + "\n"
 }
 
 // What only looks ends, says what it has to say in characters that no terminal
@@ -204,11 +181,7 @@ func TestTortureLooks(t *testing.T) {
 				`idle() { name=$1; shift; "$@" sh -c 'printf %s "$0" >/proc/$$/comm; exec 3<>/run/never; read -r x <&3' "$name" </dev/null >/run/log 2>&1 & pid=$!; }
 				inside() { nsenter -t $daemon -m "$@"; }` + "\n"
 			for range 1 + r.IntN(4) {
-				word := quote(pick(r, odd))
-				if r.IntN(8) == 0 {
-					word = quote(strings.Repeat("long", 60))
-				}
-				script += pick(r, hostilities)(r, word) + "\n"
+				script += hostility(r)
 			}
 			t.Logf("seed %d\n%s", *attack.Seed, script)
 			h.Run(script)

@@ -36,7 +36,7 @@ const epoch = 1700000000
 func TestMain(m *testing.M) {
 	machine.Init()
 	var err error
-	if err = os.Setenv("GOFLAGS", treebuild.Flags()); err != nil { // for packaging/build
+	if err = os.Setenv("GOFLAGS", treebuild.Flags); err != nil { // for packaging/build
 		panic(err)
 	}
 	if built, err = os.MkdirTemp("", "openrc-netns-packages"); err != nil {

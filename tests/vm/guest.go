@@ -36,9 +36,6 @@ func runInit(s spec) error {
 	if err := shell(copyTree); err != nil {
 		return err
 	}
-	if err := makeCoverage(s.Cover); err != nil {
-		return err
-	}
 	agent, err := startAgent(s)
 	if err != nil {
 		return err

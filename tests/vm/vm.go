@@ -80,7 +80,6 @@ type VM struct {
 	line    *os.File // to the agent
 	agent   *rpc.Client
 	console console
-	cover   string // see makeCoverage
 }
 
 // spec is what vm-host and vm-init are told, as JSON.
@@ -89,7 +88,6 @@ type spec struct {
 	Install string
 	Boot    bool
 	Cgroup  string
-	Cover   string
 }
 
 // Start makes a virtual machine, building its root where the cache has none,
@@ -99,7 +97,7 @@ func Start(opts Options) (*VM, error) {
 	if !initialized {
 		return nil, errors.New("start virtual machine: the program has to call vm.Init first of all")
 	}
-	s := spec{Install: opts.Install, Boot: opts.Boot, Cgroup: cmp.Or(opts.Cgroup, "unified"), Cover: os.Getenv("OPENRC_NETNS_COVER")}
+	s := spec{Install: opts.Install, Boot: opts.Boot, Cgroup: cmp.Or(opts.Cgroup, "unified")}
 	if !slices.Contains([]string{"unified", "hybrid", "none"}, s.Cgroup) {
 		return nil, fmt.Errorf("start virtual machine: unknown cgroup mode %q (unified, hybrid or none)", s.Cgroup)
 	}
@@ -108,7 +106,6 @@ func Start(opts Options) (*VM, error) {
 	}
 	v := &VM{
 		timeout: cmp.Or(opts.Timeout, 20*time.Minute),
-		cover:   s.Cover,
 		console: console{log: cmp.Or(opts.Log, io.Discard), ended: make(chan struct{})},
 	}
 	var err error
@@ -210,7 +207,6 @@ func (v *VM) Run(script string) Result {
 		message := fmt.Sprintf("vm: run: %v%s\n", err, v.console.tail())
 		return Result{Stderr: message, Output: message, Code: 125}
 	}
-	v.collectCoverage()
 	return result
 }
 

@@ -15,18 +15,12 @@ import (
 func Command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = "../.."
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS="+Flags())
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS="+Flags)
 	return cmd
 }
 
 // Flags is what GOFLAGS then is.
-func Flags() string {
-	flags := "-buildvcs=false"
-	if dir := os.Getenv("OPENRC_NETNS_COVER"); dir != "" { // tests/coverage
-		flags += " -overlay=" + dir + "/overlay.json"
-	}
-	return flags
-}
+const Flags = "-buildvcs=false"
 
 // Run runs such a command, which has to succeed.
 func Run(name string, args ...string) error {
