@@ -16,7 +16,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"openrc-netns/internal/inherited"
@@ -244,23 +243,15 @@ func (o *options) becomeCaller() (err error) {
 	return err
 }
 
-// readSettings has conf.d read, which takes more than the rest of a launch. An
-// answer with anything in it that is no setting is refused: part of one would
-// lead elsewhere.
+// readSettings has conf.d read, which takes more than the rest of a launch.
 func readSettings(service string) (openrc.Settings, error) {
-	var settings openrc.Settings
 	answer, err := rcnetns.Ask("settings", "--null", "--", service)
 	if err != nil {
-		return settings, err
+		return openrc.Settings{}, err
 	}
-	for answer != "" {
-		entry, rest, ended := strings.Cut(answer, "\x00")
-		name, value, found := strings.Cut(entry, "=")
-		if !ended || !found || !slices.Contains(openrc.Names, name) {
-			return settings, fmt.Errorf("cannot understand what rc-netns says of service %q: %q; install openrc-netns again", service, entry)
-		}
-		settings.Set(name, value)
-		answer = rest
+	settings, odd := openrc.ParseSettings(answer)
+	if odd != "" {
+		return settings, fmt.Errorf("cannot understand what rc-netns says of service %q: %q; install openrc-netns again", service, odd)
 	}
 	return settings, nil
 }

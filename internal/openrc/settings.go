@@ -53,6 +53,22 @@ func (s *Settings) field(name string) *string {
 	return nil
 }
 
+// ParseSettings reads NAME=VALUE, each with a NUL behind it. It returns the first
+// that is no setting, or has no NUL, too: part of an answer would lead elsewhere
+// than all of it.
+func ParseSettings(text string) (settings Settings, odd string) {
+	for text != "" {
+		entry, rest, ended := strings.Cut(text, "\x00")
+		name, value, found := strings.Cut(entry, "=")
+		field := settings.field(name)
+		if !ended || !found || field == nil {
+			return settings, entry
+		}
+		*field, text = value, rest
+	}
+	return settings, ""
+}
+
 // Confined reports whether the settings ask for anything.
 func (s Settings) Confined() bool {
 	lock, err := YesNo(s.Lock)

@@ -1,6 +1,8 @@
 package provision
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -127,7 +129,9 @@ func TestMarkedExecutesTheProgram(t *testing.T) {
 	start := func(path string) int {
 		cmd := exec.Command(path, "1000")
 		cmd.Env = []string{line}
-		if err := cmd.Start(); err != nil {
+		if err := cmd.Start(); errors.Is(err, fs.ErrPermission) {
+			t.Skip("no file can be executed where the tests have theirs: ", err)
+		} else if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })

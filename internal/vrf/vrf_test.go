@@ -226,6 +226,12 @@ func TestUndoTakesTheProgramOff(t *testing.T) {
 	if programs() != 0 {
 		t.Errorf("%d programs are left", programs())
 	}
+	for i := range 2 {
+		missing, err := Confinement{Cookie: cookie, Lock: true}.PutBack(path)
+		if missing != (i == 0) || programs() != 1 || err != nil {
+			t.Errorf("put back: %t, %d programs, %v", missing, programs(), err)
+		}
+	}
 	if current, err := cgroup.Current(); err != nil || current != before {
 		t.Errorf("in %s, %v, want %s", current, err, before)
 	}

@@ -614,6 +614,8 @@ func TestStatusActionSaysWhere(t *testing.T) {
 		says(inside, "daemon: it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf; fix it with: rc-netns repair daemon", started)
 		h.Sh("rc-service daemon restart")
 		says(inside, started)
+		// Where nothing is wrong that takes no program more.
+		lacks(t, h.Sh("strace -f -qq -e trace=execve -o /run/calls rc-service daemon status >/dev/null; cat /run/calls"), `execve("/usr/sbin/rc-netns"`)
 
 		// What the action says of the name is not said again.
 		h.Sh("rm /etc/netns/vpn/resolv.conf; ip netns delete vpn")
