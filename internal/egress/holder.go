@@ -49,6 +49,7 @@ type descriptor struct{ pid, fd int }
 const (
 	mostOfOne = 1_024
 	mostOfAll = 200_000
+	mostInfo  = 256 << 10 // bytes that the kernel tells of those of one process
 )
 
 // descriptors calls each with the numbers of descriptors of a process and what
@@ -79,18 +80,23 @@ func findTuns() *tuns {
 		if err != nil {
 			continue
 		}
+		bytes := 0
 		count := descriptors(pid, func(fd, target string) {
-			if target != "/dev/net/tun" {
+			if target != "/dev/net/tun" || bytes > mostInfo {
 				return
 			}
 			info, _ := files.Read(fmt.Sprintf("/proc/%d/fdinfo/%s", pid, fd))
+			bytes += len(info)
 			_, after, _ := strings.Cut(string(info), "iff:\t")
 			if name, _, held := strings.Cut(after, "\n"); held {
 				number, _ := strconv.Atoi(fd)
 				t.found[name] = append(t.found[name], descriptor{pid, number})
 			}
 		})
-		if count > mostOfOne {
+		switch {
+		case bytes > mostInfo:
+			t.partly = fmt.Sprintf("process %d has more than %d bytes of locks", pid, mostInfo)
+		case count > mostOfOne:
 			t.partly = fmt.Sprintf("process %d has more than %d descriptors", pid, mostOfOne)
 		}
 		if all += count; all > mostOfAll {

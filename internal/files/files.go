@@ -47,6 +47,11 @@ func open(path string, flags int, mode uint32) (*os.File, error) {
 // *fs.PathError.
 func OpenRegular(path string) (*os.File, error) {
 	other := &fs.PathError{Op: "open", Path: path, Err: errors.New("is not a regular file")}
+	var stat unix.Stat_t
+	// To open a FIFO, or a device, is seen at its other end.
+	if unix.Stat(path, &stat) == nil && !opens(stat.Mode) {
+		return nil, other
+	}
 	f, err := open(path, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 	if errors.Is(err, unix.ENXIO) { // open(2): a socket, or a device that is not there
 		return nil, other
@@ -68,6 +73,12 @@ func OpenRegular(path string) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// opens reports whether to open a file of that mode is seen by nobody.
+func opens(mode uint32) bool {
+	kind := mode & unix.S_IFMT
+	return kind == unix.S_IFREG || kind == unix.S_IFDIR
 }
 
 // Read reads a regular file, as those of /proc are, of at most 16 MiB. Any thread

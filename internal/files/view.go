@@ -18,6 +18,9 @@ import (
 type View struct {
 	root   int
 	mounts string // what the process has mounted, as proc_pid_mountinfo(5)
+	// What has been admitted, by the numbers of mounts, each with a descriptor that
+	// keeps another mount from getting the number.
+	admitted map[int]int
 }
 
 // WaitsError says that to get at a path is to wait for whatever is behind a
@@ -33,7 +36,7 @@ const ownMounts = "/proc/thread-self/mountinfo"
 
 // OpenView opens the view of a process; with 0 that of this one.
 func OpenView(pid int) (*View, error) {
-	v, path := &View{mounts: ownMounts}, "/"
+	v, path := &View{mounts: ownMounts, admitted: map[int]int{}}, "/"
 	if pid != 0 {
 		v.mounts, path = fmt.Sprintf("/proc/%d/mountinfo", pid), fmt.Sprintf("/proc/%d/root", pid)
 	}
@@ -45,7 +48,12 @@ func OpenView(pid int) (*View, error) {
 }
 
 // Close closes the view.
-func (v *View) Close() { unix.Close(v.root) }
+func (v *View) Close() {
+	unix.Close(v.root)
+	for _, fd := range v.admitted {
+		unix.Close(fd)
+	}
+}
 
 // Read reads what has to be a regular file with no more than limit bytes.
 func (v *View) Read(path string, limit int) ([]byte, error) {
@@ -112,7 +120,7 @@ func (v *View) open(path string) (fd int, err error) {
 			continue
 		}
 		dir := at[len(at)-1]
-		next, err := unix.Openat(dir, step, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		next, err := openStep(dir, step, path)
 		if err != nil {
 			return -1, fmt.Errorf("%q: %w", path, err)
 		}
@@ -134,6 +142,42 @@ func (v *View) open(path string) (fd int, err error) {
 	return unix.FcntlInt(uintptr(at[len(at)-1]), unix.F_DUPFD_CLOEXEC, 0)
 }
 
+// openStep opens the entry called step of a directory. One that the kernel does not
+// remember it looks up under the lock of the directory, which somebody who may
+// write there can keep for ever (and not even SIGKILL ends the wait).
+func openStep(dir int, step, path string) (int, error) {
+	const (
+		flags         = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC
+		resolveCached = 0x20 // RESOLVE_CACHED of linux/openat2.h (Linux 5.12)
+	)
+	const attempts = 5 // for who renames something just then
+	how := unix.OpenHow{Flags: flags, Resolve: resolveCached}
+	fd, err := unix.Openat2(dir, step, &how)
+	for i := 1; err == unix.EAGAIN && i < attempts; i++ {
+		fd, err = unix.Openat2(dir, step, &how)
+	}
+	switch err {
+	case unix.EAGAIN:
+		var stat unix.Statx_t
+		if err := unix.Statx(dir, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_MODE|unix.STATX_UID, &stat); err != nil {
+			return -1, err
+		}
+		const others = 0o022
+		if stat.Uid == 0 && stat.Mode&others == 0 {
+			break
+		}
+		var fs unix.Statfs_t
+		if unix.Fstatfs(dir, &fs) == nil && (fs.Type == unix.TMPFS_MAGIC || fs.Type == unix.RAMFS_MAGIC) {
+			return -1, unix.ENOENT // these remember all that there is
+		}
+		return -1, &WaitsError{path, "a directory of others"}
+	case unix.ENOSYS, unix.EINVAL, unix.EPERM: // Linux before 5.12, or a filter
+	default:
+		return fd, err
+	}
+	return unix.Openat(dir, step, flags, 0)
+}
+
 // look is fstat(2), of what is known without asking: a FUSE file system would
 // be asked, by statfs(2) too.
 func look(fd int) (*unix.Statx_t, error) {
@@ -147,6 +191,23 @@ func look(fd int) (*unix.Statx_t, error) {
 // one in memory; or another one of the host's that is of a kind that may be.
 // Kind alone is not enough: behind an overlay or a loop device may be anything.
 func (v *View) admit(fd, dir int, path string) error {
+	id, err := mountID(fd)
+	if _, known := v.admitted[id]; known || err != nil {
+		return err
+	}
+	if err := v.examine(fd, dir, id, path); err != nil {
+		return err
+	}
+	const most = 64
+	if len(v.admitted) < most {
+		if keeps, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err == nil {
+			v.admitted[id] = keeps
+		}
+	}
+	return nil
+}
+
+func (v *View) examine(fd, dir, id int, path string) error {
 	stat, err := look(fd)
 	if err != nil {
 		return err
@@ -157,10 +218,6 @@ func (v *View) admit(fd, dir int, path string) error {
 			there.Dev_major == stat.Dev_major && there.Dev_minor == stat.Dev_minor {
 			return nil
 		}
-	}
-	id, err := mountID(fd)
-	if err != nil {
-		return err
 	}
 	if dir >= 0 {
 		if around, err := mountID(dir); err == nil && around == id {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"openrc-netns/internal/files"
 	"openrc-netns/internal/rcdir"
 )
 
@@ -88,7 +89,7 @@ func hasIPNetns() bool {
 // of that name, one level below the key "namespaces". (It does not follow what
 // the file includes: a reader of YAML would be a lot for a remedy.)
 func configures(name string) bool {
-	file, err := os.Open(ifstateConfig)
+	file, err := files.OpenRegular(ifstateConfig)
 	if err != nil {
 		return false
 	}

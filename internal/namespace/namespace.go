@@ -118,7 +118,13 @@ type Namespace struct {
 // path such as /proc/1234/ns/net. The error is a *NotExistError where there is
 // no such namespace, a *StaleError where only its file is left. Any thread may
 // call it.
-func Open(name string) (*Namespace, error) {
+func Open(name string) (*Namespace, error) { return openName(name, true) }
+
+// Look is Open for who only looks, and looks again before he says anything: it does
+// not wait for somebody who may be making or deleting the name.
+func Look(name string) (*Namespace, error) { return openName(name, false) }
+
+func openName(name string, patient bool) (*Namespace, error) {
 	if err := CheckName(name); err != nil {
 		return nil, err
 	}
@@ -127,7 +133,7 @@ func Open(name string) (*Namespace, error) {
 	}
 	for _, dir := range dirs {
 		ns, err := openPath(name, filepath.Join(dir, name))
-		if errors.As(err, new(*StaleError)) {
+		if patient && errors.As(err, new(*StaleError)) {
 			ns, err = openLater(name, filepath.Join(dir, name))
 		}
 		if _, missing := err.(*NotExistError); !missing {
@@ -191,8 +197,12 @@ func CheckName(name string) error {
 }
 
 func openPath(name, path string) (*Namespace, error) {
-	// O_NONBLOCK and O_NOCTTY: whatever lies there, a FIFO or a terminal,
-	// opening it must neither hang nor take anything over.
+	var stat unix.Stat_t
+	if unix.Stat(path, &stat) == nil && stat.Mode&unix.S_IFMT != unix.S_IFREG && stat.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return nil, fmt.Errorf("%q is not a network namespace", path) // a FIFO, say, at whose other end an open is seen
+	}
+	// O_NONBLOCK and O_NOCTTY: whatever has come there since, a FIFO or a
+	// terminal, opening it must neither hang nor take anything over.
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &NotExistError{name}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -66,7 +67,8 @@ func create(name string, begin func() error) error {
 
 // shareDir makes namespace.Dir a shared mount point, so that a name that goes
 // there goes in every mount namespace that has a copy. It is locked, as
-// ip-netns(8) does, against others who do the same.
+// ip-netns(8) does, against others who do the same; but everybody can lock it, and
+// nobody does that for ten seconds to do the same.
 func shareDir() (unlock func(), err error) {
 	if err := os.MkdirAll(namespace.Dir, 0o755); err != nil {
 		return nil, err
@@ -76,7 +78,13 @@ func shareDir() (unlock func(), err error) {
 		return nil, err
 	}
 	unlock = func() { dir.Close() }
-	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil {
+	locked := func() error { return unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
+	err = locked()
+	for i := 0; i < 200 && err == unix.EWOULDBLOCK; i++ {
+		time.Sleep(50 * time.Millisecond)
+		err = locked()
+	}
+	if err != nil && err != unix.EWOULDBLOCK {
 		unlock()
 		return nil, fmt.Errorf("lock %s: %w", namespace.Dir, err)
 	}
