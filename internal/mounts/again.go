@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"sync/atomic"
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
@@ -27,10 +28,16 @@ func (n *Namespace) BindAgain(b Bind) (bound bool, err error) {
 		if t, err = b.pickUp(); err != nil {
 			return false, err
 		}
-		err = n.Do(func() (err error) {
-			bound, err = t.bindAgain()
+		var put atomic.Bool
+		err = n.Do(func() error {
+			done, err := t.bindAgain()
+			put.Store(done)
 			return err
 		})
+		if errors.Is(err, ErrNoAnswer) {
+			return false, err // and the tree is still in use
+		}
+		bound = put.Load()
 		unix.Close(t.fd)
 	}
 	return bound, err

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -176,15 +177,26 @@ func settle(root unix.Stat_t, cwd string) error {
 	return nil
 }
 
+// ErrNoAnswer says that the file systems of a mount namespace keep those waiting
+// who go there.
+var ErrNoAnswer = errors.New("the file systems of the service do not answer")
+
 // Do calls f inside, on a thread of its own that ends with it. It is an error if
-// the root directory there is not that of this process.
+// the root directory there is not that of this process. The error is ErrNoAnswer if
+// it takes longer than five seconds: f may then be running still.
 func (n *Namespace) Do(f func() error) error {
-	done := make(chan error)
+	const patience = 5 * time.Second
+	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // and no unlock: the thread ends with the goroutine
 		done <- n.do(f)
 	}()
-	return <-done
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(patience):
+		return ErrNoAnswer
+	}
 }
 
 func (n *Namespace) do(f func() error) error {

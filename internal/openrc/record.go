@@ -117,16 +117,23 @@ func (r *Record) AsSet(s Settings) bool { return r.Netns == s.Netns && r.View ==
 
 // Lock waits until nobody else repairs the service of that name, who would call
 // this too. It is an error if the service has no record.
+//
+// What is locked is a file that root alone can open, because who can open one can
+// lock it (flock(2)). OpenRC removes it with the record.
 func Lock(service string) (unlock func(), err error) {
-	record, err := files.OpenRegular(valuePath(service, recordValue))
-	if err != nil {
+	if _, err := os.Lstat(valuePath(service, recordValue)); err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(record.Fd()), unix.LOCK_EX); err != nil {
-		record.Close()
-		return nil, fmt.Errorf("lock %s: %w", record.Name(), err)
+	path := valuePath(service, "netns_repair")
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
+	if err == nil {
+		err = unix.Flock(fd, unix.LOCK_EX)
 	}
-	return func() { record.Close() }, nil
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return func() { unix.Close(fd) }, nil
 }
 
 // find opens the recorded namespace, and returns nil if it is gone.

@@ -49,6 +49,9 @@ func Services() ([]string, error) {
 	}
 	records, _ := filepath.Glob(valuePath("*", recordValue))
 	for _, record := range records {
+		if info, err := os.Lstat(record); err != nil || !info.Mode().IsRegular() {
+			continue // no start has made it
+		}
 		names = append(names, filepath.Base(filepath.Dir(record)))
 	}
 	slices.Sort(names)

@@ -109,11 +109,13 @@ func skipped(services []audit.Service) []Step {
 
 // repair does for s what can be done.
 func repair(s *audit.Service, try bool) []Step {
-	unlock, err := openrc.Lock(s.Name)
-	if err != nil {
-		return nil // it has no record: it was stopped, or knows nothing of where it belongs
+	if !try {
+		unlock, err := openrc.Lock(s.Name)
+		if err != nil {
+			return nil // it has no record: it was stopped, or knows nothing of where it belongs
+		}
+		defer unlock()
 	}
-	defer unlock()
 	m := repairing{Service: s, try: try}
 	for _, f := range s.Findings {
 		if !s.CanRepair(f) {

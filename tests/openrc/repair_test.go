@@ -298,6 +298,38 @@ cp /bin/sleep ./s6-supervise; printf s6-supervise >/proc/self/comm; /usr/local/b
 	}
 }
 
+// Nobody keeps repair of others waiting: not who locks a file that he may only read,
+// nor a service whose mounts do not answer. And what only looks opens nothing but
+// what it is to read.
+func TestRepairWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	h := bootResolved(t)
+	h.Sh("mount -t devtmpfs none /dev 2>/dev/null; ln -s daemon /etc/init.d/daemon.two; echo netns=vpn >/etc/conf.d/daemon; rc-service daemon start; rc-service daemon.two start")
+	one, two := h.Sh("cat /run/daemon.pid"), h.Sh("cat /run/daemon.two.pid")
+	within := func(code int, command string) string {
+		t.Helper()
+		result := h.Run("timeout -s KILL 60 rc-netns " + command)
+		kit.Equal(t, command, fmt.Sprint(result.Code), fmt.Sprint(code))
+		return result.Output
+	}
+	h.Sh("exec >/run/log 2>&1; for f in /run/openrc/options/*/netns; do setpriv --reuid nobody --regid nogroup --clear-groups flock $f sleep 600 & done; sleep 0.5; ! flock -n /run/openrc/options/daemon/netns true")
+	h.Sh(replace)
+	within(0, "repair")
+	h.sees(one, vpnsServer)
+	h.sees(two, vpnsServer)
+	h.Sh(replace + fuse + " " + one + " /proc")
+	kit.Contains(t, within(1, "repair"), "repair: daemon: the file systems of the service do not answer")
+	h.sees(two, vpnsServer)
+
+	h.Sh(`mkfifo /run/victim; (echo important >/run/victim; echo $? >/run/wrote) >/run/log 2>&1 &
+		ln -s /run/victim /run/netns/victim; mkdir -p /run/openrc/options/ghost /run/openrc/options/fifo; ln -s /nowhere /run/openrc/options/ghost/netns; ln -s /run/victim /run/openrc/options/fifo/netns
+		ln -s /run/victim /etc/conf.d/plain; for i in $(seq 400); do touch /run/netns/stale$i; done`)
+	kit.Contains(t, within(1, "status"), "daemon.two ")
+	within(0, "repair -n")
+	t.Log(within(0, "egress"))
+	kit.Equal(t, "who writes to a FIFO", h.Sh("[ ! -e /run/wrote ]; cat /run/victim"), "important")
+}
+
 // Many at once, while the host replaces the file and the daemon is restarted,
 // get in nobody's way.
 func TestRepairTogether(t *testing.T) {
