@@ -78,24 +78,27 @@ func outer(cgroup string) string {
 
 // ServiceOf tells from the content of a /proc/PID/cgroup which service OpenRC
 // put the process into the cgroup of; empty if none. Known says whether there
-// is a service of that name: before 0.50 a cgroup was called just like the
-// service.
+// is a service of that name: anybody who is root makes a cgroup of any name, and
+// before 0.50 one was called just like the service.
 func ServiceOf(cgroups []byte, known func(string) bool) string {
 	for line := range bytes.Lines(cgroups) {
 		_, entry, _ := strings.Cut(strings.TrimSuffix(string(line), "\n"), ":")
 		controller, path, _ := strings.Cut(entry, ":")
 		first, below, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+		service := ""
 		switch {
-		case controller == "name=openrc" && first != "": // cgroup v1
-			return first
+		case controller == "name=openrc": // cgroup v1
+			service = first
 		case controller != "":
 		case first == openrcParent && below != "":
-			service, _, _ := strings.Cut(below, "/")
-			return service
+			service, _, _ = strings.Cut(below, "/")
 		case strings.HasPrefix(first, openrcPrefix):
-			return strings.TrimPrefix(first, openrcPrefix)
-		case first != "" && known(first) && (below == "" || ofCommand(below)):
-			return first
+			service = strings.TrimPrefix(first, openrcPrefix)
+		case below == "" || ofCommand(below):
+			service = first
+		}
+		if service != "" && known(service) {
+			return service
 		}
 	}
 	return ""

@@ -3,10 +3,12 @@ package cgroup
 import "testing"
 
 func TestServiceOfCgroup(t *testing.T) {
-	known := func(service string) bool { return service == "sshd" }
+	known := func(service string) bool { return service == "sshd" || service == "sshd.vpn" }
 	for _, test := range []struct{ cgroups, want string }{
 		{"0::/openrc.sshd\n", "sshd"},
 		{"0::/openrc.sshd.vpn\n", "sshd.vpn"},
+		{"0::/openrc.nosuch\n", ""},
+		{"0::/rc/nosuch\n", ""},
 		{"0::/openrc.sshd/netns-exec.17.0.lock\n", "sshd"},
 		{"0::/openrc.sshd/anything/below\n", "sshd"},
 		{"0::/sshd\n", "sshd"}, // OpenRC 0.45
