@@ -126,6 +126,7 @@ func audited() *audit.Report {
 		stale(finding.NameDeletedAlive, "vpn")).Processes = []audit.Process{started}
 	add("name-gone-dead", &vpn, &record, openrc.Started, finding.Run("ip", "netns", "add", "vpn").Run("rc-service", "name-gone-dead", "restart"), stale(finding.NameDeleted, "vpn"))
 	restarted(&vpn, "reused", stale(finding.NameReused, "vpn"))
+	restarted(&vpn, "no-record", stale(finding.NotOnRecord))
 	oddly := openrc.Settings{Netns: odd}
 	add("my web", &oddly, nil, openrc.Stopped, finding.Run("ip", "netns", "add", odd), missing(finding.NamespaceMissing, odd))
 	add("its web", &oddly, &record, openrc.Started, finding.Run("rm", "/run/netns/"+odd).Run("ip", "netns", "add", odd).Run("rc-service", "its web", "restart"),

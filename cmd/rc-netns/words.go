@@ -63,6 +63,7 @@ var wordings = map[finding.ID]wording{
 	finding.NameDeleted:      {what: "the name %q was deleted since the start, and the service has no process where it was started"},
 	finding.NameDeletedAlive: {what: "the name %q was deleted since the start, and the service runs on in the network namespace that had it"},
 	finding.NameReused:       {what: "the name %q leads to a different network namespace than at the start"},
+	finding.NotOnRecord:      {what: "nothing is on record of its start: nobody knows which sockets it binds and which files it sees"},
 
 	// Of their network namespaces.
 	finding.NamespaceMissing:        {"network namespace %q does not exist", nowhereElse, toCreate},
@@ -398,6 +399,9 @@ func unseen(u audit.Unseen) []string {
 		case n > 1:
 			result = append(result, fmt.Sprintf(many, n)+": run as root")
 		}
+	}
+	if u.Stuck > 0 {
+		result = append(result, fmt.Sprintf("processes that cannot be looked at: %d keep waiting who does", u.Stuck))
 	}
 	if u.Everybody {
 		result = append(result, "processes of other users are hidden: run as root")

@@ -54,9 +54,10 @@ type Report struct {
 	Unseen     Unseen
 }
 
-// NeedsAction reports whether the verdict on any service does.
+// NeedsAction reports whether the verdict on any service does, or a process could
+// not be looked at.
 func (r *Report) NeedsAction() bool {
-	return slices.ContainsFunc(r.Services, func(s Service) bool { return s.Verdict.NeedsAction() })
+	return r.Unseen.Stuck > 0 || slices.ContainsFunc(r.Services, func(s Service) bool { return s.Verdict.NeedsAction() })
 }
 
 // Service is one that has settings or a record that confine it.
@@ -157,8 +158,10 @@ type Interface struct {
 	Up    bool
 }
 
-// Unseen counts what could not be inspected for lack of privilege.
+// Unseen counts what could not be inspected for lack of privilege, and what could
+// not be at all.
 type Unseen struct {
+	Stuck      int  // processes that keep waiting who looks at them
 	Everybody  bool // all processes of other users are hidden
 	Processes  int  // of services, whose namespace could not be seen
 	Programs   int  // services whose BPF program could not be read
@@ -237,6 +240,9 @@ func runOnce(o Options) (*Report, error) {
 			continue
 		}
 		s, err := a.service(name)
+		if errors.As(err, new(*UnknownServiceError)) && len(o.Services) == 0 {
+			continue // a record, or a script, that is gone by now
+		}
 		if err == nil && s == nil && len(o.Services) > 0 {
 			err = &UnconfinedError{name}
 		}

@@ -100,7 +100,10 @@ func (a *auditor) judgeFiles(s *Service) {
 			}
 			// Nobody who does not want to wait goes there to bind it.
 			_, err := view.Identify(entry.bind.Target)
-			waits := errors.As(err, new(*files.WaitsError))
+			waits := err != nil && !errors.Is(err, unix.ENOENT)
+			if waits && !p.Lives() {
+				break
+			}
 			if !waits {
 				v.Lost = append(v.Lost, entry.bind)
 			}
@@ -157,9 +160,9 @@ func (e etcFile) compare(view *files.View) (id finding.ID, remedy finding.Remedy
 		return finding.EtcUnbound, finding.Run("touch", path)
 	case errors.Is(err, unix.ENOENT):
 		return finding.EtcUnbound, remedy
-	case errors.As(err, new(*files.WaitsError)):
+	case err != nil:
 		return finding.EtcReplaced, remedy
-	case err != nil, seen == e.file:
+	case seen == e.file:
 		return "", remedy
 	case hostErr == nil && seen == host:
 		return finding.EtcHost, remedy

@@ -41,7 +41,7 @@ func (a *auditor) want(s *Service) (*netns, error) {
 	case s.Netns == "":
 		return a.netnsOf(a.host, namespace.Host), nil
 	}
-	ns, err := namespace.Open(s.Netns)
+	ns, err := namespace.Look(s.Netns)
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +105,8 @@ func (a *auditor) judgePlace(s *Service, want *netns) {
 		return // vrf alone is the host's, where it is already
 	}
 	switch {
+	case s.Record == nil && s.State == openrc.Started && slices.ContainsFunc(s.Processes, func(p Process) bool { return p.Position == Inside }):
+		s.addRestart(finding.Stale, finding.NotOnRecord)
 	case s.Record == nil:
 		if len(s.Processes) == 0 && !a.hides(s) && s.State == openrc.Started && s.RecordError == nil {
 			s.addRestart(finding.Outside, finding.NeverEntered, finding.Place(s.Netns))

@@ -42,7 +42,7 @@ type namedNetns struct {
 // which service.
 func (a *auditor) scan(all bool) error {
 	var err error
-	if a.processes, err = readProcesses(); err != nil {
+	if a.processes, a.unseen.Stuck, err = readProcesses(); err != nil {
 		return err
 	}
 	if _, err := os.Stat("/proc/1/stat"); err != nil {
@@ -63,7 +63,7 @@ func (a *auditor) scan(all bool) error {
 }
 
 func (a *auditor) addName(n string) {
-	ns, err := namespace.Open(n)
+	ns, err := namespace.Look(n)
 	if err != nil {
 		a.names = append(a.names, &namedNetns{name: n, err: err})
 		return

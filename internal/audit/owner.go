@@ -19,15 +19,16 @@ func (a *auditor) assign() {
 	a.owners, a.proven = map[int]string{}, map[int]bool{}
 	a.views = map[uint64]*Service{}
 	recorded := map[string]string{} // by cgroup
+	scripts := map[string]bool{}
 	for _, s := range a.services {
-		if s.Record != nil && s.Record.Mounts.Inode != 0 {
+		scripts[s.Name] = true
+		if s.Record != nil && s.Record.Mounts.Inode != 0 && s.Record.Mounts.Inode != a.hostMounts {
 			a.views[s.Record.Mounts.Inode] = s
 		}
 		if s.Record != nil && s.Record.Cgroup != "" {
 			recorded[s.Record.Cgroup] = s.Name
 		}
 	}
-	scripts := map[string]bool{}
 	known := func(service string) bool {
 		if _, asked := scripts[service]; !asked {
 			scripts[service] = openrc.HasScript(service)

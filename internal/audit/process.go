@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -27,29 +28,72 @@ type process struct {
 	start       string // when it was started, by the clock of the kernel
 }
 
-// readProcesses reads all processes but this one, kernel threads and zombies.
-// Any thread may call it.
-func readProcesses() (map[int]*process, error) {
+// readProcesses reads all processes but this one, kernel threads and zombies, and
+// counts those that keep waiting who reads of them. Any thread may call it.
+func readProcesses() (processes map[int]*process, stuck int, err error) {
 	dir, err := os.Open("/proc")
 	if err != nil {
-		return nil, fmt.Errorf("read the processes: %w", err)
+		return nil, 0, fmt.Errorf("read the processes: %w", err)
 	}
 	defer dir.Close()
 	names, err := dir.Readdirnames(-1)
 	if err != nil {
-		return nil, fmt.Errorf("read the processes: %w", err)
+		return nil, 0, fmt.Errorf("read the processes: %w", err)
 	}
-	processes := map[int]*process{}
+	var pids []int
 	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil || pid == os.Getpid() {
-			continue
-		}
-		if p := readProcess(pid); p != nil {
-			processes[pid] = p
+		if pid, err := strconv.Atoi(name); err == nil && pid != os.Getpid() {
+			pids = append(pids, pid)
 		}
 	}
-	return processes, nil
+	processes, stuck = readEach(pids, readProcess)
+	untangle(processes)
+	return processes, stuck, nil
+}
+
+// readEach reads on a thread that is left behind with a process in execve(2) whose
+// descriptors do not let themselves be closed: the kernel keeps those waiting who
+// read of it. The first of them is waited for for two seconds, all together for
+// four and a little each.
+func readEach(pids []int, read func(pid int) *process) (processes map[int]*process, stuck int) {
+	processes = map[int]*process{}
+	patience := 2 * time.Second
+	for len(pids) > 0 {
+		done := make(chan *process, len(pids))
+		go func(pids []int) {
+			for _, pid := range pids {
+				done <- read(pid)
+			}
+		}(pids)
+		for waits := false; len(pids) > 0 && !waits; pids = pids[1:] {
+			select {
+			case p := <-done:
+				if p != nil {
+					processes[p.pid] = p
+				}
+			case <-time.After(patience):
+				waits = true
+				stuck++
+				patience = max(patience/2, 20*time.Millisecond)
+			}
+		}
+	}
+	return processes, stuck
+}
+
+// untangle leaves each process descended from none of its children. They are read
+// one after the other, and with numbers that are given again two can each have
+// been the parent of the other.
+func untangle(processes map[int]*process) {
+	seen := map[int]int{} // by which walk
+	for walk := range processes {
+		for p := processes[walk]; p != nil && seen[p.pid] == 0; p = processes[p.parent] {
+			seen[p.pid] = walk
+			if seen[p.parent] == walk {
+				p.parent = 0
+			}
+		}
+	}
 }
 
 // readProcess returns nil for a process that is gone, as good as gone, or the

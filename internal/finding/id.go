@@ -39,6 +39,7 @@ const (
 	NameDeleted      ID = "name-deleted"       // the name
 	NameDeletedAlive ID = "name-deleted/alive" // the name
 	NameReused       ID = "name-reused"        // the name
+	NotOnRecord      ID = "not-on-record"
 )
 
 // What is wrong with the network namespace of a setting.

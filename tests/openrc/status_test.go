@@ -322,7 +322,7 @@ func TestStatusVerdicts(t *testing.T) {
 		kit.Contains(t, h.Fails(statusCommand+"daemon"), "is not confined")
 		h.Conf("daemon", "netns=vpn")
 		h.Sh("rc-service daemon restart; echo damaged >/run/openrc/options/daemon/netns")
-		h.says("daemon", "ok", "cannot tell where the service was started: /run/openrc/options/daemon/netns is damaged")
+		h.says("daemon", "stale", "cannot tell where the service was started: /run/openrc/options/daemon/netns is damaged")
 	})
 
 	scene("children, respawned ones and crashes", func(t *testing.T) {
@@ -583,6 +583,30 @@ func TestStatusOfSessions(t *testing.T) {
 	h.Sh("cp /etc/resolv.conf /etc/new; mv /etc/new /etc/resolv.conf")
 	h.fixed("sshd", "files", "it sees the host's /etc/resolv.conf", "ok")
 	kit.Contains(t, h.Sh(statusCommand+"sshd"), pid+"  sleeper ")
+}
+
+// What leads nowhere that anybody gets to is not what was bound.
+func TestStatusOfALongWay(t *testing.T) {
+	t.Parallel()
+	h := bootResolved(t)
+	h.startWith("daemon", "netns=vpn")
+	h.says("daemon", "ok", "")
+	h.Sh("nsenter -t " + h.daemon() + ` -m sh -c 'mount -t tmpfs none /etc; echo other >/etc/r; ln -s "$(printf ./%.0s $(seq 300))r" /etc/resolv.conf'`)
+	h.says("daemon", "files", "it sees a different /etc/resolv.conf")
+}
+
+// Without its record, of which a damaged one is no more, nobody knows what a start has
+// set up.
+func TestStatusWithoutARecord(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	for _, loss := range []string{"rm ", "echo x >"} {
+		h.startWith("daemon", "netns=vpn", "netns_lock=yes")
+		h.says("daemon", "ok", "")
+		h.Sh(loss + "/run/openrc/options/daemon/netns")
+		h.fixed("daemon", "stale", "nothing is on record of its start", "ok")
+		h.stops("daemon")
+	}
 }
 
 // A monitor must not be woken by a restart.

@@ -127,11 +127,7 @@ var hostilities = []string{
 	"inside umount -l [[/etc/resolv.conf|/sys|/proc|/run/nscd]]",
 	"inside mount -t tmpfs none [[/etc|/run|/sys|/proc|/usr|/var]]",
 	"inside sh -c 'for i in $(seq 1500); do mount --bind /run/empty [[/mnt|/etc/netns|/run/empty]]; done'",
-	// FUSE whose server does not answer.
-	`perl -e '$^F = 255; open F, "+<", "/dev/fuse" or die;
-		system("nsenter -t $ARGV[0] -m mount -i -t fuse -o fd=" . fileno(F) . ",rootmode=40000,user_id=0,group_id=0,allow_other none $ARGV[1]") and die;
-		sysread F, $q, 131072; ($size, $init, $unique) = unpack "LLQ", $q; syswrite F, pack "LlQLLLLSSLx40", 80, 0, $unique, 7, 31, 0, 0, 0, 0, 65536;
-		open P, ">/run/fuse"; close P; sleep 600' $daemon [[/etc|/run|/sys|/usr|/]] & until [ -e /run/fuse ] || ! kill -0 $!; do sleep 0.1; done`,
+	fuse + " $daemon [[/etc|/run|/sys|/usr|/]]",
 	"path=[[/etc/netns/vpn/WORD|/etc/netns/vpn/resolv.conf|/run/daemon.pid|/run/netns/WORD|/run/openrc/options/daemon/netns|/run/openrc-netns/WORD|/run/openrc-netns/lan/setup|/etc/wireguard/wg0.conf]]; " + odds,
 	`printf '[Interface]\nPrivateKey = %s\nAddress = %s\n[Peer]\nAllowedIPs = %s\n' WORD WORD WORD >/etc/wireguard/wg0.conf`,
 	`printf 'netns=%s\n' WORD >/etc/conf.d/[[WORD|daemon]]`,
@@ -145,6 +141,13 @@ var hostilities = []string{
 	"ip netns delete vpn",
 	"kill -STOP $daemon",
 }
+
+// fuse mounts, in the mounts of the process that is its first argument, a FUSE whose
+// server does not answer, at the second. Its process is in /run/fuse.
+const fuse = `rm -f /run/fuse; fuse() { perl -e '$^F = 255; open F, "+<", "/dev/fuse" or die;
+		system("nsenter -t $ARGV[0] -m mount -i -t fuse -o fd=" . fileno(F) . ",rootmode=40000,user_id=0,group_id=0,allow_other none $ARGV[1]") and die;
+		sysread F, $q, 131072; ($size, $init, $unique) = unpack "LLQ", $q; syswrite F, pack "LlQLLLLSSLx40", 80, 0, $unique, 7, 31, 0, 0, 0, 0, 65536;
+		open P, ">/run/fuse"; print P $$; close P; sleep 600' $1 $2 >/run/fuse.log 2>&1 & until [ -s /run/fuse ] || ! kill -0 $!; do sleep 0.1; done; }; fuse`
 
 // odds put something else in the place of the file $path.
 const odds = `mkdir -p "${path%/*}"; rm -rf "$path"; [[mkfifo "$path"|mkdir "$path"|: >"$path"|ln -s /nowhere "$path"|ln -s /dev/zero "$path"|` +
