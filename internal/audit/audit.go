@@ -91,6 +91,9 @@ type Service struct {
 
 	daemons openrc.Daemons
 	viewed  bool // a process was seen in what the start made
+	// The pidfile, which may be the daemon's own to write, names a process of which
+	// nothing else says that it is of the service, and which OpenRC's stop would end.
+	bystander bool
 }
 
 // Position says what is to be thought of where a process is.

@@ -21,6 +21,7 @@ func (a *auditor) judge(s *Service) {
 	want, err := a.want(s)
 	if err == nil || s.Settings != nil || s.Record != nil {
 		a.place(s, want)
+		s.bystander = a.hasBystander(s)
 		a.judgePlace(s, want)
 		a.judgeSockets(s)
 		a.judgeFiles(s)
@@ -114,6 +115,15 @@ func (a *auditor) judgePlace(s *Service, want *netns) {
 	case s.Record.Netns != s.Netns && (want == nil || !want.is(s.Record.ID)):
 		s.addRestart(finding.Outside, finding.SettingsChanged, finding.Place(s.Record.Netns), finding.Place(s.Netns))
 	}
+}
+
+// hasBystander: see Service. That it is one is sure only beside the daemon.
+func (a *auditor) hasBystander(s *Service) bool {
+	own := func(service string) bool { return service == s.Name }
+	return slices.ContainsFunc(s.Processes, func(p Process) bool { return !p.Claimed && p.Position == Inside }) &&
+		slices.ContainsFunc(s.Processes, func(p Process) bool {
+			return p.Claimed && slices.Contains(s.daemons.PIDs, p.PID) && cgroup.ServiceOf(a.processes[p.PID].cgroups, own) == ""
+		})
 }
 
 // isHost reports whether netns leads to the host's own namespace without saying

@@ -53,9 +53,13 @@ func (s *Service) remedy() finding.Remedy {
 	return all
 }
 
-// restart adds a restart of s, if it runs.
+// restart adds a restart of s, if it runs. Nothing is a remedy that would end
+// somebody else.
 func (s *Service) restart(r finding.Remedy) finding.Remedy {
-	if !s.runs() {
+	switch {
+	case s.bystander:
+		return finding.Remedy{}
+	case !s.runs():
 		return r
 	}
 	return r.Run("rc-service", s.Name, "restart")
