@@ -122,7 +122,7 @@ func audited() *audit.Report {
 	restarted(&vpn, "lock", ofSockets(finding.NotLocked), ofSockets(finding.StillLocked))
 	add("etc", &vpn, &record, openrc.Started, finding.Run("touch", "/etc/my file").Run("rc-service", "etc", "restart"),
 		etc(finding.EtcHost, "resolv.conf"), etc(finding.EtcReplaced, "hosts"), etc(finding.EtcUnbound, "my file"), etc(finding.EtcUnbound, "motd"))
-	add("name-gone", &vpn, &record, openrc.Started, finding.Run("rm", "/run/netns/vpn").Run("ip", "netns", "attach", "vpn", "14"),
+	add("name-gone", &vpn, &record, openrc.Started, finding.Run("rc-netns", "repair", "name-gone"),
 		stale(finding.NameDeletedAlive, "vpn")).Processes = []audit.Process{started}
 	add("name-gone-dead", &vpn, &record, openrc.Started, finding.Run("ip", "netns", "add", "vpn").Run("rc-service", "name-gone-dead", "restart"), stale(finding.NameDeleted, "vpn"))
 	restarted(&vpn, "reused", stale(finding.NameReused, "vpn"))

@@ -57,12 +57,13 @@ func runRepair(args []string) (problem bool, err error) {
 	problem = len(failed) > 0
 	for i := range report.Left {
 		s := &report.Left[i]
+		if quiet {
+			break
+		}
 		lines := unrepaired(s, try || failed[s.Name])
 		problem = problem || len(lines) > 0
 		for _, line := range lines {
-			if !quiet {
-				fmt.Fprintf(os.Stderr, "rc-netns: repair: %s\n", clean(s.Name+": "+line))
-			}
+			fmt.Fprintf(os.Stderr, "rc-netns: repair: %s\n", clean(s.Name+": "+line))
 		}
 	}
 	return problem, nil
@@ -79,6 +80,8 @@ func repaired(s repair.Step, try bool) string {
 		did = fmt.Sprintf("%s bound again in %s", s.What, names)
 	case repair.Attached:
 		did = fmt.Sprintf("BPF program attached again to its cgroup %s", s.What)
+	case repair.Named:
+		did = fmt.Sprintf("its network namespace has the name %q again", s.What)
 	case repair.Skipped:
 		return fmt.Sprintf("%s has another root directory: its /etc is left alone", names)
 	}

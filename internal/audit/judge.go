@@ -169,10 +169,13 @@ func (a *auditor) judgeName(s *Service, want *netns, err error) {
 		return
 	}
 	if s.Record != nil && s.Record.Netns == s.Netns {
-		left := s.left()
 		switch {
-		case err != nil && len(left) > 0:
-			s.add(finding.Stale, finding.NameDeletedAlive, s.attach(err, left[0]), s.Netns)
+		case err != nil && slices.ContainsFunc(s.Processes, func(p Process) bool { return p.Position == Started }):
+			remedy := finding.Remedy{}
+			if namespace.BaseName(s.Netns) != "" && namespace.Vacant(err) {
+				remedy = s.repair(remedy)
+			}
+			s.add(finding.Stale, finding.NameDeletedAlive, remedy, s.Netns)
 		case err != nil:
 			s.add(finding.Stale, finding.NameDeleted, s.create(finding.Remedy{}, err), s.Netns)
 		case !want.is(s.Record.ID):
@@ -196,17 +199,6 @@ func (a *auditor) judgeName(s *Service, want *netns, err error) {
 	case s.Record != nil || s.State == openrc.Started || !s.MadeOnDemand():
 		s.add(finding.Missing, id, s.create(finding.Remedy{}, err), args...)
 	}
-}
-
-// left are the processes where s was started, its daemons if there are any.
-func (s *Service) left() []Process {
-	var left []Process
-	for _, p := range slices.Concat(s.Daemons(), s.Processes) {
-		if p.Position == Started && !slices.ContainsFunc(left, func(q Process) bool { return q.PID == p.PID }) {
-			left = append(left, p)
-		}
-	}
-	return left
 }
 
 // MadeOnDemand reports whether a start of s would have its namespace made

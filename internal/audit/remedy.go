@@ -22,10 +22,11 @@ func (s *Service) repairs(c finding.Command) bool {
 
 // remedy puts together those of all findings: what comes before a restart, one
 // restart, and what ends stray processes. What can be repaired without one is, if
-// there is none. There is no remedy if there is none for one of them.
+// there is none or it needs that. There is no remedy if there is none for one of them.
 func (s *Service) remedy() finding.Remedy {
 	var all, restart, repair finding.Remedy
 	var stray []string
+	nameless := false
 	for _, f := range s.Findings {
 		if len(f.Remedy.Commands) == 0 {
 			return finding.Remedy{}
@@ -38,13 +39,17 @@ func (s *Service) remedy() finding.Remedy {
 				restart.Commands = []finding.Command{c}
 			case s.repairs(c):
 				repair.Commands = []finding.Command{c}
+				nameless = nameless || f.ID == finding.NameDeletedAlive
 			default:
 				all.Commands = append(all.Commands, c)
 			}
 		}
 	}
-	if restart.Commands == nil {
+	switch {
+	case restart.Commands == nil:
 		restart = repair
+	case nameless: // it would not start again
+		all = all.Run("rc-netns", "repair", "-q", s.Name)
 	}
 	all.Commands = append(all.Commands, restart.Commands...)
 	if stray != nil {
@@ -85,17 +90,6 @@ func end(processes []Process) (r finding.Remedy) {
 		args = append(args, strconv.Itoa(p.PID))
 	}
 	return finding.Run(args...)
-}
-
-// attach gives the network namespace that p lives on in its name again, with
-// all that is set up in it. A new one would be empty. The error is that of
-// namespace.Open.
-func (s *Service) attach(err error, p Process) (r finding.Remedy) {
-	name := namespace.BaseName(s.Netns)
-	if name == "" {
-		return r
-	}
-	return removeStale(r, err).RunAll(namespace.AttachCommands(name, p.PID))
 }
 
 // create adds what creates the network namespace of s and starts s there. The

@@ -2,12 +2,10 @@ package namespace
 
 import (
 	"bufio"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"openrc-netns/internal/files"
@@ -57,14 +55,6 @@ func DeleteCommands(name string) [][]string {
 		return [][]string{{"umount", path}, {"rm", path}}
 	}
 	return [][]string{{"ip", "netns", "delete", name}}
-}
-
-// AttachCommands give a name to the network namespace of a process.
-func AttachCommands(name string, pid int) [][]string {
-	if path := filepath.Join(Dir, name); !hasIPNetns() {
-		return [][]string{{"touch", path}, {"mount", "-o", "bind", fmt.Sprintf("/proc/%d/ns/net", pid), path}}
-	}
-	return [][]string{{"ip", "netns", "attach", name, strconv.Itoa(pid)}}
 }
 
 // programs are where ip(8) may be, iproute2's or busybox's, which has no netns.

@@ -311,7 +311,7 @@ func (s *Spec) ready(ns both, tunnels []tunnel) (interfaces []ready) {
 // open makes the namespace or adopts it, and begins the journal.
 func (j *journal) open(host *namespace.Namespace, name string, tell func(string)) (*namespace.Namespace, error) {
 	ns, err := namespace.Open(name)
-	if err != nil && !missing(err) {
+	if err != nil && !namespace.Vacant(err) {
 		return nil, err
 	}
 	if j.id.Inode != 0 && (err != nil || !j.id.Is(ns)) {

@@ -1,7 +1,7 @@
 // Package repair puts right what package audit finds wrong with services that
 // run, where that can be done from outside: files that no longer stand in for
-// those of /etc, and a cgroup that has lost its program. The
-// processes do not notice, and what is right is left alone.
+// those of /etc, a cgroup that has lost its program, and a network namespace that
+// has lost its name. The processes do not notice, and what is right is left alone.
 //
 // It tells what it did; the words for it are its callers' business.
 package repair
@@ -18,9 +18,9 @@ import (
 type Step struct {
 	Service string
 	Kind    Kind
-	// What is the file in /etc, or the cgroup.
+	// What is the file in /etc, the cgroup, or the name of the network namespace.
 	What string
-	// Process is one of those that it was done for; zero for Attached.
+	// Process is one of those that it was done for; zero for Attached and Named.
 	Process audit.Process
 	// Err says why it could not be done; nil if it was.
 	Err error
@@ -35,6 +35,8 @@ const (
 	Bound Kind = "bound"
 	// Attached: the cgroup What has its program again.
 	Attached Kind = "attached"
+	// Named: the network namespace has the name What again.
+	Named Kind = "named"
 	// Skipped: Process has another root directory, as in a chroot; what it sees in
 	// /etc is not looked at.
 	Skipped Kind = "skipped"
@@ -126,6 +128,8 @@ func repair(s *audit.Service, try bool) []Step {
 			m.etc = true
 		case f.ID == finding.NoProgram:
 			m.program = true
+		case f.ID == finding.NameDeletedAlive:
+			m.name()
 		}
 	}
 	if m.etc {

@@ -102,7 +102,7 @@ func TestRepairEtc(t *testing.T) {
 	h.Conf("daemon", "netns=mgmt")
 	h.repairs(1, "",
 		`rc-netns: repair: daemon: it was started in network namespace "vpn", but its settings now put it in network namespace "mgmt"; fix it with: rc-service daemon restart`)
-	kit.Equal(t, "outside, quiet", h.Run("rc-netns repair --quiet").Output, "")
+	h.repairs(0, "--quiet")
 	h.Conf("daemon", "netns=vpn")
 
 	// The files of a name belong to the namespace that has it.
@@ -208,6 +208,37 @@ done
 	read("vpn's file was replaced", vpnsServer)
 	h.Sh("rc-netns repair --quiet")
 	read("it was repaired", vpnsServer, other)
+}
+
+// A network namespace that services live on in gets its name again, by what is on
+// record of it, and nothing that has the name by now loses it.
+func TestRepairName(t *testing.T) {
+	t.Parallel()
+	h := bootResolved(t)
+	h.Conf("daemon", "netns=vpn")
+	h.Sh("rc-service daemon start")
+	inside, pid := h.inside(), h.daemon()
+	const named = `daemon: its network namespace has the name "vpn" again`
+	h.Sh("ip netns delete vpn")
+	h.repairs(0, "-n", "daemon: would be repaired: its network namespace has the name \"vpn\" again")
+	kit.Equal(t, "names", h.names(), "")
+	h.Sh(replace)
+	h.repairs(0, "", named, "daemon: /etc/resolv.conf bound again in process "+pid+" (sleeper)")
+	kit.Equal(t, "vpn", h.inside(), inside)
+
+	// An empty file is what an umount leaves; one that is not is somebody's.
+	h.Sh("umount /run/netns/vpn")
+	h.fixed("daemon", "stale", `the name "vpn" was deleted`, "ok")
+	kit.Equal(t, "vpn", h.inside(), inside)
+	h.Sh("umount /run/netns/vpn; echo mine >/run/netns/vpn")
+	h.repairs(1, "", `rc-netns: repair: daemon: the name "vpn" was deleted since the start, and the service runs on in the network namespace that had it`)
+	kit.Equal(t, "file", h.Sh("cat /run/netns/vpn"), "mine")
+	h.Sh("rm /run/netns/vpn")
+
+	// Where a restart is due too, the name comes first.
+	h.Conf("daemon", "netns=vpn", "netns_lock=yes")
+	h.fixed("daemon", "sockets", "", "ok")
+	kit.Equal(t, "vpn", h.inside(), inside)
 }
 
 // The program and the processes of a cgroup, which no other one gets.
@@ -326,6 +357,20 @@ func TestRepairWaitsForNobody(t *testing.T) {
 	within(0, "repair -n")
 	t.Log(within(0, "egress"))
 	kit.Equal(t, "who writes to a FIFO", h.Sh("[ ! -e /run/wrote ]; cat /run/victim"), "important")
+}
+
+// A process whose first thread has ended is one still.
+func TestStatusOfHeadless(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	h.Conf("daemon", "netns=vpn", "netns_lock=yes")
+	h.Sh("rc-service daemon start; exec >/run/log 2>&1; sh -c 'echo $$ >/sys/fs/cgroup/openrc.daemon/cgroup.procs; exec probe headless' &")
+	h.Await("grep -q '^State:.Z' /proc/$(pgrep -x probe)/status")
+	report, code := h.statusJSON("", "daemon")
+	kit.Equal(t, "status", fmt.Sprint(code, " ", report.Services[0].Verdict), "1 outside")
+	kit.Contains(t, fmt.Sprint(report.Services[0].Problems), "(probe) is on the host's network")
+	h.Sh("kill $(pgrep -x probe)")
+	h.says("daemon", "ok", "")
 }
 
 // Many at once, while the host replaces the file and the daemon is restarted,

@@ -644,8 +644,10 @@ func TestStatusActionSaysWhere(t *testing.T) {
 		// What the action says of the name is not said again.
 		h.Sh("rm /etc/netns/vpn/resolv.conf; ip netns delete vpn")
 		says(`daemon: the name "vpn" no longer leads to the network namespace that the service was started in: acting in that one`+
-			"; fix it with: ip netns attach vpn "+h.daemon(), started)
-		h.Sh("ip netns add vpn; rc-service daemon restart")
+			"; fix it with: rc-netns repair daemon", started)
+		kit.Equal(t, "repair", h.Sh("rc-netns repair daemon"), `daemon: its network namespace has the name "vpn" again`)
+		says(inside, started)
+		h.Sh("rc-service daemon restart")
 
 		// What it finds makes no difference to the status.
 		h.killDaemon()
