@@ -41,8 +41,12 @@ func endOf(link netlink.Link) end {
 }
 
 // peers asks the kernel, or the wireguard-go that made the interface, which may
-// never answer: it may be stopped.
+// never answer: it may be stopped. Where many do not, no more are asked.
 func (s *survey) peers(ns *namespace.Namespace, name string) []Peer {
+	if s.run.waited > 2*patience {
+		s.missed("the peers of %s: others do not answer", name)
+		return nil
+	}
 	answer := make(chan []wgtypes.Peer, 1)
 	go func() {
 		var found []wgtypes.Peer

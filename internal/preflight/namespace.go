@@ -11,7 +11,6 @@ import (
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
-	"openrc-netns/internal/provision"
 	"openrc-netns/internal/rcdir"
 )
 
@@ -33,7 +32,7 @@ func (s *serviceCheck) checkNamespace(root bool) *namespace.Namespace {
 		s.add(finding.ScriptNotExecutableMaker, finding.Fails, finding.Where{Path: script}, makeExecutable(script), s.Name)
 		return nil
 	}
-	ns, err := namespace.Open(name)
+	ns, err := s.run.open(name)
 	if err == nil {
 		s.checkNotHost(ns)
 		return ns
@@ -42,7 +41,7 @@ func (s *serviceCheck) checkNamespace(root bool) *namespace.Namespace {
 		s.unchecked(finding.UncheckedError, err)
 		return nil
 	}
-	if maker(name) != "" && provision.Makes(err) && openrc.ReadState("netns."+name) != openrc.Started {
+	if maker(name) != "" && namespace.Vacant(err) && openrc.ReadState("netns."+name) != openrc.Started {
 		if s.VRF != "" && root {
 			s.unchecked(finding.UncheckedVRFLater, s.VRF, "netns."+name)
 		}
@@ -50,6 +49,18 @@ func (s *serviceCheck) checkNamespace(root bool) *namespace.Namespace {
 	}
 	s.namespaceUnusable(name, err)
 	return nil
+}
+
+// open is namespace.Open, which waits a little before it says that a name is stale:
+// many services may have the same.
+func (c *checker) open(name string) (*namespace.Namespace, error) {
+	ns, err := namespace.Look(name)
+	if !errors.As(err, new(*namespace.StaleError)) || c.stale[name] {
+		return ns, err
+	}
+	ns, err = namespace.Open(name)
+	c.stale[name] = err != nil
+	return ns, err
 }
 
 // checkNotHost finds out whether a setting leads to the host's own namespace.

@@ -95,7 +95,7 @@ func Run(names []string) (*Report, error) {
 	if report.System, err = checkSystem(); err != nil {
 		return nil, err
 	}
-	c := checker{openrc: report.System, root: root, dns: map[string]bool{}}
+	c := checker{openrc: report.System, root: root, dns: map[string]bool{}, stale: map[string]bool{}}
 	named := len(names) > 0
 	if !named {
 		if names, err = services(); err != nil {

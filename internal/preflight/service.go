@@ -17,6 +17,7 @@ import (
 type checker struct {
 	openrc System
 	root   bool
+	stale  map[string]bool // names that were stale for a while
 	dns    map[string]bool // what makesResolvConf has found: many services may have one namespace
 	inUse  []neighbour     // see neighbours
 }

@@ -11,7 +11,6 @@ import (
 	"openrc-netns/internal/confd"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/launch"
-	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/serviceconf"
 )
@@ -109,7 +108,7 @@ func (s *serviceCheck) readSettings(files []string) {
 			if a.Name != "netns" || a.Value == "" || maker(a.Value) != "" {
 				continue
 			}
-			ns, err := namespace.Open(a.Value)
+			ns, err := s.run.open(a.Value)
 			if err == nil {
 				ns.Close()
 				continue
