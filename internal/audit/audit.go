@@ -118,7 +118,10 @@ const (
 
 // Process is one of a service, or one in a namespace.
 type Process struct {
-	PID  int
+	PID int
+	// Task is a thread of it that lives: PID, unless the first one has ended, and
+	// with it what /proc/PID leads to.
+	Task int
 	Name string // of at most 15 bytes, as in /proc/PID/comm
 	// Inode is its network namespace; 0 where that cannot be seen.
 	Inode uint64
@@ -164,7 +167,7 @@ type Interface struct {
 // Unseen counts what could not be inspected for lack of privilege, and what could
 // not be at all.
 type Unseen struct {
-	Stuck      int  // processes that keep waiting who looks at them
+	Stuck      int  // processes that keep waiting who looks at them, or hide their cgroup
 	Everybody  bool // all processes of other users are hidden
 	Processes  int  // of services, whose namespace could not be seen
 	Programs   int  // services whose BPF program could not be read

@@ -204,7 +204,7 @@ func socketsOf(processes []Process, netns uint64) map[uint64]bool {
 		if p.Inode != netns {
 			continue
 		}
-		links, _ := filepath.Glob("/proc/" + strconv.Itoa(p.PID) + "/fd/*")
+		links, _ := filepath.Glob("/proc/" + strconv.Itoa(p.Task) + "/fd/*")
 		for _, link := range links {
 			target, err := os.Readlink(link)
 			if number, socket := strings.CutPrefix(target, "socket:["); err == nil && socket {

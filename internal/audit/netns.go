@@ -199,7 +199,7 @@ func byPID(a, b Process) int { return cmp.Compare(a.PID, b.PID) }
 
 // process describes p, without its position.
 func (a *auditor) process(p *process) Process {
-	described := Process{PID: p.pid, Name: p.name, Inode: p.inode, start: p.start}
+	described := Process{PID: p.pid, Task: p.task, Name: p.name, Inode: p.inode, start: p.start}
 	switch s := a.byInode[p.inode]; {
 	case p.inode == 0:
 	case p.inode == a.host:

@@ -43,7 +43,7 @@ func (a *auditor) assign() {
 				break
 			}
 		}
-		if s := a.views[p.mounts]; s != nil && (owner == s.Name || p.inode == s.Record.ID.Inode) && s.hasView(pid) {
+		if s := a.views[p.mounts]; s != nil && (owner == s.Name || p.inode == s.Record.ID.Inode) && s.hasView(p.task) {
 			owner = s.Name
 			a.proven[pid] = true
 		}
@@ -165,7 +165,7 @@ func (a *auditor) collect(mains map[int]string) {
 		}
 		p := a.processes[pid]
 		if p.inode != 0 {
-			a.netnsOf(p.inode, procPath(pid))
+			a.netnsOf(p.inode, procPath(p.task))
 		}
 		described := a.process(p)
 		described.Claimed = !a.proven[pid]

@@ -19,17 +19,20 @@ import (
 // answered for one that hangs as well, which cmdline is not.
 type process struct {
 	pid, parent int
+	task        int // see Process.Task
 	name        string
 	terminal    bool   // it has a controlling terminal
 	inode       uint64 // of its network namespace; 0 where that cannot be seen
 	mounts      uint64 // of its mount namespace; the same
 	cgroups     []byte // the content of /proc/PID/cgroup
 	cgroup      string // the one of version 2; empty if it is in none
+	lost        bool   // its cgroup has a path that the kernel does not tell (PATH_MAX)
 	start       string // when it was started, by the clock of the kernel
 }
 
 // readProcesses reads all processes but this one, kernel threads and zombies, and
-// counts those that keep waiting who reads of them. Any thread may call it.
+// counts those that keep waiting who reads of them, or are in a cgroup that the
+// kernel does not tell. Any thread may call it.
 func readProcesses() (processes map[int]*process, stuck int, err error) {
 	dir, err := os.Open("/proc")
 	if err != nil {
@@ -48,6 +51,11 @@ func readProcesses() (processes map[int]*process, stuck int, err error) {
 	}
 	processes, stuck = readEach(pids, readProcess)
 	untangle(processes)
+	for _, p := range processes {
+		if p.lost {
+			stuck++
+		}
+	}
 	return processes, stuck, nil
 }
 
@@ -104,7 +112,7 @@ func readProcess(pid int) *process {
 	if err != nil {
 		return nil
 	}
-	p := &process{pid: pid}
+	p := &process{pid: pid, task: pid}
 	// The name stands in parentheses and may have some in it
 	// (proc_pid_stat(5)).
 	open, end := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
@@ -114,11 +122,17 @@ func readProcess(pid int) *process {
 	p.name = string(stat[open+1 : end])
 	fields := strings.Fields(string(stat[end+1:]))
 	const (
-		state, ppid, tty, flags, start = 0, 1, 4, 6, 19
+		state, ppid, tty, flags, threads, start = 0, 1, 4, 6, 17, 19
 
 		kernelThread = 0x00200000 // PF_KTHREAD of linux/sched.h
 	)
-	if len(fields) <= start || fields[state] == "Z" || fields[state] == "X" {
+	if len(fields) <= start {
+		return nil
+	}
+	if dead := fields[state] == "Z" || fields[state] == "X"; dead && fields[threads] != "1" {
+		p.task = livingTask(dir + "task/")
+		dir = "/proc/" + strconv.Itoa(p.task) + "/"
+	} else if dead {
 		return nil
 	}
 	if bits, err := strconv.ParseUint(fields[flags], 10, 64); err != nil || bits&kernelThread != 0 {
@@ -128,9 +142,10 @@ func readProcess(pid int) *process {
 	p.terminal = fields[tty] != "0"
 	p.start = fields[start]
 	cgroups, err := files.Read(dir + "cgroup")
-	if err != nil {
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
 		return nil
 	}
+	p.lost = err != nil
 	p.cgroups = bytes.Clone(cgroups) // and not the kilobytes that were read into
 	for line := range bytes.Lines(p.cgroups) {
 		if path, v2 := bytes.CutPrefix(line, []byte("0::")); v2 {
@@ -148,11 +163,24 @@ func readProcess(pid int) *process {
 	return p
 }
 
+// livingTask is a thread of a process whose first one has ended, by its directory of
+// them; 0 if there is none any more.
+func livingTask(dir string) int {
+	tasks, _ := files.ReadDir(dir)
+	for _, task := range tasks {
+		tid, _ := strconv.Atoi(task.Name())
+		if _, err := inodeOf(dir + task.Name() + "/ns/net"); tid != 0 && !errors.Is(err, unix.ENOENT) {
+			return tid
+		}
+	}
+	return 0
+}
+
 // Lives reports whether p is still there, and not another process of that
 // number.
 func (p Process) Lives() bool {
-	now := readProcess(p.PID)
-	return now != nil && now.start == p.start
+	now, _ := readEach([]int{p.PID}, readProcess)
+	return now[p.PID] != nil && now[p.PID].start == p.start
 }
 
 // inodeOf is the number in a link such as net:[4026531840].

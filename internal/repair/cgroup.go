@@ -39,7 +39,7 @@ func (m *repairing) confinement() (c vrf.Confinement, err error) {
 		if p.Inode != m.Record.ID.Inode {
 			continue
 		}
-		ns, err := namespace.Open(fmt.Sprintf("/proc/%d/ns/net", p.PID))
+		ns, err := namespace.Open(fmt.Sprintf("/proc/%d/ns/net", p.Task))
 		if err != nil {
 			continue
 		}

@@ -47,6 +47,7 @@ var commands = []command{
 	{"ways PID INDEX", "try each way out of a lock; outside are a process that holds a socket, and a device", numbers(ways)},
 	{"capture FILE", "write down all packets of the network namespace, a line each, until it is terminated", one(capture)},
 	{"echo PORT", "send back what comes in on each of many connections", number(echo)},
+	{"headless", "end the first thread, and live on", none(headless)},
 	{"crowd PORT N", "open that many at once, and ask each of them twice", numbers(crowd)},
 	{"whoami ADDRESS", "be a name server whose answer is the address of who asks", one(whoami)},
 
