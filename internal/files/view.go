@@ -167,7 +167,7 @@ func openStep(dir int, step, path string) (int, error) {
 			break
 		}
 		var fs unix.Statfs_t
-		if unix.Fstatfs(dir, &fs) == nil && (fs.Type == unix.TMPFS_MAGIC || fs.Type == unix.RAMFS_MAGIC) {
+		if unix.Fstatfs(dir, &fs) == nil && (uint32(fs.Type) == unix.TMPFS_MAGIC || uint32(fs.Type) == unix.RAMFS_MAGIC) {
 			return -1, unix.ENOENT // these remember all that there is
 		}
 		return -1, &WaitsError{path, "a directory of others"}
