@@ -12,6 +12,7 @@ import (
 
 	"openrc-netns/internal/audit"
 	"openrc-netns/internal/egress"
+	"openrc-netns/internal/files"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/openrc"
@@ -162,7 +163,7 @@ func egressSubject(name string, all bool) (*subject, error) {
 		}
 		if record != nil && record.Holds(name, pid) {
 			// Where it is counts, and not where its name leads now.
-			s.PID, s.Netns, s.claimed = pid, fmt.Sprintf("/proc/%d/ns/net", pid), 0
+			s.PID, s.Netns, s.claimed = pid, files.Proc(pid)+"/ns/net", 0
 			break
 		}
 		s.claimed = pid

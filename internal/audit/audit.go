@@ -118,10 +118,7 @@ const (
 
 // Process is one of a service, or one in a namespace.
 type Process struct {
-	PID int
-	// Task is a thread of it that lives: PID, unless the first one has ended, and
-	// with it what /proc/PID leads to.
-	Task int
+	PID  int
 	Name string // of at most 15 bytes, as in /proc/PID/comm
 	// Inode is its network namespace; 0 where that cannot be seen.
 	Inode uint64

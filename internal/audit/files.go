@@ -80,7 +80,7 @@ func (a *auditor) judgeFiles(s *Service) {
 		if i >= 0 && !s.Views[i].Apart {
 			continue
 		}
-		view, err := files.OpenSameView(p.Task)
+		view, err := files.OpenSameView(p.PID)
 		if err != nil && !errors.Is(err, files.ErrOtherRoot) {
 			continue // gone
 		}
@@ -135,17 +135,17 @@ func (a *auditor) owns(s *Service, p Process) bool {
 		}
 	}
 	if inode == s.Record.Mounts.Inode {
-		return s.hasView(p.Task)
+		return s.hasView(p.PID)
 	}
 	if a.others[inode] {
 		return false
 	}
-	ns, err := mounts.Of(p.Task)
+	ns, err := mounts.Of(p.PID)
 	if err != nil {
 		return false
 	}
 	defer ns.Close()
-	return ns.ID().Inode == inode && ns.SameOwner() && mounts.Marked(p.Task)
+	return ns.ID().Inode == inode && ns.SameOwner() && mounts.Marked(p.PID)
 }
 
 // compare says what is wrong with the entry in a view, and what to do before it

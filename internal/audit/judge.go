@@ -117,13 +117,17 @@ func (a *auditor) judgePlace(s *Service, want *netns) {
 	}
 }
 
-// hasBystander: see Service. That it is one is sure only beside the daemon.
+// hasBystander: see Service. Of a pidfile that is root's alone that is sure only
+// beside the daemon.
 func (a *auditor) hasBystander(s *Service) bool {
 	own := func(service string) bool { return service == s.Name }
-	return slices.ContainsFunc(s.Processes, func(p Process) bool { return !p.Claimed && p.Position == Inside }) &&
-		slices.ContainsFunc(s.Processes, func(p Process) bool {
-			return p.Claimed && slices.Contains(s.daemons.PIDs, p.PID) && cgroup.ServiceOf(a.processes[p.PID].cgroups, own) == ""
-		})
+	named := s.daemons.Claims
+	if slices.ContainsFunc(s.Processes, func(p Process) bool { return !p.Claimed && p.Position == Inside }) {
+		named = s.daemons.PIDs
+	}
+	return slices.ContainsFunc(s.Processes, func(p Process) bool {
+		return p.Claimed && slices.Contains(named, p.PID) && cgroup.ServiceOf(a.processes[p.PID].cgroups, own) == ""
+	})
 }
 
 // isHost reports whether netns leads to the host's own namespace without saying
@@ -139,12 +143,13 @@ func (a *auditor) idle(s *Service) bool {
 	if s.State != openrc.Started || a.hides(s) || s.Record == nil {
 		return false
 	}
-	for _, p := range s.Processes {
-		if p.Position != Session && p.Position != Private {
-			return false
-		}
-	}
-	return s.daemons.Recorded || serviceconf.HasDaemon(s.Name)
+	return !s.present() && (s.daemons.Recorded || serviceconf.HasDaemon(s.Name))
+}
+
+// present reports whether s has a process that counts: none that somebody has taken
+// elsewhere, or into a network namespace of its own.
+func (s *Service) present() bool {
+	return slices.ContainsFunc(s.Processes, func(p Process) bool { return p.Position != Session && p.Position != Private })
 }
 
 // hides reports whether s may have processes that this user cannot see.
@@ -374,12 +379,12 @@ func (a *auditor) verdict(s *Service, want *netns, err error) Verdict {
 		})
 		s.Remedy = s.remedy()
 		return Verdict(s.Findings[0].Gravity)
-	case s.State == openrc.Stopped, s.State == openrc.Failed, s.State == openrc.Crashed && len(s.Processes) == 0:
+	case s.State == openrc.Stopped, s.State == openrc.Failed, s.State == openrc.Crashed && !s.present():
 		return Stopped
 	case s.Settings == nil && s.Record == nil, hidden, want == nil && errors.Is(err, os.ErrPermission),
-		s.Idle, len(s.Processes) == 0 && a.hides(s), s.RecordError != nil && len(s.Processes) == 0:
+		s.Idle, !s.present() && a.hides(s), s.RecordError != nil && len(s.Processes) == 0:
 		return Unknown
-	case len(s.Processes) == 0 && s.State != openrc.Started:
+	case !s.present() && s.State != openrc.Started:
 		return Stopped
 	}
 	return OK

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"openrc-netns/internal/cgroup"
+	"openrc-netns/internal/files"
 	"openrc-netns/internal/finding"
 )
 
@@ -204,7 +205,7 @@ func socketsOf(processes []Process, netns uint64) map[uint64]bool {
 		if p.Inode != netns {
 			continue
 		}
-		links, _ := filepath.Glob("/proc/" + strconv.Itoa(p.Task) + "/fd/*")
+		links, _ := filepath.Glob(files.Proc(p.PID) + "/fd/*")
 		for _, link := range links {
 			target, err := os.Readlink(link)
 			if number, socket := strings.CutPrefix(target, "socket:["); err == nil && socket {

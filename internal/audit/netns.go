@@ -5,11 +5,11 @@ import (
 	"errors"
 	"os"
 	"slices"
-	"strconv"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"openrc-netns/internal/files"
 	"openrc-netns/internal/namespace"
 )
 
@@ -199,7 +199,7 @@ func byPID(a, b Process) int { return cmp.Compare(a.PID, b.PID) }
 
 // process describes p, without its position.
 func (a *auditor) process(p *process) Process {
-	described := Process{PID: p.pid, Task: p.task, Name: p.name, Inode: p.inode, start: p.start}
+	described := Process{PID: p.pid, Name: p.name, Inode: p.inode, start: p.start}
 	switch s := a.byInode[p.inode]; {
 	case p.inode == 0:
 	case p.inode == a.host:
@@ -211,4 +211,4 @@ func (a *auditor) process(p *process) Process {
 }
 
 // procPath is the namespace of a process.
-func procPath(pid int) string { return "/proc/" + strconv.Itoa(pid) + "/ns/net" }
+func procPath(pid int) string { return files.Proc(pid) + "/ns/net" }

@@ -43,7 +43,7 @@ func (a *auditor) assign() {
 				break
 			}
 		}
-		if s := a.views[p.mounts]; s != nil && (owner == s.Name || p.inode == s.Record.ID.Inode) && s.hasView(p.task) {
+		if s := a.views[p.mounts]; s != nil && (owner == s.Name || p.inode == s.Record.ID.Inode) && s.hasView(pid) {
 			owner = s.Name
 			a.proven[pid] = true
 		}
@@ -165,7 +165,7 @@ func (a *auditor) collect(mains map[int]string) {
 		}
 		p := a.processes[pid]
 		if p.inode != 0 {
-			a.netnsOf(p.inode, procPath(p.task))
+			a.netnsOf(p.inode, procPath(pid))
 		}
 		described := a.process(p)
 		described.Claimed = !a.proven[pid]

@@ -19,7 +19,6 @@ import (
 // answered for one that hangs as well, which cmdline is not.
 type process struct {
 	pid, parent int
-	task        int // see Process.Task
 	name        string
 	terminal    bool   // it has a controlling terminal
 	inode       uint64 // of its network namespace; 0 where that cannot be seen
@@ -112,7 +111,7 @@ func readProcess(pid int) *process {
 	if err != nil {
 		return nil
 	}
-	p := &process{pid: pid, task: pid}
+	p := &process{pid: pid}
 	// The name stands in parentheses and may have some in it
 	// (proc_pid_stat(5)).
 	open, end := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
@@ -130,8 +129,7 @@ func readProcess(pid int) *process {
 		return nil
 	}
 	if dead := fields[state] == "Z" || fields[state] == "X"; dead && fields[threads] != "1" {
-		p.task = livingTask(dir + "task/")
-		dir = "/proc/" + strconv.Itoa(p.task) + "/"
+		dir = files.Proc(pid) + "/"
 	} else if dead {
 		return nil
 	}
@@ -161,19 +159,6 @@ func readProcess(pid int) *process {
 		return nil
 	}
 	return p
-}
-
-// livingTask is a thread of a process whose first one has ended, by its directory of
-// them; 0 if there is none any more.
-func livingTask(dir string) int {
-	tasks, _ := files.ReadDir(dir)
-	for _, task := range tasks {
-		tid, _ := strconv.Atoi(task.Name())
-		if _, err := inodeOf(dir + task.Name() + "/ns/net"); tid != 0 && !errors.Is(err, unix.ENOENT) {
-			return tid
-		}
-	}
-	return 0
 }
 
 // Lives reports whether p is still there, and not another process of that

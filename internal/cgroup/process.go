@@ -51,7 +51,7 @@ func Processes(cgroup string) ([]int, error) {
 func Current() (string, error) { return cgroupIn("/proc/self/cgroup") }
 
 // Of is Current for another process.
-func Of(pid int) (string, error) { return cgroupIn(fmt.Sprintf("/proc/%d/cgroup", pid)) }
+func Of(pid int) (string, error) { return cgroupIn(files.Proc(pid) + "/cgroup") }
 
 func cgroupIn(file string) (string, error) {
 	table, err := files.Read(file)

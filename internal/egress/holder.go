@@ -55,7 +55,7 @@ const (
 // descriptors calls each with the numbers of descriptors of a process and what
 // they are, and returns how many there are: not more than mostOfOne, or one more.
 func descriptors(pid int, each func(fd, target string)) int {
-	dir, err := files.Open(fmt.Sprintf("/proc/%d/fd", pid))
+	dir, err := files.Open(files.Proc(pid) + "/fd")
 	if err != nil {
 		return 0
 	}
@@ -85,7 +85,7 @@ func findTuns() *tuns {
 			if target != "/dev/net/tun" || bytes > mostInfo {
 				return
 			}
-			info, _ := files.Read(fmt.Sprintf("/proc/%d/fdinfo/%s", pid, fd))
+			info, _ := files.Read(files.Proc(pid) + "/fdinfo/" + fd)
 			bytes += len(info)
 			_, after, _ := strings.Cut(string(info), "iff:\t")
 			if name, _, held := strings.Cut(after, "\n"); held {
@@ -107,7 +107,7 @@ func findTuns() *tuns {
 	return t
 }
 
-func (h holder) netns() string { return fmt.Sprintf("/proc/%d/ns/net", h) }
+func (h holder) netns() string { return files.Proc(int(h)) + "/ns/net" }
 
 // words are which process it is, and where its packets leave.
 func (h holder) words(ns *namespace.Namespace) string {
@@ -129,7 +129,7 @@ func (h holder) words(ns *namespace.Namespace) string {
 // interfaces have it.
 func (h holder) serves(name string) (bool, error) {
 	const most = 4 << 20
-	dir := fmt.Sprintf("/proc/%d/", h)
+	dir := files.Proc(int(h)) + "/"
 	file, err := files.Open(dir + "net/unix")
 	if err != nil {
 		return false, err

@@ -21,6 +21,8 @@ type View struct {
 	// What has been admitted, by the numbers of mounts, each with a descriptor that
 	// keeps another mount from getting the number.
 	admitted map[int]int
+	// Somebody else than root may write on the way to what was opened last.
+	others bool
 }
 
 // WaitsError says that to get at a path is to wait for whatever is behind a
@@ -38,7 +40,7 @@ const ownMounts = "/proc/thread-self/mountinfo"
 func OpenView(pid int) (*View, error) {
 	v, path := &View{mounts: ownMounts, admitted: map[int]int{}}, "/"
 	if pid != 0 {
-		v.mounts, path = fmt.Sprintf("/proc/%d/mountinfo", pid), fmt.Sprintf("/proc/%d/root", pid)
+		v.mounts, path = Proc(pid)+"/mountinfo", Proc(pid)+"/root"
 	}
 	var err error
 	if v.root, err = unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
@@ -107,6 +109,7 @@ func (v *View) open(path string) (fd int, err error) {
 	if err := v.admit(v.root, -1, path); err != nil {
 		return -1, err
 	}
+	v.others = false
 	for taken := 0; len(steps) > 0; taken++ {
 		step := steps[0]
 		steps = steps[1:]
@@ -128,6 +131,11 @@ func (v *View) open(path string) (fd int, err error) {
 		if err := v.admit(next, dir, path); err != nil {
 			return -1, err
 		}
+		others, err := othersMayWrite(next)
+		if err != nil {
+			return -1, err
+		}
+		v.others = v.others || others
 		target := make([]byte, unix.PathMax)
 		n, err := unix.Readlinkat(next, "", target)
 		if err != nil { // it is no link
@@ -140,6 +148,17 @@ func (v *View) open(path string) (fd int, err error) {
 		steps = append(strings.Split(string(target[:n]), "/"), steps...)
 	}
 	return unix.FcntlInt(uintptr(at[len(at)-1]), unix.F_DUPFD_CLOEXEC, 0)
+}
+
+// RootsAlone reports of the file that was read last whether root alone decides what
+// lies at its path: it and all directories and links on the way are root's, and
+// nobody else may write to them.
+func (v *View) RootsAlone() bool { return !v.others }
+
+func othersMayWrite(fd int) (bool, error) {
+	stat, err := look(fd)
+	const others = 0o022
+	return stat.Uid != 0 || stat.Mode&others != 0 && stat.Mode&unix.S_IFMT != unix.S_IFLNK, err
 }
 
 // openStep opens the entry called step of a directory. One that the kernel does not
@@ -182,7 +201,7 @@ func openStep(dir int, step, path string) (int, error) {
 // be asked, by statfs(2) too.
 func look(fd int) (*unix.Statx_t, error) {
 	var stat unix.Statx_t
-	err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE|unix.STATX_SIZE|unix.STATX_INO, &stat)
+	err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE|unix.STATX_MODE|unix.STATX_UID|unix.STATX_SIZE|unix.STATX_INO, &stat)
 	return &stat, err
 }
 

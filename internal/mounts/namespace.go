@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"strconv"
 	"strings"
 	"time"
 	"unsafe"
@@ -47,7 +46,7 @@ func CurrentID() (ID, error) {
 // Of opens the mount namespace of a process. It needs the rights to trace it
 // (ptrace(2)).
 func Of(pid int) (*Namespace, error) {
-	return openNamespace("/proc/" + strconv.Itoa(pid) + "/ns/mnt")
+	return openNamespace(files.Proc(pid) + "/ns/mnt")
 }
 
 // Find opens the mount namespace through the first of the processes that is in
@@ -109,7 +108,7 @@ func (n *Namespace) SameOwner() bool {
 // of it: its mount namespace was made for a launch of ours, or from such a one.
 // More than a mebibyte of mounts is not read.
 func Marked(pid int) bool {
-	table, err := os.Open("/proc/" + strconv.Itoa(pid) + "/mountinfo")
+	table, err := os.Open(files.Proc(pid) + "/mountinfo")
 	if err != nil {
 		return false
 	}

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -489,10 +490,11 @@ func (id ID) Find(name string) *Namespace {
 	link := fmt.Sprintf("net:[%d]", id.Inode)
 	processes, _ := files.ReadDir("/proc")
 	for _, process := range processes {
-		path := "/proc/" + process.Name() + "/ns/net"
-		if process.Name()[0] > '9' {
+		pid, err := strconv.Atoi(process.Name())
+		if err != nil {
 			continue
 		}
+		path := files.Proc(pid) + "/ns/net"
 		if shown, err := os.Readlink(path); err != nil || shown != link {
 			continue
 		}

@@ -19,6 +19,8 @@ type Daemons struct {
 	// PIDs are those in the pidfiles that start-stop-daemon or supervise-daemon
 	// was given. A process of that number need not exist any more.
 	PIDs []int
+	// Claims are those of PIDs whose pidfile others than root may write.
+	Claims []int
 	// Child is the daemon that supervise-daemon has started last; 0 if it is
 	// not known.
 	Child int
@@ -39,7 +41,7 @@ type Daemons struct {
 func ReadDaemons(service string) Daemons {
 	var d Daemons
 	root := "" // of a daemon that start-stop-daemon put into a chroot
-	if text, err := readLine(valuePath(service, "chroot")); err == nil {
+	if text, _, err := readLine(valuePath(service, "chroot")); err == nil {
 		root = text
 	}
 	dir := filepath.Join(rcdir.State(), "daemons", service)
@@ -54,7 +56,7 @@ func ReadDaemons(service string) Daemons {
 			}
 		}
 	}
-	if text, err := readLine(valuePath(service, "child_pid")); err == nil {
+	if text, _, err := readLine(valuePath(service, "child_pid")); err == nil {
 		if pid, err := strconv.Atoi(text); err == nil && pid > 1 {
 			d.Child = pid
 		}
@@ -63,7 +65,7 @@ func ReadDaemons(service string) Daemons {
 }
 
 func (d *Daemons) add(pidfile string) {
-	text, err := readLine(pidfile)
+	text, roots, err := readLine(pidfile)
 	if errors.Is(err, fs.ErrPermission) || errors.As(err, new(*files.WaitsError)) {
 		d.Hidden = true
 		return
@@ -73,8 +75,12 @@ func (d *Daemons) add(pidfile string) {
 		d.Lost = true
 		return
 	}
-	if pid > 1 {
-		d.PIDs = append(d.PIDs, pid)
+	if pid <= 1 {
+		return
+	}
+	d.PIDs = append(d.PIDs, pid)
+	if !roots {
+		d.Claims = append(d.Claims, pid)
 	}
 }
 
@@ -88,18 +94,19 @@ func S6Service(dir string) string {
 	return filepath.Base(dir)
 }
 
-// readLine returns the first line of a short file, without blanks around it. A
-// daemon owns its pidfile: it may be anything, and must not hold us up.
-func readLine(path string) (string, error) {
+// readLine returns the first line of a short file, without blanks around it, and
+// whether root alone writes it. A daemon owns its pidfile: it may be anything, and
+// must not hold us up.
+func readLine(path string) (line string, roots bool, err error) {
 	view, err := files.OpenView(0)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	defer view.Close()
 	text, err := view.Read(path, unix.PathMax)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	return strings.TrimSpace(line), nil
+	line, _, _ = strings.Cut(string(text), "\n")
+	return strings.TrimSpace(line), view.RootsAlone(), nil
 }

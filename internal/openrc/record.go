@@ -219,6 +219,6 @@ func (r *Record) Holds(service string, pid int) bool {
 // namespaceOf is what the link in /proc/PID/ns says, such as net:[4026531840];
 // empty if it cannot be read.
 func namespaceOf(pid int, kind string) string {
-	link, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, kind))
+	link, _ := os.Readlink(files.Proc(pid) + "/ns/" + kind)
 	return link
 }

@@ -21,6 +21,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 
 	"openrc-netns/internal/files"
 	"openrc-netns/internal/namespace"
@@ -383,7 +384,8 @@ func inhabited(ns *namespace.Namespace) bool {
 	link := fmt.Sprintf("net:[%d]", ns.Inode())
 	processes, _ := files.ReadDir("/proc")
 	return slices.ContainsFunc(processes, func(process fs.DirEntry) bool {
-		shown, err := os.Readlink("/proc/" + process.Name() + "/ns/net")
-		return err == nil && shown == link
+		pid, notProcess := strconv.Atoi(process.Name())
+		shown, err := os.Readlink(files.Proc(pid) + "/ns/net")
+		return notProcess == nil && err == nil && shown == link
 	})
 }

@@ -2,9 +2,9 @@ package repair
 
 import (
 	"errors"
-	"fmt"
 
 	"openrc-netns/internal/audit"
+	"openrc-netns/internal/files"
 	"openrc-netns/internal/namespace"
 	"openrc-netns/internal/vrf"
 )
@@ -39,7 +39,7 @@ func (m *repairing) confinement() (c vrf.Confinement, err error) {
 		if p.Inode != m.Record.ID.Inode {
 			continue
 		}
-		ns, err := namespace.Open(fmt.Sprintf("/proc/%d/ns/net", p.Task))
+		ns, err := namespace.Open(files.Proc(p.PID) + "/ns/net")
 		if err != nil {
 			continue
 		}

@@ -15,7 +15,7 @@ func (m *repairing) bind() {
 		if len(v.Lost) == 0 || !v.Own || v.Apart || v.Process.Position != audit.Inside {
 			continue
 		}
-		ns, err := mounts.Of(v.Process.Task)
+		ns, err := mounts.Of(v.Process.PID)
 		if err == nil && ns.ID().Inode == v.Mounts && ns.SameOwner() {
 			m.bindIn(ns, v)
 		}

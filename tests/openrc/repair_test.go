@@ -360,17 +360,53 @@ func TestRepairWaitsForNobody(t *testing.T) {
 }
 
 // A process whose first thread has ended is one still.
-func TestStatusOfHeadless(t *testing.T) {
+func TestHeadless(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	if err := h.WriteFile("/etc/init.d/headless", 0o755, `#!/sbin/openrc-run
+command="$(command -v probe)"
+command_args=headless
+command_background=yes
+pidfile=/run/headless.pid
+`); err != nil {
+		t.Fatal(err)
+	}
+	h.Conf("headless", "netns=vpn", "netns_lock=yes")
+	h.Sh("rc-service headless start")
+	h.Await("grep -q '^State:.Z' /proc/$(cat /run/headless.pid)/status")
+	h.says("headless", "ok", "")
+	kit.Contains(t, h.Sh("rc-netns egress"), "headless")
+	inside := h.inside()
+	h.Sh("ip netns delete vpn")
+	h.repairs(0, "-n", `headless: would be repaired: its network namespace has the name "vpn" again`)
+	h.fixed("headless", "stale", "", "ok")
+	kit.Equal(t, "vpn", h.inside(), inside)
+
+	h.Sh("exec >/run/log 2>&1; sh -c 'echo $$ >/sys/fs/cgroup/openrc.headless/cgroup.procs; exec probe headless' & echo $! >/run/outside")
+	h.Await("grep -q '^State:.Z' /proc/$(cat /run/outside)/status")
+	report, code := h.statusJSON("", "headless")
+	kit.Equal(t, "status", fmt.Sprint(code, " ", report.Services[0].Verdict), "1 outside")
+	h.Sh("kill $(cat /run/outside); rc-service headless stop")
+}
+
+// A pidfile that another user may write is a claim, beside a daemon or without one.
+func TestStatusBelievesNoPidfile(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
 	h.Conf("daemon", "netns=vpn", "netns_lock=yes")
-	h.Sh("rc-service daemon start; exec >/run/log 2>&1; sh -c 'echo $$ >/sys/fs/cgroup/openrc.daemon/cgroup.procs; exec probe headless' &")
-	h.Await("grep -q '^State:.Z' /proc/$(pgrep -x probe)/status")
+	h.Sh("rc-service daemon start")
+	h.killDaemon()
+	h.Sh("exec >/run/log 2>&1; /usr/local/bin/sleeper 4001 & echo $! >/run/daemon.pid")
+	kit.Equal(t, "of root's pidfile", h.says("daemon", "outside", "(sleeper) is on the host's network"), "rc-service daemon restart")
+	h.Sh("chown nobody /run/daemon.pid")
 	report, code := h.statusJSON("", "daemon")
-	kit.Equal(t, "status", fmt.Sprint(code, " ", report.Services[0].Verdict), "1 outside")
-	kit.Contains(t, fmt.Sprint(report.Services[0].Problems), "(probe) is on the host's network")
-	h.Sh("kill $(pgrep -x probe)")
-	h.says("daemon", "ok", "")
+	kit.Equal(t, "of another's", fmt.Sprint(code, report.Services[0].Verdict, report.Services[0].Remedy), "1outside")
+	h.Sh("pkill -x sleeper; exec >/run/log 2>&1; sh -c 'echo $$ >/sys/fs/cgroup/openrc.daemon/cgroup.procs; exec unshare -n /usr/local/bin/sleeper 4002' &")
+	h.Await("pgrep -fx '.*sleeper 4002'")
+	h.Sh("echo 999999 >/run/daemon.pid")
+	h.says("daemon", "stopped", "")
+	h.Sh("ln -sf /proc/sys/kernel/pid_max /run/daemon.pid")
+	h.says("daemon", "unknown", "")
 }
 
 // Many at once, while the host replaces the file and the daemon is restarted,
