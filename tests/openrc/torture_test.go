@@ -31,8 +31,9 @@ var odd = []string{
 
 func pick[V any](r *rand.Rand, some []V) V { return some[r.IntN(len(some))] }
 
-// torture is a run of the attack of that name: rounds, until the time is over.
-func torture(t *testing.T, name string, round func(r *rand.Rand, n int)) {
+// torture is a run of the attack of that name: rounds, until the time is over, which
+// it shares with others.
+func torture(t *testing.T, name string, shares int, round func(r *rand.Rand, n int)) {
 	if *attack.Only != "" && *attack.Only != name {
 		t.Skip("-only names another part")
 	}
@@ -41,7 +42,7 @@ func torture(t *testing.T, name string, round func(r *rand.Rand, n int)) {
 	}
 	r := rand.New(rand.NewPCG(*attack.Seed, uint64(crc32.ChecksumIEEE([]byte(t.Name())))))
 	n := 0
-	for until := time.Now().Add(attack.Length(t, 15*time.Second)); n == 0 || time.Now().Before(until) && !t.Failed(); n++ {
+	for until := time.Now().Add(attack.Length(t, 15*time.Second) / time.Duration(shares)); n == 0 || time.Now().Before(until) && !t.Failed(); n++ {
 		round(r, n)
 	}
 	t.Logf("%d rounds", n)
@@ -80,7 +81,7 @@ func TestTortureHandOver(t *testing.T) {
 			}
 			kit.Contains(t, usual[service][0], "status 0\nnet:[")
 		}
-		torture(t, "handover", func(r *rand.Rand, n int) {
+		torture(t, "handover", len(binShells), func(r *rand.Rand, n int) {
 			service := pick(r, []string{"daemon.host", "daemon.vpn", "daemon.lock", "daemon.both"})
 			for i, action := range actions {
 				var environment []string
@@ -175,7 +176,7 @@ func hostility(r *rand.Rand) string {
 // looks at.
 func TestTortureLooks(t *testing.T) {
 	t.Parallel()
-	torture(t, "looks", func(r *rand.Rand, n int) {
+	torture(t, "looks", 1, func(r *rand.Rand, n int) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			h := bootRelease(t, machine.Options{Release: pick(r, releases), Timeout: 5 * time.Minute}, true)
 			cgroup, mounted := h.cgroupOf("daemon")
@@ -184,7 +185,8 @@ func TestTortureLooks(t *testing.T) {
 				echo netns_wireguard=/etc/wireguard/wg0.conf >/etc/conf.d/netns.lan; echo netns=vpn >/etc/conf.d/daemon
 				ln -s daemon /etc/init.d/daemon.two; echo netns=vpn netns_lock=yes >/etc/conf.d/daemon.two; rc-service daemon start; rc-service daemon.two start`)
 			script := "cgroup=" + mounted + cgroup + "; daemon=$(cat /run/daemon.pid)\n" +
-				`idle() { name=$1; shift; "$@" sh -c 'printf %s "$0" >/proc/$$/comm; exec 3<>/run/never; read -r x <&3' "$name" </dev/null >/run/log 2>&1 & pid=$!; }
+				`idle() { name=$1; shift; "$@" sh -c 'printf %s "$0" >/proc/$$/comm; exec 3<>/run/never; read -r x <&3' "$name" </dev/null >/run/log 2>&1 & pid=$!
+					for i in $(seq 500); do [ ! -p /proc/$pid/fd/3 ] || break; sleep 0.01; done; }
 				inside() { nsenter -t $daemon -m "$@"; }` + "\n"
 			for range 1 + r.IntN(4) {
 				script += hostility(r)
