@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"openrc-netns/internal/egress"
 	"openrc-netns/internal/inherited"
 	"openrc-netns/internal/privilege"
 	"openrc-netns/internal/version"
@@ -112,6 +113,9 @@ func run(args []string) int {
 		return manage(up, args[1:])
 	case "down":
 		return manage(down, args[1:])
+	case egress.TunCommand: // for egress alone
+		egress.PrintTun(args[1:])
+		return 0
 	}
 	return conclude("", false, fmt.Errorf("unknown command %q; see: rc-netns --help", args[0]))
 }

@@ -93,7 +93,7 @@ type Service struct {
 	viewed  bool // a process was seen in what the start made
 	// The pidfile, which may be the daemon's own to write, names a process of which
 	// nothing else says that it is of the service, and which OpenRC's stop would end.
-	bystander bool
+	bystander func() bool
 }
 
 // Position says what is to be thought of where a process is.

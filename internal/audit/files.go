@@ -80,6 +80,13 @@ func (a *auditor) judgeFiles(s *Service) {
 		if i >= 0 && !s.Views[i].Apart {
 			continue
 		}
+		if len(s.Views) >= mostViews {
+			a.unseen.Files++
+			return
+		}
+		if p.Claimed && !sameOwner(p.PID) {
+			continue
+		}
 		view, err := files.OpenSameView(p.PID)
 		if err != nil && !errors.Is(err, files.ErrOtherRoot) {
 			continue // gone
@@ -118,6 +125,20 @@ func (a *auditor) judgeFiles(s *Service) {
 		}
 		view.Close()
 	}
+}
+
+// mostViews is how many mount namespaces of a service are looked into.
+const mostViews = 32
+
+// sameOwner reports whether a process is in a mount namespace that is none of a user
+// namespace of somebody else's, who sees there what he likes.
+func sameOwner(pid int) bool {
+	ns, err := mounts.Of(pid)
+	if err != nil {
+		return false
+	}
+	defer ns.Close()
+	return ns.SameOwner()
 }
 
 // owns reports whether the mount namespace of a process is the one that the start

@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"openrc-netns/internal/cgroup"
 	"openrc-netns/internal/finding"
@@ -21,7 +22,7 @@ func (a *auditor) judge(s *Service) {
 	want, err := a.want(s)
 	if err == nil || s.Settings != nil || s.Record != nil {
 		a.place(s, want)
-		s.bystander = a.hasBystander(s)
+		s.bystander = sync.OnceValue(func() bool { return a.hasBystander(s) })
 		a.judgePlace(s, want)
 		a.judgeSockets(s)
 		a.judgeFiles(s)
@@ -117,16 +118,25 @@ func (a *auditor) judgePlace(s *Service, want *netns) {
 	}
 }
 
-// hasBystander: see Service. Of a pidfile that is root's alone that is sure only
-// beside the daemon.
+// hasBystander: see Service. Of a pidfile that is root's alone, which names a process
+// of nobody, that is sure only beside the daemon.
 func (a *auditor) hasBystander(s *Service) bool {
 	own := func(service string) bool { return service == s.Name }
-	named := s.daemons.Claims
-	if slices.ContainsFunc(s.Processes, func(p Process) bool { return !p.Claimed && p.Position == Inside }) {
-		named = s.daemons.PIDs
+	certain := 0
+	for _, p := range s.Processes {
+		if !p.Claimed && (p.Position == Inside || p.Position == Started) {
+			certain = p.PID
+		}
 	}
-	return slices.ContainsFunc(s.Processes, func(p Process) bool {
-		return p.Claimed && slices.Contains(named, p.PID) && cgroup.ServiceOf(a.processes[p.PID].cgroups, own) == ""
+	if certain != 0 && !s.daemons.Same(certain) {
+		return true
+	}
+	return slices.ContainsFunc(s.daemons.PIDs, func(pid int) bool {
+		p := a.processes[pid]
+		if p == nil || a.proven[pid] && own(a.owners[pid]) || own(cgroup.ServiceOf(p.cgroups, own)) {
+			return false
+		}
+		return certain != 0 || slices.Contains(s.daemons.Claims, pid) || !own(a.owners[pid])
 	})
 }
 

@@ -104,19 +104,36 @@ func (a *auditor) supervised() map[int]string {
 	if len(supervisors) == 0 {
 		return mains
 	}
+	above := a.nearest(supervisors)
+	s6 := map[string]string{} // who has the supervisor of a service in its cgroup
+	for pid, service := range supervisors {
+		s6[service] = a.owners[pid]
+	}
 	for pid, p := range a.processes {
-		for ancestor := p.parent; a.processes[ancestor] != nil; ancestor = a.processes[ancestor].parent {
-			service := supervisors[ancestor]
-			if service == "" {
-				continue
-			}
-			if owner := a.owners[pid]; owner == "" || owner == service || owner == a.owners[ancestor] {
-				a.owners[pid], mains[pid] = service, service
-			}
-			break
+		service := above(p.parent)
+		if owner := a.owners[pid]; service != "" && (owner == "" || owner == service || owner == s6[service]) {
+			a.owners[pid], mains[pid] = service, service
 		}
 	}
 	return mains
+}
+
+// nearest gives of a process what some have of it, or of the next of its ancestors
+// that they have anything of.
+func (a *auditor) nearest(some map[int]string) func(pid int) string {
+	known := map[int]string{}
+	var find func(pid int) string
+	find = func(pid int) string {
+		found, asked := known[pid]
+		if p := a.processes[pid]; !asked && p != nil {
+			if found = some[pid]; found == "" {
+				found = find(p.parent)
+			}
+			known[pid] = found
+		}
+		return found
+	}
+	return find
 }
 
 // inherit gives a process that is in no service's cgroup to the service of its
@@ -158,6 +175,7 @@ func (a *auditor) collect(mains map[int]string) {
 	for _, s := range a.services {
 		services[s.Name] = s
 	}
+	main := a.nearest(mains)
 	for pid, owner := range a.owners {
 		s := services[owner]
 		if s == nil {
@@ -169,9 +187,7 @@ func (a *auditor) collect(mains map[int]string) {
 		}
 		described := a.process(p)
 		described.Claimed = !a.proven[pid]
-		for ancestor := p; ancestor != nil && !described.main; ancestor = a.processes[ancestor.parent] {
-			described.main = mains[ancestor.pid] == s.Name
-		}
+		described.main = main(pid) == s.Name
 		s.Processes = append(s.Processes, described)
 	}
 	for _, s := range a.services {

@@ -7,7 +7,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -42,50 +41,22 @@ func readProcesses() (processes map[int]*process, stuck int, err error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("read the processes: %w", err)
 	}
-	var pids []int
+	processes = map[int]*process{}
 	for _, name := range names {
-		if pid, err := strconv.Atoi(name); err == nil && pid != os.Getpid() {
-			pids = append(pids, pid)
+		pid, err := strconv.Atoi(name)
+		if err != nil || pid == os.Getpid() {
+			continue
 		}
-	}
-	processes, stuck = readEach(pids, readProcess)
-	untangle(processes)
-	for _, p := range processes {
-		if p.lost {
+		p, err := readProcess(pid)
+		if p != nil {
+			processes[pid] = p
+		}
+		if err != nil || p != nil && p.lost {
 			stuck++
 		}
 	}
+	untangle(processes)
 	return processes, stuck, nil
-}
-
-// readEach reads on a thread that is left behind with a process in execve(2) whose
-// descriptors do not let themselves be closed: the kernel keeps those waiting who
-// read of it. The first of them is waited for for two seconds, all together for
-// four and a little each.
-func readEach(pids []int, read func(pid int) *process) (processes map[int]*process, stuck int) {
-	processes = map[int]*process{}
-	patience := 2 * time.Second
-	for len(pids) > 0 {
-		done := make(chan *process, len(pids))
-		go func(pids []int) {
-			for _, pid := range pids {
-				done <- read(pid)
-			}
-		}(pids)
-		for waits := false; len(pids) > 0 && !waits; pids = pids[1:] {
-			select {
-			case p := <-done:
-				if p != nil {
-					processes[p.pid] = p
-				}
-			case <-time.After(patience):
-				waits = true
-				stuck++
-				patience = max(patience/2, 20*time.Millisecond)
-			}
-		}
-	}
-	return processes, stuck
 }
 
 // untangle leaves each process descended from none of its children. They are read
@@ -104,8 +75,12 @@ func untangle(processes map[int]*process) {
 }
 
 // readProcess returns nil for a process that is gone, as good as gone, or the
-// kernel's.
-func readProcess(pid int) *process {
+// kernel's. The error is files.ErrStuck.
+func readProcess(pid int) (*process, error) {
+	return files.Patiently(pid, func() (*process, error) { return askProcess(pid), nil })
+}
+
+func askProcess(pid int) *process {
 	dir := "/proc/" + strconv.Itoa(pid) + "/"
 	stat, err := files.Read(dir + "stat")
 	if err != nil {
@@ -164,8 +139,8 @@ func readProcess(pid int) *process {
 // Lives reports whether p is still there, and not another process of that
 // number.
 func (p Process) Lives() bool {
-	now, _ := readEach([]int{p.PID}, readProcess)
-	return now[p.PID] != nil && now[p.PID].start == p.start
+	now, _ := readProcess(p.PID)
+	return now != nil && now.start == p.start
 }
 
 // inodeOf is the number in a link such as net:[4026531840].

@@ -62,10 +62,10 @@ func (s *Service) remedy() finding.Remedy {
 // somebody else.
 func (s *Service) restart(r finding.Remedy) finding.Remedy {
 	switch {
-	case s.bystander:
-		return finding.Remedy{}
 	case !s.runs():
 		return r
+	case s.bystander():
+		return finding.Remedy{}
 	}
 	return r.Run("rc-service", s.Name, "restart")
 }

@@ -12,7 +12,7 @@ import (
 // Of all findings there is one remedy: a restart once, what comes before it
 // first, and what strays ended last.
 func TestRemedyOfSeveralFindings(t *testing.T) {
-	s := &Service{Name: "web", Netns: "vpn", State: openrc.Started}
+	s := &Service{Name: "web", Netns: "vpn", State: openrc.Started, bystander: func() bool { return false }}
 	s.add(finding.Outside, finding.ProcessesOutside, end([]Process{{PID: 12}, {PID: 13}}))
 	s.addRestart(finding.Sockets, finding.NotBound)
 	s.add(finding.Files, finding.EtcUnbound, s.restart(finding.Run("touch", "/etc/motd")))

@@ -3,14 +3,12 @@ package egress
 import (
 	"fmt"
 	"net"
-	"path/filepath"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.zx2c4.com/wireguard/wgctrl"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
-	"openrc-netns/internal/files"
 	"openrc-netns/internal/namespace"
 )
 
@@ -173,12 +171,12 @@ func findNumber(ns *namespace.Namespace, nsid int) *place {
 			return nil
 		}
 		for _, name := range namespace.Names() {
-			file, err := files.OpenRegular(filepath.Join(namespace.Dir, name))
+			named, err := namespace.Look(name)
 			if err != nil {
 				continue
 			}
-			id, err := netlink.GetNetNsIdByFd(int(file.Fd()))
-			file.Close()
+			id, err := netlink.GetNetNsIdByFd(named.FD())
+			named.Close()
 			if err == nil && id == nsid {
 				found = &place{fmt.Sprintf("in network namespace %q", name), name}
 				break

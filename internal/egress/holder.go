@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -24,8 +27,19 @@ func (s *survey) findHolder(ns *namespace.Namespace, name string) *holder {
 	if s.run.tuns == nil {
 		s.run.tuns = findTuns()
 	}
-	for _, t := range s.run.tuns.found[name] {
-		if tunIn(ns, t.pid, t.fd) {
+	candidates := s.run.tuns.found[name]
+	const most = 16
+	for i, t := range candidates {
+		if i == most {
+			s.missed("who holds %s: it is one of %d", name, len(candidates))
+			return nil
+		}
+		in, err := s.tunIn(ns, t)
+		if err != nil {
+			s.missed("who holds %s: %v", name, err)
+			return nil
+		}
+		if in {
 			found := holder(t.pid)
 			return &found
 		}
@@ -52,22 +66,28 @@ const (
 	mostInfo  = 256 << 10 // bytes that the kernel tells of those of one process
 )
 
-// descriptors calls each with the numbers of descriptors of a process and what
-// they are, and returns how many there are: not more than mostOfOne, or one more.
-func descriptors(pid int, each func(fd, target string)) int {
-	dir, err := files.Open(files.Proc(pid) + "/fd")
-	if err != nil {
-		return 0
-	}
-	defer dir.Close()
-	names, _ := dir.Readdirnames(mostOfOne + 1)
-	target := make([]byte, 64) // enough for what is looked for
-	for _, name := range names[:min(len(names), mostOfOne)] {
-		if n, err := unix.Readlinkat(int(dir.Fd()), name, target); err == nil {
-			each(name, string(target[:n]))
+// held is what a descriptor of a process is.
+type held struct{ fd, target string }
+
+// descriptors are those of a process, and how many there are: not more than
+// mostOfOne, or one more.
+func descriptors(pid int) (found []held, count int, err error) {
+	found, err = files.Patiently(pid, func() (found []held, err error) {
+		dir, err := files.Open(files.Proc(pid) + "/fd")
+		if err != nil {
+			return nil, err
 		}
-	}
-	return len(names)
+		defer dir.Close()
+		names, _ := dir.Readdirnames(mostOfOne + 1)
+		target := make([]byte, 64) // enough for what is looked for
+		for _, name := range names {
+			if n, err := unix.Readlinkat(int(dir.Fd()), name, target); err == nil {
+				found = append(found, held{name, string(target[:n])})
+			}
+		}
+		return found, nil
+	})
+	return found[:min(len(found), mostOfOne)], len(found), err
 }
 
 // findTuns looks at every process, once for everybody.
@@ -81,19 +101,22 @@ func findTuns() *tuns {
 			continue
 		}
 		bytes := 0
-		count := descriptors(pid, func(fd, target string) {
-			if target != "/dev/net/tun" || bytes > mostInfo {
-				return
+		descriptors, count, err := descriptors(pid)
+		for _, d := range descriptors {
+			if d.target != "/dev/net/tun" || bytes > mostInfo {
+				continue
 			}
-			info, _ := files.Read(files.Proc(pid) + "/fdinfo/" + fd)
+			info, _ := files.Patiently(pid, func() ([]byte, error) { return files.Read(files.Proc(pid) + "/fdinfo/" + d.fd) })
 			bytes += len(info)
 			_, after, _ := strings.Cut(string(info), "iff:\t")
 			if name, _, held := strings.Cut(after, "\n"); held {
-				number, _ := strconv.Atoi(fd)
+				number, _ := strconv.Atoi(d.fd)
 				t.found[name] = append(t.found[name], descriptor{pid, number})
 			}
-		})
+		}
 		switch {
+		case errors.Is(err, files.ErrStuck):
+			t.partly = fmt.Sprintf("process %d keeps waiting who looks at it", pid)
 		case bytes > mostInfo:
 			t.partly = fmt.Sprintf("process %d has more than %d bytes of locks", pid, mostInfo)
 		case count > mostOfOne:
@@ -113,7 +136,7 @@ func (h holder) netns() string { return files.Proc(int(h)) + "/ns/net" }
 func (h holder) words(ns *namespace.Namespace) string {
 	comm, _ := files.Read(fmt.Sprintf("/proc/%d/comm", h))
 	where := "in a network namespace of its own"
-	link, _ := os.Readlink(h.netns())
+	link := files.NSLink(int(h), "net")
 	host, _ := os.Readlink(namespace.Host)
 	switch {
 	case link == host:
@@ -143,39 +166,86 @@ func (h holder) serves(name string) (bool, error) {
 			links["socket:["+fields[6]+"]"] = true
 		}
 	}
-	serves := false
-	count := descriptors(int(h), func(_, target string) { serves = serves || links[target] })
+	descriptors, count, _ := descriptors(int(h))
+	serves := slices.ContainsFunc(descriptors, func(d held) bool { return links[d.target] })
 	if !serves && (count > mostOfOne || sockets.N == 0) {
 		return false, fmt.Errorf("process %d has too many descriptors or sockets around it", h)
 	}
 	return serves, nil
 }
 
-// tunIn reports whether the tun device behind a descriptor of another process
-// is in ns: the same name may be in use elsewhere. Before Linux 5.12
-// (TUNGETDEVNETNS) it is taken for granted.
-func tunIn(ns *namespace.Namespace, pid, fd int) bool {
+// tunIn reports whether the tun device behind a descriptor of another process is in
+// ns: the same name may be in use elsewhere.
+//
+// Another process of this program finds out. What it fetches may be any file by
+// then, and to close one of a FUSE file system is to wait for that, which not even
+// SIGKILL ends: it is left behind.
+func (s *survey) tunIn(ns *namespace.Namespace, t descriptor) (bool, error) {
+	stuck := fmt.Errorf("process %d keeps waiting who looks at it", t.pid)
+	if s.run.waited > 2*patience {
+		return false, stuck
+	}
+	read, write, err := os.Pipe()
+	if err != nil {
+		return false, err
+	}
+	defer read.Close()
+	cmd := exec.Command("/proc/self/exe", TunCommand, strconv.Itoa(t.pid), strconv.Itoa(t.fd))
+	cmd.Stdout = write
+	err = cmd.Start()
+	write.Close()
+	if err != nil {
+		return false, err
+	}
+	go func() { _ = cmd.Wait() }()
+	_ = read.SetReadDeadline(time.Now().Add(patience))
+	text, err := io.ReadAll(io.LimitReader(read, 64))
+	if err != nil {
+		s.run.waited += patience
+		return false, stuck
+	}
+	return string(text) == unknownNetns || string(text) == strconv.FormatUint(ns.Inode(), 10), nil
+}
+
+// TunCommand has rc-netns call PrintTun.
+const TunCommand = "tun"
+
+// unknownNetns is the answer before Linux 5.12 (TUNGETDEVNETNS): it is taken for
+// granted then.
+const unknownNetns = "unknown"
+
+// PrintTun prints the inode of the network namespace that the tun device behind a
+// descriptor of another process is in, and nothing if it is none. The arguments are
+// the numbers of the two.
+func PrintTun(args []string) {
 	const tunGetDevNetns = 0x54e3 // _IO('T', 227) of linux/if_tun.h
+	if len(args) != 2 {
+		return
+	}
+	pid, _ := strconv.Atoi(args[0])
+	fd, _ := strconv.Atoi(args[1])
 	pidfd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return errors.Is(err, unix.ENOSYS)
+	tun := -1
+	if err == nil {
+		tun, err = unix.PidfdGetfd(pidfd, fd, 0)
 	}
-	defer unix.Close(pidfd)
-	tun, err := unix.PidfdGetfd(pidfd, fd, 0)
-	if err != nil {
-		return errors.Is(err, unix.ENOSYS)
+	if errors.Is(err, unix.ENOSYS) {
+		fmt.Print(unknownNetns)
 	}
-	defer unix.Close(tun)
+	if err != nil {
+		return
+	}
 	// It may be another file by now, one that answers when it likes.
 	var stat unix.Statx_t
 	err = unix.Statx(tun, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &stat)
 	if err != nil || stat.Mode&unix.S_IFMT != unix.S_IFCHR || stat.Rdev_major != 10 || stat.Rdev_minor != 200 {
-		return false
+		return
 	}
 	got, err := unix.IoctlRetInt(tun, tunGetDevNetns)
-	if err != nil {
-		return true
+	switch {
+	case errors.Is(err, unix.EINVAL):
+		fmt.Print(unknownNetns)
+	case err == nil && unix.Statx(got, "", unix.AT_EMPTY_PATH, unix.STATX_INO, &stat) == nil:
+		fmt.Print(stat.Ino)
 	}
-	defer unix.Close(got)
-	return unix.Statx(got, "", unix.AT_EMPTY_PATH, unix.STATX_INO, &stat) == nil && stat.Ino == ns.Inode()
 }

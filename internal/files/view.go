@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,6 +81,21 @@ func (v *View) Read(path string, limit int) ([]byte, error) {
 	}
 	defer f.Close()
 	return io.ReadAll(io.LimitReader(f, int64(limit)))
+}
+
+// OpenNear opens the file at path, with O_PATH, if nothing on the way keeps anybody
+// waiting.
+func OpenNear(path string) (*os.File, error) {
+	view, err := OpenView(0)
+	if err != nil {
+		return nil, err
+	}
+	defer view.Close()
+	fd, err := view.open(path)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 // IsSocket reports whether a path leads to a socket.
@@ -214,16 +230,18 @@ func (v *View) admit(fd, dir int, path string) error {
 	if _, known := v.admitted[id]; known || err != nil {
 		return err
 	}
+	const most = 16 // each takes a look at all that is mounted
+	if len(v.admitted) >= most {
+		return &WaitsError{path, "one of too many on the way"}
+	}
 	if err := v.examine(fd, dir, id, path); err != nil {
 		return err
 	}
-	const most = 64
-	if len(v.admitted) < most {
-		if keeps, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err == nil {
-			v.admitted[id] = keeps
-		}
+	keeps, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err == nil {
+		v.admitted[id] = keeps
 	}
-	return nil
+	return err
 }
 
 func (v *View) examine(fd, dir, id int, path string) error {
@@ -274,7 +292,7 @@ func hasMounted(major, minor int) (bool, error) {
 
 // memory are the kinds of file systems that hold what they have in memory, local
 // those whose answers come from this machine's kernel.
-var memory = []string{"tmpfs", "ramfs"}
+var memory = []string{"tmpfs", "ramfs", "nsfs"}
 
 var local = []string{
 	"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "bcachefs", "zfs", "jfs", "nilfs2", "reiserfs",

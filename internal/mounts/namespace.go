@@ -68,7 +68,7 @@ func (id ID) Find(pids []int) *Namespace {
 }
 
 func openNamespace(path string) (*Namespace, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd, err := files.OpenNS(path, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open mount namespace %s: %w", path, err)
 	}

@@ -197,26 +197,58 @@ func CheckName(name string) error {
 	return nil
 }
 
+// openPath opens what may be anything, without waiting for anybody, and without being
+// seen at the other end of a FIFO. A name in Dir may be a link: to the namespace of a
+// process, or to a file that lies where nobody keeps root waiting.
 func openPath(name, path string) (*Namespace, error) {
-	var stat unix.Stat_t
-	if unix.Stat(path, &stat) == nil && stat.Mode&unix.S_IFMT != unix.S_IFREG && stat.Mode&unix.S_IFMT != unix.S_IFDIR {
-		return nil, fmt.Errorf("%q is not a network namespace", path) // a FIFO, say, at whose other end an open is seen
+	at, flags := path, 0
+	if BaseName(path) != "" {
+		target, err := os.Readlink(path)
+		switch {
+		case err != nil:
+			flags = unix.O_NOFOLLOW
+		case isProcess(target):
+			at = target
+		default:
+			file, err := files.OpenNear(path)
+			if err != nil {
+				return nil, named(name, err)
+			}
+			defer file.Close()
+			at = fmt.Sprintf("/proc/self/fd/%d", file.Fd())
+		}
 	}
-	// O_NONBLOCK and O_NOCTTY: whatever has come there since, a FIFO or a
-	// terminal, opening it must neither hang nor take anything over.
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &NotExistError{name}
+	var stat unix.Stat_t
+	if !isProcess(at) && unix.Stat(at, &stat) == nil && stat.Mode&unix.S_IFMT != unix.S_IFREG && stat.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return nil, fmt.Errorf("%q is not a network namespace", path)
+	}
+	fd, err := files.OpenNS(at, flags)
+	if err != nil {
+		return nil, named(name, err)
 	}
 	ns := &Namespace{name: name, path: path, handle: netns.NsHandle(fd)}
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", ns.words(), err)
-	}
 	if err := ns.check(); err != nil {
 		ns.Close()
 		return nil, err
 	}
 	return ns, nil
+}
+
+// named is the error of openPath.
+func named(name string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return &NotExistError{name}
+	}
+	return fmt.Errorf("open %s: %w", (&Namespace{name: name}).words(), err)
+}
+
+// isProcess reports whether a path is that of the network namespace of a process or a
+// thread.
+func isProcess(path string) bool {
+	rest, proc := strings.CutPrefix(path, "/proc/")
+	rest, net := strings.CutSuffix(rest, "/ns/net")
+	pid, task, _ := strings.Cut(rest, "/task/")
+	return proc && net && (strings.Trim(pid+task, "0123456789") == "" || rest == "self" || rest == "thread-self")
 }
 
 // check tells a network namespace from everything else that can be opened,
@@ -302,6 +334,9 @@ func (n *Namespace) Name() string { return n.name }
 // of /proc/PID/ns/net; 0 for a fresh one. The kernel may give the number to
 // another namespace when this one is gone, the cookie never.
 func (n *Namespace) Inode() uint64 { return n.inode }
+
+// FD is the open descriptor, which Close closes.
+func (n *Namespace) FD() int { return int(n.handle) }
 
 // current is the network namespace of the calling thread, where /proc is
 // mounted and of the PID namespace that the thread is in.
@@ -494,10 +529,10 @@ func (id ID) Find(name string) *Namespace {
 		if err != nil {
 			continue
 		}
-		path := files.Proc(pid) + "/ns/net"
-		if shown, err := os.Readlink(path); err != nil || shown != link {
+		if files.NSLink(pid, "net") != link {
 			continue
 		}
+		path := files.Proc(pid) + "/ns/net"
 		if ns := id.open(path); ns != nil {
 			return ns
 		}
@@ -507,7 +542,7 @@ func (id ID) Find(name string) *Namespace {
 
 // open opens the namespace called name if it is the one.
 func (id ID) open(name string) *Namespace {
-	ns, err := Open(name)
+	ns, err := Look(name)
 	if err != nil {
 		return nil
 	}

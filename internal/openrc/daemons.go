@@ -19,6 +19,8 @@ type Daemons struct {
 	// PIDs are those in the pidfiles that start-stop-daemon or supervise-daemon
 	// was given. A process of that number need not exist any more.
 	PIDs []int
+	// Pidfiles are the paths of these.
+	Pidfiles []string
 	// Claims are those of PIDs whose pidfile others than root may write.
 	Claims []int
 	// Child is the daemon that supervise-daemon has started last; 0 if it is
@@ -41,7 +43,7 @@ type Daemons struct {
 func ReadDaemons(service string) Daemons {
 	var d Daemons
 	root := "" // of a daemon that start-stop-daemon put into a chroot
-	if text, _, err := readLine(valuePath(service, "chroot")); err == nil {
+	if text, _, err := readLine(0, valuePath(service, "chroot")); err == nil {
 		root = text
 	}
 	dir := filepath.Join(rcdir.State(), "daemons", service)
@@ -56,7 +58,7 @@ func ReadDaemons(service string) Daemons {
 			}
 		}
 	}
-	if text, _, err := readLine(valuePath(service, "child_pid")); err == nil {
+	if text, _, err := readLine(0, valuePath(service, "child_pid")); err == nil {
 		if pid, err := strconv.Atoi(text); err == nil && pid > 1 {
 			d.Child = pid
 		}
@@ -65,7 +67,8 @@ func ReadDaemons(service string) Daemons {
 }
 
 func (d *Daemons) add(pidfile string) {
-	text, roots, err := readLine(pidfile)
+	d.Pidfiles = append(d.Pidfiles, pidfile)
+	text, roots, err := readLine(0, pidfile)
 	if errors.Is(err, fs.ErrPermission) || errors.As(err, new(*files.WaitsError)) {
 		d.Hidden = true
 		return
@@ -94,11 +97,23 @@ func S6Service(dir string) string {
 	return filepath.Base(dir)
 }
 
-// readLine returns the first line of a short file, without blanks around it, and
-// whether root alone writes it. A daemon owns its pidfile: it may be anything, and
+// Same reports whether a process reads the same in the pidfiles as this program. A
+// stop reads them in the mounts that the start made.
+func (d Daemons) Same(pid int) bool {
+	for _, pidfile := range d.Pidfiles {
+		here, _, _ := readLine(0, pidfile)
+		if there, _, _ := readLine(pid, pidfile); here != there {
+			return false
+		}
+	}
+	return true
+}
+
+// readLine returns the first line of a short file, without blanks around it, as a
+// process sees it (0: this one), and whether root alone writes it. A daemon owns its pidfile: it may be anything, and
 // must not hold us up.
-func readLine(path string) (line string, roots bool, err error) {
-	view, err := files.OpenView(0)
+func readLine(pid int, path string) (line string, roots bool, err error) {
+	view, err := files.OpenView(pid)
 	if err != nil {
 		return "", false, err
 	}

@@ -181,7 +181,7 @@ func (r *Record) findView(service string) *mounts.Namespace {
 		// OpenRC has on record for the service, in the service's network
 		// namespace.
 		network := fmt.Sprintf("net:[%d]", r.ID.Inode)
-		return r.Mounts.Find(slices.DeleteFunc(candidates, func(pid int) bool { return namespaceOf(pid, "net") != network }))
+		return r.Mounts.Find(slices.DeleteFunc(candidates, func(pid int) bool { return files.NSLink(pid, "net") != network }))
 	}
 	if ns := r.Mounts.Find(candidates); ns != nil {
 		return ns
@@ -190,7 +190,7 @@ func (r *Record) findView(service string) *mounts.Namespace {
 	link := fmt.Sprintf("mnt:[%d]", r.Mounts.Inode)
 	processes, _ := files.ReadDir("/proc")
 	for _, process := range processes {
-		if pid, err := strconv.Atoi(process.Name()); err == nil && namespaceOf(pid, "mnt") == link {
+		if pid, err := strconv.Atoi(process.Name()); err == nil && files.NSLink(pid, "mnt") == link {
 			pids = append(pids, pid)
 		}
 	}
@@ -209,16 +209,9 @@ func (r *Record) Holds(service string, pid int) bool {
 		return false
 	}
 	ns.Close()
-	if namespaceOf(pid, "net") == fmt.Sprintf("net:[%d]", r.ID.Inode) {
+	if files.NSLink(pid, "net") == fmt.Sprintf("net:[%d]", r.ID.Inode) {
 		return true
 	}
 	at, err := cgroup.Of(pid)
 	return err == nil && (r.Cgroup != "" && at == r.Cgroup || cgroup.IsOfService(at, service))
-}
-
-// namespaceOf is what the link in /proc/PID/ns says, such as net:[4026531840];
-// empty if it cannot be read.
-func namespaceOf(pid int, kind string) string {
-	link, _ := os.Readlink(files.Proc(pid) + "/ns/" + kind)
-	return link
 }

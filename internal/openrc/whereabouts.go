@@ -113,13 +113,13 @@ func allInside(service string, daemons []int, record *Record) bool {
 	}
 	view := fmt.Sprintf("mnt:[%d]", record.Mounts.Inode)
 	for _, pid := range daemons {
-		if namespaceOf(pid, "mnt") != view {
+		if files.NSLink(pid, "mnt") != view {
 			return false
 		}
 	}
 	link := fmt.Sprintf("net:[%d]", record.ID.Inode)
 	for _, pid := range append(pids, daemons...) {
-		if namespaceOf(pid, "net") != link {
+		if files.NSLink(pid, "net") != link {
 			return false
 		}
 	}

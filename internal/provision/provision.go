@@ -385,7 +385,6 @@ func inhabited(ns *namespace.Namespace) bool {
 	processes, _ := files.ReadDir("/proc")
 	return slices.ContainsFunc(processes, func(process fs.DirEntry) bool {
 		pid, notProcess := strconv.Atoi(process.Name())
-		shown, err := os.Readlink(files.Proc(pid) + "/ns/net")
-		return notProcess == nil && err == nil && shown == link
+		return notProcess == nil && files.NSLink(pid, "net") == link
 	})
 }
