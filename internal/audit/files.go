@@ -101,12 +101,11 @@ func (a *auditor) judgeFiles(s *Service) {
 			continue
 		}
 		for _, entry := range entries {
-			id, before := entry.compare(view)
+			id, before, err := entry.compare(view)
 			if id == "" {
 				continue
 			}
 			// Nobody who does not want to wait goes there to bind it.
-			_, err := view.Identify(entry.bind.Target)
 			waits := err != nil && !errors.Is(err, unix.ENOENT)
 			if waits && !p.Lives() {
 				break
@@ -170,23 +169,24 @@ func (a *auditor) owns(s *Service, p Process) bool {
 }
 
 // compare says what is wrong with the entry in a view, and what to do before it
-// can be bound again; nothing if nothing is wrong.
-func (e etcFile) compare(view *files.View) (id finding.ID, remedy finding.Remedy) {
+// can be bound again; nothing if nothing is wrong. The error says why it is not to
+// be seen.
+func (e etcFile) compare(view *files.View) (id finding.ID, remedy finding.Remedy, err error) {
 	path := e.bind.Target
 	host, hostErr := files.Identify(unix.AT_FDCWD, path)
 	// A link is followed as the process would follow it.
 	seen, err := view.Identify(path)
 	switch {
 	case errors.Is(err, unix.ENOENT) && hostErr != nil:
-		return finding.EtcUnbound, finding.Run("touch", path)
+		return finding.EtcUnbound, finding.Run("touch", path), err
 	case errors.Is(err, unix.ENOENT):
-		return finding.EtcUnbound, remedy
+		return finding.EtcUnbound, remedy, err
 	case err != nil:
-		return finding.EtcReplaced, remedy
+		return finding.EtcReplaced, remedy, err
 	case seen == e.file:
-		return "", remedy
+		return "", remedy, err
 	case hostErr == nil && seen == host:
-		return finding.EtcHost, remedy
+		return finding.EtcHost, remedy, err
 	}
-	return finding.EtcReplaced, remedy
+	return finding.EtcReplaced, remedy, err
 }

@@ -91,13 +91,12 @@ func (s *Service) hasView(pid int) bool {
 func (a *auditor) supervised() map[int]string {
 	supervisors := map[int]string{}
 	for pid, p := range a.processes {
-		if p.name != "s6-supervise" || p.mounts != a.hostMounts || userOf(pid) != 0 {
+		if p.name != "s6-supervise" || p.mounts != a.hostMounts {
 			continue
 		}
-		if dir, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/cwd"); err == nil {
-			if service := openrc.S6Service(dir); service != "" {
-				supervisors[pid] = service
-			}
+		dir, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/cwd")
+		if service := openrc.S6Service(dir); err == nil && service != "" && userOf(pid) == 0 {
+			supervisors[pid] = service
 		}
 	}
 	mains := map[int]string{}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -156,10 +157,14 @@ func inodeOf(path string) (uint64, error) {
 // userOf is the real user of a process, whom its owner in /proc may not be
 // (PR_SET_DUMPABLE); -1 if that cannot be told.
 func userOf(pid int) int {
-	status, err := files.Read("/proc/" + strconv.Itoa(pid) + "/status")
+	file, err := files.Open("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
 		return -1
 	}
+	defer file.Close()
+	status := make([]byte, 1024) // of which groups take 700,000, behind
+	n, _ := io.ReadFull(file, status)
+	status = status[:n]
 	_, rest, _ := strings.Cut(string(status), "\nUid:\t")
 	uid, _, _ := strings.Cut(rest, "\t")
 	number, err := strconv.Atoi(uid)

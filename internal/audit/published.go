@@ -29,7 +29,7 @@ func Published() map[uint64][]publish.Entry {
 		if err != nil {
 			continue
 		}
-		cmdline, err := files.Read(fmt.Sprintf("/proc/%d/cmdline", pid))
+		cmdline, err := files.Patiently(pid, func() ([]byte, error) { return files.Read(fmt.Sprintf("/proc/%d/cmdline", pid)) })
 		if err != nil {
 			continue
 		}

@@ -24,6 +24,7 @@ type View struct {
 	admitted map[int]int
 	// Somebody else than root may write on the way to what was opened last.
 	others bool
+	firm   bool // see OpenFirm
 }
 
 // WaitsError says that to get at a path is to wait for whatever is behind a
@@ -98,6 +99,32 @@ func OpenNear(path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
+// ErrOthersLink says that a path leads through a link that somebody else than root
+// can make another one.
+var ErrOthersLink = errors.New("a link on the way is not root's alone")
+
+// OpenFirm opens the file at path, with O_PATH, if nobody but root decides which one
+// that is: it follows root's links, and no others. Any thread may call it.
+func OpenFirm(path string) (*os.File, error) {
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS}
+	fd, err := unix.Openat2(unix.AT_FDCWD, path, &how)
+	if err == unix.ELOOP || err == unix.ENOSYS || err == unix.EPERM { // a link; Linux before 5.6, or a filter
+		var view *View
+		if view, err = OpenView(0); err != nil {
+			return nil, err
+		}
+		defer view.Close()
+		view.firm = true
+		if fd, err = view.open(path); err != nil {
+			return nil, err
+		}
+	}
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
 // IsSocket reports whether a path leads to a socket.
 func (v *View) IsSocket(path string) (bool, error) {
 	fd, err := v.open(path)
@@ -156,6 +183,9 @@ func (v *View) open(path string) (fd int, err error) {
 		n, err := unix.Readlinkat(next, "", target)
 		if err != nil { // it is no link
 			continue
+		}
+		if around, err := othersMayWrite(dir); v.firm && (others || around || err != nil) {
+			return -1, fmt.Errorf("%q: %w", path, ErrOthersLink)
 		}
 		leave(len(at) - 1)
 		if target[0] == '/' {

@@ -198,10 +198,11 @@ func CheckHidden(path string) error {
 	if !filepath.IsAbs(path) {
 		return fmt.Errorf("cannot hide %q: give an absolute path", path)
 	}
-	if _, err := os.Stat(path); err != nil {
+	file, err := files.OpenFirm(path)
+	if err != nil {
 		return fmt.Errorf("cannot hide %q: %w", path, errors.Unwrap(err))
 	}
-	return nil
+	return file.Close()
 }
 
 // Empty reports whether the View asks for nothing.
@@ -406,18 +407,24 @@ func (t tree) bind() error {
 }
 
 func hide(path string) error {
-	info, err := os.Stat(path)
+	file, err := files.OpenFirm(path)
 	if err != nil {
 		return fmt.Errorf("hide %q: %w", path, errors.Unwrap(err))
 	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return fmt.Errorf("hide %q: %w", path, errors.Unwrap(err))
+	}
+	at := fmt.Sprintf("/proc/self/fd/%d", file.Fd())
 	if !info.IsDir() {
-		null, err := pickUp("/dev/null", path)
+		null, err := pickUp("/dev/null", at)
 		if err != nil {
 			return err
 		}
 		return null.putDown()
 	}
-	err = unix.Mount("none", path, "tmpfs",
+	err = unix.Mount("none", at, "tmpfs",
 		unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "size=4k,mode=0555")
 	if err != nil {
 		return fmt.Errorf("hide %q: %w", path, err)

@@ -2,11 +2,13 @@ package preflight
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"openrc-netns/internal/files"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/rcdir"
@@ -52,10 +54,16 @@ func (s *serviceCheck) hides(path string) bool {
 }
 
 func resolved(path string) string {
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		return target
+	file, err := files.OpenFirm(path)
+	if err != nil {
+		return filepath.Clean(path)
 	}
-	return filepath.Clean(path)
+	defer file.Close()
+	target, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", file.Fd()))
+	if err != nil {
+		return filepath.Clean(path)
+	}
+	return target
 }
 
 // hide is the remedy of one path more in netns_hide.

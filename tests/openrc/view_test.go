@@ -134,3 +134,19 @@ func TestViewWithAnotherRoot(t *testing.T) {
 		h.noDaemon()
 	})
 }
+
+// netns_hide follows the links of root, and those of nobody else, who would choose
+// what the service does not see.
+func TestHideFollowsNobodysLinks(t *testing.T) {
+	t.Parallel()
+	h := boot(t, "dash", true)
+	h.Sh("mkdir /run/theirs; : >/run/theirs/socket; ln -s /run/theirs /run/link; chown nobody /run/theirs")
+	h.Conf("daemon", "netns=vpn", "netns_hide='/run/link/socket'")
+	h.Sh("rc-service daemon start")
+	kit.Equal(t, "hidden", h.Sh("stat -c %F /proc/"+h.daemon()+"/root/run/theirs/socket"), "character special file")
+	h.Sh("rc-service daemon stop; ln -sf /etc/shadow /run/theirs/socket")
+	const why = `cannot hide "/run/link/socket": a link on the way is not root's alone`
+	kit.Contains(t, h.Fails("rc-service daemon start"), why)
+	kit.Contains(t, h.Run("rc-netns check daemon").Stdout, why)
+	h.noDaemon()
+}
