@@ -104,9 +104,7 @@ func askProcess(pid int) *process {
 	if len(fields) <= start {
 		return nil
 	}
-	if dead := fields[state] == "Z" || fields[state] == "X"; dead && fields[threads] != "1" {
-		dir = files.Proc(pid) + "/"
-	} else if dead {
+	if dead := fields[state] == "Z" || fields[state] == "X"; dead && fields[threads] == "1" {
 		return nil
 	}
 	if bits, err := strconv.ParseUint(fields[flags], 10, 64); err != nil || bits&kernelThread != 0 {
@@ -115,6 +113,14 @@ func askProcess(pid int) *process {
 	p.parent, _ = strconv.Atoi(fields[ppid])
 	p.terminal = fields[tty] != "0"
 	p.start = fields[start]
+	if p.inode, err = inodeOf(dir + "ns/net"); errors.Is(err, unix.ENOENT) {
+		// The first thread has ended, or is about to.
+		dir = files.Proc(pid) + "/"
+		p.inode, err = inodeOf(dir + "ns/net")
+	}
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
+		return nil
+	}
 	cgroups, err := files.Read(dir + "cgroup")
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
 		return nil
@@ -125,10 +131,6 @@ func askProcess(pid int) *process {
 		if path, v2 := bytes.CutPrefix(line, []byte("0::")); v2 {
 			p.cgroup = string(bytes.TrimSuffix(path, []byte("\n")))
 		}
-	}
-	p.inode, err = inodeOf(dir + "ns/net")
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
-		return nil
 	}
 	p.mounts, err = inodeOf(dir + "ns/mnt")
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {

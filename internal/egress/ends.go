@@ -90,7 +90,7 @@ func (s *survey) peers(ns *namespace.Namespace, name string) []Peer {
 
 // trace follows each exit to its other end, from outside.
 func (s *survey) trace(ns *namespace.Namespace) {
-	numbers := map[int]*place{} // by the number that the namespace has given them
+	var numbers map[int]*place // by the number that the namespace has given them
 	for i := range s.report.Exits {
 		exit, e := &s.report.Exits[i], s.ends[i]
 		switch {
@@ -113,10 +113,13 @@ func (s *survey) trace(ns *namespace.Namespace) {
 			exit.Peers = s.peers(ns, exit.Interface)
 			reach(exit.Peers, holder.netns())
 		case e.peer != 0:
-			if numbers[e.nsid] == nil {
-				numbers[e.nsid] = findNumber(ns, e.nsid)
+			if numbers == nil {
+				numbers = findNumbers(ns)
 			}
 			at := numbers[e.nsid]
+			if at == nil {
+				at = &place{words: "in another network namespace"}
+			}
 			name := at.link(e.peer)
 			if exit.Kind == "veth" {
 				exit.Leads = fmt.Sprintf("to %s %s", name, at.words)
@@ -158,18 +161,11 @@ type place struct {
 	path  string // by which it can be opened; empty if it cannot
 }
 
-// findNumber looks for the namespace that ns knows by a number: itself, the
-// host's, or one with a name.
-func findNumber(ns *namespace.Namespace, nsid int) *place {
-	if nsid < 0 {
-		return &place{"in the same namespace", ""}
-	}
-	found := &place{"in another network namespace", ""}
+// findNumbers looks for the namespaces that ns knows by a number: itself, those with
+// a name, and the host's.
+func findNumbers(ns *namespace.Namespace) map[int]*place {
+	found := map[int]*place{-1: {words: "in the same namespace"}}
 	_ = ns.Do(func() error {
-		if id, err := netlink.GetNetNsIdByPid(1); err == nil && id == nsid {
-			found = &place{"on the host's network", namespace.Host}
-			return nil
-		}
 		for _, name := range namespace.Names() {
 			named, err := namespace.Look(name)
 			if err != nil {
@@ -177,10 +173,12 @@ func findNumber(ns *namespace.Namespace, nsid int) *place {
 			}
 			id, err := netlink.GetNetNsIdByFd(named.FD())
 			named.Close()
-			if err == nil && id == nsid {
-				found = &place{fmt.Sprintf("in network namespace %q", name), name}
-				break
+			if err == nil && id >= 0 && found[id] == nil {
+				found[id] = &place{fmt.Sprintf("in network namespace %q", name), name}
 			}
+		}
+		if id, err := netlink.GetNetNsIdByPid(1); err == nil && id >= 0 {
+			found[id] = &place{"on the host's network", namespace.Host}
 		}
 		return nil
 	})

@@ -53,6 +53,9 @@ func (t tree) bindAgain() (bound bool, err error) {
 	if there, err := files.Identify(unix.AT_FDCWD, t.target); err == nil && there == ours {
 		return false, nil
 	}
+	if shared, err := isShared(t.target); err != nil || shared {
+		return false, errors.Join(err, fmt.Errorf("%q is on a mount that is shared: what is bound there would be bound elsewhere too", t.target))
+	}
 	if t.replaces() {
 		if t.replace() == nil {
 			return true, nil
@@ -65,6 +68,27 @@ func (t tree) bindAgain() (bound bool, err error) {
 	}
 	err = t.bind()
 	return err == nil, err
+}
+
+// isShared reports whether what is mounted on a file, or over what is mounted there,
+// appears in other mount namespaces too, the host's perhaps. What Apply has made is
+// not shared, but the service may have.
+func isShared(path string) (bool, error) {
+	var at unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, path, unix.AT_STATX_DONT_SYNC, unix.STATX_MNT_ID, &at); err != nil {
+		return false, fmt.Errorf("look at %q: %w", path, err)
+	}
+	table, err := files.Read("/proc/thread-self/mountinfo")
+	if err != nil {
+		return false, err
+	}
+	mounts, err := mountinfo.GetMountsFromReader(bytes.NewReader(table), nil)
+	parents, shared := map[int]int{}, map[int]bool{}
+	for _, m := range mounts {
+		parents[m.ID], shared[m.ID] = m.Parent, strings.Contains(m.Optional, "shared:")
+	}
+	on := int(at.Mnt_id)
+	return shared[on] || shared[parents[on]], err
 }
 
 // replaces reports whether on the target is a mount of a file that had the name

@@ -241,6 +241,21 @@ func TestRepairName(t *testing.T) {
 	kit.Equal(t, "vpn", h.inside(), inside)
 }
 
+// What is bound in a service must not appear in the host's mounts.
+func TestRepairBindsNothingElsewhere(t *testing.T) {
+	t.Parallel()
+	h := bootResolved(t)
+	h.Conf("daemon", "netns=vpn")
+	h.Sh("rc-service daemon start")
+	pid := h.daemon()
+	h.Sh("nsenter -t " + pid + " -m sh -c 'umount /etc/resolv.conf; mount --bind /etc /etc; mount --make-shared /etc'")
+	mounted := h.mountsOf(pid)
+	kit.Contains(t, h.Fails("rc-netns repair daemon"), `daemon: "/etc/resolv.conf" is on a mount that is shared: `)
+	kit.Equal(t, "mounts", h.mountsOf(pid), mounted)
+	h.Sh("nsenter -t " + pid + " -m mount --make-private /etc; rc-netns repair daemon")
+	h.sees(pid, vpnsServer)
+}
+
 // The program and the processes of a cgroup, which no other one gets.
 func TestRepairCgroup(t *testing.T) {
 	t.Parallel()
