@@ -161,7 +161,7 @@ func egressSubject(name string, all bool) (*subject, error) {
 		if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); pid <= 1 || err != nil {
 			continue
 		}
-		if record != nil && record.Holds(name, pid) {
+		if record != nil && record.Holds(name, pid) && files.NSLink(pid, "net") == fmt.Sprintf("net:[%d]", record.ID.Inode) {
 			// Where it is counts, and not where its name leads now.
 			s.PID, s.Netns, s.claimed = pid, files.Proc(pid)+"/ns/net", 0
 			break

@@ -187,7 +187,8 @@ func (a *auditor) judgeName(s *Service, want *netns, err error) {
 		switch {
 		case err != nil && slices.ContainsFunc(s.Processes, func(p Process) bool { return p.Position == Started }):
 			remedy := finding.Remedy{}
-			if namespace.BaseName(s.Netns) != "" && namespace.Vacant(err) {
+			certain := slices.ContainsFunc(s.Processes, func(p Process) bool { return p.Position == Started && !p.Claimed })
+			if certain && namespace.BaseName(s.Netns) != "" && namespace.Vacant(err) {
 				remedy = s.repair(remedy)
 			}
 			s.add(finding.Stale, finding.NameDeletedAlive, remedy, s.Netns)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -99,11 +100,22 @@ func Patiently[V any](pid int, f func() (V, error)) (V, error) {
 		value, err := f()
 		done <- answer{value, err}
 	}()
-	select {
-	case a := <-done:
-		return a.value, a.err
-	case <-time.After(patience):
-		return none, markStuck(pid)
+	// Without a timer of Go's: it takes two descriptors, which a launch may not have.
+	const often = 1000
+	for until, n := time.Now().Add(patience), 0; ; n++ {
+		select {
+		case a := <-done:
+			return a.value, a.err
+		default:
+		}
+		switch {
+		case n < often:
+			runtime.Gosched()
+		case time.Now().After(until):
+			return none, markStuck(pid)
+		default:
+			_ = unix.Nanosleep(&unix.Timespec{Nsec: int64(time.Millisecond)}, nil)
+		}
 	}
 }
 

@@ -55,7 +55,7 @@ func shareDir() (unlock func(), err error) {
 	if err := os.MkdirAll(Dir, 0o755); err != nil {
 		return nil, err
 	}
-	dir, err := os.Open(Dir)
+	dir, err := os.OpenFile(Dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, err
 	}

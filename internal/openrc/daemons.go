@@ -73,7 +73,9 @@ func (d *Daemons) add(pidfile string) {
 		d.Hidden = true
 		return
 	}
-	pid, notNumber := strconv.Atoi(text)
+	// As fscanf("%d") reads it.
+	text = strings.TrimPrefix(text, "+")
+	pid, notNumber := strconv.Atoi(text[:len(text)-len(strings.TrimLeft(text, "0123456789"))])
 	if err != nil || notNumber != nil {
 		d.Lost = true
 		return
@@ -122,6 +124,6 @@ func readLine(pid int, path string) (line string, roots bool, err error) {
 	if err != nil {
 		return "", false, err
 	}
-	line, _, _ = strings.Cut(string(text), "\n")
+	line, _, _ = strings.Cut(strings.TrimSpace(string(text)), "\n")
 	return strings.TrimSpace(line), view.RootsAlone(), nil
 }
