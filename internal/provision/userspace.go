@@ -200,7 +200,7 @@ func endProgram(netns, name string) (ended bool, err error) {
 // line in their environment: anybody else may put it there.
 func marked(line string) (pids []int) {
 	path, _ := findProgram()
-	installed, _ := os.Stat(path)
+	installed, _ := files.Identify(unix.AT_FDCWD, path)
 	processes, _ := files.ReadDir("/proc")
 	for _, process := range processes {
 		pid, err := strconv.Atoi(process.Name())
@@ -212,13 +212,14 @@ func marked(line string) (pids []int) {
 		if unix.Stat(dir, &stat) != nil || int(stat.Uid) != os.Geteuid() {
 			continue
 		}
-		// It may have been replaced since.
-		exe, err := os.Stat(dir + "/exe")
+		// It may have been replaced since, and it may be on a file system that does
+		// not answer.
+		exe, err := files.Identify(unix.AT_FDCWD, dir+"/exe")
 		link, _ := os.Readlink(dir + "/exe")
-		if (err != nil || !os.SameFile(exe, installed)) && filepath.Base(strings.TrimSuffix(link, " (deleted)")) != program {
+		if (err != nil || exe != installed) && filepath.Base(strings.TrimSuffix(link, " (deleted)")) != program {
 			continue
 		}
-		environ, err := files.Read(dir + "/environ") // empty of a zombie
+		environ, err := files.Patiently(pid, func() ([]byte, error) { return files.Read(dir + "/environ") }) // empty of a zombie
 		if err == nil && bytes.Contains(append([]byte{0}, environ...), []byte("\x00"+line+"\x00")) {
 			pids = append(pids, pid)
 		}

@@ -418,7 +418,7 @@ func TestStatusBelievesNoPidfile(t *testing.T) {
 	h.killDaemon()
 	h.Sh("exec >/run/log 2>&1; /usr/local/bin/sleeper 4001 & echo $! >/run/daemon.pid")
 	kit.Equal(t, "of root's pidfile", h.says("daemon", "outside", "(sleeper) is on the host's network"), "rc-service daemon restart")
-	h.Sh("chown nobody /run/daemon.pid")
+	h.Sh("pid=$(cat /run/daemon.pid); printf '\n%s.5 x\n' $pid >/run/daemon.pid; chown nobody /run/daemon.pid") // OpenRC reads %d
 	report, code := h.statusJSON("", "daemon")
 	kit.Equal(t, "of another's", fmt.Sprint(code, report.Services[0].Verdict, report.Services[0].Remedy), "1outside")
 	h.Sh("pkill -x sleeper; exec >/run/log 2>&1; sh -c 'echo $$ >/sys/fs/cgroup/openrc.daemon/cgroup.procs; exec unshare -n /usr/local/bin/sleeper 4002' &")
