@@ -114,7 +114,8 @@ func Patiently[V any](pid int, f func() (V, error)) (V, error) {
 		case time.Now().After(until):
 			return none, markStuck(pid)
 		default:
-			_ = unix.Nanosleep(&unix.Timespec{Nsec: int64(time.Millisecond)}, nil)
+			pause := unix.NsecToTimespec(int64(time.Millisecond))
+			_ = unix.Nanosleep(&pause, nil)
 		}
 	}
 }
