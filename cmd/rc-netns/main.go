@@ -39,7 +39,7 @@ grant prints what root writes down for sudo or doas, so that a user may run comm
 in a network namespace, as nobody else and nowhere else.
 
 repair puts right, in services that run and without a restart, what status calls files,
-and of what it calls sockets what can be put right without one.
+and of what it calls sockets and stale what can be put right without one.
 
 settings prints what conf.d sets for a service, as status, check and netns-exec(8)
 read it.
