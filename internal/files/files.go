@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -79,6 +80,18 @@ func OpenRegular(path string) (*os.File, error) {
 func opens(mode uint32) bool {
 	kind := mode & unix.S_IFMT
 	return kind == unix.S_IFREG || kind == unix.S_IFDIR
+}
+
+// Lock locks an open file (flock(2)). Who else can open it may keep it: the error is
+// unix.EWOULDBLOCK after ten seconds.
+func Lock(fd int) error {
+	for i := 0; ; i++ {
+		err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+		if err != unix.EWOULDBLOCK || i == 200 {
+			return err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
 
 // Read reads a regular file, as those of /proc are, of at most 16 MiB. Any thread

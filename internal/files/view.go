@@ -99,9 +99,7 @@ func OpenNear(path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// ErrOthersLink says that a path leads through a link that somebody else than root
-// can make another one.
-var ErrOthersLink = errors.New("a link on the way is not root's alone")
+var errOthersLink = errors.New("a link on the way is not root's alone")
 
 // OpenFirm opens the file at path, with O_PATH, if nobody but root decides which one
 // that is: it follows root's links, and no others. Any thread may call it.
@@ -185,7 +183,7 @@ func (v *View) open(path string) (fd int, err error) {
 			continue
 		}
 		if around, err := othersMayWrite(dir); v.firm && (others || around || err != nil) {
-			return -1, fmt.Errorf("%q: %w", path, ErrOthersLink)
+			return -1, fmt.Errorf("%q: %w", path, errOthersLink)
 		}
 		leave(len(at) - 1)
 		if target[0] == '/' {

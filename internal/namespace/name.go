@@ -6,9 +6,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"openrc-netns/internal/files"
 )
 
 // Vacant reports whether a network namespace can get the name that Open could not
@@ -60,13 +61,7 @@ func shareDir() (unlock func(), err error) {
 		return nil, err
 	}
 	unlock = func() { dir.Close() }
-	locked := func() error { return unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
-	err = locked()
-	for i := 0; i < 200 && err == unix.EWOULDBLOCK; i++ {
-		time.Sleep(50 * time.Millisecond)
-		err = locked()
-	}
-	if err != nil && err != unix.EWOULDBLOCK {
+	if err = files.Lock(int(dir.Fd())); err != nil && err != unix.EWOULDBLOCK {
 		unlock()
 		return nil, fmt.Errorf("lock %s: %w", Dir, err)
 	}

@@ -112,8 +112,8 @@ func (d Daemons) Same(pid int) bool {
 }
 
 // readLine returns the first line of a short file, without blanks around it, as a
-// process sees it (0: this one), and whether root alone writes it. A daemon owns its pidfile: it may be anything, and
-// must not hold us up.
+// process sees it (0: this one), and whether root alone writes it. A daemon owns its
+// pidfile: it may be anything, and must not hold us up.
 func readLine(pid int, path string) (line string, roots bool, err error) {
 	view, err := files.OpenView(pid)
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -127,13 +126,8 @@ func Lock(service string) (unlock func(), err error) {
 	}
 	path := valuePath(service, "netns_repair")
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
-	const attempts = 200 // ten seconds: root in a service may keep it
-	for i := 0; err == nil && i < attempts; i++ {
-		if err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err == nil || err != unix.EWOULDBLOCK || i == attempts-1 {
-			break
-		}
-		err = nil
-		time.Sleep(50 * time.Millisecond)
+	if err == nil {
+		err = files.Lock(fd)
 	}
 	if err != nil {
 		unix.Close(fd)

@@ -7,6 +7,8 @@
 package repair
 
 import (
+	"errors"
+	"io/fs"
 	"slices"
 
 	"openrc-netns/internal/audit"
@@ -113,8 +115,11 @@ func skipped(services []audit.Service) []Step {
 func repair(s *audit.Service, try bool) []Step {
 	if !try {
 		unlock, err := openrc.Lock(s.Name)
-		if err != nil {
-			return nil // it has no record: it was stopped, or knows nothing of where it belongs
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil // it was stopped, or knows nothing of where it belongs
+		case err != nil:
+			return []Step{{Service: s.Name, Err: err}}
 		}
 		defer unlock()
 	}
