@@ -16,7 +16,8 @@
 #                 OpenRC with each shell, other architectures, kernels and
 #                 releases of Go, installations, releases, a row of each bench
 # make soak       what takes longer, in parts of 50 minutes at most: PART=1, 2, ...
-# make lint       gofmt, vet, staticcheck, govulncheck, shellcheck, shfmt, mandoc
+# make lint       gofmt, vet (with 32 bits too), staticcheck, govulncheck,
+#                 shellcheck, shfmt, mandoc
 # make demo       show the main job in a throw-away OpenRC root
 # make bench      netns-exec beside ip netns exec, and with a VRF beside ip vrf
 #                 exec, in a virtual machine; services beside an OpenRC without
@@ -189,6 +190,7 @@ lint:
 	@tests/prepare shellcheck mandoc
 	@files=$$(gofmt -l cmd internal tests) && [ -z "$$files" ] || { echo "gofmt these: $$files" >&2; exit 1; }
 	$(GO) vet ./...
+	GOARCH=386 $(GO) vet ./cmd/... ./internal/...
 	$(GO) tool staticcheck ./...
 	GO='$(GO)' tests/vulncheck
 	shellcheck $(SHELL_FILES)
