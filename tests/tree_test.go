@@ -9,17 +9,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"openrc-netns/tests/kit"
 )
 
 // The table in CONTRIBUTING has each directory with what its package imports,
 // or its tests where it has nothing else.
 func TestContributingKnowsTheTree(t *testing.T) {
-	text, err := os.ReadFile("../CONTRIBUTING.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	written := map[string]string{} // imports by directory
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(kit.Read(t, "../CONTRIBUTING.md")) {
 		if cells := strings.Split(line, "|"); len(cells) == 5 && strings.HasPrefix(cells[1], " `") {
 			written[strings.Trim(cells[1], " `")] = strings.TrimSpace(cells[3])
 		}

@@ -1,24 +1,18 @@
 package tests
 
 import (
-	"os"
 	"regexp"
 	"strings"
 	"testing"
+
+	"openrc-netns/tests/kit"
 )
 
 // The tree says in some more places which version it is than in
 // internal/version/VERSION, which programs, manuals and the drop-in have from
 // there.
 func TestVersionIsOne(t *testing.T) {
-	read := func(name string) string {
-		t.Helper()
-		text, err := os.ReadFile("../" + name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(text)
-	}
+	read := func(name string) string { return kit.Read(t, "../"+name) }
 	version := strings.TrimSpace(read("internal/version/VERSION"))
 	release, between := strings.CutSuffix(version, "-dev")
 	if !regexp.MustCompile(`^\d+\.\d+\.\d+$`).MatchString(release) {

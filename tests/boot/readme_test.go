@@ -1,7 +1,6 @@
 package boot
 
 import (
-	"os"
 	"strings"
 	"testing"
 
@@ -113,9 +112,7 @@ func TestReadme(t *testing.T) {
 		"sshd":     "../machine/sshd.initd",
 		"nftables": "../openrc/testdata/init.d/nftables",
 	} {
-		script, err := os.ReadFile(file)
-		d.must(err)
-		d.write("etc/init.d/"+service, 0o755, string(script))
+		d.write("etc/init.d/"+service, 0o755, kit.Read(t, file))
 	}
 	d.script("chronyd", web)
 	d.script("ntpd", web)
@@ -193,19 +190,10 @@ type paragraph struct {
 	commands []string
 }
 
-func read(t *testing.T, file string) string {
-	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
 // everydayUses are those of README, a command a line.
 func everydayUses(t *testing.T) (paragraphs []paragraph) {
 	t.Helper()
-	_, section, _ := strings.Cut(read(t, readme), "\n## Everyday uses\n")
+	_, section, _ := strings.Cut(kit.Read(t, readme), "\n## Everyday uses\n")
 	section, _, _ = strings.Cut(section, "\n## ")
 	for line := range strings.Lines(section) {
 		line = strings.TrimSuffix(line, "\n")
@@ -223,7 +211,7 @@ func everydayUses(t *testing.T) (paragraphs []paragraph) {
 func transcripts(t *testing.T) (all []string) {
 	t.Helper()
 	block := ""
-	for line := range strings.Lines(read(t, readme)) {
+	for line := range strings.Lines(kit.Read(t, readme)) {
 		if code, is := strings.CutPrefix(line, "    "); is || line == "\n" && block != "" {
 			if block == "" && !strings.HasPrefix(code, "# ") {
 				continue
@@ -245,7 +233,7 @@ func transcripts(t *testing.T) (all []string) {
 // examples are those of the manual. What is typed into a file ends with ^D.
 func examples(t *testing.T) (paragraphs []paragraph) {
 	t.Helper()
-	_, section, _ := strings.Cut(read(t, manual), "\n.Sh EXAMPLES\n")
+	_, section, _ := strings.Cut(kit.Read(t, manual), "\n.Sh EXAMPLES\n")
 	section, _, _ = strings.Cut(section, "\n.Sh ")
 	section = strings.NewReplacer(`\(aq`, "'", `\(dq`, `"`, `\&`, "").Replace(section)
 	for text := range strings.SplitSeq(section, "\n.Pp\n") {

@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -20,14 +19,10 @@ func TestListeners(t *testing.T) {
 	if err := build.Run("go", "test", "-c", "-o", audit, "./internal/audit"); err != nil {
 		t.Fatal(err)
 	}
-	program, err := os.ReadFile(audit)
-	if err != nil {
-		t.Fatal(err)
-	}
 	listing := []string{"libcrc32c", "udp_tunnel", "ip6_udp_tunnel", "inet_diag", "tcp_diag", "udp_diag", "raw_diag"}
 	said := image{
 		modules: append(listing, "sctp", "sctp_diag", "dccp", "dccp_ipv4", "dccp_ipv6", "dccp_diag"),
-		files:   map[string]string{"audit.test": string(program)},
+		files:   map[string]string{"audit.test": kit.Read(t, audit)},
 	}.boot(t, `
 mkdir -p /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup; chmod 755 /audit.test
 run() { /audit.test -test.v -test.run "$1"; }

@@ -160,11 +160,11 @@ func (h *Host) Fails(script string) string {
 	return result.Stderr
 }
 
-// Write writes a file, executable if it is a script.
+// Write writes a file, executable if it is a script or a program.
 func (h *Host) Write(name, content string) {
 	h.T.Helper()
 	mode := os.FileMode(0o644)
-	if strings.HasPrefix(content, "#!") {
+	if strings.HasPrefix(content, "#!") || strings.HasPrefix(content, "\x7fELF") {
 		mode = 0o755
 	}
 	if err := h.WriteFile(name, mode, content); err != nil {
@@ -176,6 +176,16 @@ func (h *Host) Write(name, content string) {
 func (h *Host) Conf(service string, lines ...string) {
 	h.T.Helper()
 	h.Write("/etc/conf.d/"+service, strings.Join(lines, "\n")+"\n")
+}
+
+// Read returns what is in a file of the host.
+func Read(t testing.TB, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // Equal asserts that what the test saw is what it wants.

@@ -179,11 +179,7 @@ func (h *host) golden(version, command string, layout bool) {
 			h.T.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		h.T.Fatal(err)
-	}
-	kit.Equal(h.T, file, findings, string(want))
+	kit.Equal(h.T, file, findings, kit.Read(h.T, file))
 }
 
 // apply does what a remedy says, word for word.
@@ -424,11 +420,7 @@ func TestCheckFinds(t *testing.T) {
 
 // documented are the findings that the manual has.
 func documented(t *testing.T) []string {
-	manual, err := os.ReadFile("../../man/rc-netns.8")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, list, _ := strings.Cut(string(manual), "These are the findings:\n")
+	_, list, _ := strings.Cut(kit.Read(t, "../../man/rc-netns.8"), "These are the findings:\n")
 	list, _, _ = strings.Cut(list, "\n.El\n")
 	var ids []string
 	for _, item := range regexp.MustCompile(`(?m)^\.It Li (.*)$`).FindAllStringSubmatch(list, -1) {
@@ -821,12 +813,8 @@ func TestCheckOnATerminal(t *testing.T) {
 // The example in the manual, typed in.
 func TestCheckManual(t *testing.T) {
 	t.Parallel()
-	manual, err := os.ReadFile("../../man/rc-netns.8")
-	if err != nil {
-		t.Fatal(err)
-	}
 	const first = "# rc-netns check\n"
-	_, example, _ := strings.Cut(string(manual), first)
+	_, example, _ := strings.Cut(kit.Read(t, "../../man/rc-netns.8"), first)
 	example, _, _ = strings.Cut(example, ".Ed\n")
 	h := boot(t, "dash", true)
 	h.Sh(`rm /etc/init.d/*; printf '#!/sbin/openrc-run\n' >/etc/init.d/sshd; chmod 755 /etc/init.d/sshd; cp /etc/init.d/sshd /etc/init.d/chronyd`)

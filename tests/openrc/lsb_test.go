@@ -2,7 +2,6 @@ package openrc
 
 import (
 	"fmt"
-	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -196,11 +195,7 @@ func TestOtherLSBScripts(t *testing.T) {
 				kit.Equal(t, service+" after "+when, out, want)
 			}
 			// (testdata has scripts of the same names.)
-			script, err := os.ReadFile(filepath.Join(root, "etc/init.d", service))
-			if err != nil {
-				t.Fatal(err)
-			}
-			h.Write("/etc/init.d/"+service, string(script))
+			h.Write("/etc/init.d/"+service, kit.Read(t, filepath.Join(root, "etc/init.d", service)))
 			h.Sh("chmod 755 /etc/init.d/" + service)
 			h.Conf(service, "netns=vpn")
 			for _, command := range []string{"start", "restart", "status"} {

@@ -1,7 +1,6 @@
 package openrc
 
 import (
-	"os"
 	"strings"
 	"testing"
 
@@ -12,11 +11,7 @@ import (
 // blocks of it.
 func movingBlocks(t *testing.T, section string, count int) (blocks []string) {
 	t.Helper()
-	text, err := os.ReadFile("../../docs/moving.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, found := strings.Cut(string(text), "\n## "+section+"\n")
+	_, rest, found := strings.Cut(kit.Read(t, "../../docs/moving.md"), "\n## "+section+"\n")
 	if !found {
 		t.Fatalf("docs/moving.md has no section %q", section)
 	}

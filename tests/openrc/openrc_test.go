@@ -92,11 +92,7 @@ func (h *host) scripts(names ...string) {
 		names = append(names, "s6-svscan") // which it needs
 	}
 	for _, name := range names {
-		text, err := os.ReadFile(filepath.Join("testdata/init.d", name))
-		if err != nil {
-			h.T.Fatal(err)
-		}
-		h.Write("/etc/init.d/"+name, string(text))
+		h.Write("/etc/init.d/"+name, kit.Read(h.T, filepath.Join("testdata/init.d", name)))
 	}
 }
 

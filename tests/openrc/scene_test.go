@@ -388,17 +388,14 @@ func TestTranscriptsStayInside(t *testing.T) {
 
 // Whoever writes a scene finds each command in the README beside it.
 func TestReadmeOfScenes(t *testing.T) {
-	readme, err := os.ReadFile("testdata/scenes/README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	readme := kit.Read(t, "testdata/scenes/README.md")
 	for name, c := range commands {
 		for usage := range strings.SplitSeq(c.usage, ", or ") {
-			kit.Contains(t, string(readme), "\n| `"+usage+"` |")
+			kit.Contains(t, readme, "\n| `"+usage+"` |")
 		}
 		if c.not && !strings.Contains(c.usage, "!") {
 			t.Errorf("%s can be negated, and its usage does not say so", name)
 		}
 	}
-	kit.Equal(t, "commands", fmt.Sprint(strings.Count(string(readme), "\n| `")), fmt.Sprint(len(commands)+1))
+	kit.Equal(t, "commands", fmt.Sprint(strings.Count(readme, "\n| `")), fmt.Sprint(len(commands)+1))
 }

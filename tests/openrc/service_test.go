@@ -17,14 +17,11 @@ func trace(h *host, service string) map[string]string {
 	h.T.Helper()
 	seen := map[string]string{}
 	file := h.path("/run/trace." + service)
-	text, err := os.ReadFile(file)
-	if err != nil {
-		h.T.Fatal(err)
-	}
+	text := kit.Read(h.T, file)
 	if err := os.Remove(file); err != nil {
 		h.T.Fatal(err)
 	}
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(text) {
 		function, namespace, _ := strings.Cut(strings.TrimSpace(line), " ")
 		if before, again := seen[function]; again && before != namespace && function != "script" {
 			h.T.Errorf("%s ran in %s and in %s", function, before, namespace)

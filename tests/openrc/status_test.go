@@ -2,7 +2,6 @@ package openrc
 
 import (
 	"fmt"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -458,11 +457,7 @@ func TestStatusExampleOfTheManual(t *testing.T) {
 		echo netns=mgmt >/etc/conf.d/sshd; echo netns=vpn >/etc/conf.d/web
 		rc-service sshd start; rc-service web start
 		cp /etc/resolv.conf /etc/new; mv /etc/new /etc/resolv.conf`)
-	manual, err := os.ReadFile("../../man/rc-netns.8")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, example, _ := strings.Cut(strings.ReplaceAll(string(manual), `\(aq`, "'"), "\n# rc-netns status\n")
+	_, example, _ := strings.Cut(strings.ReplaceAll(kit.Read(t, "../../man/rc-netns.8"), `\(aq`, "'"), "\n# rc-netns status\n")
 	want, after, found := strings.Cut(example, "\n# ")
 	kit.Equal(t, "status", strings.TrimSuffix(h.Run(statusCommand).Stdout, "\n"), want)
 	command, answer, _ := strings.Cut(after, "\n# ")

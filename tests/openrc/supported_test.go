@@ -13,16 +13,13 @@ import (
 // What make install says of the machine's OpenRC.
 func TestInstallSaysWhetherOpenRCIsSupported(t *testing.T) {
 	t.Parallel()
-	script, err := os.ReadFile("../../openrc/supported")
-	if err != nil {
-		t.Fatal(err)
-	}
+	script := kit.Read(t, "../../openrc/supported")
 	versions := map[string]string{"bookworm": "0.45.2", "trixie": "0.56", "": "0.64.1"}
 	for name, options := range openRCs {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h, version := bootRelease(t, options, true), versions[options.Release]
-			h.Write("/usr/local/sbin/supported", string(script))
+			h.Write("/usr/local/sbin/supported", script)
 			// Whoever asks, from wherever, it is one line and no failure.
 			ask := func(want string) {
 				t.Helper()

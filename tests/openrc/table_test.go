@@ -87,11 +87,7 @@ func TestTable(t *testing.T) {
 // take back what a drop-in makes of sourcex.
 func upstream(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile("../../docs/upstream.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, patch, _ := strings.Cut(string(text), "```diff\n")
+	_, patch, _ := strings.Cut(kit.Read(t, "../../docs/upstream.md"), "```diff\n")
 	patch, _, found := strings.Cut(patch, "```")
 	if !found {
 		t.Fatal("docs/upstream.md has no patch")

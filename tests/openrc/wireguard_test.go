@@ -56,9 +56,7 @@ func newTunnelScene(t *testing.T, options machine.Options) *tunnelScene {
 		t.Fatal(err)
 	}
 	s := &tunnelScene{host: bootRelease(t, options, true), mine: kit.NewKeys(), theirs: kit.NewKeys(), shared: kit.NewKeys().Private}
-	if err := s.WriteFile("/usr/bin/wireguard-go", 0o755, program); err != nil {
-		t.Fatal(err)
-	}
+	s.Write("/usr/bin/wireguard-go", program)
 	s.Sh(`ip netns delete vpn
 		mkdir -m 700 /etc/wireguard
 		sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.default.router_solicitations=0

@@ -9,9 +9,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"testing"
+
+	"openrc-netns/tests/kit"
 )
 
 // apk is a package of Alpine: two tar archives, each a member of one gzip file.
@@ -24,10 +25,7 @@ type apk struct {
 
 func readAPK(t *testing.T, name string) apk {
 	t.Helper()
-	content, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	content := []byte(kit.Read(t, name))
 	rest := bytes.NewReader(content)
 	member := func() (archive []byte, start int) {
 		start = len(content) - rest.Len()

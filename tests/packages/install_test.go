@@ -55,12 +55,8 @@ func (h *host) upload(suffix string) map[string]string {
 	files := map[string]string{}
 	for _, version := range []string{older, newer} {
 		name := file(h.T, version, suffix)
-		content, err := os.ReadFile(name)
-		if err != nil {
-			h.T.Fatal(err)
-		}
 		files[version] = "/root/" + path.Base(name)
-		h.Write(files[version], string(content))
+		h.Write(files[version], kit.Read(h.T, name))
 	}
 	return files
 }

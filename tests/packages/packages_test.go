@@ -155,11 +155,8 @@ func TestReproducible(t *testing.T) {
 	}
 	for _, suffix := range []string{".deb", ".apk", ".pkg.tar.zst"} {
 		first := file(t, older, suffix)
-		want, err := os.ReadFile(first)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, err := os.ReadFile(filepath.Join(again, filepath.Base(first))); err != nil || !bytes.Equal(got, want) {
+		want := kit.Read(t, first)
+		if got, err := os.ReadFile(filepath.Join(again, filepath.Base(first))); err != nil || string(got) != want {
 			t.Errorf("%s: another build made other bytes (%v)", suffix, err)
 		}
 	}

@@ -1,7 +1,6 @@
 package vrf
 
 import (
-	"os"
 	"strings"
 	"testing"
 
@@ -148,11 +147,7 @@ func TestServices(t *testing.T) {
 		run(supervisor+", respawned, and without privileges", func(t *testing.T) {
 			if supervisor == "s6" { // which gives no capabilities
 				kit.Whole(t)
-				text, err := os.ReadFile("../openrc/testdata/init.d/s6-svscan")
-				if err != nil {
-					t.Fatal(err)
-				}
-				g.Write("/etc/init.d/s6-svscan", string(text))
+				g.Write("/etc/init.d/s6-svscan", kit.Read(t, "../openrc/testdata/init.d/s6-svscan"))
 				g.Sh("ip netns exec vpn sh -c 'echo 7 >/proc/sys/net/ipv4/ip_unprivileged_port_start'; rc-service s6-svscan start")
 				defer g.Sh("rc-service s6-svscan stop")
 			}
