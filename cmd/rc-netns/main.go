@@ -14,6 +14,7 @@ import (
 	"openrc-netns/internal/egress"
 	"openrc-netns/internal/inherited"
 	"openrc-netns/internal/privilege"
+	"openrc-netns/internal/repair"
 	"openrc-netns/internal/version"
 )
 
@@ -113,8 +114,11 @@ func run(args []string) int {
 		return manage(up, args[1:])
 	case "down":
 		return manage(down, args[1:])
-	case egress.TunCommand: // for egress alone
+	case egress.TunCommand: // for egress and repair alone
 		egress.PrintTun(args[1:])
+		return 0
+	case repair.BindCommand:
+		repair.PrintBind(args[1:])
 		return 0
 	}
 	return conclude("", false, fmt.Errorf("unknown command %q; see: rc-netns --help", args[0]))

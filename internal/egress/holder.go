@@ -6,14 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
+	"openrc-netns/internal/aside"
 	"openrc-netns/internal/files"
 	"openrc-netns/internal/namespace"
 )
@@ -66,30 +65,6 @@ const (
 	mostInfo  = 256 << 10 // bytes that the kernel tells of those of one process
 )
 
-// held is what a descriptor of a process is.
-type held struct{ fd, target string }
-
-// descriptors are those of a process, and how many there are: not more than
-// mostOfOne, or one more.
-func descriptors(pid int) (found []held, count int, err error) {
-	found, err = files.Patiently(pid, func() (found []held, err error) {
-		dir, err := files.Open(files.Proc(pid) + "/fd")
-		if err != nil {
-			return nil, err
-		}
-		defer dir.Close()
-		names, _ := dir.Readdirnames(mostOfOne + 1)
-		target := make([]byte, 64) // enough for what is looked for
-		for _, name := range names {
-			if n, err := unix.Readlinkat(int(dir.Fd()), name, target); err == nil {
-				found = append(found, held{name, string(target[:n])})
-			}
-		}
-		return found, nil
-	})
-	return found[:min(len(found), mostOfOne)], len(found), err
-}
-
 // findTuns looks at every process, once for everybody.
 func findTuns() *tuns {
 	t := &tuns{found: map[string][]descriptor{}}
@@ -101,17 +76,16 @@ func findTuns() *tuns {
 			continue
 		}
 		bytes := 0
-		descriptors, count, err := descriptors(pid)
+		descriptors, err := files.Descriptors(pid, mostOfOne+1)
 		for _, d := range descriptors {
-			if d.target != "/dev/net/tun" || bytes > mostInfo {
+			if d.Target != "/dev/net/tun" || bytes > mostInfo {
 				continue
 			}
-			info, _ := files.Patiently(pid, func() ([]byte, error) { return files.Read(files.Proc(pid) + "/fdinfo/" + d.fd) })
+			info, _ := files.Patiently(pid, func() ([]byte, error) { return files.Read(files.Proc(pid) + "/fdinfo/" + strconv.Itoa(d.Number)) })
 			bytes += len(info)
 			_, after, _ := strings.Cut(string(info), "iff:\t")
 			if name, _, held := strings.Cut(after, "\n"); held {
-				number, _ := strconv.Atoi(d.fd)
-				t.found[name] = append(t.found[name], descriptor{pid, number})
+				t.found[name] = append(t.found[name], descriptor{pid, d.Number})
 			}
 		}
 		switch {
@@ -119,10 +93,10 @@ func findTuns() *tuns {
 			t.partly = fmt.Sprintf("process %d keeps waiting who looks at it", pid)
 		case bytes > mostInfo:
 			t.partly = fmt.Sprintf("process %d has more than %d bytes of locks", pid, mostInfo)
-		case count > mostOfOne:
+		case len(descriptors) > mostOfOne:
 			t.partly = fmt.Sprintf("process %d has more than %d descriptors", pid, mostOfOne)
 		}
-		if all += count; all > mostOfAll {
+		if all += len(descriptors); all > mostOfAll {
 			t.partly = fmt.Sprintf("all processes together have more than %d descriptors", mostOfAll)
 			break
 		}
@@ -166,9 +140,9 @@ func (h holder) serves(name string) (bool, error) {
 			links["socket:["+fields[6]+"]"] = true
 		}
 	}
-	descriptors, count, _ := descriptors(int(h))
-	serves := slices.ContainsFunc(descriptors, func(d held) bool { return links[d.target] })
-	if !serves && (count > mostOfOne || sockets.N == 0) {
+	descriptors, _ := files.Descriptors(int(h), mostOfOne+1)
+	serves := slices.ContainsFunc(descriptors, func(d files.Descriptor) bool { return links[d.Target] })
+	if !serves && (len(descriptors) > mostOfOne || sockets.N == 0) {
 		return false, fmt.Errorf("process %d has too many descriptors or sockets around it", h)
 	}
 	return serves, nil
@@ -177,34 +151,22 @@ func (h holder) serves(name string) (bool, error) {
 // tunIn reports whether the tun device behind a descriptor of another process is in
 // ns: the same name may be in use elsewhere.
 //
-// Another process of this program finds out. What it fetches may be any file by
-// then, and to close one of a FUSE file system is to wait for that, which not even
-// SIGKILL ends: it is left behind.
+// What is fetched may be any file by then, and to close one of a FUSE file system is
+// to wait for that.
 func (s *survey) tunIn(ns *namespace.Namespace, t descriptor) (bool, error) {
 	stuck := fmt.Errorf("process %d keeps waiting who looks at it", t.pid)
 	if s.run.waited > 2*patience {
 		return false, stuck
 	}
-	read, write, err := os.Pipe()
-	if err != nil {
-		return false, err
-	}
-	defer read.Close()
-	cmd := exec.Command("/proc/self/exe", TunCommand, strconv.Itoa(t.pid), strconv.Itoa(t.fd))
-	cmd.Stdout = write
-	err = cmd.Start()
-	write.Close()
-	if err != nil {
-		return false, err
-	}
-	go func() { _ = cmd.Wait() }()
-	_ = read.SetReadDeadline(time.Now().Add(patience))
-	text, err := io.ReadAll(io.LimitReader(read, 64))
-	if err != nil {
+	text, err := aside.Run(patience, TunCommand, strconv.Itoa(t.pid), strconv.Itoa(t.fd))
+	if errors.Is(err, aside.ErrNoAnswer) {
 		s.run.waited += patience
 		return false, stuck
 	}
-	return string(text) == unknownNetns || string(text) == strconv.FormatUint(ns.Inode(), 10), nil
+	if err != nil {
+		return false, err
+	}
+	return text == unknownNetns || text == strconv.FormatUint(ns.Inode(), 10), nil
 }
 
 // TunCommand has rc-netns call PrintTun.

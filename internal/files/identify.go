@@ -40,7 +40,8 @@ func (v *View) Identify(path string) (ID, error) {
 var ErrOtherRoot = errors.New("the process has another root directory")
 
 // OpenSameView is OpenView for a process whose root directory has to be that of
-// this one too; else the error is ErrOtherRoot.
+// this one too; else the error is ErrOtherRoot. It may be in a chroot of that on
+// another mount still, which RootMount tells.
 func OpenSameView(pid int) (*View, error) {
 	v, err := OpenView(pid)
 	if err != nil {
@@ -53,4 +54,20 @@ func OpenSameView(pid int) (*View, error) {
 		return nil, ErrOtherRoot
 	}
 	return v, nil
+}
+
+// RootMount is the number of the mount that the root directory is on; 0 before Linux
+// 5.8.
+func (v *View) RootMount() (uint64, error) { return MountOf(v.root, "") }
+
+// MountOf is the number of the mount that a file is on, as Identify finds it; 0 before
+// Linux 5.8.
+func MountOf(dir int, path string) (uint64, error) {
+	flags := unix.AT_STATX_DONT_SYNC
+	if path == "" {
+		flags |= unix.AT_EMPTY_PATH
+	}
+	var stat unix.Statx_t
+	err := unix.Statx(dir, path, flags, unix.STATX_MNT_ID, &stat)
+	return stat.Mnt_id, err
 }

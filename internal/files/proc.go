@@ -67,6 +67,32 @@ func OpenNS(path string, flags int) (fd int, err error) {
 	return Patiently(pid, open)
 }
 
+// Descriptor is one of a process, and what it is open on: at most 64 bytes of that.
+type Descriptor struct {
+	Number int
+	Target string
+}
+
+// Descriptors are those of a process, of at most so many as most says.
+func Descriptors(pid, most int) ([]Descriptor, error) {
+	return Patiently(pid, func() (found []Descriptor, err error) {
+		dir, err := Open(Proc(pid) + "/fd")
+		if err != nil {
+			return nil, err
+		}
+		defer dir.Close()
+		names, _ := dir.Readdirnames(most)
+		target := make([]byte, 64)
+		for _, name := range names {
+			n, err := unix.Readlinkat(int(dir.Fd()), name, target)
+			if number, odd := strconv.Atoi(name); err == nil && odd == nil {
+				found = append(found, Descriptor{number, string(target[:n])})
+			}
+		}
+		return found, nil
+	})
+}
+
 // ErrStuck says that the kernel keeps those waiting who ask about a process.
 var ErrStuck = errors.New("the process keeps waiting who looks at it")
 
@@ -86,9 +112,9 @@ func Patiently[V any](pid int, f func() (V, error)) (V, error) {
 	var none V
 	const most = 64 // threads
 	stuck.Lock()
-	patience, known, many := stuck.next, stuck.pids[pid], len(stuck.pids) >= most
+	patience, many := stuck.next, len(stuck.pids) >= most
 	stuck.Unlock()
-	if known || many && sleepsDeep(pid) {
+	if Stuck(pid) || many && sleepsDeep(pid) {
 		return none, markStuck(pid)
 	}
 	type answer struct {
@@ -118,6 +144,13 @@ func Patiently[V any](pid int, f func() (V, error)) (V, error) {
 			_ = unix.Nanosleep(&pause, nil)
 		}
 	}
+}
+
+// Stuck reports whether a process was met that keeps those waiting who ask about it.
+func Stuck(pid int) bool {
+	stuck.Lock()
+	defer stuck.Unlock()
+	return stuck.pids[pid]
 }
 
 func markStuck(pid int) error {

@@ -51,8 +51,11 @@ func OpenView(pid int) (*View, error) {
 	return v, nil
 }
 
-// Close closes the view.
+// Close closes the view; nil is none.
 func (v *View) Close() {
+	if v == nil {
+		return
+	}
 	unix.Close(v.root)
 	for _, fd := range v.admitted {
 		unix.Close(fd)
@@ -85,19 +88,8 @@ func (v *View) Read(path string, limit int) ([]byte, error) {
 }
 
 // OpenNear opens the file at path, with O_PATH, if nothing on the way keeps anybody
-// waiting.
-func OpenNear(path string) (*os.File, error) {
-	view, err := OpenView(0)
-	if err != nil {
-		return nil, err
-	}
-	defer view.Close()
-	fd, err := view.open(path)
-	if err != nil {
-		return nil, err
-	}
-	return os.NewFile(uintptr(fd), path), nil
-}
+// waiting. Any thread may call it.
+func OpenNear(path string) (*os.File, error) { return openHere(path, false) }
 
 var errOthersLink = errors.New("a link on the way is not root's alone")
 
@@ -106,19 +98,25 @@ var errOthersLink = errors.New("a link on the way is not root's alone")
 func OpenFirm(path string) (*os.File, error) {
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS}
 	fd, err := unix.Openat2(unix.AT_FDCWD, path, &how)
-	if err == unix.ELOOP || err == unix.ENOSYS || err == unix.EPERM { // a link; Linux before 5.6, or a filter
-		var view *View
-		if view, err = OpenView(0); err != nil {
-			return nil, err
-		}
-		defer view.Close()
-		view.firm = true
-		if fd, err = view.open(path); err != nil {
-			return nil, err
-		}
+	switch err {
+	case nil:
+		return os.NewFile(uintptr(fd), path), nil
+	case unix.ELOOP, unix.ENOSYS, unix.EPERM: // a link; Linux before 5.6, or a filter
+		return openHere(path, true)
 	}
+	return nil, &os.PathError{Op: "open", Path: path, Err: err}
+}
+
+func openHere(path string, firm bool) (*os.File, error) {
+	view, err := OpenView(0)
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+		return nil, err
+	}
+	defer view.Close()
+	view.firm = firm
+	fd, err := view.open(path)
+	if err != nil {
+		return nil, err
 	}
 	return os.NewFile(uintptr(fd), path), nil
 }

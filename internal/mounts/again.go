@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path"
 	"strings"
-	"sync/atomic"
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
@@ -16,8 +15,9 @@ import (
 
 // BindAgain makes a bind in the mount namespace, as View.Apply has made it, and
 // reports whether it was gone: one that is there is left alone. Its source is
-// what the calling thread sees, which has to be in the host's mount namespace.
-// It needs CAP_SYS_ADMIN and CAP_SYS_CHROOT.
+// what the calling thread sees, which has to be in the host's mount namespace. It
+// waits for the file systems of n, which may be for ever. It needs CAP_SYS_ADMIN and
+// CAP_SYS_CHROOT.
 func (n *Namespace) BindAgain(b Bind) (bound bool, err error) {
 	const attempts = 10 // each time, the host has to replace the target just then
 	for i := 0; i == 0 || i < attempts && errors.Is(err, unix.ENOENT); i++ {
@@ -28,16 +28,10 @@ func (n *Namespace) BindAgain(b Bind) (bound bool, err error) {
 		if t, err = b.pickUp(); err != nil {
 			return false, err
 		}
-		var put atomic.Bool
-		err = n.Do(func() error {
-			done, err := t.bindAgain()
-			put.Store(done)
+		err = n.do(func() (err error) {
+			bound, err = t.bindAgain()
 			return err
 		})
-		if errors.Is(err, ErrNoAnswer) {
-			return false, err // and the tree is still in use
-		}
-		bound = put.Load()
 		unix.Close(t.fd)
 	}
 	return bound, err
@@ -74,8 +68,8 @@ func (t tree) bindAgain() (bound bool, err error) {
 // appears in other mount namespaces too, the host's perhaps. What Apply has made is
 // not shared, but the service may have.
 func isShared(path string) (bool, error) {
-	var at unix.Statx_t
-	if err := unix.Statx(unix.AT_FDCWD, path, unix.AT_STATX_DONT_SYNC, unix.STATX_MNT_ID, &at); err != nil {
+	at, err := files.MountOf(unix.AT_FDCWD, path)
+	if err != nil {
 		return false, fmt.Errorf("look at %q: %w", path, err)
 	}
 	table, err := files.Read("/proc/thread-self/mountinfo")
@@ -87,15 +81,15 @@ func isShared(path string) (bool, error) {
 	for _, m := range mounts {
 		parents[m.ID], shared[m.ID] = m.Parent, strings.Contains(m.Optional, "shared:")
 	}
-	on := int(at.Mnt_id)
+	on := int(at)
 	return shared[on] || shared[parents[on]], err
 }
 
 // replaces reports whether on the target is a mount of a file that had the name
 // of the source, and has been removed since: one that Apply has made.
 func (t tree) replaces() bool {
-	var target unix.Statx_t
-	if unix.Statx(unix.AT_FDCWD, t.target, 0, unix.STATX_MNT_ID, &target) != nil {
+	target, err := files.MountOf(unix.AT_FDCWD, t.target)
+	if err != nil {
 		return false
 	}
 	table, err := files.Read("/proc/thread-self/mountinfo")
@@ -103,7 +97,7 @@ func (t tree) replaces() bool {
 		return false
 	}
 	mounts, err := mountinfo.GetMountsFromReader(bytes.NewReader(table), func(m *mountinfo.Info) (skip, stop bool) {
-		return uint64(m.ID) != target.Mnt_id, uint64(m.ID) == target.Mnt_id
+		return uint64(m.ID) != target, uint64(m.ID) == target
 	})
 	// Its root is given from that of its file system on, where /etc may be one.
 	name := path.Join("/", path.Base(path.Dir(t.source)), path.Base(t.source)) + "//deleted"

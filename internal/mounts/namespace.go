@@ -8,7 +8,6 @@ import (
 	"os"
 	"runtime"
 	"strings"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -104,6 +103,19 @@ func (n *Namespace) SameOwner() bool {
 	return err == nil && itsErr == nil && its == own
 }
 
+// RootMount is the number of the mount that its root directory is on, as files.MountOf
+// tells it. It needs CAP_SYS_ADMIN and CAP_SYS_CHROOT.
+func (n *Namespace) RootMount() (number uint64, err error) {
+	err = onThread(func() (err error) {
+		if err := enter(n.fd); err != nil {
+			return err
+		}
+		number, err = files.MountOf(unix.AT_FDCWD, "/")
+		return err
+	})
+	return number, err
+}
+
 // Marked reports whether a process sees a /sys that View.Apply has made, or a copy
 // of it: its mount namespace was made for a launch of ours, or from such a one.
 // More than a mebibyte of mounts is not read.
@@ -176,40 +188,31 @@ func settle(root unix.Stat_t, cwd string) error {
 	return nil
 }
 
-// ErrNoAnswer says that the file systems of a mount namespace keep those waiting
-// who go there.
-var ErrNoAnswer = errors.New("the file systems of the service do not answer")
-
-// Do calls f inside, on a thread of its own that ends with it. It is an error if
-// the root directory there is not that of this process. The error is ErrNoAnswer if
-// it takes longer than five seconds: f may then be running still.
-func (n *Namespace) Do(f func() error) error {
-	const patience = 5 * time.Second
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // and no unlock: the thread ends with the goroutine
-		done <- n.do(f)
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(patience):
-		return ErrNoAnswer
-	}
+// do calls f inside, on a thread of its own that ends with it. It is an error if the
+// root directory there is not that of this process.
+func (n *Namespace) do(f func() error) error {
+	return onThread(func() error {
+		var root unix.Stat_t
+		if err := unix.Stat("/", &root); err != nil {
+			return fmt.Errorf("look at the root directory: %w", err)
+		}
+		if err := enter(n.fd); err != nil {
+			return fmt.Errorf("enter the mount namespace of the service: %w", err)
+		}
+		if err := settle(root, "/"); err != nil {
+			return err
+		}
+		return f()
+	})
 }
 
-func (n *Namespace) do(f func() error) error {
-	var root unix.Stat_t
-	if err := unix.Stat("/", &root); err != nil {
-		return fmt.Errorf("look at the root directory: %w", err)
-	}
-	if err := enter(n.fd); err != nil {
-		return fmt.Errorf("enter the mount namespace of the service: %w", err)
-	}
-	if err := settle(root, "/"); err != nil {
-		return err
-	}
-	return f()
+func onThread(f func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and no unlock: the thread ends with the goroutine
+		done <- f()
+	}()
+	return <-done
 }
 
 // EnterHost moves the calling thread into the mount namespace of process 1, if

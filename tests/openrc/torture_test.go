@@ -147,11 +147,12 @@ var hostilities = []string{
 }
 
 // fuse mounts, in the mounts of the process that is its first argument, a FUSE whose
-// server does not answer, at the second. Its process is in /run/fuse.
+// server does not answer, at the second. Its process is in /run/fuse. It reads what it
+// is asked (who waits then is beyond SIGKILL) if that is the third.
 const fuse = `rm -f /run/fuse; fuse() { perl -e '$^F = 255; open F, "+<", "/dev/fuse" or die;
 		system("nsenter -t $ARGV[0] -m mount -i -t fuse -o fd=" . fileno(F) . ",rootmode=40000,user_id=0,group_id=0,allow_other none $ARGV[1]") and die;
 		sysread F, $q, 131072; ($size, $init, $unique) = unpack "LLQ", $q; syswrite F, pack "LlQLLLLSSLx40", 80, 0, $unique, 7, 31, 0, 0, 0, 0, 65536;
-		open P, ">/run/fuse"; print P $$; close P; sleep 600' $1 $2 >/run/fuse.log 2>&1 & until [ -s /run/fuse ] || ! kill -0 $!; do sleep 0.1; done; }; fuse`
+		open P, ">/run/fuse"; print P $$; close P; while ($ARGV[2]) { sysread F, $q, 131072 } sleep 600' $1 $2 $3 >/run/fuse.log 2>&1 & until [ -s /run/fuse ] || ! kill -0 $!; do sleep 0.1; done; }; fuse`
 
 // odds put something else in the place of the file $path.
 const odds = `mkdir -p "${path%/*}"; rm -rf "$path"; [[mkfifo "$path"|mkdir "$path"|: >"$path"|ln -s /nowhere "$path"|ln -s /dev/zero "$path"|` +
