@@ -90,6 +90,7 @@ type Service struct {
 	NoPidfile bool
 
 	daemons openrc.Daemons
+	missed  bool // its cgroup has processes, and none was to be seen
 	viewed  bool // a process was seen in what the start made
 	// The pidfile, which may be the daemon's own to write, names a process of which
 	// nothing else says that it is of the service, and which OpenRC's stop would end.
@@ -164,7 +165,7 @@ type Interface struct {
 // Unseen counts what could not be inspected for lack of privilege, and what could
 // not be at all.
 type Unseen struct {
-	Stuck      int  // processes that keep waiting who looks at them, or hide their cgroup
+	Stuck      int  // processes that do not let themselves be looked at
 	Everybody  bool // all processes of other users are hidden
 	Processes  int  // of services, whose namespace could not be seen
 	Programs   int  // services whose BPF program could not be read
@@ -222,7 +223,7 @@ func Run(o Options) (*Report, error) {
 func (r *Report) findings() map[string][]finding.Finding {
 	findings := map[string][]finding.Finding{}
 	for _, s := range r.Services {
-		if s.Verdict.NeedsAction() || s.Idle {
+		if s.Verdict.NeedsAction() || s.Idle || s.missed {
 			findings[s.Name] = s.Findings
 		}
 	}
@@ -286,6 +287,8 @@ type auditor struct {
 	names      []*namedNetns
 	etc        map[string][]etcFile
 	unseen     Unseen
+	// How many descriptors were looked at; see socketsOf.
+	descriptors int
 }
 
 // service reads the settings and the record of a service; nil if it is not

@@ -36,8 +36,8 @@ func (a *auditor) entries(name string) []etcFile {
 	return entries
 }
 
-// View is what processes of a service that share a mount namespace see of the
-// files that stand in for those of /etc.
+// View is what processes of a service that share a mount namespace, and the root
+// directory in it, see of the files that stand in for those of /etc.
 type View struct {
 	Process Process // one of them
 	// Mounts is the inode of the mount namespace.
@@ -50,6 +50,8 @@ type View struct {
 	Apart bool
 	// Lost are the binds that are not there.
 	Lost []mounts.Bind
+
+	root uint64 // the mount that the root directory is on, see files.MountOf
 }
 
 // judgeFiles compares the files that the daemons of s see in /etc with those
@@ -76,30 +78,30 @@ func (a *auditor) judgeFiles(s *Service) {
 			a.unseen.Files++
 			return
 		}
-		i := slices.IndexFunc(s.Views, func(v View) bool { return v.Mounts == inode })
-		if i >= 0 && !s.Views[i].Apart {
-			continue
-		}
-		if len(s.Views) >= mostViews {
-			a.unseen.Files++
-			return
-		}
-		if p.Claimed && !sameOwner(p.PID) {
-			continue
-		}
-		view, err := files.OpenSameView(p.PID)
-		if err != nil && !errors.Is(err, files.ErrOtherRoot) {
+		view, root, err := openRoot(p.PID)
+		apart := errors.Is(err, files.ErrOtherRoot)
+		if err != nil && !apart {
 			continue // gone
 		}
-		if i < 0 {
+		i := slices.IndexFunc(s.Views, func(v View) bool { return v.Mounts == inode && (apart || v.Apart || v.root == root) })
+		switch {
+		case i >= 0 && (apart || !s.Views[i].Apart), p.Claimed && !sameOwner(p.PID):
+			view.Close()
+			continue
+		case i < 0 && len(s.Views) == mostViews:
+			view.Close()
+			a.unseen.Files++
+			return
+		case i < 0:
 			i = len(s.Views)
 			s.Views = append(s.Views, View{})
 		}
 		v := &s.Views[i]
-		*v = View{Process: p, Mounts: inode, Own: a.owns(s, p), Apart: err != nil}
-		if err != nil {
+		*v = View{Process: p, Mounts: inode, Apart: apart, root: root}
+		if apart {
 			continue
 		}
+		v.Own = a.owns(s, v)
 		for _, entry := range entries {
 			id, before, err := entry.compare(view)
 			if id == "" {
@@ -126,8 +128,18 @@ func (a *auditor) judgeFiles(s *Service) {
 	}
 }
 
-// mostViews is how many mount namespaces of a service are looked into.
+// mostViews is how many views of a service are looked at.
 const mostViews = 32
+
+// openRoot is files.OpenSameView, and the mount that the root directory is on.
+func openRoot(pid int) (view *files.View, root uint64, err error) {
+	if view, err = files.OpenSameView(pid); err == nil {
+		if root, err = view.RootMount(); err != nil {
+			view.Close()
+		}
+	}
+	return view, root, err
+}
 
 // sameOwner reports whether a process is in a mount namespace that is none of a user
 // namespace of somebody else's, who sees there what he likes.
@@ -140,11 +152,10 @@ func sameOwner(pid int) bool {
 	return ns.SameOwner()
 }
 
-// owns reports whether the mount namespace of a process is the one that the start
-// of s made, or was made from that: not the host's, nor another service's, nor one
-// of somebody else's making.
-func (a *auditor) owns(s *Service, p Process) bool {
-	inode := a.processes[p.PID].mounts
+// owns reports whether a view of s is that of its start, or of a mount namespace that
+// was made from that: not of the host's, nor another service's, nor one of somebody
+// else's making, nor a chroot.
+func (a *auditor) owns(s *Service, v *View) bool {
 	if a.others == nil {
 		a.others = map[uint64]bool{a.hostMounts: true}
 		names, _ := openrc.Services()
@@ -154,18 +165,20 @@ func (a *auditor) owns(s *Service, p Process) bool {
 			}
 		}
 	}
-	if inode == s.Record.Mounts.Inode {
-		return s.hasView(p.PID)
-	}
-	if a.others[inode] {
+	start := v.Mounts == s.Record.Mounts.Inode
+	if start && !s.hasView(v.Process.PID) || !start && a.others[v.Mounts] {
 		return false
 	}
-	ns, err := mounts.Of(p.PID)
+	ns, err := mounts.Of(v.Process.PID)
 	if err != nil {
 		return false
 	}
 	defer ns.Close()
-	return ns.ID().Inode == inode && ns.SameOwner() && mounts.Marked(p.PID)
+	if ns.ID().Inode != v.Mounts || !ns.SameOwner() || !start && !mounts.Marked(v.Process.PID) {
+		return false
+	}
+	root, err := ns.RootMount()
+	return err == nil && root == v.root
 }
 
 // compare says what is wrong with the entry in a view, and what to do before it

@@ -162,8 +162,10 @@ func (s *Service) present() bool {
 	return slices.ContainsFunc(s.Processes, func(p Process) bool { return p.Position != Session && p.Position != Private })
 }
 
-// hides reports whether s may have processes that this user cannot see.
-func (a *auditor) hides(s *Service) bool { return a.unseen.Everybody || s.daemons.Hidden }
+// hides reports whether s may have processes that were not seen.
+func (a *auditor) hides(s *Service) bool {
+	return a.unseen.Everybody || s.daemons.Hidden || s.missed
+}
 
 // stray reports whether the service is inside, and only these processes are
 // not.

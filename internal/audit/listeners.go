@@ -2,8 +2,7 @@ package audit
 
 import (
 	"encoding/binary"
-	"os"
-	"path/filepath"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -180,7 +179,7 @@ func (a *auditor) judgeListeners(s *Service, home *netns, device Interface) {
 		}
 		if !slices.Contains(cgroups, socket.cgroup) {
 			if inodes == nil {
-				inodes = socketsOf(s.Daemons(), home.inode)
+				inodes = a.socketsOf(s, home.inode)
 			}
 			if !inodes[socket.inode] {
 				continue
@@ -197,21 +196,25 @@ func (a *auditor) judgeListeners(s *Service, home *netns, device Interface) {
 	}
 }
 
-// socketsOf are the sockets that processes in a network namespace have, by
-// their inodes.
-func socketsOf(processes []Process, netns uint64) map[uint64]bool {
+// socketsOf are the sockets that daemons of s in a network namespace have, by their
+// inodes.
+func (a *auditor) socketsOf(s *Service, netns uint64) map[uint64]bool {
+	const most = 500_000 // descriptors, in one Run: seconds
 	inodes := map[uint64]bool{}
-	for _, p := range processes {
+	for _, p := range s.Daemons() {
 		if p.Inode != netns {
 			continue
 		}
-		links, _ := filepath.Glob(files.Proc(p.PID) + "/fd/*")
-		for _, link := range links {
-			target, err := os.Readlink(link)
-			if number, socket := strings.CutPrefix(target, "socket:["); err == nil && socket {
-				if inode, err := strconv.ParseUint(strings.TrimSuffix(number, "]"), 10, 64); err == nil {
-					inodes[inode] = true
-				}
+		found, err := files.Descriptors(p.PID, most-a.descriptors+1)
+		a.descriptors += len(found)
+		if a.descriptors > most || errors.Is(err, files.ErrStuck) {
+			a.unseen.Stuck++
+			break
+		}
+		for _, d := range found {
+			number, socket := strings.CutPrefix(d.Target, "socket:[")
+			if inode, err := strconv.ParseUint(strings.TrimSuffix(number, "]"), 10, 64); err == nil && socket {
+				inodes[inode] = true
 			}
 		}
 	}

@@ -159,7 +159,7 @@ func (a *auditor) judgeState(s *Service) {
 	dead := func(pid int) bool { return a.processes[pid] == nil }
 	alive := func(p Process) bool { return !a.processes[p.PID].terminal }
 	switch {
-	case slices.ContainsFunc(s.daemons.PIDs, dead) && !a.unseen.Everybody:
+	case slices.ContainsFunc(s.daemons.PIDs, dead) && !a.unseen.Everybody && !s.missed:
 		s.State = openrc.Crashed
 	case s.daemons.Lost && slices.ContainsFunc(s.Processes, alive):
 		s.NoPidfile = true
@@ -191,6 +191,10 @@ func (a *auditor) collect(mains map[int]string) {
 	}
 	for _, s := range a.services {
 		slices.SortFunc(s.Processes, byPID)
+		// What forks and ends all the time is gone whenever it is looked at.
+		if s.missed = len(s.Processes) == 0 && !a.unseen.Everybody && s.Record != nil && cgroup.HasProcesses(s.Name, s.Record.Cgroup); s.missed {
+			a.unseen.Stuck++
+		}
 	}
 }
 

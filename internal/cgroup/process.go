@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,7 +25,7 @@ func Processes(cgroup string) ([]int, error) {
 		return nil, err
 	}
 	defer root.Close()
-	dir := fmt.Sprintf("/proc/thread-self/fd/%d/%s/", root.fd, path.Join(".", cgroup))
+	dir := root.file(cgroup, "")
 	entries, err := files.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("list the processes of cgroup %q: %w", cgroup, err)
@@ -45,6 +46,25 @@ func Processes(cgroup string) ([]int, error) {
 		}
 	}
 	return pids, nil
+}
+
+// HasProcesses reports whether there is a process in the cgroup that OpenRC gives a
+// service, or in the recorded one, or below.
+func HasProcesses(service, recorded string) bool {
+	root, err := OpenRoot()
+	if err != nil {
+		return false
+	}
+	defer root.Close()
+	return slices.ContainsFunc([]string{openrcPrefix + service, recorded}, func(cgroup string) bool {
+		events, err := files.Read(root.file(cgroup, "cgroup.events"))
+		return cgroup != "" && err == nil && bytes.Contains(events, []byte("populated 1\n"))
+	})
+}
+
+// file is the path of a file of a cgroup below d, for as long as d is open.
+func (d Dir) file(below, name string) string {
+	return fmt.Sprintf("/proc/thread-self/fd/%d/%s/%s", d.fd, path.Join(".", below), name)
 }
 
 // Current returns the cgroup v2 of this process.

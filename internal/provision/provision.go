@@ -379,12 +379,12 @@ func (j *journal) down(host *namespace.Namespace, name string, restart bool, tel
 	return j.remove()
 }
 
-// inhabited reports whether a process is in ns.
+// inhabited reports whether a process is in ns, or may be.
 func inhabited(ns *namespace.Namespace) bool {
 	link := fmt.Sprintf("net:[%d]", ns.Inode())
 	processes, _ := files.ReadDir("/proc")
 	return slices.ContainsFunc(processes, func(process fs.DirEntry) bool {
 		pid, notProcess := strconv.Atoi(process.Name())
-		return notProcess == nil && files.NSLink(pid, "net") == link
+		return notProcess == nil && (files.NSLink(pid, "net") == link || files.Stuck(pid))
 	})
 }

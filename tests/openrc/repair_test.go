@@ -342,6 +342,20 @@ cp /bin/sleep ./s6-supervise; printf s6-supervise >/proc/self/comm; /usr/local/b
 	}
 }
 
+// A process of the service that has gone into a chroot of the very root directory
+// sees other files there, which only a restart changes.
+func TestRepairInAChroot(t *testing.T) {
+	t.Parallel()
+	h := bootResolved(t)
+	h.Conf("daemon", "netns=vpn")
+	h.Sh("rc-service daemon start; exec >/run/log 2>&1; nsenter -t $(cat /run/daemon.pid) -m -n sh -c 'mkdir /run/bare; mount --bind / /run/bare; mount --bind /run /run/bare/run; exec chroot /run/bare /usr/local/bin/sleeper 4001' &")
+	h.Await("pgrep -fx '.*sleeper 4001'")
+	kit.Equal(t, "remedy", h.says("daemon", "files", "it sees the host's /etc/resolv.conf"), "rc-service daemon restart")
+	h.repairs(1, "", "rc-netns: repair: daemon: it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf; fix it with: rc-service daemon restart")
+	h.Sh("pkill -fx '.*sleeper 4001'")
+	h.says("daemon", "ok", "")
+}
+
 // Nobody keeps repair of others waiting: not who locks a file that he may only read,
 // nor a service whose mounts do not answer. And what only looks opens nothing but
 // what it is to read.
@@ -361,7 +375,7 @@ func TestRepairWaitsForNobody(t *testing.T) {
 	within(0, "repair")
 	h.sees(one, vpnsServer)
 	h.sees(two, vpnsServer)
-	h.Sh(replace + fuse + " " + one + " /proc")
+	h.Sh(replace + fuse + " " + one + " /proc reads")
 	kit.Contains(t, within(1, "repair"), "repair: daemon: the file systems of the service do not answer")
 	h.sees(two, vpnsServer)
 
@@ -383,14 +397,12 @@ func TestRepairWaitsForNobody(t *testing.T) {
 func TestHeadless(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
-	if err := h.WriteFile("/etc/init.d/headless", 0o755, `#!/sbin/openrc-run
+	h.Write("/etc/init.d/headless", `#!/sbin/openrc-run
 command="$(command -v probe)"
 command_args=headless
 command_background=yes
 pidfile=/run/headless.pid
-`); err != nil {
-		t.Fatal(err)
-	}
+`)
 	h.Conf("headless", "netns=vpn", "netns_lock=yes")
 	h.Sh("rc-service headless start")
 	h.Await("grep -q '^State:.Z' /proc/$(cat /run/headless.pid)/status")
@@ -407,6 +419,20 @@ pidfile=/run/headless.pid
 	report, code := h.statusJSON("", "headless")
 	kit.Equal(t, "status", fmt.Sprint(code, " ", report.Services[0].Verdict), "1 outside")
 	h.Sh("kill $(cat /run/outside); rc-service headless stop")
+
+	// Nor is one nothing that is another one whenever somebody looks.
+	h.Write("/etc/init.d/fleeing", `#!/sbin/openrc-run
+start() { perl -e 'fork and exit while 1' & }
+`)
+	h.Conf("fleeing", "netns=vpn", "netns_lock=yes")
+	h.Sh("rc-service fleeing start")
+	for range 3 {
+		report, code := h.statusJSON("", "fleeing")
+		if code == 0 && len(report.Services[0].Processes) == 0 {
+			t.Errorf("%+v", report)
+		}
+	}
+	h.Sh("echo 1 >/sys/fs/cgroup/openrc.fleeing/cgroup.kill")
 }
 
 // A pidfile that another user may write is a claim, beside a daemon or without one.
