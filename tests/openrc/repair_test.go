@@ -135,7 +135,7 @@ exec sleeper 1000
 	h.Sh("sed s,bin/sleeper,bin/family, /etc/init.d/daemon >/etc/init.d/family; chmod 755 /etc/init.d/family; rc-service daemon start; rc-service family start")
 	pid := func(argument string) string {
 		t.Helper()
-		return h.Await("pgrep -fx '.*sleeper " + argument + "'")
+		return h.Await("pgrep -fx '[^ ]*sleeper " + argument + "'")
 	}
 	main, worker, jailed, host, guest, other, maker := pid("1000"), pid("1001"), pid("1002"), pid("1003"), pid("1004"), pid("3600"), pid("1005")
 	h.Sh(replace)
@@ -312,7 +312,7 @@ func TestRepairBelievesNobody(t *testing.T) {
 	pid := h.daemon()
 	h.Sh("exec >/run/log 2>&1; /usr/local/bin/sleeper 4001 & /usr/local/bin/sleeper 4002 & echo $! >/sys/fs/cgroup/openrc.daemon/cgroup.procs; unshare --mount /usr/local/bin/sleeper 4003 &")
 	h.Await("[ $(pgrep -xc sleeper) = 4 ]")
-	of := func(argument string) string { return h.Sh("pgrep -fx '.*sleeper " + argument + "'") }
+	of := func(argument string) string { return h.Sh("pgrep -fx '[^ ]*sleeper " + argument + "'") }
 	bystander, joined, private := of("4001"), of("4002"), of("4003")
 	// As any local user could: an s6-supervise of the service, with a child.
 	h.Write("/run/fake", `#!/bin/sh
@@ -320,7 +320,7 @@ mount -t tmpfs none /run; mkdir -p /run/openrc/s6-services/daemon; cd /run/openr
 cp /bin/sleep ./s6-supervise; printf s6-supervise >/proc/self/comm; /usr/local/bin/sleeper 4004 & wait
 `)
 	h.Sh("exec >/run/log 2>&1; setpriv --reuid nobody --regid nogroup --clear-groups unshare -Urm sh /run/fake &")
-	h.Await("pgrep -fx '.*sleeper 4004'")
+	h.Await("pgrep -fx '[^ ]*sleeper 4004'")
 	states := func() string {
 		return h.Sh("for pid in " + strings.Join([]string{bystander, joined, private, of("4004")}, " ") + `; do
 			cat /proc/$pid/cgroup /proc/$pid/mountinfo; done`)
@@ -349,10 +349,10 @@ func TestRepairInAChroot(t *testing.T) {
 	h := bootResolved(t)
 	h.Conf("daemon", "netns=vpn")
 	h.Sh("rc-service daemon start; exec >/run/log 2>&1; nsenter -t $(cat /run/daemon.pid) -m -n sh -c 'mkdir /run/bare; mount --bind / /run/bare; mount --bind /run /run/bare/run; exec chroot /run/bare /usr/local/bin/sleeper 4001' &")
-	h.Await("pgrep -fx '.*sleeper 4001'")
+	h.Await("pgrep -fx '[^ ]*sleeper 4001'")
 	kit.Equal(t, "remedy", h.says("daemon", "files", "it sees the host's /etc/resolv.conf"), "rc-service daemon restart")
 	h.repairs(1, "", "rc-netns: repair: daemon: it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf; fix it with: rc-service daemon restart")
-	h.Sh("pkill -fx '.*sleeper 4001'")
+	h.Sh("pkill -fx '[^ ]*sleeper 4001'")
 	h.says("daemon", "ok", "")
 }
 
@@ -448,7 +448,7 @@ func TestStatusBelievesNoPidfile(t *testing.T) {
 	report, code := h.statusJSON("", "daemon")
 	kit.Equal(t, "of another's", fmt.Sprint(code, report.Services[0].Verdict, report.Services[0].Remedy), "1outside")
 	h.Sh("pkill -x sleeper; exec >/run/log 2>&1; sh -c 'echo $$ >/sys/fs/cgroup/openrc.daemon/cgroup.procs; exec unshare -n /usr/local/bin/sleeper 4002' &")
-	h.Await("pgrep -fx '.*sleeper 4002'")
+	h.Await("pgrep -fx '[^ ]*sleeper 4002'")
 	h.Sh("echo 999999 >/run/daemon.pid")
 	h.says("daemon", "stopped", "")
 	h.Sh("ln -sf /proc/sys/kernel/pid_max /run/daemon.pid")
