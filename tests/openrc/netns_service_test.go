@@ -209,11 +209,12 @@ func TestStaleJournalDeletesNothing(t *testing.T) {
 var steps = map[string]string{"write": "setup.new", "renameat": "setup"}
 
 // heldAt is a script for [kit.Host.End]: the command is killed behind the call
-// that has written down its step of that number.
+// that has written down its step of that number. Which may be that of its child: it is
+// stopped itself then.
 func heldAt(call, file, namespace string, step int, command string) string {
 	return fmt.Sprintf(`lines() { n=0; while read -r _; do n=$((n + 1)); done 2>/dev/null <"$1"; echo $n; }
 		hold 'rc-netns down %[1]s >/dev/null 2>&1' %[2]s '[ "$(lines /run/openrc-netns/%[1]s/%[3]s)" = %[4]d ]' %[5]s
-		kill -KILL $pid $tracer`, namespace, call, file, step, command)
+		kill -KILL $pid $tracer; pkill -KILL -f '^rc-netns up' || :`, namespace, call, file, step, command)
 }
 
 // Killed at any point of what it does, a second start repairs it and the stop

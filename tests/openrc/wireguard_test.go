@@ -380,10 +380,10 @@ func TestWireGuardStartRepairsWhatACrashLeft(t *testing.T) {
 		}
 	}
 	// One that is dying is a process inside.
-	const gone = "while pgrep -f '^rc-netns up' >/run/pids; do sleep 0.01; done"
+	const gone = "! pgrep -f '^rc-netns up'"
 	for _, kill := range kills {
 		kill.do()
-		s.Sh(gone)
+		s.Await(gone)
 		s.noKeys(s.Sh("cat /run/openrc-netns/vpn/* 2>/dev/null || :"))
 		s.Sh("rc-service netns.vpn start")
 		complete(kill.what)
@@ -391,7 +391,7 @@ func TestWireGuardStartRepairsWhatACrashLeft(t *testing.T) {
 		s.nothingOnHost()
 
 		kill.do()
-		s.Sh(gone)
+		s.Await(gone)
 		undone := s.Run("rc-netns down vpn").Output
 		s.nothingOnHost()
 		if t.Failed() {
