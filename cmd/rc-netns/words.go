@@ -401,7 +401,7 @@ func unseen(u audit.Unseen) []string {
 		}
 	}
 	if u.Stuck > 0 {
-		result = append(result, fmt.Sprintf("processes that cannot be looked at: %d keep waiting who does, are gone whenever somebody does, have too many descriptors or a cgroup with too long a path", u.Stuck))
+		result = append(result, fmt.Sprintf("processes that cannot be looked at: %d keep waiting who does, are gone whenever somebody does, have too many descriptors or mount namespaces, or a cgroup with too long a path", u.Stuck))
 	}
 	if u.Everybody {
 		result = append(result, "processes of other users are hidden: run as root")

@@ -40,8 +40,9 @@ func (a *auditor) entries(name string) []etcFile {
 // directory in it, see of the files that stand in for those of /etc.
 type View struct {
 	Process Process // one of them
-	// Mounts is the inode of the mount namespace.
+	// Mounts is the inode of the mount namespace, ID the whole if it is Own.
 	Mounts uint64
+	ID     mounts.ID
 	// Own says that the start of the service made it, or that it was made from
 	// that: nowhere else is anything bound.
 	Own bool
@@ -69,7 +70,18 @@ func (a *auditor) judgeFiles(s *Service) {
 		return
 	}
 	found := map[string]bool{}
-	for _, p := range s.Daemons() {
+	// A worker without its parent is only claimed, and sees what it sees.
+	all := slices.Clone(s.Processes)
+	slices.SortStableFunc(all, func(p, q Process) int {
+		switch {
+		case p.certain() == q.certain():
+			return 0
+		case p.certain():
+			return -1
+		}
+		return 1
+	})
+	for _, p := range all {
 		if p.Position != Inside && p.Position != Started {
 			continue
 		}
@@ -80,6 +92,10 @@ func (a *auditor) judgeFiles(s *Service) {
 		}
 		view, root, err := openRoot(p.PID)
 		apart := errors.Is(err, files.ErrOtherRoot)
+		if errors.Is(err, files.ErrStuck) {
+			a.unseen.Stuck++
+			continue
+		}
 		if err != nil && !apart {
 			continue // gone
 		}
@@ -90,7 +106,7 @@ func (a *auditor) judgeFiles(s *Service) {
 			continue
 		case i < 0 && len(s.Views) == mostViews:
 			view.Close()
-			a.unseen.Files++
+			a.unseen.Stuck++
 			return
 		case i < 0:
 			i = len(s.Views)
@@ -104,6 +120,10 @@ func (a *auditor) judgeFiles(s *Service) {
 		v.Own = a.owns(s, v)
 		for _, entry := range entries {
 			id, before, err := entry.compare(view)
+			if errors.Is(err, files.ErrStuck) {
+				a.unseen.Stuck++
+				break
+			}
 			if id == "" {
 				continue
 			}
@@ -177,7 +197,8 @@ func (a *auditor) owns(s *Service, v *View) bool {
 	if ns.ID().Inode != v.Mounts || !ns.SameOwner() || !start && !mounts.Marked(v.Process.PID) {
 		return false
 	}
-	root, err := ns.RootMount()
+	v.ID = ns.ID()
+	root, err := files.Patiently(v.Process.PID, ns.RootMount)
 	return err == nil && root == v.root
 }
 

@@ -349,13 +349,17 @@ func (a *auditor) judgeProgram(s *Service, program *vrf.Confinement, asked, lock
 	}
 }
 
+// certain reports whether p is of what the start has made, or comes from what OpenRC
+// has on record.
+func (p Process) certain() bool { return p.main || !p.Claimed }
+
 // Daemons are the processes that live in what the start has made, and those that
 // OpenRC has on record and what comes from them. An old session of an sshd that was
 // started again is none. Where there are none of these, they are all.
 func (s *Service) Daemons() []Process {
 	var daemons []Process
 	for _, p := range s.Processes {
-		if p.main || !p.Claimed {
+		if p.certain() {
 			daemons = append(daemons, p)
 		}
 	}

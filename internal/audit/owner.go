@@ -29,6 +29,12 @@ func (a *auditor) assign() {
 			recorded[s.Record.Cgroup] = s.Name
 		}
 	}
+	for _, s := range a.services {
+		if s.missed = s.Record != nil && !a.unseen.Everybody && a.missesSome(s); s.missed {
+			a.unseen.Stuck++
+		}
+	}
+	untangle(a.processes)
 	known := func(service string) bool {
 		if _, asked := scripts[service]; !asked {
 			scripts[service] = openrc.HasScript(service)
@@ -68,6 +74,33 @@ func (a *auditor) assign() {
 	for _, s := range a.services {
 		a.judgeState(s)
 	}
+}
+
+// missesSome looks at the processes in the cgroup of s that were not there when all were
+// read, and reports whether they are gone whenever it does: one may fork and end all the
+// time.
+func (a *auditor) missesSome(s *Service) bool {
+	const times = 20
+	caught := false
+	for range times {
+		pids, all := cgroup.Members(s.Name, s.Record.Cgroup)
+		gone := false
+		for _, pid := range pids {
+			if a.processes[pid] != nil || pid == os.Getpid() {
+				continue
+			}
+			switch p, err := readProcess(pid); {
+			case p != nil:
+				a.processes[pid], caught = p, true
+			case err == nil:
+				gone = true
+			}
+		}
+		if !all || !gone {
+			return !all
+		}
+	}
+	return !caught
 }
 
 // hasView reports whether a process that is in a mount namespace of that number is
@@ -191,10 +224,6 @@ func (a *auditor) collect(mains map[int]string) {
 	}
 	for _, s := range a.services {
 		slices.SortFunc(s.Processes, byPID)
-		// What forks and ends all the time is gone whenever it is looked at.
-		if s.missed = len(s.Processes) == 0 && !a.unseen.Everybody && s.Record != nil && cgroup.HasProcesses(s.Name, s.Record.Cgroup); s.missed {
-			a.unseen.Stuck++
-		}
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -39,27 +38,46 @@ func Processes(cgroup string) ([]int, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list the processes of cgroup %q: %w", cgroup, err)
 	}
-	var pids []int
+	return numbers(lines), nil
+}
+
+// Members lists the processes in the cgroup that OpenRC gives a service, in the recorded
+// one, and in those below; all of them, or else there are too many of these.
+func Members(service, recorded string) (pids []int, all bool) {
+	const most = 64
+	root, err := OpenRoot()
+	if err != nil {
+		return nil, true
+	}
+	defer root.Close()
+	left := most
+	for _, cgroup := range []string{openrcPrefix + service, recorded} {
+		if path.Join("/", cgroup) == "/" {
+			continue
+		}
+		_ = filepath.WalkDir(root.file(cgroup, ""), func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || !entry.IsDir() {
+				return nil
+			}
+			if left--; left < 0 {
+				return fs.SkipAll
+			}
+			lines, _ := files.Read(filepath.Join(path, "cgroup.procs"))
+			pids = append(pids, numbers(lines)...)
+			return nil
+		})
+	}
+	return pids, left >= 0
+}
+
+// numbers are those of cgroup.procs; the 0 of a process that cannot be told is none.
+func numbers(lines []byte) (pids []int) {
 	for line := range strings.Lines(string(lines)) {
-		if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil {
+		if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil && pid > 0 {
 			pids = append(pids, pid)
 		}
 	}
-	return pids, nil
-}
-
-// HasProcesses reports whether there is a process in the cgroup that OpenRC gives a
-// service, or in the recorded one, or below.
-func HasProcesses(service, recorded string) bool {
-	root, err := OpenRoot()
-	if err != nil {
-		return false
-	}
-	defer root.Close()
-	return slices.ContainsFunc([]string{openrcPrefix + service, recorded}, func(cgroup string) bool {
-		events, err := files.Read(root.file(cgroup, "cgroup.events"))
-		return cgroup != "" && err == nil && bytes.Contains(events, []byte("populated 1\n"))
-	})
+	return pids
 }
 
 // file is the path of a file of a cgroup below d, for as long as d is open.

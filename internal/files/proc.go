@@ -107,13 +107,17 @@ var stuck = struct {
 // f waiting: while the process is in an execve(2), and its descriptors do not let
 // themselves be closed (seqfile and links of proc(5) take exec_update_lock). f goes
 // on on a thread that is left behind then, and the error is ErrStuck. All of them
-// together are waited for for four seconds, and a little each.
+// together are waited for for four seconds, and a little each; where there are too many,
+// nobody is asked about any more.
 func Patiently[V any](pid int, f func() (V, error)) (V, error) {
 	var none V
-	const most = 64 // threads
+	const most, atAll = 64, 128 // threads
 	stuck.Lock()
-	patience, many := stuck.next, len(stuck.pids) >= most
+	patience, many, tooMany := stuck.next, len(stuck.pids) >= most, len(stuck.pids) >= atAll
 	stuck.Unlock()
+	if tooMany {
+		return none, ErrStuck
+	}
 	if Stuck(pid) || many && sleepsDeep(pid) {
 		return none, markStuck(pid)
 	}

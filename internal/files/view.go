@@ -17,6 +17,7 @@ import (
 // directory on the way, decides what a path leads to: a FUSE file system that
 // never answers, a file that never ends. Nothing that View does waits for that.
 type View struct {
+	pid    int // of the process; 0: this one
 	root   int
 	mounts string // what the process has mounted, as proc_pid_mountinfo(5)
 	// What has been admitted, by the numbers of mounts, each with a descriptor that
@@ -25,6 +26,7 @@ type View struct {
 	// Somebody else than root may write on the way to what was opened last.
 	others bool
 	firm   bool // see OpenFirm
+	left   bool // to a thread that still waits
 }
 
 // WaitsError says that to get at a path is to wait for whatever is behind a
@@ -40,7 +42,7 @@ const ownMounts = "/proc/thread-self/mountinfo"
 
 // OpenView opens the view of a process; with 0 that of this one.
 func OpenView(pid int) (*View, error) {
-	v, path := &View{mounts: ownMounts, admitted: map[int]int{}}, "/"
+	v, path := &View{pid: pid, mounts: ownMounts, admitted: map[int]int{}}, "/"
 	if pid != 0 {
 		v.mounts, path = Proc(pid)+"/mountinfo", Proc(pid)+"/root"
 	}
@@ -53,7 +55,7 @@ func OpenView(pid int) (*View, error) {
 
 // Close closes the view; nil is none.
 func (v *View) Close() {
-	if v == nil {
+	if v == nil || v.left {
 		return
 	}
 	unix.Close(v.root)
@@ -96,12 +98,12 @@ var errOthersLink = errors.New("a link on the way is not root's alone")
 // OpenFirm opens the file at path, with O_PATH, if nobody but root decides which one
 // that is: it follows root's links, and no others. Any thread may call it.
 func OpenFirm(path string) (*os.File, error) {
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS}
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS | resolveCached}
 	fd, err := unix.Openat2(unix.AT_FDCWD, path, &how)
 	switch err {
 	case nil:
 		return os.NewFile(uintptr(fd), path), nil
-	case unix.ELOOP, unix.ENOSYS, unix.EPERM: // a link; Linux before 5.6, or a filter
+	case unix.ELOOP, unix.EAGAIN, unix.ENOSYS, unix.EINVAL, unix.EPERM: // a link; not remembered; Linux before 5.12, or a filter
 		return openHere(path, true)
 	}
 	return nil, &os.PathError{Op: "open", Path: path, Err: err}
@@ -132,10 +134,23 @@ func (v *View) IsSocket(path string) (bool, error) {
 	return err == nil && stat.Mode&unix.S_IFMT == unix.S_IFSOCK, err
 }
 
-// open walks to a file, with O_PATH, as the kernel would in the root directory
-// of the view. It goes step by step, because the kernel asks the file system
-// for each of them, and looks before the next one where it has got to.
+// open opens a file, with O_PATH. Of what a process has mounted the kernel may wait for
+// an answer before there is anything to be admitted (autofs): ErrStuck then.
 func (v *View) open(path string) (fd int, err error) {
+	switch {
+	case v.pid == 0:
+		return v.walk(path)
+	case v.left:
+		return -1, ErrStuck
+	}
+	fd, err = Patiently(v.pid, func() (int, error) { return v.walk(path) })
+	v.left = errors.Is(err, ErrStuck)
+	return fd, err
+}
+
+// walk walks to a file as the kernel would in the root directory of the view. It goes step by step, because the kernel asks the file system
+// for each of them, and looks before the next one where it has got to.
+func (v *View) walk(path string) (fd int, err error) {
 	const mostSteps = 256
 	at, steps := []int{v.root}, strings.Split(path, "/")
 	leave := func(to int) {
@@ -203,14 +218,14 @@ func othersMayWrite(fd int) (bool, error) {
 	return stat.Uid != 0 || stat.Mode&others != 0 && stat.Mode&unix.S_IFMT != unix.S_IFLNK, err
 }
 
+// resolveCached is RESOLVE_CACHED of linux/openat2.h (Linux 5.12).
+const resolveCached = 0x20
+
 // openStep opens the entry called step of a directory. One that the kernel does not
 // remember it looks up under the lock of the directory, which somebody who may
 // write there can keep for ever (and not even SIGKILL ends the wait).
 func openStep(dir int, step, path string) (int, error) {
-	const (
-		flags         = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC
-		resolveCached = 0x20 // RESOLVE_CACHED of linux/openat2.h (Linux 5.12)
-	)
+	const flags = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	const attempts = 5 // for who renames something just then
 	how := unix.OpenHow{Flags: flags, Resolve: resolveCached}
 	fd, err := unix.Openat2(dir, step, &how)

@@ -33,7 +33,7 @@ func (m *repairing) bind() {
 				m.add(Bound, bind.Target, v.Process, err)
 			}
 			if errors.Is(err, errNoAnswer) {
-				break
+				return // and not five seconds for each
 			}
 		}
 	}
@@ -52,7 +52,7 @@ const (
 // bindAside has another process do it: what is mounted on the way may keep it waiting.
 func bindAside(v audit.View, b mounts.Bind) (bool, error) {
 	const patience = 5 * time.Second
-	answer, err := aside.Run(patience, BindCommand, strconv.Itoa(v.Process.PID), strconv.FormatUint(v.Mounts, 10), b.Source, b.Target)
+	answer, err := aside.Run(patience, BindCommand, strconv.Itoa(v.Process.PID), fmt.Sprint(v.ID), b.Source, b.Target)
 	switch {
 	case errors.Is(err, aside.ErrNoAnswer):
 		err = errNoAnswer
@@ -63,8 +63,8 @@ func bindAside(v audit.View, b mounts.Bind) (bool, error) {
 }
 
 // PrintBind binds a file again in the mount namespace of a process, and prints bound,
-// nothing, or why it could not. The arguments are the number of the process, the inode
-// of the mount namespace, and source and target of the bind. It needs what Run needs.
+// nothing, or why it could not. The arguments are the number of the process, the ID of
+// the mount namespace, and source and target of the bind. It needs what Run needs.
 func PrintBind(args []string) {
 	const all = 4
 	if len(args) != all {
@@ -72,7 +72,7 @@ func PrintBind(args []string) {
 	}
 	pid, _ := strconv.Atoi(args[0])
 	ns, err := mounts.Of(pid)
-	if err != nil || strconv.FormatUint(ns.ID().Inode, 10) != args[1] || !ns.SameOwner() {
+	if err != nil || fmt.Sprint(ns.ID()) != args[1] || !ns.SameOwner() {
 		fmt.Print(nothing)
 		return
 	}

@@ -64,7 +64,8 @@ type Report struct {
 // thread in the host's mount namespace.
 func Run(o Options) (*Report, error) {
 	report := &Report{}
-	const rounds = 4 // the host may replace a file once more meanwhile
+	silent := map[string][]Step{} // services that did not answer
+	const rounds = 4              // the host may replace a file once more meanwhile
 	for round := range rounds {
 		// At first there is no time to make sure: until a file is bound
 		// again, the host's is seen. It does no harm to look at a service
@@ -81,7 +82,14 @@ func Run(o Options) (*Report, error) {
 		done := false
 		if round < rounds-1 {
 			for i := range report.Left {
-				steps := repair(&report.Left[i], o.DryRun)
+				name := report.Left[i].Name
+				steps := silent[name]
+				if steps == nil {
+					steps = repair(&report.Left[i], o.DryRun)
+				}
+				if slices.ContainsFunc(steps, func(s Step) bool { return errors.Is(s.Err, errNoAnswer) }) {
+					silent[name] = slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return s.Err == nil })
+				}
 				report.Steps = append(report.Steps, steps...)
 				done = done || slices.ContainsFunc(steps, func(s Step) bool { return s.Err == nil })
 			}

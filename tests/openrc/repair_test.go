@@ -128,6 +128,7 @@ func TestRepairViews(t *testing.T) {
 unshare --mount sleeper 1001 &
 unshare --mount --root /srv/jail sleeper 1002 &
 unshare --mount sh -c 'umount -l /sys; exec sleeper 1005' &
+(unshare --mount setsid sleeper 1006 &)
 nsenter --mount=/proc/1/ns/mnt sleeper 1003 &
 nsenter --mount=/proc/$(cat /run/daemon.pid)/ns/mnt sleeper 1004 &
 exec sleeper 1000
@@ -137,27 +138,27 @@ exec sleeper 1000
 		t.Helper()
 		return h.Await("pgrep -fx '[^ ]*sleeper " + argument + "'")
 	}
-	main, worker, jailed, host, guest, other, maker := pid("1000"), pid("1001"), pid("1002"), pid("1003"), pid("1004"), pid("3600"), pid("1005")
+	main, worker, jailed, host, guest, other, maker, orphan := pid("1000"), pid("1001"), pid("1002"), pid("1003"), pid("1004"), pid("3600"), pid("1005"), pid("1006")
 	h.Sh(replace)
-	views := []string{main, worker, jailed, host, guest, other, maker}
+	views := []string{main, worker, jailed, host, guest, other, maker, orphan}
 	see := func(want ...string) {
 		t.Helper()
 		for i, pid := range views {
 			h.sees(pid, want[i])
 		}
 	}
-	see(hostsServer, hostsServer, "jail", hostsServer, hostsServer, hostsServer, hostsServer)
+	see(hostsServer, hostsServer, "jail", hostsServer, hostsServer, hostsServer, hostsServer, hostsServer)
 	result := h.Run("rc-netns repair family")
-	for _, pid := range []string{main, worker} {
+	for _, pid := range []string{main, worker, orphan} {
 		kit.Contains(t, result.Stdout, "family: /etc/resolv.conf bound again in process "+pid+" (sleeper)\n")
 	}
 	kit.Contains(t, result.Stdout, "family: process "+jailed+" (sleeper) has another root directory: its /etc is left alone\n")
-	kit.Equal(t, "lines", fmt.Sprint(strings.Count(result.Stdout, "\n")), "3")
+	kit.Equal(t, "lines", fmt.Sprint(strings.Count(result.Stdout, "\n")), "4")
 	kit.Equal(t, "the rest", fmt.Sprint(result.Code, " ", result.Stderr),
 		"1 rc-netns: repair: family: it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf; fix it with: rc-service family restart\n")
-	see(vpnsServer, vpnsServer, "jail", hostsServer, hostsServer, hostsServer, hostsServer)
+	see(vpnsServer, vpnsServer, "jail", hostsServer, hostsServer, hostsServer, hostsServer, vpnsServer)
 	kit.Contains(t, h.Run("rc-netns repair").Stdout, "daemon: /etc/resolv.conf bound again in process "+other+" (sleeper)")
-	see(vpnsServer, vpnsServer, "jail", hostsServer, mgmts, mgmts, hostsServer)
+	see(vpnsServer, vpnsServer, "jail", hostsServer, mgmts, mgmts, hostsServer, vpnsServer)
 	// What it has made for itself is not bound in, and is named all the same.
 	h.Sh("kill " + host + " " + guest)
 	h.repairs(1, "family", "family: process "+jailed+" (sleeper) has another root directory: its /etc is left alone",
@@ -354,6 +355,10 @@ func TestRepairInAChroot(t *testing.T) {
 	h.repairs(1, "", "rc-netns: repair: daemon: it sees the host's /etc/resolv.conf and not /etc/netns/vpn/resolv.conf; fix it with: rc-service daemon restart")
 	h.Sh("pkill -fx '[^ ]*sleeper 4001'")
 	h.says("daemon", "ok", "")
+	// With more of them than are looked at, it cannot be said that all is well.
+	h.Sh("exec >/run/log 2>&1; for i in $(seq 40); do sh -c 'echo $$ >/sys/fs/cgroup/openrc.daemon/cgroup.procs; exec nsenter -t $(cat /run/daemon.pid) -m -n unshare --mount /usr/local/bin/sleeper 4002' & done")
+	h.Await("[ $(pgrep -fxc '[^ ]*sleeper 4002') = 40 ]")
+	kit.Contains(t, h.Run("rc-netns status daemon; echo $?").Stdout, "mount namespaces, or a cgroup with too long a path\n1\n")
 }
 
 // Nobody keeps repair of others waiting: not who locks a file that he may only read,
@@ -390,6 +395,13 @@ func TestRepairWaitsForNobody(t *testing.T) {
 	kit.Contains(t, within(1, "status"), "daemon.two ")
 	within(0, "repair -n")
 	within(0, "egress")
+	// The kernel waits for an automounter before there is a file system to be seen.
+	h.Sh("exec >/run/log 2>&1; " + `perl -e '$^F = 255; setpgrp; pipe R, W; $g = getpgrp;
+		system("nsenter -t ` + two + ` -m mount -i -t autofs -o fd=" . fileno(W) . ",pgrp=$g,minproto=5,maxproto=5,direct none /etc"); open P, ">/run/auto"; close P; sleep 600' &
+		until [ -e /run/auto ]; do sleep 0.1; done; setsid nsenter -t ` + two + ` -m ls /etc/x & sleep 0.5`)
+	kit.Contains(t, within(1, "status"), "keep waiting who does")
+	within(0, "repair -n")
+	within(1, "egress")
 	kit.Equal(t, "who writes to a FIFO", h.Sh("[ ! -e /run/wrote ]; cat /run/victim"), "important")
 }
 
@@ -418,7 +430,14 @@ pidfile=/run/headless.pid
 	h.Await("grep -q '^State:.Z' /proc/$(cat /run/outside)/status")
 	report, code := h.statusJSON("", "headless")
 	kit.Equal(t, "status", fmt.Sprint(code, " ", report.Services[0].Verdict), "1 outside")
-	h.Sh("kill $(cat /run/outside); rc-service headless stop")
+	// Nor is it hidden by those that are to be seen that one forks and ends all the time.
+	h.Sh("kill $(cat /run/outside); exec >/run/log 2>&1; sh -c 'echo $$ >/sys/fs/cgroup/openrc.headless/cgroup.procs; exec perl -e \"fork and exit while 1\"' &")
+	for range 3 {
+		if report, code := h.statusJSON("", "headless"); code != 1 {
+			t.Errorf("%+v", report)
+		}
+	}
+	h.Sh("echo 1 >/sys/fs/cgroup/openrc.headless/cgroup.kill; rc-service headless stop")
 
 	// Nor is one nothing that is another one whenever somebody looks.
 	h.Write("/etc/init.d/fleeing", `#!/sbin/openrc-run
