@@ -90,7 +90,7 @@ type Service struct {
 	NoPidfile bool
 
 	daemons openrc.Daemons
-	missed  bool // its cgroup has processes, and none was to be seen
+	missed  bool // its cgroup has processes that were gone whenever looked at
 	viewed  bool // a process was seen in what the start made
 	// The pidfile, which may be the daemon's own to write, names a process of which
 	// nothing else says that it is of the service, and which OpenRC's stop would end.
