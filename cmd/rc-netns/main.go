@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
+	"openrc-netns/internal/aside"
 	"openrc-netns/internal/egress"
 	"openrc-netns/internal/inherited"
 	"openrc-netns/internal/privilege"
@@ -95,19 +98,19 @@ func run(args []string) int {
 		if len(args) > 0 && (args[0] == "-V" || args[0] == "--version") {
 			return conclude("", false, write("rc-netns "+version.String()+"\n"))
 		}
-		return status(args)
+		return timed(status, append([]string{"status"}, args...))
 	}
 	switch args[0] {
 	case "status":
-		return status(args[1:])
+		return timed(status, args)
 	case "check":
-		return check(args[1:])
+		return timed(check, args)
 	case "egress":
-		return printEgress(args[1:])
+		return timed(printEgress, args)
 	case "grant":
 		return printGrant(args[1:])
 	case "repair":
-		return repairServices(args[1:])
+		return timed(repairServices, args)
 	case "settings":
 		return printSettings(args[1:])
 	case "up":
@@ -123,6 +126,26 @@ func run(args []string) int {
 	}
 	return conclude("", false, fmt.Errorf("unknown command %q; see: rc-netns --help", args[0]))
 }
+
+// timed has a command that looks at what others decide done by another process. Whatever
+// keeps that waiting, for ever and beyond SIGKILL perhaps, this one ends.
+func timed(command func([]string) int, args []string) int {
+	const patience = time.Minute
+	if os.Args[0] == timedName || slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "--watch") }) {
+		return command(args[1:])
+	}
+	status, err := aside.Pass(patience, timedName, args...)
+	switch {
+	case errors.Is(err, aside.ErrNoAnswer):
+		return conclude(args[0], false, fmt.Errorf("not done in %v: somebody keeps those waiting who look", patience))
+	case err != nil:
+		return command(args[1:])
+	}
+	return status
+}
+
+// timedName is the name by which timed starts this program.
+const timedName = "rc-netns (timed)"
 
 // manage does what changes something, for root.
 func manage(command func([]string) error, args []string) int {

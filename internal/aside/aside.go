@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"syscall"
 	"time"
 )
 
@@ -39,4 +40,35 @@ func Run(patience time.Duration, args ...string) (string, error) {
 		return "", ErrNoAnswer
 	}
 	return string(printed), err
+}
+
+// signalled is what a shell adds to the number of a signal.
+const signalled = 128
+
+// Pass has a command done by another process, which has the standard descriptors of this
+// one and is started by a name of its own. It returns the exit status, as a shell would.
+// The error is as Run's, or says why there is no such process. It needs a locked thread
+// that stays: when that ends, the other process is killed.
+func Pass(patience time.Duration, name string, args ...string) (int, error) {
+	cmd := exec.Cmd{Path: "/proc/self/exe", Args: append([]string{name}, args...)}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		if status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signaled() {
+			return signalled + int(status.Signal()), nil
+		}
+		return cmd.ProcessState.ExitCode(), nil
+	case <-time.After(patience):
+		_ = cmd.Process.Kill()
+		return 0, ErrNoAnswer
+	}
 }

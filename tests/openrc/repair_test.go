@@ -405,6 +405,18 @@ func TestRepairWaitsForNobody(t *testing.T) {
 	kit.Equal(t, "who writes to a FIFO", h.Sh("[ ! -e /run/wrote ]; cat /run/victim"), "important")
 }
 
+// Whatever keeps a look waiting, beyond SIGKILL perhaps, it ends and says so.
+func TestLooksEnd(t *testing.T) {
+	kit.Whole(t)
+	t.Parallel()
+	h := boot(t, "dash", true)
+	h.Sh("mount -t devtmpfs none /dev 2>/dev/null; " + fuse + " 1 /run/netns reads")
+	h.Sh(`exec >/run/log 2>&1; for look in status repair; do (rc-netns $look >/run/said.$look 2>&1; echo $? >/run/code.$look) & done`)
+	for _, look := range []string{"status", "repair"} {
+		kit.Equal(t, look, h.Await("cat /run/code."+look+" /run/said."+look), "125\nrc-netns: "+look+": not done in 1m0s: somebody keeps those waiting who look")
+	}
+}
+
 // A process whose first thread has ended is one still.
 func TestHeadless(t *testing.T) {
 	t.Parallel()
