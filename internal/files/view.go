@@ -98,12 +98,12 @@ var errOthersLink = errors.New("a link on the way is not root's alone")
 // OpenFirm opens the file at path, with O_PATH, if nobody but root decides which one
 // that is: it follows root's links, and no others. Any thread may call it.
 func OpenFirm(path string) (*os.File, error) {
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS | resolveCached}
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS}
 	fd, err := unix.Openat2(unix.AT_FDCWD, path, &how)
 	switch err {
 	case nil:
 		return os.NewFile(uintptr(fd), path), nil
-	case unix.ELOOP, unix.EAGAIN, unix.ENOSYS, unix.EINVAL, unix.EPERM: // a link; not remembered; Linux before 5.12, or a filter
+	case unix.ELOOP, unix.ENOSYS, unix.EPERM: // a link; Linux before 5.6, or a filter
 		return openHere(path, true)
 	}
 	return nil, &os.PathError{Op: "open", Path: path, Err: err}
@@ -148,8 +148,9 @@ func (v *View) open(path string) (fd int, err error) {
 	return fd, err
 }
 
-// walk walks to a file as the kernel would in the root directory of the view. It goes step by step, because the kernel asks the file system
-// for each of them, and looks before the next one where it has got to.
+// walk walks to a file as the kernel would in the root directory of the view. It goes
+// step by step, because the kernel asks the file system for each of them, and looks
+// before the next one where it has got to.
 func (v *View) walk(path string) (fd int, err error) {
 	const mostSteps = 256
 	at, steps := []int{v.root}, strings.Split(path, "/")
@@ -218,14 +219,14 @@ func othersMayWrite(fd int) (bool, error) {
 	return stat.Uid != 0 || stat.Mode&others != 0 && stat.Mode&unix.S_IFMT != unix.S_IFLNK, err
 }
 
-// resolveCached is RESOLVE_CACHED of linux/openat2.h (Linux 5.12).
-const resolveCached = 0x20
-
 // openStep opens the entry called step of a directory. One that the kernel does not
 // remember it looks up under the lock of the directory, which somebody who may
 // write there can keep for ever (and not even SIGKILL ends the wait).
 func openStep(dir int, step, path string) (int, error) {
-	const flags = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	const (
+		flags         = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC
+		resolveCached = 0x20 // RESOLVE_CACHED of linux/openat2.h (Linux 5.12)
+	)
 	const attempts = 5 // for who renames something just then
 	how := unix.OpenHow{Flags: flags, Resolve: resolveCached}
 	fd, err := unix.Openat2(dir, step, &how)
