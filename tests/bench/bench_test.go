@@ -59,7 +59,7 @@ func apart() error {
 	if err != nil {
 		return err
 	}
-	const script = `mkdir -p /run/netns; mount -t tmpfs none /run/netns
+	const script = `mount -t tmpfs none /run
 		ip link set lo up; ip netns add bench; ip -n bench link set lo up; exec "$0" "$@"`
 	cmd := self("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-ec", script)
 	cmd.Args = append(append(cmd.Args, os.Args[1:]...), "-test.benchtime=1x") // each repeats what it measures
