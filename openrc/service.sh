@@ -17,7 +17,7 @@ _netns_names="netns vrf netns_etc netns_hide netns_lock netns_keep_caps"
 # rc_env_allow="*" anybody's environment comes this far, with the same in it: the
 # proof is the path by which the hook starts openrc-run.sh over, which OpenRC,
 # compiled with another spelling of it, does not use.
-_netns_inside='' _netns_cgroup='' _netns_notice='' _netns_where='' _netns_action='' _netns_known='' _netns_lost='' _netns_ready=''
+_netns_inside='' _netns_cgroup='' _netns_notice='' _netns_where='' _netns_action='' _netns_known='' _netns_lost='' _netns_ready='' _netns_answered=''
 case "$0:$OPENRC_NETNS_ENTERED" in
 /./*:"$$ "*)
 	_netns_inside="${OPENRC_NETNS_ENTERED#* }"
@@ -36,6 +36,7 @@ _netns_look()
 
 _netns_look_again()
 {
+	[ -z "$OPENRC_NETNS_PROBE" ] || _netns_answer_probe script
 	_netns_check_script
 	_netns_settings
 	_netns_known="$_netns_now"
@@ -82,8 +83,9 @@ _netns_stray()
 _netns_check()
 {
 	local line=
-	if [ -n "$OPENRC_NETNS_PROBE" ]; then
-		_netns_answer_probe
+	if [ -n "$OPENRC_NETNS_PROBE" ] && [ -z "$_netns_answered" ]; then
+		_netns_answered=yes
+		_netns_answer_probe conf
 	fi
 	[ -n "$_netns_inside" ] || _netns_check_name
 	if [ -z "$_netns_inside" ] && ! _netns_asked &&
@@ -172,12 +174,12 @@ _netns_read_action()
 	while IFS='' read -r line; do
 		lines="$lines$line
 "
-	done <"/proc/$$/cmdline"
+	done </proc/self/cmdline
 	_netns_action="$lines$line"
 	case "$_netns_action" in
 	*"$0$RC_SERVICE"*) _netns_action="${_netns_action#*"$0$RC_SERVICE"}" ;;
 	*)
-		eerror "$RC_SVCNAME: cannot tell the action from /proc/$$/cmdline"
+		eerror "$RC_SVCNAME: cannot tell the action from /proc/self/cmdline"
 		exit 1
 		;;
 	esac
@@ -338,14 +340,34 @@ _netns_take_s6()
 	}
 }
 
-# The question is whether this OpenRC calls sourcex, on which all this depends:
-# it does.
+# Somebody asks, with the action describe: whether this OpenRC calls sourcex, on which
+# all this depends; or for variables, when conf.d has been read, or the script too.
 _netns_answer_probe()
 {
-	_netns_read_action
+	[ -n "$_netns_action" ] || _netns_read_action
 	[ "$_netns_action" = describe ] || return 0
-	echo openrc-netns
-	exit 0
+	case "$OPENRC_NETNS_PROBE" in
+	*[!A-Za-z0-9_\ ]*) ;;
+	"settings "* | "script "*) _netns_answer "${OPENRC_NETNS_PROBE#* }" ;;
+	*) echo openrc-netns ;;
+	esac
+	case "$1:$OPENRC_NETNS_PROBE" in
+	"conf:script "*) ;;
+	*) exit 0 ;;
+	esac
+}
+
+# Each variable, with a NUL behind it: NAME=VALUE, or NAME if it is not set. (IFS may be
+# anything, and the variables may be called like one of a function.)
+_netns_answer()
+{
+	_netns_rest="$1 "
+	printf 'openrc-netns\000'
+	while [ -n "$_netns_rest" ]; do
+		eval "printf '%s\000' \"${_netns_rest%% *}\${${_netns_rest%% *}+=\$${_netns_rest%% *}}\""
+		_netns_rest="${_netns_rest#* }"
+	done
+	printf 'openrc-netns\000'
 }
 
 _netns_version=v1

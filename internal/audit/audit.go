@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"openrc-netns/internal/ask"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/publish"
@@ -54,10 +55,12 @@ type Report struct {
 	Unseen     Unseen
 }
 
-// NeedsAction reports whether the verdict on any service does, or a process could
-// not be looked at.
+// NeedsAction reports whether the verdict on any service does, or nobody can tell
+// where it belongs, or a process could not be looked at.
 func (r *Report) NeedsAction() bool {
-	return r.Unseen.Stuck > 0 || slices.ContainsFunc(r.Services, func(s Service) bool { return s.Verdict.NeedsAction() })
+	return r.Unseen.Stuck > 0 || slices.ContainsFunc(r.Services, func(s Service) bool {
+		return s.Verdict.NeedsAction() || s.SettingsError != nil
+	})
 }
 
 // Service is one that has settings or a record that confine it.
@@ -65,10 +68,10 @@ type Service struct {
 	Name  string
 	State openrc.State
 	// Settings are those of conf.d; nil where they confine nothing, because the
-	// init script itself does or because they were removed, and where only a
-	// shell can read them.
+	// init script itself does or because they were removed, and where they are not
+	// known.
 	Settings *openrc.Settings
-	// SettingsError says why they cannot be read; nil if they can.
+	// SettingsError says why they are not known; nil if they are.
 	SettingsError error
 	// Record says where it was started; nil if it was not, or not confined.
 	Record *openrc.Record
@@ -202,6 +205,7 @@ func (e *UnconfinedError) Error() string {
 // Any thread may call it. It looks into namespaces on threads of its own, and
 // sees the files of the caller's mount namespace.
 func Run(o Options) (*Report, error) {
+	ask.Begin()
 	if err := openrc.CheckBooted(); err != nil {
 		return nil, err
 	}
@@ -307,7 +311,7 @@ func (a *auditor) service(name string) (*Service, error) {
 	switch {
 	case err == nil && settings.Confined():
 		// Whether one in no runlevel was started in a boot, nobody knows.
-		if !started && !a.named && !serviceconf.MaySetNetns(name) && !serviceconf.InRunlevel(name, "*") {
+		if !started && !a.named && !serviceconf.MayConfine(name) && !serviceconf.InRunlevel(name, "*") {
 			return nil, nil
 		}
 		s.Settings, s.Netns = &settings, settings.Netns
@@ -321,7 +325,7 @@ func (a *auditor) service(name string) (*Service, error) {
 			return nil, nil
 		}
 	default:
-		if !started && !a.named && !serviceconf.MaySetNetns(name) {
+		if !started && !a.named && !serviceconf.MayConfine(name) {
 			return nil, nil
 		}
 		s.SettingsError = err

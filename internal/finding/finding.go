@@ -3,6 +3,8 @@
 // as facts. The words for it are the business of those who show it.
 package finding
 
+import "slices"
+
 // Finding is one thing that is not as it should be.
 type Finding struct {
 	ID      ID
@@ -81,5 +83,10 @@ func (r Remedy) RunTo(file string, args ...string) Remedy {
 	return r
 }
 
-// Write is a remedy of edits.
-func Write(edits ...Edit) Remedy { return Remedy{Edits: edits} }
+// Write is a remedy of edits; none of them, where the line of one is not known.
+func Write(edits ...Edit) Remedy {
+	if slices.ContainsFunc(edits, func(e Edit) bool { return e.Line == 0 }) {
+		return Remedy{}
+	}
+	return Remedy{Edits: edits}
+}

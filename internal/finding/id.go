@@ -77,16 +77,18 @@ const (
 
 // What is wrong with settings.
 const (
-	SettingGlobal           ID = "setting-global"    // its name
-	SettingUnknown          ID = "setting-unknown"   // its name, that of a setting
-	SettingUnreached        ID = "setting-unreached" // its name
+	SettingGlobal           ID = "setting-global"          // its name
+	SettingUnknown          ID = "setting-unknown"         // its name, that of a setting
+	SettingUnreached        ID = "setting-unreached"       // its name
+	SettingUnreachedValue   ID = "setting-unreached/value" // its name, the value that it has
 	SettingsUnread          ID = "settings-unread"
 	SettingBad              ID = "setting-bad"               // the error
 	SettingBadKeep          ID = "setting-bad/keep"          // the error
 	SettingMisplaced        ID = "setting-misplaced"         // its name
 	SettingMisplacedPublish ID = "setting-misplaced/publish" // its name
 	SettingMisplacedGlobal  ID = "setting-misplaced/global"  // its name
-	SettingsUnreadable      ID = "settings-unreadable"       // the problem, what to write
+	SettingsUnreadable      ID = "settings-unreadable"       // the reason
+	SettingsFail            ID = "settings-fail"             // what the shell says
 	SettingsConflict        ID = "settings-conflict"         // the name of the setting
 	InterfaceBad            ID = "interface-bad"             // the error
 	SysctlBad               ID = "sysctl-bad"                // the error
@@ -159,8 +161,7 @@ const (
 	UncheckedFile       ID = "unchecked-file"      // the file
 	UncheckedError      ID = "unchecked-error"     // the error
 	UncheckedSupport    ID = "unchecked-support"   // the error
-	UncheckedList       ID = "unchecked-list"      // the setting, the file
 	UncheckedWireGuard  ID = "unchecked-wireguard"
-	UncheckedSetting    ID = "unchecked-setting"    // the file, the line, the problem
+	UncheckedScript     ID = "unchecked-script"     // the script, the error
 	UncheckedSupervisor ID = "unchecked-supervisor" // the supervisor, the error
 )

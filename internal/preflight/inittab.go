@@ -4,7 +4,6 @@ import (
 	"regexp"
 	"strings"
 
-	"openrc-netns/internal/confd"
 	"openrc-netns/internal/files"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
@@ -39,13 +38,7 @@ func (s *System) checkInittab() {
 
 // inherits reports whether all services stay where they are started from.
 func inherits() bool {
-	word := ""
-	for _, file := range serviceconf.GlobalFiles() {
-		found, _ := confd.List(file, []string{openrc.InheritSetting})
-		for _, a := range found {
-			word = a.Value
-		}
-	}
-	yes, _ := openrc.YesNo(word)
+	set, _ := serviceconf.Global(openrc.InheritSetting)
+	yes, _ := openrc.YesNo(set[openrc.InheritSetting])
 	return yes
 }

@@ -2,6 +2,7 @@ package preflight
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,19 +19,27 @@ import (
 	"openrc-netns/internal/wgquick"
 )
 
+// makerScript is the init script of the services that make namespaces.
+var makerScript = filepath.Join(rcdir.Init, "netns")
+
 // makesNamespace reports whether the script is ours, linked to netns.NAME.
 func (s *serviceCheck) makesNamespace() bool {
 	name, found := strings.CutPrefix(s.Name, "netns.")
-	if !found || s.script == "" {
-		return false
-	}
-	script, err := os.Stat(s.script)
-	ours, oursErr := os.Stat(filepath.Join(rcdir.Init, "netns"))
-	if err != nil || oursErr != nil || !os.SameFile(script, ours) {
+	if !found || !same(s.script, makerScript) {
 		return false
 	}
 	s.Makes = name
 	return true
+}
+
+// isOurs reports whether an init script is one that comes with the drop-in.
+func isOurs(script string) bool { return same(script, makerScript) || same(script, publishScript) }
+
+// same reports whether two paths lead to one file.
+func same(a, b string) bool {
+	first, err := os.Stat(a)
+	second, secondErr := os.Stat(b)
+	return err == nil && secondErr == nil && os.SameFile(first, second)
 }
 
 // checkMaker looks at what a service of a network namespace is told.
@@ -43,14 +52,14 @@ func (s *serviceCheck) checkMaker(root bool) {
 			s.add(finding.SettingMisplaced, finding.Fails, where, finding.Write(remove(where, name)), name)
 		}
 	}
-	settings, known := s.readMaker(s.Name)
+	settings, known := readMaker(s.Name)
 	spec, warnings, mistakes := settings.Spec(s.Makes)
+	if !known {
+		s.unchecked(finding.UncheckedError, fmt.Sprintf("what the settings of %s are", s.Name))
+		return
+	}
 	for _, m := range mistakes {
-		// With a setting that only a shell can read, one that depends on it
-		// says nothing.
-		if known || !dependent(m.Setting) {
-			s.addMistake(m, settings)
-		}
+		s.addMistake(m, settings)
 	}
 	for _, w := range warnings {
 		where := finding.Where{Path: w.Path, Line: w.Line}
@@ -86,9 +95,6 @@ func parser[T any](parse func(string) (T, error)) func(string) error {
 		return err
 	}
 }
-
-// dependent reports whether a mistake may come of what another setting lacks.
-func dependent(setting string) bool { return lists[setting].parse == nil }
 
 func (s *serviceCheck) addMistake(m provision.Mistake, settings provision.Settings) {
 	var fault *wgquick.Fault
@@ -131,49 +137,23 @@ func cutRemedy(text string) (what, remedy string) {
 }
 
 // readMaker reads what conf.d sets for the service of a namespace. Known is
-// false if part of it is for a shell alone, and the subject is told of that
-// where it is the service.
-func (s *serviceCheck) readMaker(service string) (settings provision.Settings, known bool) {
+// false if nobody can tell.
+func readMaker(service string) (settings provision.Settings, known bool) {
 	settings.Config, settings.Routes = map[string]string{}, map[string]string{}
-	known = true
-	for _, file := range serviceconf.Files(service) {
-		for _, name := range makerNames(file) {
-			found, err := confd.Head(file, []string{name})
-			if err != nil {
-				return settings, false // readConf has said so
-			}
-			if len(found) == 0 && confd.Assigns(file, name) {
-				known = false
-				if service == s.Name {
-					s.unchecked(finding.UncheckedList, name, file)
-				}
-				setMaker(&settings, name, "")
-			}
-			for _, a := range found {
-				setMaker(&settings, name, a.Value)
-				if service == s.Name {
-					s.from[name] = finding.Where{Path: file, Line: a.Line}
-				}
-			}
-		}
-	}
-	return settings, known
-}
-
-// makerNames are the variables that a file may set for the service of a
-// namespace.
-func makerNames(file string) []string {
 	names := []string{provision.InterfacesSetting, provision.WireGuardSetting, provision.VethSetting, provision.DNSSetting, provision.SysctlSetting}
-	assigned, err := confd.List(file, nil)
-	if err != nil {
-		assigned = append(confd.Candidates(file, provision.ConfigPrefix, nil), confd.Candidates(file, provision.RoutesPrefix, nil)...)
-	}
-	for _, a := range assigned {
-		if (strings.HasPrefix(a.Name, provision.ConfigPrefix) || strings.HasPrefix(a.Name, provision.RoutesPrefix)) && !slices.Contains(names, a.Name) {
-			names = append(names, a.Name)
+	for _, file := range serviceconf.Files(service) {
+		for _, a := range confd.Assignments(file) {
+			if strings.HasPrefix(a.Name, provision.ConfigPrefix) || strings.HasPrefix(a.Name, provision.RoutesPrefix) {
+				names = append(names, a.Name)
+			}
 		}
 	}
-	return names
+	slices.Sort(names)
+	values, err := serviceconf.Values(service, slices.Compact(names))
+	for name, value := range values {
+		setMaker(&settings, name, value)
+	}
+	return settings, err == nil
 }
 
 func setMaker(settings *provision.Settings, name, value string) {

@@ -1,7 +1,7 @@
 // Package preflight finds out, before anything is started, what would keep a
-// service from running where its settings say. It reads: no init script is run,
-// and of OpenRC nothing but openrc-run.sh, on an empty script of our own. Of s6
-// and runit a shell answers that has read the library of the drop-in.
+// service from running where its settings say. It looks: what needs a shell to be
+// read is asked of one that can do nothing else (see ask). Of s6 and runit a shell
+// answers that has read the library of the drop-in.
 //
 // What a start would do is not done a second time here: the plan of the start
 // is made and rehearsed (openrc.Rehearsal), and everything that this package
@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"openrc-netns/internal/ask"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/mounts"
 	"openrc-netns/internal/privilege"
@@ -21,7 +22,7 @@ import (
 )
 
 // ErrNotOpenRC says that this machine has no OpenRC to look at.
-var ErrNotOpenRC = errors.New("there is no OpenRC here: no openrc-run.sh in the directories where OpenRC keeps its shell files")
+var ErrNotOpenRC = ask.ErrNotOpenRC
 
 // Report is what Run found.
 type Report struct {
@@ -84,6 +85,7 @@ func (f *Found) unchecked(id finding.ID, args ...any) {
 // process 1, which are those that a start sees. Without CAP_SYS_ADMIN less can
 // be seen, and the report says what.
 func Run(names []string) (*Report, error) {
+	ask.Begin()
 	var report Report
 	root := privilege.CheckSysAdmin() == nil
 	if root {

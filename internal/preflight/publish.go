@@ -1,11 +1,10 @@
 package preflight
 
 import (
-	"os"
+	"fmt"
 	"path/filepath"
 	"strings"
 
-	"openrc-netns/internal/confd"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/publish"
@@ -20,31 +19,18 @@ var publishScript = filepath.Join(rcdir.Init, strings.TrimSuffix(publish.Service
 // is none of ours.
 func publishes(service string) string {
 	name, found := strings.CutPrefix(service, publish.ServicePrefix)
-	if !found {
-		return ""
-	}
-	script, err := os.Stat(filepath.Join(rcdir.Init, service))
-	ours, oursErr := os.Stat(publishScript)
-	if err != nil || oursErr != nil || !os.SameFile(script, ours) {
+	if !found || !same(filepath.Join(rcdir.Init, service), publishScript) {
 		return ""
 	}
 	return name
 }
 
 // readPublished reads what the settings of a network namespace list, and where.
-// Known is false if only a shell can tell.
+// Known is false if nobody can tell.
 func readPublished(netns string) (list string, where finding.Where, known bool) {
-	known = true
-	for _, file := range serviceconf.Files("netns." + netns) {
-		found, err := confd.Head(file, []string{publish.Setting})
-		if err != nil || len(found) == 0 && confd.Assigns(file, publish.Setting) {
-			known, where = false, finding.Where{Path: file}
-		}
-		for _, a := range found {
-			list, where, known = a.Value, finding.Where{Path: file, Line: a.Line}, true
-		}
-	}
-	return list, where, known
+	service := "netns." + netns
+	values, err := serviceconf.Values(service, []string{publish.Setting})
+	return values[publish.Setting], lastIn(serviceconf.Files(service), publish.Setting), err == nil
 }
 
 // checkPublish looks at what a service publishes.
@@ -56,7 +42,7 @@ func (s *serviceCheck) checkPublish(netns string) {
 	}
 	list, where, known := readPublished(netns)
 	if !known {
-		s.unchecked(finding.UncheckedList, publish.Setting, where.Path)
+		s.unchecked(finding.UncheckedError, fmt.Sprintf("what %s is in %s", publish.Setting, where.Path))
 		return
 	}
 	if strings.TrimSpace(list) == "" {

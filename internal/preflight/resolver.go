@@ -63,7 +63,7 @@ func (s *serviceCheck) etcFile(name string) string {
 func (s *serviceCheck) makesResolvConf(netns string) bool {
 	makes, known := s.run.dns[netns]
 	if script := maker(netns); script != "" && !known {
-		settings, _ := (&serviceCheck{}).readMaker(filepath.Base(script))
+		settings, _ := readMaker(filepath.Base(script))
 		spec, _, _ := settings.Spec(netns)
 		makes = !spec.DNS.IsZero()
 		s.run.dns[netns] = makes

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"openrc-netns/internal/ask"
 	"openrc-netns/internal/confd"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
@@ -25,14 +26,13 @@ type checker struct {
 // serviceCheck is a service that is being checked.
 type serviceCheck struct {
 	Service
-	settings   openrc.Settings
-	from       map[string]finding.Where // of what is set, and of supervisor
-	supervisor string
-	script     string // its path; empty if there is none
-	unreadable bool   // only a shell can tell the settings
-	onHost     bool   // netns leads to the host's network
-	byDefault  bool   // netns is that of serviceconf.Default
-	run        *checker
+	settings  openrc.Settings
+	from      map[string]finding.Where // of what looks set
+	values    map[string]string        // of variables
+	script    string                   // its path; empty if there is none
+	onHost    bool                     // netns leads to the host's network
+	byDefault bool                     // netns is that of serviceconf.Default
+	run       *checker
 }
 
 // check returns nil for a service that has no settings of ours, unless it was
@@ -62,7 +62,7 @@ func (c *checker) check(name string, named bool) (*Service, error) {
 	if s.byDefault && !named && !serviceconf.InRunlevel(name, "*") {
 		return nil, nil // one of very many
 	}
-	s.readScript()
+	s.readScript(named)
 	if s.Known {
 		s.Netns, s.VRF = s.settings.Netns, s.settings.VRF
 		if spec, err := s.settings.Spec(); err == nil {
@@ -75,7 +75,7 @@ func (c *checker) check(name string, named bool) (*Service, error) {
 		s.checkPublished()
 	case publishes(name) != "":
 		s.checkPublish(publishes(name))
-	case s.settings.Confined() && !s.unreadable:
+	case s.settings.Confined():
 		s.checkScript(c.openrc)
 		s.checkOtherServices()
 		s.checkSupervisor(c.openrc)
@@ -92,7 +92,7 @@ func (c *checker) check(name string, named bool) (*Service, error) {
 // checkName finds a service of a name that OpenRC takes for several, or for a
 // pattern of files in its working directory. It reads their conf.d files.
 func (s *serviceCheck) checkName(system System) {
-	if !openrc.HasScript(s.Name) || !serviceconf.MaySetNetns(s.Name) || confd.Has(filepath.Join(system.Directory, runScript), `"$_conf_d/$RC_SVCNAME"`) {
+	if !openrc.HasScript(s.Name) || !serviceconf.MayConfine(s.Name) || confd.Has(filepath.Join(system.Directory, ask.RunScript), `"$_conf_d/$RC_SVCNAME"`) {
 		return // OpenRC 0.45 and 0.56 take a name as it is
 	}
 	base, _, _ := strings.Cut(s.Name, ".")

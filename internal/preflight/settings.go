@@ -5,9 +5,12 @@ import (
 	"io/fs"
 	"maps"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
+	"openrc-netns/internal/ask"
 	"openrc-netns/internal/confd"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/launch"
@@ -15,40 +18,25 @@ import (
 	"openrc-netns/internal/serviceconf"
 )
 
-// supervisorName is OpenRC's own setting.
-const supervisorName = "supervisor"
-
-// readConf reads where one file of conf.d says what.
+// readConf reads where one file of conf.d has what looks like settings.
 func (s *serviceCheck) readConf(file string) {
-	found, err := confd.List(file, openrc.Names)
-	switch {
+	switch _, err := confd.Load(file); {
 	case errors.Is(err, fs.ErrPermission):
 		s.unchecked(finding.UncheckedFile, file)
 		return
-	case errors.As(err, new(*confd.SyntaxError)):
-		found = confd.Candidates(file, "netns_", nil)
 	case err != nil:
 		s.unchecked(finding.UncheckedError, err)
 		return
 	}
+	found := confd.Assignments(file)
 	for _, a := range found {
-		s.take(file, a)
+		where := finding.Where{Path: file, Line: a.Line}
+		s.from[a.Name] = where
 		if a.Name == serviceconf.DefaultSetting {
-			where := finding.Where{Path: file, Line: a.Line}
 			s.add(finding.SettingMisplacedGlobal, finding.Warning, where, finding.Write(rename(where, a.Name, "netns")), a.Name)
 		}
 	}
 	s.checkSpelling(file, found)
-	s.checkUnreached(file)
-	if !confd.Assigns(file, supervisorName) {
-		return
-	}
-	s.supervisor = ""
-	if found, err := confd.Head(file, []string{supervisorName}); err == nil {
-		for _, a := range found {
-			s.take(file, a)
-		}
-	}
 }
 
 // checkSpelling looks for what is none of the settings, and like one.
@@ -72,59 +60,76 @@ func rename(where finding.Where, name, other string) finding.Edit {
 	return edit(where, func(line string) string { return strings.Replace(line, name+"=", other+"=", 1) })
 }
 
-// checkUnreached looks for settings below a return, where nobody reads them:
-// some files come with one as the last line.
-func (s *serviceCheck) checkUnreached(file string) {
-	found, line := confd.Unreached(file, openrc.Names)
-	if len(found) == 0 {
-		return
-	}
-	a := found[0]
-	var remedy finding.Remedy
-	if text := strings.TrimSpace(lineOf(file, a.Line)); strings.HasPrefix(text, a.Name+"=") && !strings.ContainsAny(text, " \t;#") {
-		remedy = finding.Write(finding.Edit{Path: file, Line: a.Line}, finding.Edit{Path: file, Line: line, Text: text + "; " + lineOf(file, line)})
-	}
-	s.add(finding.SettingUnreached, finding.Outside, finding.Where{Path: file, Line: a.Line}, remedy, a.Name)
-}
-
-// readSettings reads the settings as all do who run no shell. Of a service
-// whose files name none of them it is nobody's business what cannot be read.
+// readSettings reads the settings, and what is in files that do not say them plainly.
 func (s *serviceCheck) readSettings(files []string) {
 	settings, err := serviceconf.Read(s.Name)
-	s.byDefault = s.settings.Netns == "" && settings.Netns != ""
+	fallback, _ := serviceconf.ReadDefault()
+	_, said := s.from["netns"]
+	s.byDefault = settings.Netns != "" && settings.Netns == fallback.Netns && !said
 	s.settings = settings
 	if s.byDefault {
 		s.from["netns"] = whereSet(serviceconf.DefaultSetting)
 	}
-	s.Known = err == nil || errors.As(err, new(*serviceconf.NotExistError))
-	var syntax *confd.SyntaxError
-	if !errors.As(err, &syntax) || !serviceconf.MaySetNetns(s.Name) {
-		return
-	}
-	s.unreadable = true
-	s.add(finding.SettingsUnreadable, finding.Warning, finding.Where{Path: syntax.Path, Line: syntax.Line}, finding.Remedy{}, syntax.Problem, syntax.Remedy)
-	for _, file := range files {
-		for _, a := range confd.Candidates(file, "netns", []string{"netns"}) {
-			if a.Name != "netns" || a.Value == "" || maker(a.Value) != "" {
-				continue
-			}
-			ns, err := s.run.open(a.Value)
-			if err == nil {
-				ns.Close()
-				continue
-			}
-			what, _, _ := strings.Cut(err.Error(), "; ")
-			s.unchecked(finding.UncheckedSetting, file, a.Line, what)
+	for _, name := range openrc.Names {
+		if _, said := s.from[name]; !said && settings.Get(name) != "" && len(files) > 0 { // in another file, which that one reads
+			s.from[name] = finding.Where{Path: files[len(files)-1]}
 		}
+	}
+	s.Known = err == nil || errors.As(err, new(*serviceconf.NotExistError))
+	var unknown *serviceconf.UnknownError
+	var fails *ask.FailsError
+	switch {
+	case s.Known:
+		s.checkUnreached()
+	case errors.As(err, &fails):
+		s.add(finding.SettingsFail, finding.Fails, finding.Where{Path: files[len(files)-1]}, finding.Remedy{}, fails.Why)
+	case errors.As(err, &unknown) && serviceconf.MayConfine(s.Name):
+		s.add(finding.SettingsUnreadable, finding.Warning, finding.Where{Path: unknown.Path, Line: unknown.Line}, finding.Remedy{}, unknown.Why)
+	case errors.As(err, &unknown):
+		s.unchecked(finding.UncheckedError, err)
 	}
 }
 
+// checkUnreached looks for settings that stand in a file, on lines of their own, and
+// are not what a shell has when it has read them all: some files come with a return as
+// the last line.
+func (s *serviceCheck) checkUnreached() {
+	for _, name := range openrc.Names {
+		where := s.from[name]
+		line := lineOf(where.Path, where.Line)
+		found := ownLine().FindStringSubmatch(line)
+		if found == nil || found[1] != name || strings.Trim(found[2], `"'`) == s.settings.Get(name) {
+			continue
+		}
+		if _, err := confd.ReadFile(where.Path, nil); !errors.As(err, new(*confd.ShellError)) {
+			continue // in quotes that run over several lines
+		}
+		for at := where.Line - 1; at > 0; at-- {
+			above := lineOf(where.Path, at)
+			if first, _, _ := strings.Cut(above+" ", " "); first == "return" {
+				s.add(finding.SettingUnreached, finding.Outside, where,
+					finding.Write(finding.Edit{Path: where.Path, Line: where.Line}, finding.Edit{Path: where.Path, Line: at, Text: line + "; " + above}), name)
+				return
+			}
+		}
+		s.add(finding.SettingUnreachedValue, finding.Outside, where, finding.Remedy{}, name, s.settings.Get(name))
+	}
+}
+
+// ownLine matches a line that is an assignment and nothing else, and not in a condition
+// by the looks of it.
+var ownLine = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(\w+)=([\w./:@%+,-]*|'[^'\\]*'|"[^"\\$` + "`" + `]*")$`)
+})
+
 // whereSet is where a variable has its value for all services.
-func whereSet(name string) finding.Where {
+func whereSet(name string) finding.Where { return lastIn(serviceconf.GlobalFiles(), name) }
+
+// lastIn is where the last of files that assigns to name does.
+func lastIn(files []string, name string) finding.Where {
 	var where finding.Where
-	for _, file := range serviceconf.GlobalFiles() {
-		found, _ := confd.List(file, []string{name})
-		for _, a := range found {
+	for _, file := range files {
+		for _, a := range confd.Assignments(file) {
 			if a.Name == name {
 				where = finding.Where{Path: file, Line: a.Line}
 			}
@@ -133,59 +138,81 @@ func whereSet(name string) finding.Where {
 	return where
 }
 
-func (s *serviceCheck) take(file string, a confd.Assignment) {
-	switch {
-	case a.Name == supervisorName:
-		s.supervisor = a.Value
-	case slices.Contains(openrc.Names, a.Name):
-		s.settings.Set(a.Name, a.Value) // readSettings has the last word on those of conf.d
-	default:
+// variables are those of OpenRC that decide which supervisor starts what.
+var variables = []string{"supervisor", "name", "command", "command_user", "chroot", "output_logger", "error_logger", "s6_service_path"}
+
+// readScript reads what the init script sets, which is sourced after the files of
+// conf.d. It is asked where it matters: a script may set what it likes in functions.
+func (s *serviceCheck) readScript(named bool) {
+	ours := confd.MayAssign(s.script, openrc.Names)
+	if s.script == "" || !s.Known || isOurs(s.script) || !ours && !s.settings.Confined() && !named {
 		return
 	}
-	s.from[a.Name] = finding.Where{Path: file, Line: a.Line}
+	interpreter := lineOf(s.script, 1)
+	if !s.run.openrc.works() || !strings.Contains(interpreter, "openrc-run") && !strings.Contains(interpreter, "runscript") {
+		s.values, _ = serviceconf.Values(s.Name, variables)
+		return
+	}
+	before, after, err := ask.Script(s.Name, append(slices.Clone(openrc.Names), variables...))
+	var fails *ask.FailsError
+	switch {
+	case errors.As(err, &fails):
+		s.add(finding.SettingsFail, finding.Fails, finding.Where{Path: s.script}, finding.Remedy{}, fails.Why)
+		return
+	case err != nil:
+		s.guessScript(ours, err)
+		return
+	}
+	s.values = after
+	where := maps.Clone(s.from)
+	for _, name := range append(slices.Clone(openrc.Names), variables[0]) {
+		if before[name] != after[name] {
+			where[name] = lastIn([]string{s.script}, name)
+		}
+	}
+	was := s.settings
+	for _, name := range openrc.Names {
+		s.settings.Set(name, after[name])
+	}
+	if s.settings != was && was.Confined() {
+		s.checkConflict(was, where)
+	}
+	s.from = where
 }
 
-// readScript reads what the init script says as plainly as a file of conf.d
-// does. It is sourced after those.
-func (s *serviceCheck) readScript() {
-	if s.script == "" {
-		return
-	}
-	found, err := confd.Head(s.script, append([]string{supervisorName}, openrc.Names...))
-	if err != nil {
-		return
-	}
-	before, confined := s.settings, s.settings.Confined()
-	inConf := maps.Clone(s.from)
-	var changed *confd.Assignment
-	for i, a := range found {
-		previous := s.settings
-		s.take(s.script, a)
-		if s.settings != previous {
-			changed = &found[i]
+// guessScript is readScript where nobody can tell: by what stands in it.
+func (s *serviceCheck) guessScript(ours bool, why error) {
+	values, _ := serviceconf.Values(s.Name, variables)
+	s.values = map[string]string{}
+	maps.Copy(s.values, values)
+	for _, a := range confd.Assignments(s.script) {
+		if slices.Contains(variables, a.Name) {
+			s.values[a.Name], s.from[a.Name] = a.Value, finding.Where{Path: s.script, Line: a.Line}
+			ours = ours || a.Name == variables[0] && !a.Known
 		}
 	}
-	if confined && s.settings != before && !s.unreadable {
-		old, set := inConf[changed.Name]
+	if ours {
+		s.unchecked(finding.UncheckedScript, s.script, why)
+	}
+}
+
+// checkConflict finds what the script changes of settings that conf.d has made.
+func (s *serviceCheck) checkConflict(was openrc.Settings, where map[string]finding.Where) {
+	for _, name := range openrc.Names {
+		if s.settings.Get(name) == was.Get(name) {
+			continue
+		}
+		old, set := s.from[name]
 		if !set {
-			old = s.from[changed.Name]
+			old = where[name]
 		}
-		remedy := finding.Write(remove(old, changed.Name))
-		if s.byDefault && changed.Name == "netns" {
-			remedy = finding.Remedy{}
+		var remedy finding.Remedy
+		if !s.byDefault || name != "netns" {
+			remedy = finding.Write(remove(old, name))
 		}
-		s.add(finding.SettingsConflict, finding.Fails, finding.Where{Path: s.script, Line: changed.Line}, remedy, changed.Name)
-	}
-	if !confd.Mentions(s.script, supervisorName) {
+		s.add(finding.SettingsConflict, finding.Fails, finding.Where{Path: s.script, Line: where[name].Line}, remedy, name)
 		return
 	}
-	// A script that sets it in a way that cannot be read leaves nothing known.
-	for _, a := range found {
-		if a.Name == supervisorName {
-			return
-		}
-	}
-	s.supervisor = ""
 }
 
 // checkValues looks at the settings that know a few words only.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"path/filepath"
 
+	"openrc-netns/internal/ask"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/launch"
 	"openrc-netns/internal/openrc"
@@ -26,7 +27,7 @@ func (s *serviceCheck) checkStart(root bool, system System) {
 	switch {
 	case s.fails():
 	case root:
-		s.rehearse(filepath.Join(system.Directory, runScript), ns == nil)
+		s.rehearse(filepath.Join(system.Directory, ask.RunScript), ns == nil)
 	case s.VRF != "":
 		s.unchecked(finding.UncheckedVRF, s.VRF)
 	default:

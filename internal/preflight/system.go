@@ -8,9 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"openrc-netns/internal/ask"
 	"openrc-netns/internal/confd"
 	"openrc-netns/internal/files"
 	"openrc-netns/internal/finding"
@@ -24,9 +26,6 @@ const (
 	userDropinPath = "/etc/user/rc.conf.d/50-netns.conf"
 )
 
-// runScript is what runs init scripts, below one of the directories.
-const runScript = "sh/openrc-run.sh"
-
 // What Debian's init scripts source, and the file of ours that it sources.
 const (
 	lsbFunctions  = "/lib/lsb/init-functions"
@@ -36,21 +35,12 @@ const (
 // askTimeout is how long OpenRC may take to answer a question.
 const askTimeout = 10 * time.Second
 
-// directories are where OpenRC keeps its own files: Gentoo, Debian, Alpine, and
-// what older releases chose on other machines.
-var directories = []string{"/usr/libexec/rc", "/usr/lib/rc", "/lib/rc", "/libexec/rc", "/usr/lib64/rc", "/lib64/rc"}
-
 // checkSystem checks OpenRC and what of ours is installed.
 func checkSystem() (System, error) {
 	var s System
-	for _, dir := range append([]string{os.Getenv("RC_LIBEXECDIR")}, directories...) {
-		if info, err := os.Stat(filepath.Join(dir, runScript)); dir != "" && err == nil && info.Mode().IsRegular() {
-			s.Directory = dir
-			break
-		}
-	}
-	if s.Directory == "" {
-		return s, ErrNotOpenRC
+	var err error
+	if s.Directory, err = ask.Directory(); err != nil {
+		return s, err
 	}
 	s.OpenRC = version()
 	s.Patched = patched(s.Directory)
@@ -81,7 +71,7 @@ func askOpenRC(question ...string) (string, error) {
 	for _, dir := range []string{"/sbin", "/usr/sbin", "/bin", "/usr/bin"} {
 		program := filepath.Join(dir, "rc-service")
 		if _, err = os.Stat(program); err == nil {
-			output, err := ask([]string{"PATH=/sbin:/bin:/usr/sbin:/usr/bin"}, append([]string{program}, question...)...)
+			output, err := run([]string{"PATH=/sbin:/bin:/usr/sbin:/usr/bin"}, append([]string{program}, question...)...)
 			return string(output), err
 		}
 	}
@@ -126,7 +116,7 @@ func (s *System) checkDropin() bool {
 	case !executable(hook):
 		s.add(finding.HookMissing, finding.Fails, finding.Where{Path: dropinPath, Line: line}, finding.Remedy{}, hook)
 	default:
-		if word, err := ask(nil, hook, "protocol"); err != nil || strings.TrimSpace(string(word)) != openrc.Protocol {
+		if word, err := run(nil, hook, "protocol"); err != nil || strings.TrimSpace(string(word)) != openrc.Protocol {
 			s.add(finding.HookMissingVersion, finding.Fails, finding.Where{Path: hook}, finding.Remedy{}, hook)
 		}
 	}
@@ -211,15 +201,15 @@ func (s *System) checkSupport() {
 		s.unchecked(finding.UncheckedSupport, err)
 		return
 	}
-	answer, _ := ask([]string{
+	answer, _ := run([]string{
 		"OPENRC_NETNS_PROBE=yes", "RC_SVCNAME=" + service, "RC_SERVICE=" + script, "RC_PATH=/etc",
 		"RC_LIBEXECDIR=" + s.Directory, "RC_SVCDIR=/run/openrc", "RC_RUNLEVEL=default",
 		"PATH=" + s.Directory + "/bin:" + s.Directory + "/sbin:/sbin:/bin:/usr/sbin:/usr/bin",
-	}, filepath.Join(s.Directory, runScript), script, "describe")
+	}, filepath.Join(s.Directory, ask.RunScript), script, "describe")
 	if string(answer) == "openrc-netns\n" {
 		return
 	}
-	s.add(finding.OpenRCUnsupported, finding.Fails, finding.Where{Path: filepath.Join(s.Directory, runScript)}, finding.Remedy{})
+	s.add(finding.OpenRCUnsupported, finding.Fails, finding.Where{Path: filepath.Join(s.Directory, ask.RunScript)}, finding.Remedy{})
 }
 
 // checkUserDropin looks at what keeps the services of users from running
@@ -258,21 +248,17 @@ func (s *System) checkLSBDropin() {
 // checkGlobalSettings looks for settings that are made for all services at
 // once, and for what was meant to be one.
 func (s *System) checkGlobalSettings() {
+	values, err := serviceconf.Global(openrc.Names...)
 	for _, file := range serviceconf.GlobalFiles() {
-		found, err := confd.List(file, openrc.Names)
-		s.checkSpelling(file, found)
+		s.checkSpelling(file, confd.Assignments(file))
+		_, plain := confd.ReadFile(file, nil)
 		for _, name := range openrc.Names {
-			where := finding.Where{Path: file}
-			for _, a := range found {
-				if a.Name == name {
-					where.Line = a.Line
-				}
-			}
-			if where.Line == 0 && (err == nil || !confd.Assigns(file, name)) {
+			where := lastIn([]string{file}, name)
+			if _, set := values[name]; where.Line == 0 || err == nil && !set {
 				continue
 			}
 			var remedy finding.Remedy
-			if where.Line > 0 {
+			if plain == nil {
 				remedy = finding.Write(remove(where, name))
 			}
 			s.add(finding.SettingGlobal, finding.Warning, where, remedy, name)
@@ -280,8 +266,15 @@ func (s *System) checkGlobalSettings() {
 	}
 }
 
-// ask returns the standard output of a command that changes nothing.
-func ask(env []string, argv ...string) ([]byte, error) {
+// works reports whether OpenRC comes past the drop-in.
+func (s System) works() bool {
+	return !slices.ContainsFunc(s.Findings, func(f finding.Finding) bool {
+		return f.Gravity == finding.Fails || f.Gravity == finding.Outside
+	})
+}
+
+// run returns the standard output of a command that changes nothing.
+func run(env []string, argv ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)

@@ -34,7 +34,8 @@ func Seal(calls []Call) error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("hide from other processes: %w", err)
 	}
-	filter := program(append(calls, runtimeCalls()...))
+	filter := program(unix.SECCOMP_RET_KILL_PROCESS, unix.SECCOMP_RET_ERRNO|uint32(unix.EPERM),
+		list{append(calls, runtimeCalls()...), unix.SECCOMP_RET_ALLOW})
 	fprog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	thread, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER,
 		unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&fprog)))
@@ -54,10 +55,17 @@ const (
 	offsetArgs   = 16
 )
 
-// program is the BPF program of a filter. The kernel keeps the calls that it
+// list has what is to become of system calls, unless an earlier list has them.
+type list struct {
+	calls   []Call
+	verdict uint32 // SECCOMP_RET_*
+}
+
+// program is the BPF program of a filter, with what is to become of calls of another
+// architecture, and of those that are in no list. The kernel keeps the calls that it
 // allows whatever their arguments are in a table, and does not run the program
 // for them (Linux 5.11), so the order of the list does not matter.
-func program(calls []Call) []unix.SockFilter {
+func program(foreign, otherwise uint32, lists ...list) []unix.SockFilter {
 	load := func(offset uint32) unix.SockFilter {
 		return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offset}
 	}
@@ -73,27 +81,29 @@ func program(calls []Call) []unix.SockFilter {
 	out := []unix.SockFilter{
 		load(offsetArch),
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: auditArch, Jt: 1},
-		verdict(unix.SECCOMP_RET_KILL_PROCESS),
+		verdict(foreign),
 	}
-	for _, call := range calls {
-		var block []unix.SockFilter
-		for _, arg := range call.Args {
-			for half, word := range halves() {
-				if mask := uint32(arg.Mask >> (32 * half)); mask != 0 {
-					offset := uint32(offsetArgs + 8*arg.Index + 4*word)
-					block = append(block, load(offset), and(mask), unless(uint32(arg.Value>>(32*half)), 0))
+	for _, list := range lists {
+		for _, call := range list.calls {
+			var block []unix.SockFilter
+			for _, arg := range call.Args {
+				for half, word := range halves() {
+					if mask := uint32(arg.Mask >> (32 * half)); mask != 0 {
+						offset := uint32(offsetArgs + 8*arg.Index + 4*word)
+						block = append(block, load(offset), and(mask), unless(uint32(arg.Value>>(32*half)), 0))
+					}
 				}
 			}
-		}
-		block = append(block, verdict(unix.SECCOMP_RET_ALLOW))
-		for i := range block { // a failed test leads behind the block
-			if block[i].Code == unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K {
-				block[i].Jf = uint8(len(block) - i - 1)
+			block = append(block, verdict(list.verdict))
+			for i := range block { // a failed test leads behind the block
+				if block[i].Code == unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K {
+					block[i].Jf = uint8(len(block) - i - 1)
+				}
 			}
+			out = append(append(out, load(offsetNumber), unless(uint32(call.Number), len(block))), block...)
 		}
-		out = append(append(out, load(offsetNumber), unless(uint32(call.Number), len(block))), block...)
 	}
-	return append(out, verdict(unix.SECCOMP_RET_ERRNO|uint32(unix.EPERM)))
+	return append(out, verdict(otherwise))
 }
 
 // halves are the words of an argument in which its lower and its upper half

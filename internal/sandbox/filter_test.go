@@ -31,7 +31,7 @@ func TestFilterOfAnArgument(t *testing.T) {
 	if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 {
 		lower, upper = upper, lower
 	}
-	got := program([]Call{{Number: 7, Args: []Arg{{1, 0xffffffff_00ff00ff, 0x11223344_00660088}}}})
+	got := program(0x80000000, 0x00050001, list{[]Call{{Number: 7, Args: []Arg{{1, 0xffffffff_00ff00ff, 0x11223344_00660088}}}}, 0x7fff0000})
 	want := []unix.SockFilter{
 		{Code: 0x20, K: 4}, // the architecture
 		{Code: 0x15, Jt: 1, K: auditNumbers[runtime.GOARCH]},

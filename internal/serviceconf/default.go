@@ -1,15 +1,13 @@
 package serviceconf
 
 import (
-	"errors"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"openrc-netns/internal/confd"
+	"openrc-netns/internal/ask"
 	"openrc-netns/internal/rcdir"
 )
 
@@ -58,25 +56,22 @@ var exempt = map[Exemption]string{
 	Supervises:   "s6-svscan runsvdir",
 }
 
-// ReadDefault reads what is set for all services. It is a *confd.SyntaxError if
-// only a shell can work out what that is.
+// ReadDefault reads what is set for all services. The error is as Global's.
 func ReadDefault() (Default, error) {
-	names := []string{DefaultSetting, RunlevelsSetting}
-	set := map[string]string{}
-	for _, file := range GlobalFiles() {
-		values, err := confd.ReadFile(file, names)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-		case errors.As(err, new(*confd.SyntaxError)) && !confd.MayAssign(file, DefaultSetting) && !confd.MayAssign(file, RunlevelsSetting):
-		case err != nil:
-			return Default{}, err
-		}
-		for name, value := range values {
-			set[name] = value
-		}
-	}
-	return Default{set[DefaultSetting], strings.Fields(set[RunlevelsSetting])}, nil
+	set, err := Global(DefaultSetting, RunlevelsSetting)
+	return newDefault(set), err
 }
+
+func newDefault(set map[string]string) Default {
+	return Default{set[DefaultSetting], strings.Fields(set[RunlevelsSetting])}
+}
+
+// Global returns the values of those of names that are set for all services. The error
+// is as that of Values.
+func Global(names ...string) (map[string]string, error) { return read(nobody, GlobalFiles(), names) }
+
+// nobody is a service that has no settings of its own.
+const nobody = "openrc-netns-check"
 
 // GlobalFiles are what OpenRC reads for all services, in its order, but for the
 // drop-in.
@@ -101,7 +96,7 @@ func (d Default) Exempts(service string) Exemption {
 	case len(d.Runlevels) > 0 && !InRunlevel(service, d.Runlevels...):
 		return InNoRunlevel
 	case len(d.Runlevels) > 0:
-	case InRunlevel(service, BootRunlevels...), slices.Contains(BootRunlevels, runlevel()) && !InRunlevel(service, "*"):
+	case InRunlevel(service, BootRunlevels...), slices.Contains(BootRunlevels, ask.Runlevel()) && !InRunlevel(service, "*"):
 		return Boots
 	}
 	return ""

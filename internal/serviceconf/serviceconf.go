@@ -1,66 +1,51 @@
-// Package serviceconf reads, without a shell, what conf.d sets for a service,
-// and what its init script looks like. A launch that OpenRC asks for is given
-// the settings by the shell, and does without this package: see internal/confd
-// for what it takes.
+// Package serviceconf reads what conf.d sets for a service, and what its init script
+// looks like. What is plain needs no shell (see confd), for the rest one is asked (see
+// ask). A launch that OpenRC asks for is given the settings by the shell, and does
+// without this package.
 package serviceconf
 
 import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"openrc-netns/internal/ask"
 	"openrc-netns/internal/confd"
-	"openrc-netns/internal/files"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/rcdir"
 )
 
-// Read reads the conf.d files of service in the order of openrc-run: for
-// ssh.vpn those of ssh and then those of ssh.vpn, and of each the one of the
-// runlevel if there is one, else the plain one. It is a *NotExistError if there
-// is none, and a *confd.SyntaxError if only a shell can work out what one of
-// the settings is: a file that cannot be read (see confd.Parse) says nothing of
-// a setting that it does not name, and nothing that counts where a later one
-// sets it. What none of them says of netns, Default does.
+// confining are the settings that confine a service.
+var confining = []string{"netns", "vrf", "netns_lock"}
+
+// Read reads the settings of service. It is a *NotExistError if there are no conf.d
+// files of it, and else as Values'. What none of them says of netns, Default does.
 func Read(service string) (openrc.Settings, error) {
 	if err := openrc.CheckName(service); err != nil {
 		return openrc.Settings{}, err
 	}
-	var settings openrc.Settings
-	found, said := false, false
-	unknown := map[string]error{}
-	for _, file := range Files(service) {
-		values, err := confd.ReadFile(file, openrc.Names)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		found = true
-		if errors.As(err, new(*confd.SyntaxError)) {
-			for _, name := range openrc.Names {
-				if confd.MayAssign(file, name) {
-					unknown[name] = err
-					said = said || name == "netns"
-				}
-			}
-			continue
-		}
-		if err != nil {
-			return openrc.Settings{}, err
-		}
-		for name, value := range values {
-			settings.Set(name, value)
-			said = said || name == "netns"
-			delete(unknown, name)
-		}
+	values, err := Values(service, append([]string{DefaultSetting, RunlevelsSetting}, openrc.Names...))
+	if err != nil {
+		return openrc.Settings{}, err
 	}
-	if !said {
-		fallback, err := ReadDefault()
+	var settings openrc.Settings
+	for _, name := range openrc.Names {
+		settings.Set(name, values[name])
+	}
+	found := len(Files(service)) > 0
+	if _, said := values["netns"]; !said {
+		set, err := Global(DefaultSetting, RunlevelsSetting)
 		if err != nil {
 			return openrc.Settings{}, err
 		}
+		set = maps.Clone(set)
+		maps.Copy(set, values) // where it has no business, and counts
+		fallback := newDefault(set)
 		if fallback.Netns != "" && fallback.Exempts(service) == "" {
 			settings.Netns, found = fallback.Netns, true
 		}
@@ -68,12 +53,68 @@ func Read(service string) (openrc.Settings, error) {
 	if !found {
 		return openrc.Settings{}, &NotExistError{service}
 	}
-	for _, name := range openrc.Names {
-		if unknown[name] != nil {
-			return openrc.Settings{}, unknown[name]
-		}
-	}
 	return settings, nil
+}
+
+// Values reads the conf.d files of service in the order of openrc-run: for
+// ssh.vpn those of ssh and then those of ssh.vpn, and of each the one of the
+// runlevel if there is one, else the plain one. It returns the values of those of names
+// that they set.
+//
+// If one of the files is for a shell alone, and may set one of names, or another one
+// does, a shell is asked: it may end with an error, and no start comes past that. The
+// error is an *UnknownError then, or an *ask.FailsError.
+func Values(service string, names []string) (map[string]string, error) {
+	return read(service, Files(service), names)
+}
+
+func read(service string, files, names []string) (map[string]string, error) {
+	values, err := plain(files, names)
+	var shell *confd.ShellError
+	if !errors.As(err, &shell) {
+		return values, err
+	}
+	asked, err := ask.Settings(service, names)
+	if unknown := (*ask.UnknownError)(nil); errors.As(err, &unknown) {
+		return nil, &UnknownError{shell.Path, shell.Line, unknown.Why}
+	}
+	return asked, err
+}
+
+// plain reads files, the later of which have the last word. It is a *confd.ShellError if
+// a shell has to be asked.
+func plain(files, names []string) (map[string]string, error) {
+	values := map[string]string{}
+	var shell error
+	may := false
+	for _, file := range files {
+		found, err := confd.ReadFile(file, names)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case errors.As(err, new(*confd.ShellError)):
+			shell = err
+			may = may || confd.MayAssign(file, names)
+		case err != nil:
+			return nil, err
+		}
+		maps.Copy(values, found)
+	}
+	if shell != nil && (may || len(values) > 0) {
+		return nil, shell
+	}
+	return values, nil
+}
+
+// UnknownError says that nobody can tell, without a start, what the settings of a
+// service are.
+type UnknownError struct {
+	Path string // the file that is not plain
+	Line int    // where it is not
+	Why  string
+}
+
+func (e *UnknownError) Error() string {
+	return fmt.Sprintf("%s: line %d: only a shell can tell what is set, and none could be asked: %s", e.Path, e.Line, e.Why)
 }
 
 // Files lists the files that Read reads for service, in its order.
@@ -82,7 +123,7 @@ func Files(service string) []string {
 	if base, _, multiplexed := strings.Cut(service, "."); multiplexed && base != "" {
 		bases = []string{base, service}
 	}
-	level := runlevel()
+	level := ask.Runlevel()
 	var found []string
 	for _, base := range bases {
 		choice := []string{base + "." + level, base}
@@ -107,18 +148,12 @@ func (e *NotExistError) Error() string {
 	return fmt.Sprintf("service %q has no settings: there is no %s", e.Service, filepath.Join(rcdir.Conf, e.Service))
 }
 
-// MaySetNetns reports whether a conf.d file of service, one that Read refuses,
-// assigns to a variable that confines services, for all that can be told
-// without a shell.
-func MaySetNetns(service string) bool {
-	for _, file := range Files(service) {
-		for _, name := range []string{"netns", "vrf", "netns_lock"} {
-			if confd.Assigns(file, name) {
-				return true
-			}
-		}
-	}
-	return false
+// MayConfine reports whether the conf.d files of service have what looks like a setting
+// that confines it.
+func MayConfine(service string) bool {
+	return slices.ContainsFunc(Files(service), func(file string) bool {
+		return slices.ContainsFunc(confd.Assignments(file), func(a confd.Assignment) bool { return slices.Contains(confining, a.Name) })
+	})
 }
 
 // HasDaemon reports whether the init script of service has a daemon to start,
@@ -135,18 +170,4 @@ func HasDaemon(service string) bool {
 		}
 	}
 	return false
-}
-
-// runlevel is the one that OpenRC is in: openrc-run's children have it in
-// RC_RUNLEVEL, everybody else finds it in softlevel. Empty where OpenRC has
-// not booted the machine.
-func runlevel() string {
-	if level := os.Getenv("RC_RUNLEVEL"); level != "" {
-		return level
-	}
-	level, err := files.Read(filepath.Join(rcdir.State(), "softlevel"))
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(level))
 }

@@ -302,7 +302,10 @@ var checkScenesTogether = map[string]map[string]checkScene{
 		"lock word":         {conf: "netns=vpn netns_lock='maybe' x=1", want: "fails setting-bad"},
 		"capability":        {conf: "netns=vpn\nnetns_lock=yes\nnetns_keep_caps='net_admin, chown'", want: "fails setting-bad"},
 		"misspelt":          {conf: "netns=vpn\nnetns_hid=/usr/games", want: "warning setting-unknown"},
-		"only for a shell":  {conf: "tunnel=vpn\nnetns=$tunnel", want: "warning settings-unreadable"},
+		"only for a shell":  {conf: "tunnel=nowhere\n[ -e / ] && netns=\"$tunnel\"", want: "fails namespace-missing"},
+		"asks the network":  {conf: "netns=vpn\nip link show lo >/dev/null 2>&1 || netns=", want: "warning settings-unreadable"},
+		"fails":             {conf: "netns=vpn\n[ -e /nowhere ] && more=yes", want: "fails settings-fail"},
+		"taken back":        {conf: "netns=vpn\n# more\nunset netns", want: "outside setting-unreached"},
 		"after a condition": {conf: "[ \"$SVCNAME\" = mysql ] || rc_provide=\"!mysql\"\nnetns=nowhere", want: "fails namespace-missing"},
 		"below a return":    {conf: "[ \"$SVCNAME\" = mysql ] || rc_provide=\"!mysql\"\nreturn 0\n# more\nnetns=vpn", want: "outside setting-unreached"},
 		"for all, in one":   {conf: "netns_default=vpn", want: "warning setting-misplaced"},
@@ -659,9 +662,9 @@ func TestCheckFindsNothing(t *testing.T) {
 	// A function after the list leaves it certain, one that may change it does
 	// not.
 	h.Conf("plain", "more=$(echo --netns $netns)")
-	h.Conf("netns.lan", "netns_interfaces=$(ls /sys/class/net)")
+	h.Conf("netns.lan", "netns_interfaces=$(ip -o link)")
 	r = h.check("rc-netns check netns.lan")
-	kit.Equal(t, "unchecked", strings.Join(r.Services[0].Unchecked, "\n"), "netns_interfaces in /etc/conf.d/netns.lan: only a shell can read it")
+	kit.Equal(t, "unchecked", strings.Join(r.Services[0].Unchecked, "\n"), "what the settings of netns.lan are")
 
 	// Files that are nobody's settings.
 	h.Sh("rm /etc/conf.d/*")
@@ -702,21 +705,20 @@ func TestCheckFindsNothing(t *testing.T) {
 func TestCheckOfWhatOnlyAShellCanRead(t *testing.T) {
 	t.Parallel()
 	h := boot(t, "dash", true)
-	h.Conf("daemon", "modprobe tun || :", "netns=vpm", "netns_hid=/usr/games")
+	h.Conf("daemon", "ip link show lo || :", "netns=vpm", "netns_hid=/usr/games")
 	r := h.check("rc-netns check")
 	kit.Equal(t, "findings", r.ids(), "setting-unknown settings-unreadable")
 	s := r.Services[0]
 	kit.Equal(t, "settings", fmt.Sprintf("%v %s", s.Known, s.Netns), "false ")
-	kit.Equal(t, "not checked", strings.Join(s.Unchecked, "\n"), `whether /etc/conf.d/daemon:2 counts: network namespace "vpm" does not exist`)
 	kit.Contains(t, h.Run("rc-netns check").Stdout, "daemon: 2 findings (settings not known)")
 	kit.Contains(t, h.Run(statusCommand+"daemon").Stdout, "settings unknown: /etc/conf.d/daemon: line 1: ")
 	kit.Contains(t, h.Fails("netns-exec --service daemon true"), "/etc/conf.d/daemon: line 1: ")
 
 	// What the file does not name, it does not set.
-	h.Conf("daemon", "modprobe tun || :")
+	h.Conf("daemon", "ip link show lo || :")
 	kit.Equal(t, "services", fmt.Sprint(len(h.check("rc-netns check").Services)), "0")
 	h.Sh("ln -s daemon /etc/init.d/daemon.two")
-	for _, conf := range []string{"modprobe tun || :", "preup() {\n\tcat <<end\nend\n}", "start_pre() {\n\t[ -n \"$IFACE\" ] && return 0\n}"} {
+	for _, conf := range []string{"[ -e /nowhere ] || :", "preup() {\n\tcat <<end\nend\n}", "start_pre() {\n\t[ -n \"$IFACE\" ] && return 0\n}"} {
 		h.Conf("daemon", conf)
 		h.Conf("daemon.two", "netns=vpn")
 		r = h.check("rc-netns check daemon.two")
@@ -727,8 +729,12 @@ func TestCheckOfWhatOnlyAShellCanRead(t *testing.T) {
 	}
 	// Another file may set anything.
 	h.Conf("daemon", ". /etc/more")
+	h.Write("/etc/more", "mkdir /run/more || :\n")
 	kit.Equal(t, "findings", h.check("rc-netns check daemon.two").ids(), "settings-unreadable")
 	kit.Contains(t, h.Run(statusCommand+"daemon.two").Stdout, "settings unknown: ")
+	h.Write("/etc/more", "netns=nowhere\n")
+	h.Conf("daemon.two", "echo $netns")
+	kit.Equal(t, "findings", h.check("rc-netns check daemon.two").ids(), "namespace-missing")
 }
 
 func TestCheckCannotLook(t *testing.T) {

@@ -395,14 +395,17 @@ func TestRepairWaitsForNobody(t *testing.T) {
 	kit.Contains(t, within(1, "status"), "daemon.two ")
 	within(0, "repair -n")
 	within(0, "egress")
+	kit.Equal(t, "who writes to a FIFO", h.Sh("[ ! -e /run/wrote ]; cat /run/victim"), "important")
 	// The kernel waits for an automounter before there is a file system to be seen.
+	if !strings.Contains(h.Sh("cat /proc/filesystems"), "\tautofs\n") {
+		t.Skip("this kernel has no autofs, the rest passed")
+	}
 	h.Sh("exec >/run/log 2>&1; " + `perl -e '$^F = 255; setpgrp; pipe R, W; $g = getpgrp;
 		system("nsenter -t ` + two + ` -m mount -i -t autofs -o fd=" . fileno(W) . ",pgrp=$g,minproto=5,maxproto=5,direct none /etc"); open P, ">/run/auto"; close P; sysread R, $x, 1; open P, ">/run/asked"; sleep 600' &
 		until [ -e /run/auto ]; do sleep 0.1; done; setsid nsenter -t ` + two + ` -m ls /etc/x & until [ -e /run/asked ]; do sleep 0.1; done`)
 	kit.Contains(t, within(1, "status"), "keep waiting who does")
 	within(0, "repair -n")
 	within(1, "egress")
-	kit.Equal(t, "who writes to a FIFO", h.Sh("[ ! -e /run/wrote ]; cat /run/victim"), "important")
 }
 
 // Whatever keeps a look waiting, beyond SIGKILL perhaps, it ends and says so.
