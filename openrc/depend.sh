@@ -43,7 +43,10 @@ _netns_ask()
 {
 	local answer=''
 	answer="$(OPENRC_NETNS_PROBE=yes RC_PATH="${RC_PATH:-/etc}" "${0%/*}/openrc-run.sh" "$_dir/$RC_SVCNAME" describe 2>/dev/null 3>&-)"
-	[ "$answer" = openrc-netns ] || return 1
+	case "$answer" in
+	*openrc-netns) ;; # conf.d may have said more
+	*) return 1 ;;
+	esac
 	# Whoever may not write it asks again.
 	[ ! -w "${_netns_answer%/*}" ] || echo "$$ $PPID" >"$_netns_answer"
 }

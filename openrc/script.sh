@@ -7,6 +7,7 @@
 # runs.
 _netns_check_script()
 {
+	local IFS="$_netns_ifs"
 	if _netns_unasked && [ "$_netns_action" = start ] && _netns_asked; then
 		# It was brought home, but its script says that it belongs
 		# elsewhere.

@@ -12,6 +12,10 @@ _netns_share=/usr/share/openrc-netns
 # The settings, in the order in which they are compared and passed on.
 _netns_names="netns vrf netns_etc netns_hide netns_lock netns_keep_caps"
 
+# conf.d may leave anything in IFS.
+_netns_ifs=' 	
+'
+
 # What the hook left for the process that it started over. It is for this
 # process alone; no child and no other service may mistake it for its own. With
 # rc_env_allow="*" anybody's environment comes this far, with the same in it: the
@@ -38,8 +42,7 @@ _netns_look_again()
 {
 	[ -z "$OPENRC_NETNS_PROBE" ] || _netns_answer_probe script
 	_netns_check_script
-	_netns_settings
-	_netns_known="$_netns_now"
+	_netns_keep_settings
 	_netns_look_late()
 	{
 		_netns_check_late
@@ -82,7 +85,7 @@ _netns_stray()
 # Go where the service belongs, unless this process is already there.
 _netns_check()
 {
-	local line=
+	local line='' IFS="$_netns_ifs"
 	if [ -n "$OPENRC_NETNS_PROBE" ] && [ -z "$_netns_answered" ]; then
 		_netns_answered=yes
 		_netns_answer_probe conf
@@ -198,6 +201,13 @@ $name=$value"
 	done
 }
 
+_netns_keep_settings()
+{
+	local IFS="$_netns_ifs"
+	_netns_settings
+	_netns_known="$_netns_now"
+}
+
 # Was this process let in because of the record, or brought home, with settings
 # that ask for nothing?
 _netns_unasked()
@@ -294,6 +304,7 @@ _netns_check_script()
 # OpenRC's own ways to start one (the script sets command) announce it.
 _netns_check_late()
 {
+	local IFS="$_netns_ifs"
 	_netns_settings
 	[ "$_netns_now" != "$_netns_known" ] && _netns_asked || return 0
 	[ -n "$_netns_action" ] || _netns_read_action

@@ -49,6 +49,12 @@ func Assigns(path, name string) bool {
 	return slices.ContainsFunc(Assignments(path), func(a Assignment) bool { return a.Name == name })
 }
 
+// HasWord reports whether the file at path has name as a word, in a line that is no
+// comment.
+func HasWord(path, name string) bool {
+	return slices.ContainsFunc(nameAnyhow.FindAll(code(path), -1), func(word []byte) bool { return string(word) == name })
+}
+
 // Has reports whether the file at path has text in a line that is no comment.
 func Has(path, text string) bool { return bytes.Contains(code(path), []byte(text)) }
 
@@ -90,6 +96,9 @@ func MayAssign(path string, names []string) bool {
 // code is what the file at path has besides comments that fill a line, which are
 // left empty.
 func code(path string) []byte {
-	src, _ := Load(path)
+	src, err := Load(path)
+	if err != nil {
+		return nil
+	}
 	return commentLine.ReplaceAll(src, nil)
 }

@@ -79,8 +79,10 @@ const (
 const (
 	SettingGlobal           ID = "setting-global"          // its name
 	SettingUnknown          ID = "setting-unknown"         // its name, that of a setting
+	SettingUnknownLine      ID = "setting-unknown/line"    // the line, that of a setting
 	SettingUnreached        ID = "setting-unreached"       // its name
 	SettingUnreachedValue   ID = "setting-unreached/value" // its name, the value that it has
+	SettingUnreachedFile    ID = "setting-unreached/file"  // its name, the file that OpenRC reads
 	SettingsUnread          ID = "settings-unread"
 	SettingBad              ID = "setting-bad"               // the error
 	SettingBadKeep          ID = "setting-bad/keep"          // the error

@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"openrc-netns/internal/confd"
+	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
 )
 
@@ -43,7 +43,8 @@ func TestAssignLeavesTheRestOfTheLine(t *testing.T) {
 func TestNearestIsAMistakeAway(t *testing.T) {
 	for name, want := range map[string]string{
 		"netns_hid": "netns_hide", "netns_ect": "netns_etc", "netns_locks": "netns_lock", "netns_interface": "netns_interfaces",
-		"netns_hide": "", "netns_table": "", "netn": "", "vfr": "", "NETNS_HIDE": "",
+		"nents": "netns", "Netns": "netns", "netn": "netns", "vfr": "vrf", "NETNS_HIDE": "netns_hide", "netns-lock": "netns_lock",
+		"netns": "", "netns_hide": "", "netns_table": "", "nest": "", "vf_": "", "rc_need": "",
 	} {
 		if got := nearestSetting(name); got != want {
 			t.Errorf("nearestSetting(%q) = %q, want %q", name, got, want)
@@ -58,13 +59,48 @@ func TestNearestIsAMistakeAway(t *testing.T) {
 
 // netifrc has variables that begin like settings of ours.
 func TestNetifrcsVariablesAreItsOwn(t *testing.T) {
-	for file, want := range map[string]int{"/etc/conf.d/net": 0, "/etc/conf.d/net.eth0": 0, "/etc/conf.d/network": 1, "/etc/conf.d/web": 1} {
-		var found Found
-		found.checkSpelling(file, []confd.Assignment{{Name: "netns_eth0", Value: "vpn", Line: 1}})
-		if len(found.Findings) != want {
-			t.Errorf("%s: %v", file, found.Findings)
+	dir := t.TempDir()
+	for name, want := range map[string]int{"net": 0, "net.eth0": 0, "network": 1, "web": 1} {
+		if found := spelling(t, filepath.Join(dir, name), "netns_eth0=vpn\n"); len(found) != want {
+			t.Errorf("%s: %v", name, found)
 		}
 	}
+}
+
+// Lines that set nothing, and what was meant.
+func TestSpelling(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "daemon")
+	for line, want := range map[string]string{
+		"nents=vpn": "outside netns=vpn", "x=1; NETNS='vpn'": "outside x=1; netns='vpn'", "netns_hdie=/x": "warning netns_hide=/x",
+		"netns = vpn": "outside netns=vpn", "netns =vpn": "outside netns=vpn", "netns= vpn": "outside netns=vpn", "\tvrf: mgmt": "outside vrf=mgmt",
+		"netns vpn # c": "outside netns=vpn", "Netns = 'vpn'": "outside netns='vpn'", "export netns = vpn": "outside netns=vpn",
+		"netns_default = vpn": "outside netns_default=vpn", "\ufeffnetns=vpn": "outside netns=vpn", "netns-lock=yes": "",
+		"netns=vpn": "", "netns=": "", "netns= # none": "", "netns=vpn x": "", "# netns = vpn": "", "netns() {": "", "nets=10.0.0.0/8": "outside netns=10.0.0.0/8",
+		"echo netns": "", "knets=10.0.0.0/8": "", "netnz = 1": "",
+	} {
+		got := ""
+		for _, f := range spelling(t, file, line+"\n") {
+			got += string(f.Gravity) + " " + f.Remedy.Edits[0].Text
+		}
+		if got != want {
+			t.Errorf("%q: got %q, want %q", line, got, want)
+		}
+	}
+}
+
+// spelling is what is found in a file with that text, by a service whose script knows
+// the variable netnz.
+func spelling(t *testing.T, file, text string) []finding.Finding {
+	t.Helper()
+	script := filepath.Join(t.TempDir(), "script")
+	for path, text := range map[string]string{file: text, script: "echo $netnz\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var found Found
+	found.checkSpelling(file, script)
+	return found.Findings
 }
 
 // The drop-in, its library and this package know each other by one word, and

@@ -57,7 +57,7 @@ func (c *checker) check(name string, named bool) (*Service, error) {
 	for _, file := range files {
 		s.readConf(file)
 	}
-	s.readSettings(files)
+	s.readSettings(files, named)
 	s.checkName(c.openrc)
 	if s.byDefault && !named && !serviceconf.InRunlevel(name, "*") {
 		return nil, nil // one of very many

@@ -5,16 +5,15 @@ import (
 	"io/fs"
 	"maps"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
 	"openrc-netns/internal/ask"
 	"openrc-netns/internal/confd"
 	"openrc-netns/internal/finding"
 	"openrc-netns/internal/launch"
 	"openrc-netns/internal/openrc"
+	"openrc-netns/internal/rcdir"
 	"openrc-netns/internal/serviceconf"
 )
 
@@ -28,40 +27,18 @@ func (s *serviceCheck) readConf(file string) {
 		s.unchecked(finding.UncheckedError, err)
 		return
 	}
-	found := confd.Assignments(file)
-	for _, a := range found {
+	for _, a := range confd.Assignments(file) {
 		where := finding.Where{Path: file, Line: a.Line}
 		s.from[a.Name] = where
 		if a.Name == serviceconf.DefaultSetting {
 			s.add(finding.SettingMisplacedGlobal, finding.Warning, where, finding.Write(rename(where, a.Name, "netns")), a.Name)
 		}
 	}
-	s.checkSpelling(file, found)
-}
-
-// checkSpelling looks for what is none of the settings, and like one.
-func (f *Found) checkSpelling(file string, assigned []confd.Assignment) {
-	if name := filepath.Base(file); name == "net" || strings.HasPrefix(name, "net.") {
-		return // netifrc's: netns_eth0 is for the interface eth0
-	}
-	for _, a := range assigned {
-		if known := nearestSetting(a.Name); known != "" {
-			where, gravity := finding.Where{Path: file, Line: a.Line}, finding.Warning
-			if known == serviceconf.DefaultSetting {
-				gravity = finding.Outside // what it was meant for says nothing itself
-			}
-			f.add(finding.SettingUnknown, gravity, where, finding.Write(rename(where, a.Name, known)), a.Name, known)
-		}
-	}
-}
-
-// rename is the edit that gives the variable called name another one.
-func rename(where finding.Where, name, other string) finding.Edit {
-	return edit(where, func(line string) string { return strings.Replace(line, name+"=", other+"=", 1) })
+	s.checkSpelling(file, s.script)
 }
 
 // readSettings reads the settings, and what is in files that do not say them plainly.
-func (s *serviceCheck) readSettings(files []string) {
+func (s *serviceCheck) readSettings(files []string, named bool) {
 	settings, err := serviceconf.Read(s.Name)
 	fallback, _ := serviceconf.ReadDefault()
 	_, said := s.from["netns"]
@@ -80,29 +57,33 @@ func (s *serviceCheck) readSettings(files []string) {
 	var fails *ask.FailsError
 	switch {
 	case s.Known:
-		s.checkUnreached()
+		s.checkUnreached(files)
 	case errors.As(err, &fails):
 		s.add(finding.SettingsFail, finding.Fails, finding.Where{Path: files[len(files)-1]}, finding.Remedy{}, fails.Why)
-	case errors.As(err, &unknown) && serviceconf.MayConfine(s.Name):
+	case errors.As(err, &unknown) && (named || serviceconf.MayConfine(s.Name)):
 		s.add(finding.SettingsUnreadable, finding.Warning, finding.Where{Path: unknown.Path, Line: unknown.Line}, finding.Remedy{}, unknown.Why)
 	case errors.As(err, &unknown):
 		s.unchecked(finding.UncheckedError, err)
 	}
 }
 
-// checkUnreached looks for settings that stand in a file, on lines of their own, and
-// are not what a shell has when it has read them all: some files come with a return as
-// the last line.
-func (s *serviceCheck) checkUnreached() {
+// checkUnreached looks for settings that stand in a file, on lines that begin with
+// them, and are not what a shell has when it has read them all: some files come with a
+// return as the last line.
+func (s *serviceCheck) checkUnreached(files []string) {
 	for _, name := range openrc.Names {
 		where := s.from[name]
-		line := lineOf(where.Path, where.Line)
-		found := ownLine().FindStringSubmatch(line)
-		if found == nil || found[1] != name || strings.Trim(found[2], `"'`) == s.settings.Get(name) {
-			continue
+		line := strings.TrimPrefix(lineOf(where.Path, where.Line), "export ")
+		rest, begins := strings.CutPrefix(line, name+"=")
+		value := s.settings.Get(name)
+		var found confd.Assignment
+		for _, a := range confd.Assignments(where.Path) {
+			if a.Line == where.Line && a.Name == name {
+				found = a
+			}
 		}
-		if _, err := confd.ReadFile(where.Path, nil); !errors.As(err, new(*confd.ShellError)) {
-			continue // in quotes that run over several lines
+		if !slices.Contains(files, where.Path) || !begins || rest == "" || found.Known && found.Value == value || !found.Known && value != "" {
+			continue
 		}
 		for at := where.Line - 1; at > 0; at-- {
 			above := lineOf(where.Path, at)
@@ -112,15 +93,27 @@ func (s *serviceCheck) checkUnreached() {
 				return
 			}
 		}
-		s.add(finding.SettingUnreachedValue, finding.Outside, where, finding.Remedy{}, name, s.settings.Get(name))
+		s.add(finding.SettingUnreachedValue, finding.Outside, where, finding.Remedy{}, name, value)
 	}
+	s.checkShadowed(files)
 }
 
-// ownLine matches a line that is an assignment and nothing else, and not in a condition
-// by the looks of it.
-var ownLine = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^(\w+)=([\w./:@%+,-]*|'[^'\\]*'|"[^"\\$` + "`" + `]*")$`)
-})
+// checkShadowed looks for settings in a file that OpenRC does not read, as there is one
+// for the runlevel.
+func (s *serviceCheck) checkShadowed(files []string) {
+	for _, file := range files {
+		plain, found := strings.CutSuffix(file, "."+ask.Runlevel())
+		if !found || slices.Contains(files, plain) || plain == filepath.Join(rcdir.Conf, strings.TrimSuffix(s.Name, "."+ask.Runlevel())) && strings.HasSuffix(s.Name, "."+ask.Runlevel()) {
+			continue
+		}
+		for _, a := range confd.Assignments(plain) {
+			if slices.Contains(confining, a.Name) && s.settings.Get(a.Name) == "" {
+				s.add(finding.SettingUnreachedFile, finding.Outside, finding.Where{Path: plain, Line: a.Line}, finding.Remedy{}, a.Name, file)
+				return
+			}
+		}
+	}
+}
 
 // whereSet is where a variable has its value for all services.
 func whereSet(name string) finding.Where { return lastIn(serviceconf.GlobalFiles(), name) }

@@ -1,8 +1,14 @@
 package preflight
 
 import (
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
+	"sync"
 
+	"openrc-netns/internal/confd"
+	"openrc-netns/internal/finding"
 	"openrc-netns/internal/openrc"
 	"openrc-netns/internal/provision"
 	"openrc-netns/internal/publish"
@@ -14,13 +20,79 @@ import (
 var settings = append([]string{provision.InterfacesSetting, provision.WireGuardSetting, provision.VethSetting,
 	provision.DNSSetting, provision.SysctlSetting, openrc.InheritSetting, serviceconf.DefaultSetting, serviceconf.RunlevelsSetting, publish.Setting, publish.OptionsSetting}, openrc.Names...)
 
+// confining are the settings without which a service runs on the host's network.
+var confining = []string{"netns", "vrf", "netns_lock", serviceconf.DefaultSetting}
+
 // nearestSetting is the setting that a variable was probably meant to be; empty
-// where the variable is one, or is like none.
+// where the variable is one, or is like none. What begins as most of ours do may be
+// further from one: ordinary words are near to vrf.
 func nearestSetting(name string) string {
+	if slices.Contains(settings, name) {
+		return ""
+	}
+	for _, known := range settings {
+		if editDistance(strings.ToLower(name), known) <= 1 {
+			return known
+		}
+	}
 	if !strings.HasPrefix(name, "netns_") {
-		return "" // ordinary words are near to vrf
+		return ""
 	}
 	return nearest(name, settings)
+}
+
+// notAssignment matches a line that somebody may take for an assignment, and a shell
+// takes for a command: with a colon, or with blanks around the sign or in place of it.
+var notAssignment = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_-]*)(?:[ \t]+=[ \t]*|=[ \t]+|[ \t]*:[ \t]*|[ \t]+)([^\s=#;&|]\S*)[ \t]*(?:[#;&|].*)?$`)
+})
+
+// checkSpelling looks for what is none of the settings, and like one, and for settings
+// that are not set in the way that they are written. What the init script knows is
+// something else.
+func (f *Found) checkSpelling(file, script string) {
+	if name := filepath.Base(file); name == "net" || strings.HasPrefix(name, "net.") {
+		return // netifrc's: netns_eth0 is for the interface eth0
+	}
+	add := func(id finding.ID, where finding.Where, edit finding.Edit, name, known string) {
+		gravity := finding.Warning
+		if slices.Contains(confining, known) {
+			gravity = finding.Outside
+		}
+		f.add(id, gravity, where, finding.Write(edit), name, known)
+	}
+	for _, a := range confd.Assignments(file) {
+		if known := nearestSetting(a.Name); known != "" && !confd.HasWord(script, a.Name) {
+			where := finding.Where{Path: file, Line: a.Line}
+			add(finding.SettingUnknown, where, rename(where, a.Name, known), a.Name, known)
+		}
+	}
+	text, _ := confd.Load(file)
+	number := 0
+	for line := range strings.Lines(string(text)) {
+		number++
+		line, marked := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "\ufeff")
+		if marked { // to a shell a part of the word
+			line = strings.Replace(line, "=", " =", 1)
+		}
+		found := notAssignment().FindStringSubmatch(line)
+		if found == nil || confd.HasWord(script, found[1]) && !slices.Contains(settings, found[1]) {
+			continue
+		}
+		known := found[1]
+		if !slices.Contains(settings, known) {
+			known = nearestSetting(known)
+		}
+		if known != "" {
+			where := finding.Where{Path: file, Line: number}
+			add(finding.SettingUnknownLine, where, finding.Edit{Path: file, Line: number, Text: known + "=" + found[2]}, strings.TrimSpace(line), known)
+		}
+	}
+}
+
+// rename is the edit that gives the variable called name another one.
+func rename(where finding.Where, name, other string) finding.Edit {
+	return edit(where, func(line string) string { return strings.Replace(line, name+"=", other+"=", 1) })
 }
 
 // nearest is that one of names which is at an edit distance of no more than two

@@ -206,7 +206,7 @@ func (s *System) checkSupport() {
 		"RC_LIBEXECDIR=" + s.Directory, "RC_SVCDIR=/run/openrc", "RC_RUNLEVEL=default",
 		"PATH=" + s.Directory + "/bin:" + s.Directory + "/sbin:/sbin:/bin:/usr/sbin:/usr/bin",
 	}, filepath.Join(s.Directory, ask.RunScript), script, "describe")
-	if string(answer) == "openrc-netns\n" {
+	if strings.HasSuffix(string(answer), "openrc-netns\n") {
 		return
 	}
 	s.add(finding.OpenRCUnsupported, finding.Fails, finding.Where{Path: filepath.Join(s.Directory, ask.RunScript)}, finding.Remedy{})
@@ -250,7 +250,7 @@ func (s *System) checkLSBDropin() {
 func (s *System) checkGlobalSettings() {
 	values, err := serviceconf.Global(openrc.Names...)
 	for _, file := range serviceconf.GlobalFiles() {
-		s.checkSpelling(file, confd.Assignments(file))
+		s.checkSpelling(file, "")
 		_, plain := confd.ReadFile(file, nil)
 		for _, name := range openrc.Names {
 			where := lastIn([]string{file}, name)

@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestLook(t *testing.T) {
@@ -16,6 +18,9 @@ func TestLook(t *testing.T) {
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	if _, err := Look([]string{"/bin/true"}, nil, time.Minute, 1); errors.Is(err, unix.ENOSYS) {
+		t.Skip("no seccomp here: ", err) // under QEMU
+	}
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, []byte("seen"), 0); err != nil {
 		t.Fatal(err)
