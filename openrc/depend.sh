@@ -41,10 +41,11 @@ _netns_answered()
 
 _netns_ask()
 {
-	local answer=''
-	answer="$(OPENRC_NETNS_PROBE=yes RC_PATH="${RC_PATH:-/etc}" "${0%/*}/openrc-run.sh" "$_dir/$RC_SVCNAME" describe 2>/dev/null 3>&-)"
+	local answer='' script="$_dir/$RC_SVCNAME"
+	# By a name that has no file in conf.d: what is in that may fail.
+	answer="$(OPENRC_NETNS_PROBE=yes RC_PATH="${RC_PATH:-/etc}" RC_SVCNAME=openrc-netns-check "${0%/*}/openrc-run.sh" "$script" describe 2>/dev/null 3>&-)"
 	case "$answer" in
-	*openrc-netns) ;; # conf.d may have said more
+	*openrc-netns) ;; # rc.conf may have said more
 	*) return 1 ;;
 	esac
 	# Whoever may not write it asks again.

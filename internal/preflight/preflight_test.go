@@ -76,7 +76,7 @@ func TestSpelling(t *testing.T) {
 		"netns vpn # c": "outside netns=vpn", "Netns = 'vpn'": "outside netns='vpn'", "export netns = vpn": "outside netns=vpn",
 		"netns_default = vpn": "outside netns_default=vpn", "\ufeffnetns=vpn": "outside netns=vpn", "netns-lock=yes": "",
 		"netns=vpn": "", "netns=": "", "netns= # none": "", "netns=vpn x": "", "# netns = vpn": "", "netns() {": "", "nets=10.0.0.0/8": "outside netns=10.0.0.0/8",
-		"echo netns": "", "knets=10.0.0.0/8": "", "netnz = 1": "",
+		"echo netns": "", "NETNS=vpn; netns=web": "", "knets=10.0.0.0/8": "", "netnz = 1": "",
 	} {
 		got := ""
 		for _, f := range spelling(t, file, line+"\n") {

@@ -62,7 +62,8 @@ func (f *Found) checkSpelling(file, script string) {
 		f.add(id, gravity, where, finding.Write(edit), name, known)
 	}
 	for _, a := range confd.Assignments(file) {
-		if known := nearestSetting(a.Name); known != "" && !confd.HasWord(script, a.Name) {
+		known := nearestSetting(a.Name)
+		if known != "" && !confd.HasWord(script, a.Name) && (strings.HasPrefix(a.Name, "netns_") || !confd.Assigns(file, known)) {
 			where := finding.Where{Path: file, Line: a.Line}
 			add(finding.SettingUnknown, where, rename(where, a.Name, known), a.Name, known)
 		}

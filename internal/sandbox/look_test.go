@@ -29,7 +29,7 @@ func TestLook(t *testing.T) {
 	for command, want := range map[string]string{
 		"echo a; echo b >&2; exit 3":                     "a\n|b\n|3|false",
 		"echo $FOO $BAR $HOME":                           "bar\n||0|false",
-		"cat " + secret:                                  "seen||0|false",
+		"cat \"$SECRET\"":                                "seen||0|false",
 		"read x; echo \"got $x\"":                        "got \n||0|false",
 		"echo a >/dev/null 2>&1; echo b >/dev/stderr":    "|b\n|0|false",
 		"[ -t 0 ] || [ -e /proc/net/dev ]; (exit 4)":     "||4|false",
@@ -37,16 +37,16 @@ func TestLook(t *testing.T) {
 		"echo $$ $(readlink /proc/self) | grep -c '^1 '": "1\n||0|false",
 		"grep -i ^CapEff /proc/self/status":              "CapEff:\t0000000000000004\n||0|false",
 		"sleep 100 & echo a":                             "a\n||0|false", // and it goes
-		"cd " + dir + "; pwd":                            dir + "\n||0|false",
+		"cd \"$DIR\"; pwd":                               dir + "\n||0|false",
 
-		"echo a; : >" + dir + "/made; echo b":                        "a\n||-1|true",
-		"echo a >>" + secret:                                         "||-1|true",
-		"exec 3<>" + secret:                                          "||-1|true",
-		"mkdir " + dir + "/made || echo b":                           "||-1|true",
-		"rm " + secret + " 2>/dev/null || echo b":                    "||-1|true",
-		"mv " + secret + " " + dir + "/moved || echo b":              "||-1|true",
-		"ln -s a " + dir + "/made || echo b":                         "||-1|true",
-		"chmod 600 " + secret + " || echo b":                         "||-1|true",
+		"echo a; : >\"$DIR\"/made; echo b":                           "a\n||-1|true",
+		"echo a >>\"$SECRET\"":                                       "||-1|true",
+		"exec 3<>\"$SECRET\"":                                        "||-1|true",
+		"mkdir \"$DIR\"/made || echo b":                              "||-1|true",
+		"rm \"$SECRET\" 2>/dev/null || echo b":                       "||-1|true",
+		"mv \"$SECRET\" \"$DIR\"/moved || echo b":                    "||-1|true",
+		"ln -s a \"$DIR\"/made || echo b":                            "||-1|true",
+		"chmod 600 \"$SECRET\" || echo b":                            "||-1|true",
 		"ip link show lo || echo b":                                  "||-1|true",
 		"kill -0 1 || echo b":                                        "||-1|true",
 		"mount -t tmpfs none /mnt || echo b":                         "||-1|true",
@@ -54,7 +54,7 @@ func TestLook(t *testing.T) {
 		"(echo a >/dev/tcp/127.0.0.1/9) 2>/dev/null; echo b; exit 5": "||-1|true",
 	} {
 		t.Run(command, func(t *testing.T) {
-			looked, err := Look([]string{"/bin/bash", "-c", command}, []string{"FOO=bar", "PATH=/sbin:/bin:/usr/sbin:/usr/bin"}, 10*time.Second, 1000)
+			looked, err := Look([]string{"/bin/bash", "-c", command}, []string{"FOO=bar", "SECRET=" + secret, "DIR=" + dir, "PATH=/sbin:/bin:/usr/sbin:/usr/bin"}, 10*time.Second, 1000)
 			got := fmt.Sprintf("%s|%s|%d|%t", looked.Output, looked.Errors, looked.Status, looked.Beyond)
 			if looked.Beyond {
 				got = fmt.Sprintf("%s|%s|%d|%t", looked.Output, "", looked.Status, looked.Beyond)

@@ -102,7 +102,7 @@ func (h *host) foretold(conf, setup string) bool {
 		timeout 30 rc-service daemon start >/run/start 2>&1; echo $?
 		rc-netns status daemon >/run/status 2>&1; echo $?
 		readlink /proc/$(cat /run/daemon.pid || echo none)/ns/net || echo nowhere
-		nsenter --net=/run/netns/vpn readlink /proc/self/ns/net || echo nowhere
+		timeout 9 nsenter --net=/run/netns/vpn readlink /proc/self/ns/net || echo nowhere
 		netns-exec --service daemon readlink /proc/self/ns/net 2>/run/exec || echo nowhere
 		timeout 30 rc-service daemon stop >/run/stop 2>&1; pkill -x sleeper; rm -rf /run/daemon.pid /run/openrc/start*/daemon /run/openrc/options/daemon /run/openrc/exclusive/daemon
 		cat /run/check /run/start /run/exec /run/status`)
