@@ -135,7 +135,7 @@ func lastIn(files []string, name string) finding.Where {
 var variables = []string{"supervisor", "name", "command", "command_user", "chroot", "output_logger", "error_logger", "s6_service_path"}
 
 // readScript reads what the init script sets, which is sourced after the files of
-// conf.d. It is asked where it matters: a script may set what it likes in functions.
+// conf.d: one that may set something of ours, or of a service that was named.
 func (s *serviceCheck) readScript(named bool) {
 	ours := confd.MayAssign(s.script, openrc.Names)
 	if s.script == "" || !s.Known || isOurs(s.script) || !ours && !s.settings.Confined() && !named {
@@ -144,6 +144,10 @@ func (s *serviceCheck) readScript(named bool) {
 	interpreter := lineOf(s.script, 1)
 	if !s.run.openrc.works() || !strings.Contains(interpreter, "openrc-run") && !strings.Contains(interpreter, "runscript") {
 		s.values, _ = serviceconf.Values(s.Name, variables)
+		return
+	}
+	if !named && !ours { // many services may be looked at
+		s.guessScript(false, errors.New("check asks it if it is given the name of the service"))
 		return
 	}
 	before, after, err := ask.Script(s.Name, append(slices.Clone(openrc.Names), variables...))
@@ -180,6 +184,9 @@ func (s *serviceCheck) guessScript(ours bool, why error) {
 	maps.Copy(s.values, values)
 	for _, a := range confd.Assignments(s.script) {
 		if slices.Contains(variables, a.Name) {
+			if a.Name == "command" && !a.Known {
+				a.Value = "unknown"
+			}
 			s.values[a.Name], s.from[a.Name] = a.Value, finding.Where{Path: s.script, Line: a.Line}
 			ours = ours || a.Name == variables[0] && !a.Known
 		}
